@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Final
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 BLOCKING: Final = ("blocks", "follows", "requires")
 """The canonical relation types that hold a work package back (reference, section 8)."""
@@ -107,3 +107,83 @@ class Activity(Struct, frozen=True):
     text: str
     user: int
     created_at: str = ""
+
+
+class Changes(Struct, frozen=True, omit_defaults=True):
+    """What a PATCH is to write; `UNSET` leaves a property alone, None empties it.
+
+    Statuses and assignees are ids. `pod` and `run` are the fleet's text fields.
+    """
+
+    status: int | UnsetType = UNSET
+    assignee: int | UnsetType | None = UNSET
+    pod: str | UnsetType = UNSET
+    run: str | UnsetType = UNSET
+    schedule_manually: bool | UnsetType = UNSET
+
+    def __bool__(self) -> bool:
+        """Whether anything at all is to be written."""
+        return self != Changes()
+
+
+class Around(Struct, frozen=True):
+    """What decides about a work package besides itself.
+
+    `others` holds the far ends of `relations` as far as the board showed them; one that is missing counts as open.
+    """
+
+    ancestors: tuple[WorkPackage, ...] = ()
+    """Root first."""
+    children: tuple[Row, ...] = ()
+    relations: tuple[Relation, ...] = ()
+    others: tuple[WorkPackage, ...] = ()
+
+
+class Fleet(Struct, frozen=True, kw_only=True):
+    """What a pod must know of the board, of itself and of its colleagues to judge a work package. All ids."""
+
+    pod: str
+    me: int
+    users: frozenset[int]
+    """The accounts that pods act as."""
+    ready: int
+    active: int
+    done: tuple[int, ...]
+    """Statuses that mean done, in order of preference."""
+    closed: frozenset[int]
+    """Every status that the board itself calls closed."""
+    bugs: frozenset[int]
+    tasks: frozenset[int]
+    epics: frozenset[int]
+    stories: frozenset[int]
+    spikes: frozenset[int]
+    gates: frozenset[int]
+    priorities: tuple[int, ...]
+    """Most urgent first."""
+    projects: frozenset[int]
+    """Those that settings give a repository."""
+    unassignable: frozenset[int] = frozenset()
+    """Projects of which this pod's account is no possible assignee."""
+    spikeless: frozenset[int] = frozenset()
+    """Projects in which no Spike can be created."""
+    fieldless: frozenset[tuple[int, int]] = frozenset()
+    """Pairs of project and type that lack one of the fleet's fields."""
+    unreachable: frozenset[int] = frozenset()
+    """Projects whose repository did not answer the last time."""
+    tokens: frozenset[str] = frozenset()
+    """The tokens that this pod's state folder recorded: what is mine."""
+
+    @property
+    def executable(self) -> frozenset[int]:
+        """The types that agents work on."""
+        return self.bugs | self.tasks
+
+    @property
+    def open_done(self) -> frozenset[int]:
+        """Done, but not closed: a person has yet to look."""
+        return frozenset(self.done) - self.closed
+
+    @property
+    def workable(self) -> frozenset[int]:
+        """Statuses in which an Epic may be worked on."""
+        return self.open_done | {self.ready, self.active}

@@ -1,0 +1,60 @@
+"""Questions to the board's lists, pure: filters and their encoding (reference, sections 1.6 and 2)."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import urlencode
+
+import msgspec
+
+Filter = tuple[str, str, tuple[str, ...]]
+"""API name, operator, values: always strings."""
+
+LONGEST_QUERY: Final = 6_000
+"""Characters. The web server refuses a query string above about 10 kB with an empty 400."""
+
+
+def one_of(name: str, values: Iterable[object]) -> Filter:
+    """The property has one of these values. An empty list cannot be asked: nothing would match."""
+    texts = _texts(values)
+    if not texts:
+        raise ValueError(f"{name} = nothing matches nothing: do not ask")
+    return name, "=", texts
+
+
+def none_of(name: str, values: Iterable[object]) -> Filter | None:
+    """The property has none of these values, or is empty; None where there is nothing to leave out."""
+    texts = _texts(values)
+    return (name, "!", texts) if texts else None
+
+
+def contains(name: str, text: str) -> Filter:
+    """The text property contains this, whatever the case."""
+    return name, "~", (text,)
+
+
+def is_open() -> Filter:
+    """The status is none of the closed ones."""
+    return "status", "o", ()
+
+
+def encode(filters: Iterable[Filter | None]) -> str:
+    """The `filters` parameter. Always sent: without it the board lists open work packages only."""
+    listed = [{name: {"operator": operator, "values": values}} for name, operator, values in filter(None, filters)]
+    return msgspec.json.encode(listed).decode()
+
+
+def query_string(parameters: dict[str, str]) -> str:
+    """The query part of a URL; packed into `eprops` where it would grow too long."""
+    plain = urlencode(parameters)
+    if len(plain) <= LONGEST_QUERY:
+        return plain
+    packed = base64.b64encode(zlib.compress(msgspec.json.encode(parameters))).decode()
+    return urlencode({"eprops": packed})
+
+
+def _texts(values: Iterable[object]) -> tuple[str, ...]:
+    return tuple(sorted({str(value) for value in values}))

@@ -1,0 +1,372 @@
+"""The ladder asked of a board too large to read: the server leaves out what is closed to us (DESIGN, section 2).
+
+A row of a `select` list costs the server 0.1 ms, a work package in full 5 to 20, so only what is about to be touched is
+read in full and judged by the pure ladder. What that judgement finds is turned into an exclusion, so that no number of
+unavailable tickets hides an available one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agent import choose
+from agent.board import PAGE, Board
+from agent.choose import Reason, Rung, Why
+from agent.errors import NotFound, Refused
+from agent.model import Around, Fleet, Row, WorkPackage
+from agent.query import Filter, is_open, none_of, one_of
+from agent.report import spike_ticket
+
+RESTARTS: Final = 2
+"""How often the lists are read again when an id in them has vanished (a 400 that does not name it)."""
+
+FEW_CHILDREN: Final = 20
+"""Up to so many children are read in full together with the ancestors; more cost a request of their own."""
+
+BATCHES: Final = (20, 100, PAGE)
+"""How many rows are read in full at once after a container has been met: more each time, since they come in droves."""
+
+DUE_FIRST: Final = (("dueDate", "asc"), ("id", "asc"))
+"""None last. Among more than a page of equals the pod's own order holds within the page."""
+
+FULL_BATCH: Final = 500
+"""Work packages in full per request of such a batch."""
+
+
+class Candidate(Struct, frozen=True):
+    """An available ticket as it was read: nothing may be read between this and the claim."""
+
+    rung: Rung
+    ticket: WorkPackage
+    around: Around
+    epic: WorkPackage | None
+
+
+class Survey(Struct, frozen=True):
+    """The board at large, in rows and counts."""
+
+    by_type: dict[str, int]
+    """Ready executable tickets by type."""
+    others: tuple[str, ...]
+    """The names of the other pods."""
+    routed_to_me: bool
+    epics: frozenset[int]
+    good_epics: frozenset[int]
+    closed_subtrees: frozenset[int]
+    """Gates that are not active, Epics that cannot be worked on: everything below them is closed to us."""
+    spiked: frozenset[int]
+
+
+class Scan:
+    """One cycle's walk down rungs 2 and 4 to 6.
+
+    Args:
+        board: where to ask.
+        fleet: who asks.
+        my_epics: the Epics that this pod owns.
+        answers: whether the repository of a project can be reached; asked before a ticket is read in full.
+    """
+
+    def __init__(
+        self, board: Board, fleet: Fleet, my_epics: Iterable[int], answers: Callable[[int], Awaitable[bool]]
+    ) -> None:
+        self.fleet = fleet
+        self.met: dict[int, tuple[Row, list[Why]]] = {}
+        """What was judged and why it was not taken."""
+        self._board = board
+        self._answers = answers
+        self._my_epics = frozenset(my_epics)
+        self._counts: dict[str, int] | None = None
+        self._survey: Survey | None = None
+        self._lost: set[int] = set()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._out: set[int] = set()
+        self._subtrees: set[int] = set()
+        self._takers: set[int] = set()
+        self._batches = 0
+
+    def skip(self, candidate: Candidate, *, whole_epic: bool = False) -> None:
+        """Not this one again in this cycle; with `whole_epic` nothing below its Epic either."""
+        self._lost.add(candidate.ticket.id)
+        self._out.add(candidate.ticket.id)
+        if whole_epic and candidate.epic is not None:
+            self._subtrees.add(candidate.epic.id)
+
+    def own(self, epic: int) -> None:
+        """The Epic is this pod's from now on."""
+        self._my_epics |= {epic}
+
+    async def next(self) -> Candidate | None:
+        """The best available ticket, read in full; None when nothing is left for this pod.
+
+        Raises:
+            Refused: the board refuses a list even after it was made anew: an unknown blocker counts as open and an
+                unknown Epic ends the cycle.
+        """
+        for restart in range(RESTARTS + 1):
+            try:
+                return await self._walk()
+            except Refused as refusal:
+                if refusal.status not in (400, 422) or restart == RESTARTS:
+                    raise
+                self._counts = self._survey = None
+                self._forget()
+        raise AssertionError("unreachable")
+
+    async def survey(self) -> Survey | None:
+        """The board at large; None where no ready executable ticket exists at all."""
+        if self._counts is None:
+            self._counts = await self._board.groups(self._ready(self._types()), "type", "count what is ready")
+        if not any(self._counts.values()):
+            return None
+        if self._survey is None:
+            self._survey = await self._look(self._counts)
+            self._out |= self._survey.spiked
+        return self._survey
+
+    # -- the lists -------------------------------------------------------------------------------------------------
+
+    def _types(self) -> frozenset[int]:
+        """The executable types that carry the fleet's fields in some project."""
+        fleet, projects = self.fleet, self._projects()
+        return frozenset(
+            kind for kind in fleet.executable if any((one, kind) not in fleet.fieldless for one in projects)
+        )
+
+    def _projects(self) -> frozenset[int]:
+        fleet = self.fleet
+        return fleet.projects - fleet.unassignable - fleet.spikeless - fleet.unreachable
+
+    def _ready(self, types: Iterable[int]) -> list[Filter | None]:
+        return [one_of("status", [self.fleet.ready]), one_of("type", types), one_of("project", self._projects())]
+
+    async def _look(self, counts: dict[str, int]) -> Survey:
+        board, fleet = self._board, self.fleet
+        kinds = fleet.executable | fleet.epics
+        living = [one_of("type", kinds), one_of("status", fleet.workable), one_of("project", self._projects())]
+        pods = await board.groups(living, board.fields.pod, "names of pods")
+        others = [name for name in pods if name not in ("", fleet.pod)]
+        containers = await board.rows([one_of("type", fleet.epics | fleet.gates)], "Epics and gates")
+        elsewhere: set[int] = set()
+        if others:
+            routed = [one_of("type", fleet.epics), one_of(board.fields.pod, others)]
+            elsewhere = {one.id for one in await board.rows(routed, "Epics of other pods")}
+        epics = [one for one in containers if one.type in fleet.epics]
+        good = {one.id for one in epics if one.status in fleet.workable} - elsewhere
+        gates = {one.id for one in containers if one.type in fleet.gates and one.status != fleet.active}
+        return Survey(
+            by_type=counts,
+            others=tuple(others),
+            routed_to_me=fleet.pod in pods,
+            epics=frozenset(one.id for one in epics),
+            good_epics=frozenset(good),
+            closed_subtrees=frozenset({one.id for one in epics} - good | gates),
+            spiked=frozenset(await self._spiked()),
+        )
+
+    async def _spiked(self) -> set[int]:
+        """The tickets that the fleet's own open Spikes name, if they still lie below them; a person's are met later."""
+        board = self._board
+        spikes: list[Filter | None] = [one_of("type", self.fleet.spikes), is_open()]
+        named = [spike_ticket(one.subject) for one in await board.rows(spikes, "open Spikes")]
+        tickets = {one for one in named if one is not None}
+        if not tickets:
+            return set()
+        try:
+            below = await board.count([*spikes, one_of("parent", tickets)], "whether the Spikes lie where they say")
+        except Refused:
+            below = -1
+        if below == len([one for one in named if one is not None]):
+            return tickets
+        return {one.parent for one in await board.work_packages(spikes, "where the open Spikes lie") if one.parent}
+
+    def _filters(self, rung: Rung, survey: Survey, *, routed: bool) -> list[Filter | None] | None:
+        """What the server is asked on a rung; None where nothing can match."""
+        fleet, fields = self.fleet, self._board.fields
+        closed = survey.closed_subtrees | self._subtrees
+        types, under = {
+            Rung.CONTINUE_EPIC: (fleet.executable, self._my_epics & survey.epics - closed),
+            Rung.BUG: (fleet.bugs, None),
+            Rung.EPIC_TASK: (fleet.tasks, survey.good_epics - closed),
+            Rung.STANDALONE: (fleet.tasks, None),
+        }[rung]
+        types = types & self._types()
+        if not types or under == frozenset() or not any(survey.by_type.get(str(one)) for one in types):
+            return None
+        if not self._projects():
+            return None
+        if rung is Rung.STANDALONE:
+            closed = closed | survey.epics
+        return [
+            *self._ready(types),
+            one_of("ancestor", under) if under else None,
+            none_of("ancestor", closed),
+            one_of(fields.pod, [fleet.pod]) if routed else none_of(fields.pod, survey.others),
+            none_of("id", self._out),
+            none_of("assignee", self._takers),
+        ]
+
+    # -- the walk --------------------------------------------------------------------------------------------------
+
+    async def _walk(self) -> Candidate | None:
+        if not self._types() or not self._projects():
+            return None
+        survey = await self.survey()
+        if survey is None:
+            return None
+        for rung in (Rung.CONTINUE_EPIC, Rung.BUG, Rung.EPIC_TASK, Rung.STANDALONE):
+            for routed in (True, False) if survey.routed_to_me else (False,):
+                found = await self._best(rung, survey, routed=routed)
+                if found is not None:
+                    return found
+        return None
+
+    async def _best(self, rung: Rung, survey: Survey, *, routed: bool) -> Candidate | None:
+        """The best of one rung: asks again with what was learned, until nothing new is learned."""
+        board = self._board
+        while (filters := self._filters(rung, survey, routed=routed)) is not None:
+            known = self._known()
+            counts = await board.groups(filters, "priority", f"rung {rung:d} by priority")
+            for priority in sorted(counts, key=self._urgency):
+                rows = await board.rows(
+                    [*filters, one_of("priority", [priority])], f"rung {rung:d}", sort=DUE_FIRST, limit=PAGE
+                )
+                found, again = await self._pick(rung, rows)
+                if found is not None:
+                    return found
+                if again or (counts[priority] > len(rows) and self._known() != known):
+                    break
+            else:
+                return None
+        return None
+
+    def _known(self) -> tuple[int, ...]:
+        """How much has been learned so far; it only grows."""
+        return len(self._out), len(self._subtrees), len(self._takers), len(self.fleet.unreachable)
+
+    def _urgency(self, priority: str) -> int:
+        known = [str(one) for one in self.fleet.priorities]
+        return known.index(priority) if priority in known else len(known)
+
+    async def _pick(self, rung: Rung, rows: Sequence[Row]) -> tuple[Candidate | None, bool]:
+        """The first available one; else whether the server has to be asked again, since whole subtrees dropped out."""
+        fleet = self.fleet
+        waiting = sorted(rows, key=lambda one: choose.row_key(one.due_date, fleet.pod, one.id))
+        while waiting:
+            row = waiting.pop(0)
+            if row.id in self._out or row.id in self._lost:
+                continue
+            if choose.is_taken(row, fleet):
+                assert row.assignee is not None  # noqa: S101 - that is what taken means
+                self._takers.add(row.assignee.id)
+                self._note(row, [Why(Reason.TAKEN, f"assigned to {row.assignee.name}, who is no fleet user")])
+                continue
+            if (row.project, row.type) in fleet.fieldless:
+                self._drop(row, [Why(Reason.FIELDS, "its type lacks the fleet's fields")])
+                continue
+            if not await self._answers(row.project):
+                self.fleet = fleet = replace(fleet, unreachable=fleet.unreachable | {row.project})
+                return None, True
+            known = len(self._subtrees)
+            found, whys = await self._judge(rung, row)
+            if found is not None:
+                return found, False
+            if len(self._subtrees) > known:
+                return None, True
+            await self._learn(whys, waiting)
+        return None, False
+
+    async def _judge(self, rung: Rung, row: Row) -> tuple[Candidate | None, list[Why]]:
+        fleet = self.fleet
+        try:
+            ticket = await self._board.work_package(row.id, "the candidate")
+        except NotFound:
+            self._out.add(row.id)
+            return None, []
+        whys = choose.own_reasons(ticket, fleet)
+        if not whys:
+            around = await read_around(self._board, ticket)
+            whys = choose.surrounding_reasons(ticket, around, fleet)
+            if not whys:
+                return Candidate(rung, ticket, around, choose.epic_of(around.ancestors, fleet)), []
+        self._drop(row, whys)
+        self._subtrees |= {why.by for why in whys if why.by}
+        return None, whys
+
+    async def _learn(self, whys: Sequence[Why], waiting: list[Row]) -> None:
+        """What one judgement suggests about the rows behind it, asked for all of them at once."""
+        kinds = {why.reason for why in whys}
+        if Reason.BLOCKED in kinds:
+            await self._drop_blocked(waiting)
+        if kinds & {Reason.CONTAINER, Reason.SPIKED} and waiting:
+            size = BATCHES[min(self._batches, len(BATCHES) - 1)]
+            self._batches += 1
+            await self._drop_parents([one for one in waiting if one.id not in self._out][:size])
+
+    async def _drop_blocked(self, rows: Sequence[Row]) -> None:
+        """Those that wait for something neither closed nor done; what is done may do for its own Epic: judged singly."""
+        by_id = {one.id: one for one in rows}
+        if not by_id:
+            return
+        relations = await self._board.relations(by_id, "what blocks the others")
+        pairs = [pair for pair in (one.blocked_and_blocker() for one in relations) if pair and pair[0] in by_id]
+        if not pairs:
+            return
+        ends = await self._board.rows([one_of("id", {blocker for _, blocker in pairs})], "the others' blockers")
+        undone = {one.id for one in ends if one.status not in self.fleet.closed | set(self.fleet.done)}
+        for blocked, blocker in pairs:
+            if blocker in undone:
+                self._drop(by_id[blocked], [Why(Reason.BLOCKED, f"waits for #{blocker}")])
+
+    async def _drop_parents(self, rows: Sequence[Row]) -> None:
+        """Those that have a child other than a closed Spike: a row does not show children, so this is dear."""
+        if not rows:
+            return
+        by_id = {one.id: one for one in rows}
+        full = await self._board.work_packages([one_of("id", by_id)], "the others in full", size=FULL_BATCH)
+        parent_of = {child: one.id for one in full for child in one.children}
+        if not parent_of:
+            return
+        for child in await self._board.rows([one_of("id", parent_of)], "the others' children"):
+            if child.type not in self.fleet.spikes:
+                self._drop(by_id[parent_of[child.id]], [Why(Reason.CONTAINER, f"it has a child (#{child.id})")])
+            elif child.status not in self.fleet.closed:
+                self._drop(by_id[parent_of[child.id]], [Why(Reason.SPIKED, f"Spike #{child.id} is open")])
+
+    def _drop(self, row: Row, whys: list[Why]) -> None:
+        self._out.add(row.id)
+        self._note(row, whys)
+
+    def _note(self, row: Row, whys: list[Why]) -> None:
+        self.met.setdefault(row.id, (row, whys))
+
+
+async def read_around(board: Board, ticket: WorkPackage) -> Around:
+    """What decides about a ticket besides itself, in two requests, three with many children.
+
+    Raises:
+        Refused: one of them vanished meanwhile; unknown things are never taken for harmless, so read again.
+    """
+    chain = {ticket.id, *ticket.ancestors}
+    relations = await board.relations(chain, "relations of the ticket and its ancestors")
+    ends = {end for one in relations if one.blocked_and_blocker() for end in (one.source, one.target)} - {ticket.id}
+    few = ticket.children if len(ticket.children) <= FEW_CHILDREN else ()
+    near = {*ticket.ancestors, *ends, *few}
+    full = await board.work_packages([one_of("id", near)], "what is around the ticket") if near else []
+    by_id = {one.id: one for one in full}
+    if few:
+        children = [choose.as_row(by_id[one]) for one in few]
+    else:
+        children = await board.rows([one_of("parent", [ticket.id])], "children") if ticket.children else []
+    return Around(
+        ancestors=tuple(by_id[one] for one in ticket.ancestors),
+        children=tuple(children),
+        relations=tuple(relations),
+        others=tuple(full),
+    )
