@@ -1,0 +1,359 @@
+"""What a pod remembers between processes: its claims, the tokens it has watched, its back-off.
+
+The state is a frozen value with pure methods; `StateFolder` alone touches the disk. A lost or corrupt state folder
+costs time and never work: what it recorded is then nobody's and expires (DESIGN, section 3). Durations are differences
+of boot-clock readings that are handed in, within one boot; a reading of another boot says nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import os
+import pathlib
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final, TypeVar
+
+import msgspec
+from loguru import logger
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agent.claim_token import ClaimToken, parse
+from agent.errors import ConfigurationError, PodTrouble
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+LONGEST_BACKOFF_MIN: Final = 60
+"""The pauses after trouble are 1, 2, 4 … 60 minutes (DESIGN, section 3, pod trouble)."""
+
+
+class Reading(Struct, frozen=True):
+    """A moment by the boot clock, in seconds, and the boot in which that number means something."""
+
+    at: float
+    boot: str
+
+    def age(self, now: float, boot: str) -> float | None:
+        """Seconds since; None when the host was booted meanwhile, or its clock makes no sense."""
+        return now - self.at if boot == self.boot and now >= self.at else None
+
+
+class Backoff(Struct, frozen=True):
+    """How often in a row something failed, and when to ask again."""
+
+    failures: int
+    until: Reading
+
+    def left(self, now: float, boot: str) -> float:
+        """Seconds to wait still. A reboot ends the wait, not the count: it may well have mended the pod."""
+        return max(self.until.at - now, 0.0) if boot == self.until.boot else 0.0
+
+
+def _more(backoff: Backoff | None, now: float, boot: str) -> Backoff:
+    failures = (backoff.failures if backoff else 0) + 1
+    minutes = min(1 << min(failures - 1, 16), LONGEST_BACKOFF_MIN)
+    return Backoff(failures, Reading(now + 60 * minutes, boot))
+
+
+class RecordedClaim(Struct, frozen=True, kw_only=True):
+    """A claim that this pod sent or holds; recorded before the request, since the answer may be lost.
+
+    Attributes:
+        ticket: the id of the claimed work package, which may be an Epic.
+        token: the token's text as written to `Agent run`.
+        born: the boot clock before the request was sent; the lifetime counts from here.
+        pod: the name under which it was claimed.
+        attempt: the try, from 1.
+        epic: the Epic above it, None for standalone work and for an Epic itself.
+        epic_token: the Epic's token at that time, empty without an Epic.
+        epic_owned_before: whether the pod owned the Epic before this ticket; if not, it goes back with a bug.
+        is_epic: whether the claimed work package is an Epic.
+        schedule_manually_before: what the last PATCH of a failure restores.
+        subject: as it was at the claim, so that a change of the text is seen.
+        description: likewise.
+    """
+
+    ticket: int
+    token: str
+    born: Reading
+    pod: str
+    attempt: int = 1
+    epic: int | None = None
+    epic_token: str = ""
+    epic_owned_before: bool = False
+    is_epic: bool = False
+    schedule_manually_before: bool = True
+    subject: str = ""
+    description: str = ""
+
+    def parsed(self) -> ClaimToken | None:
+        """The token; None if a newer version wrote what this one cannot read."""
+        return parse(self.token)
+
+    def left(self, now: float, boot: str) -> float:
+        """Seconds of its lifetime that are left: 0 at its end, and 0 when the host was booted since its birth."""
+        age, token = self.born.age(now, boot), self.parsed()
+        return 0.0 if age is None or token is None else max(token.lifetime_s - age, 0.0)
+
+
+class WorkedText(Struct, frozen=True):
+    """The text that a run worked from although it had changed meanwhile, and how many runs in a row did so."""
+
+    subject: str
+    description: str
+    times: int
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """All that a pod remembers. Unknown keys are ignored and missing ones have defaults: versions come and go."""
+
+    claims: tuple[RecordedClaim, ...] = ()
+    seen: Mapping[str, Reading] = {}
+    """When each foreign token was first seen, by its text."""
+    last_sweep: Reading | None = None
+    backoff: Backoff | None = None
+    repositories: Mapping[str, Backoff] = {}
+    """By project identifier: repositories that could not be reached."""
+    troubles: Mapping[int, int] = {}
+    """By ticket: how often this pod had trouble in its present claim."""
+    texts: Mapping[int, WorkedText] = {}
+    """By ticket: what the next prompt shows beside the present text."""
+
+    # --- claims ---
+
+    def with_claim(self, claim: RecordedClaim) -> State:
+        """Record a claim; the record of the same token is replaced, one of another token on the ticket stays."""
+        others = (other for other in self.claims if other.token != claim.token)
+        return replace(self, claims=(*others, claim))
+
+    def without(self, token: str) -> State:
+        """Forget a claim whose end is known."""
+        return replace(self, claims=tuple(claim for claim in self.claims if claim.token != token))
+
+    def without_ticket(self, ticket: int) -> State:
+        """Forget every claim of a ticket and the troubles with it."""
+        claims = tuple(claim for claim in self.claims if claim.ticket != ticket)
+        return replace(self, claims=claims, troubles=_less(self.troubles, ticket))
+
+    def recorded(self, token: str) -> RecordedClaim | None:
+        """The record of what the board shows in `Agent run`, compared as locks are: run id and nonce.
+
+        "By me" means this, and never a name (DESIGN, section 2).
+        """
+        shown = parse(token)
+        if shown is None:
+            return None
+        return next((claim for claim in self.claims if shown.same_claim(claim.parsed())), None)
+
+    def of_ticket(self, ticket: int) -> tuple[RecordedClaim, ...]:
+        """All records of a ticket, oldest first: a lost answer leaves more than one."""
+        return tuple(claim for claim in self.claims if claim.ticket == ticket)
+
+    def tickets(self) -> frozenset[int]:
+        """The ids that a scan reads in full because the state recorded them, Epics among them."""
+        return frozenset(claim.ticket for claim in self.claims)
+
+    # --- expiry ---
+
+    def observe(self, tokens: Collection[str], now: float, boot: str) -> State:
+        """Take note of the tokens on the board now; one that is gone is forgotten, a reboot starts its count again."""
+        seen = {
+            text: first if (first := self.seen.get(text)) and first.age(now, boot) is not None else Reading(now, boot)
+            for text in sorted(tokens)
+            if parse(text) is not None
+        }
+        return replace(self, seen=seen, last_sweep=Reading(now, boot))
+
+    def expired(self, now: float, boot: str, grace: float) -> tuple[str, ...]:
+        """The tokens seen for their lifetime plus grace, in one boot and without a break, longest first."""
+        ages = {text: first.age(now, boot) for text, first in self.seen.items()}
+        old = [
+            (age, text)
+            for text, age in ages.items()
+            if age is not None and (token := parse(text)) is not None and age >= token.lifetime_s + grace
+        ]
+        return tuple(text for _, text in sorted(old, key=lambda pair: (-pair[0], pair[1])))
+
+    def silent_for(self, token: str, now: float, boot: str) -> float:
+        """Seconds for which the token has been seen unchanged; 0 for one that was not seen in this boot."""
+        first = self.seen.get(token)
+        return (first.age(now, boot) or 0.0) if first else 0.0
+
+    def sweep_is_due(self, now: float, boot: str, every: float) -> bool:
+        """Whether the last sweep is that many seconds ago; the design asks for half the grace period."""
+        age = self.last_sweep.age(now, boot) if self.last_sweep else None
+        return age is None or age >= every
+
+    # --- trouble ---
+
+    def with_trouble(self, now: float, boot: str) -> State:
+        """Pod trouble: the next resume or claim waits twice as long."""
+        return replace(self, backoff=_more(self.backoff, now, boot))
+
+    def with_verdict(self) -> State:
+        """A run reached a verdict: the pod works."""
+        return replace(self, backoff=None)
+
+    def wait(self, now: float, boot: str) -> float:
+        """Seconds before the next resume or claim."""
+        return self.backoff.left(now, boot) if self.backoff else 0.0
+
+    def with_repository_trouble(self, project: str, now: float, boot: str) -> State:
+        """A repository could not be reached: its tickets wait."""
+        return replace(
+            self, repositories={**self.repositories, project: _more(self.repositories.get(project), now, boot)}
+        )
+
+    def with_repository(self, project: str) -> State:
+        """A repository answered."""
+        return replace(self, repositories=_less(self.repositories, project))
+
+    def repositories_waiting(self, now: float, boot: str) -> frozenset[str]:
+        """The projects whose repository is not asked again yet."""
+        return frozenset(project for project, wait in self.repositories.items() if wait.left(now, boot) > 0)
+
+    def with_ticket_trouble(self, ticket: int) -> State:
+        """One more interruption of this ticket's run."""
+        return replace(self, troubles={**self.troubles, ticket: self.troubles.get(ticket, 0) + 1})
+
+    def without_ticket_trouble(self, ticket: int) -> State:
+        """The run got on."""
+        return replace(self, troubles=_less(self.troubles, ticket))
+
+    # --- changed texts ---
+
+    def with_text(self, ticket: int, subject: str, description: str) -> State:
+        """A run worked from a text that changed meanwhile."""
+        times = self.texts[ticket].times if ticket in self.texts else 0
+        return replace(self, texts={**self.texts, ticket: WorkedText(subject, description, times + 1)})
+
+    def without_text(self, ticket: int) -> State:
+        """A run worked from the present text, or the ticket is no longer ours."""
+        return replace(self, texts=_less(self.texts, ticket))
+
+
+def _less(mapping: Mapping[Key, Value], key: Key) -> Mapping[Key, Value]:
+    return {other: value for other, value in mapping.items() if other != key}
+
+
+class StateFolder:
+    """The folder in which one pod's state lives; the only code that touches it.
+
+    Args:
+        path: made, private to its user, when it is first written.
+    """
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self.path = path
+        self._state = path / "state.json"
+        self._catalog = path / "catalog.json"
+
+    def load(self) -> State:
+        """The state that was saved last; an empty one if there is none.
+
+        A file that cannot be understood is moved aside, with an error in the log, and counts as a lost state folder.
+
+        Raises:
+            ConfigurationError: the file is there and may not be read.
+        """
+        raw = self._read(self._state)
+        if raw is None:
+            return State()
+        try:
+            return msgspec.json.decode(raw, type=State)
+        except (ValueError, RecursionError) as error:
+            aside = self._move_aside(self._state)
+            logger.bind(action="state_lost", file=str(aside)).error(
+                "the state cannot be read ({}); it was moved to {} and the claims in it are left to expire",
+                error,
+                aside,
+            )
+            return State()
+
+    def save(self, state: State) -> None:
+        """Write the state so that a crash at any moment leaves the old or the new one, whole.
+
+        Raises:
+            PodTrouble: the disk does not take it; nothing may be claimed.
+        """
+        self._write(self._state, msgspec.json.format(msgspec.json.encode(state), indent=1))
+
+    def load_catalog(self) -> bytes | None:
+        """The cached discovery, as it was saved."""
+        return self._read(self._catalog)
+
+    def save_catalog(self, raw: bytes) -> None:
+        """Keep the discovery for the next process."""
+        self._write(self._catalog, raw)
+
+    def drop_catalog(self) -> None:
+        """Forget the discovery: the board refused something that it promised."""
+        with self._trouble("change"):
+            self._catalog.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for this process; the kernel lets go of it when the process dies.
+
+        Raises:
+            ConfigurationError: another process holds it (incidents.md, I-14).
+        """
+        with self._trouble("lock"):
+            self._make()
+            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
+                raise ConfigurationError(
+                    f"another agent (process {holder}) works with the state folder {self.path}; "
+                    "one pod is one process: wait for it, or give this pod its own `state`"
+                ) from None
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(handle)
+
+    def _make(self) -> None:
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def _read(self, file: pathlib.Path) -> bytes | None:
+        try:
+            return file.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ConfigurationError(f"the state file {file} cannot be read: {error.strerror}") from error
+
+    def _write(self, file: pathlib.Path, raw: bytes) -> None:
+        new = file.with_suffix(".new")
+        with self._trouble("write"):
+            self._make()
+            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:  # noqa: PTH123 - born private
+                stream.write(raw)
+                stream.flush()
+                os.fsync(stream.fileno())
+            new.replace(file)
+            folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    def _move_aside(self, file: pathlib.Path) -> pathlib.Path:
+        aside = next(name for n in itertools.count(1) if not (name := file.with_suffix(f".corrupt-{n}")).exists())
+        with self._trouble("change"):
+            file.replace(aside)
+        return aside
+
+    @contextlib.contextmanager
+    def _trouble(self, verb: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise PodTrouble(f"cannot {verb} the state folder {self.path}: {error.strerror}") from error
