@@ -58,6 +58,14 @@ def _more(backoff: Backoff | None, now: float, boot: str) -> Backoff:
     return Backoff(failures, Reading(now + 60 * minutes, boot))
 
 
+class RecordedFailure(Struct, frozen=True):
+    """How a run failed: kept until it is reported, so that a take-over reports the same (see `TicketFailure`)."""
+
+    reason: str
+    evidence: str = ""
+    question: str = ""
+
+
 class RecordedClaim(Struct, frozen=True, kw_only=True):
     """A claim that this pod sent or holds; recorded before the request, since the answer may be lost.
 
@@ -74,6 +82,8 @@ class RecordedClaim(Struct, frozen=True, kw_only=True):
         schedule_manually_before: what the last PATCH of a failure restores.
         subject: as it was at the claim, so that a change of the text is seen.
         description: likewise.
+        completion: the comment that reports the result, kept before the push; empty while there is no result.
+        failure: how the run failed; None while it has not.
     """
 
     ticket: int
@@ -88,6 +98,8 @@ class RecordedClaim(Struct, frozen=True, kw_only=True):
     schedule_manually_before: bool = True
     subject: str = ""
     description: str = ""
+    completion: str = ""
+    failure: RecordedFailure | None = None
 
     def parsed(self) -> ClaimToken | None:
         """The token; None if a newer version wrote what this one cannot read."""
