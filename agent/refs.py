@@ -1,0 +1,230 @@
+"""Pure: what git says, as values. Names of branches and refs, the lists a remote sends, and the words of its refusals."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import re
+import string
+import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from agent.errors import AgentError, ConfigurationError, PodTrouble, TicketFailure
+
+CLAIMS: Final = "refs/agent/claim/"
+HEADS: Final = "refs/heads/"
+KEPT: Final = "agent/kept/"
+FAILED: Final = "agent/failed/"
+SLUG: Final = 40
+"""Characters of a subject that a branch name carries."""
+
+
+class RepositoryUnreachable(PodTrouble):
+    """The remote cannot be used now, whatever the ticket: it is a reason for the tickets of this repository."""
+
+
+class ClaimRefRefused(RepositoryUnreachable):
+    """The remote answers but does not take refs below `refs/agent/claim`; the lease on the branch tip remains."""
+
+
+class LeaseRefused(AgentError):
+    """The claim ref is not what was expected: somebody set it meanwhile. Read it, then the board."""
+
+
+class Refusal(enum.Enum):
+    """Why a push of the result did not happen."""
+
+    BRANCH_MOVED = "the branch moved"
+    OTHER = "the remote refused it"
+
+
+class PushRefused(AgentError):
+    """The result is not on the remote, and that was looked up.
+
+    Args:
+        kind: what to do about it: rebase, or report.
+        detail: the remote's words, redacted.
+    """
+
+    def __init__(self, kind: Refusal, detail: str) -> None:
+        super().__init__(f"The push was refused: {kind.value}. {detail}".strip())
+        self.kind = kind
+        self.detail = detail
+
+
+class Refs(Struct, frozen=True):
+    """What a remote has: branches by name, claim refs by the id of their branch owner."""
+
+    heads: Mapping[str, str]
+    claims: Mapping[int, str]
+
+
+def read_refs(listing: str) -> Refs:
+    """The answer of `git ls-remote`; refs that are neither branch nor claim are left out."""
+    heads: dict[str, str] = {}
+    claims: dict[int, str] = {}
+    for line in listing.splitlines():
+        sha, _, ref = line.partition("\t")
+        if ref.startswith(HEADS):
+            heads[ref.removeprefix(HEADS)] = sha
+        elif ref.startswith(CLAIMS) and ref.removeprefix(CLAIMS).isdecimal():
+            claims[int(ref.removeprefix(CLAIMS))] = sha
+    return Refs(heads, claims)
+
+
+def branch_for(refs: Refs, owner: int, name: str) -> str:
+    """The branch of this owner: one that exists as `agent/<owner>-…` goes on under its name, else `name`."""
+    mine = sorted(head for head in refs.heads if head.startswith(f"agent/{owner}-"))
+    return name if name in refs.heads or not mine else mine[0]
+
+
+def claim_ref(owner: int) -> str:
+    """The ref that fences the branch of this owner."""
+    return f"{CLAIMS}{owner}"
+
+
+def kept_name(owner: int, run: str) -> str:
+    """The branch for work that a run left behind."""
+    return f"{KEPT}{owner}-{run[:8]}"
+
+
+def failed_name(ticket: int, run: str) -> str:
+    """The branch for work that did not pass."""
+    return f"{FAILED}{ticket}-{run[:8]}"
+
+
+def blob_id(data: bytes) -> str:
+    """The name that git gives to these bytes (SHA-1 repositories)."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+def rejected(porcelain: str) -> dict[str, str]:
+    """The refs that `git push --porcelain` reports as not updated, with the reason in brackets."""
+    found = {}
+    for line in porcelain.splitlines():
+        flag, _, rest = line.partition("\t")
+        names, _, summary = rest.partition("\t")
+        if flag == "!":
+            found[names.rpartition(":")[2]] = summary
+    return found
+
+
+_TROUBLES: Final = (
+    (
+        r"could not resolve|name or service not known|temporary failure in name resolution",
+        "its host name does not resolve",
+        "Check the `url` of this repository and the network of this host",
+    ),
+    (
+        "authentication failed|could not read (username|password)|permission denied \\(|returned error: 40[13]|access denied|host key",
+        "it refuses our credential",
+        "Check the credential of this repository and what it may do",
+    ),
+    (
+        r"not found|does not appear to be a git repository|does not exist|no such file or directory",
+        "it does not exist, or this credential may not see it",
+        "Check the `url` of this repository",
+    ),
+    (
+        r"connection (refused|timed out|reset)|timed out|unreachable|failed to connect|early eof|hung up",
+        "it does not answer",
+        "It is tried again later",
+    ),
+    (r"no space left|disk quota", "the disk is full", "Free some space"),
+)
+
+
+def trouble(place: str, said: str) -> str:
+    """The sentence about a remote that did not do its part; `said` is git's standard error, redacted."""
+    for pattern, what, remedy in _TROUBLES:
+        if re.search(pattern, said, re.IGNORECASE):
+            return f"The repository {place} cannot be used: {what}. {remedy}. Git said: {_gist(said)}"
+    return f"The repository {place} cannot be used. Git said: {_gist(said)}"
+
+
+def _gist(said: str) -> str:
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    telling = [line for line in lines if re.match(r"(fatal|error|remote|ssh|.*denied)", line, re.IGNORECASE)]
+    return (telling or lines or ["nothing"])[0][:300]
+
+
+def place_of(url: str) -> str:
+    """The URL as it may be shown: without user, password or query."""
+    shown = re.sub(r"^([a-z][a-z0-9+.-]*://)[^/@]*@", r"\1", url, flags=re.IGNORECASE)
+    return re.sub(r"[?#].*$", "", shown) if "://" in shown else shown
+
+
+def slug(subject: str) -> str:
+    """A subject as part of a branch name: ASCII, lower case, words joined by dashes, never empty."""
+    plain = unicodedata.normalize("NFKD", subject).encode("ascii", "ignore").decode().lower()
+    words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    if len(words) > SLUG:
+        cut = words[: SLUG + 1].rpartition("-")[0]
+        words = cut or words[:SLUG]
+    return words.strip("-") or "work"
+
+
+def check_template(template: str, *, base: str) -> None:
+    """Raise ConfigurationError unless the template can give each ticket its branch."""
+    try:
+        fields = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+    except ValueError as error:
+        raise ConfigurationError(f"The branch template `{template}` cannot be read: {error}.") from error
+    for name in fields:
+        if name not in ("id", "slug", "version"):
+            raise ConfigurationError(
+                f"The branch template `{template}` uses {{{name}}}; there are {{id}}, {{slug}}, {{version}}."
+            )
+    if not {"id", "version"} & set(fields):
+        raise ConfigurationError(
+            f"The branch template `{template}` needs {{id}} or {{version}}, or all tickets share a branch."
+        )
+    sample = template.format(id=1, slug="work", version="1")
+    if problem := wrong_with(sample, base=base):
+        raise ConfigurationError(f"The branch template `{template}` gives `{sample}`, which {problem}.")
+
+
+def branch_name(template: str, *, id: int, subject: str, version: str = "", base: str = "main") -> str:  # noqa: A002
+    """The branch of a ticket or Epic: `agent/{id}-{slug}`, or `release/{version}`.
+
+    Raises:
+        ConfigurationError: the template is wrong for every ticket.
+        TicketFailure: it is wrong for this one: no version, or one that gives a name that is taken.
+    """
+    check_template(template, base=base)
+    part = re.sub(r"\.{2,}", ".", re.sub(r"[^A-Za-z0-9._+-]+", "-", version)).strip("-.")
+    if "{version" in template and not part:
+        raise TicketFailure(f"no version is set, which the branch template `{template}` needs")
+    name = template.format(id=id, slug=slug(subject), version=part)
+    if problem := wrong_with(name, base=base):
+        raise TicketFailure(f"its branch would be `{name}`, which {problem}")
+    return name
+
+
+def wrong_with(name: str, *, base: str) -> str:
+    """Why a result may not be pushed to the branch `name`; empty if it may. The rules of `git check-ref-format`."""
+    if _malformed(name):
+        return "is no valid name of a branch"
+    taken = (base, "HEAD", KEPT.rstrip("/"), FAILED.rstrip("/"))
+    # A branch is a file in git's eyes: `a` and `a/b` cannot both be.
+    if any(name == other or other.startswith(f"{name}/") or name.startswith(f"{other}/") for other in taken):
+        return "is taken"
+    return ""
+
+
+def _malformed(name: str) -> bool:
+    if re.search(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{", name) or name in ("", "@") or name[0] == "-":
+        return True
+    if name.startswith("refs/") or name.endswith("."):
+        return True
+    return any(not part or part.startswith(".") or part.endswith(".lock") for part in name.split("/"))
+
+
+def names(paths: Iterable[str], *, most: int = 5) -> str:
+    """File names for a sentence."""
+    found = sorted(set(paths))
+    shown = ", ".join(f"`{path}`" for path in found[:most])
+    return shown if len(found) <= most else f"{shown} and {len(found) - most} more"

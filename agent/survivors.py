@@ -1,0 +1,85 @@
+"""Processes that outlive what started them: found in /proc, and ended.
+
+A run's processes are known by a variable in their environment, wherever they went. The group is the ordinary case and
+costs one system call; /proc is walked only when there is a mark to look for or somebody still lives in the group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+RUN_MARK: Final = "AGENT_RUN"
+"""The variable by which a run's processes are known."""
+
+
+async def kill_survivors(run: str, *, grace: float = 3.0) -> int:
+    """End what an earlier process of ours left running for `run`; how many processes that were.
+
+    For the restart after a crash: survivors are dealt with before the worktree is touched.
+    """
+    found = marked(run)
+    if found:
+        await end(lambda: marked(run), grace)
+    return len(found)
+
+
+async def end(remaining: Callable[[], list[int]], grace: float) -> None:
+    """TERM whoever remains, wait up to `grace` seconds, then KILL until nobody does (bounded: some cannot be killed)."""
+    deadline = time.monotonic() + grace
+    number = signal.SIGTERM
+    known: set[int] = set()
+    pause = 0.002
+    while pids := remaining():
+        if time.monotonic() >= deadline + grace:
+            return
+        if time.monotonic() >= deadline:
+            number, known = signal.SIGKILL, set()
+        for pid in pids:
+            if pid not in known:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, number)
+        known.update(pids)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 0.1)
+
+
+def _pids() -> Iterator[int]:
+    for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib builds an object for each of thousands
+        if name.isdecimal() and int(name) != os.getpid():
+            yield int(name)
+
+
+def marked(run: str) -> list[int]:
+    """Processes of our own user that carry the mark of `run`; the dead ones that nobody reaped yet have no environment."""
+    wanted = f"{RUN_MARK}={run}".encode()
+    found = []
+    for pid in _pids():
+        with contextlib.suppress(OSError):  # gone meanwhile, or another user's
+            if wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                found.append(pid)
+    return found
+
+
+def members(group: int) -> list[int]:
+    """The living processes of a process group. Zombies do not count: without an init they are never reaped."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return []  # the ordinary case, without a walk through /proc
+    except PermissionError:
+        pass
+    found = []
+    for pid in _pids():
+        with contextlib.suppress(OSError, ValueError):
+            # pid (any name, with blanks and brackets) state ppid pgrp …
+            state, _parent, pgrp = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[:3]
+            if int(pgrp) == group and state not in (b"Z", b"X"):
+                found.append(pid)
+    return found

@@ -1,0 +1,218 @@
+"""The remote, its claim refs and what it says when it is not there."""
+
+import base64
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_httpserver import HTTPServer
+from support.git_repo import Remote, git
+
+from agent.refs import ClaimRefRefused, LeaseRefused, RepositoryUnreachable
+from agent.repo import Repository
+from agent.shell import Finished, Processes
+
+TOKEN = "7f9c0000-0000-4000-8000-000000000001.aa11 by pod-a try 1 for 4h @ 2026-11-24T08:00Z"
+OTHER = "8e8e0000-0000-4000-8000-000000000002.bb22 by pod-b try 1 for 4h @ 2026-11-24T09:00Z"
+CLAIM = "refs/agent/claim/42"
+
+
+class Counting(Processes):
+    """The real runner, with a list of what it ran."""
+
+    def __init__(self) -> None:
+        super().__init__(grace=0.3)
+        self.seen: list[tuple[list[str], Mapping[str, str]]] = []
+
+    async def run(self, argv: Sequence[str], *, env: Mapping[str, str], **rest: Any) -> Finished:
+        self.seen.append((list(argv), dict(env)))
+        return await super().run(argv, env=env, **rest)
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Remote:
+    return Remote(tmp_path / "forge")
+
+
+@pytest.fixture
+def runner() -> Counting:
+    return Counting()
+
+
+def repository(tmp_path: Path, remote: Remote | str, runner: Processes | None = None, **more: Any) -> Repository:
+    url = remote if isinstance(remote, str) else remote.url
+    options = {"base": "main", "folder": tmp_path / "state", "path": os.environ["PATH"], **more}
+    return Repository(url=url, runner=runner or Processes(grace=0.3), **options)
+
+
+async def test_preflight_is_one_process_and_lists_branches_and_claims(
+    tmp_path: Path, remote: Remote, runner: Counting
+) -> None:
+    remote.push("agent/42-x", {"a": "b"})
+    git(remote.clone, "tag", "v1")
+    git(remote.clone, "push", "--quiet", "origin", "v1")
+    repo = repository(tmp_path, remote, runner)
+    blob = await repo.set_claim(42, TOKEN, None)
+    runner.seen.clear()
+    refs = await repo.preflight()
+    assert len(runner.seen) == 1
+    assert dict(refs.heads) == {"main": remote.tip("main"), "agent/42-x": remote.tip("agent/42-x")}
+    assert dict(refs.claims) == {42: blob}
+
+
+async def test_the_very_first_preflight_is_one_process_too(tmp_path: Path, remote: Remote, runner: Counting) -> None:
+    await repository(tmp_path, remote, runner).preflight()
+    assert len(runner.seen) == 1
+
+
+async def test_a_missing_base_branch_is_said(tmp_path: Path, remote: Remote) -> None:
+    with pytest.raises(RepositoryUnreachable, match=r"has no branch `trunk`"):
+        await repository(tmp_path, remote, base="trunk").preflight()
+
+
+async def test_a_repository_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(RepositoryUnreachable, match=r"nowhere\.git cannot be used: it does not exist"):
+        await repository(tmp_path, str(tmp_path / "nowhere.git")).preflight()
+
+
+async def test_a_host_that_does_not_resolve_is_said(tmp_path: Path) -> None:
+    with pytest.raises(RepositoryUnreachable, match="its host name does not resolve"):
+        await repository(tmp_path, "https://forge.invalid/shop.git").preflight()
+
+
+async def test_a_refused_connection_is_said(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/shop.git"
+        with pytest.raises(RepositoryUnreachable, match="it does not answer"):
+            await repository(tmp_path, url).preflight()
+
+
+async def test_a_refused_credential_is_said_and_never_shown(tmp_path: Path, httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/shop.git/info/refs").respond_with_data("no", status=401)
+    url = httpserver.url_for("/shop.git").replace("http://", "http://pod:hunter2hunter2@")
+    with pytest.raises(RepositoryUnreachable, match="it refuses our credential") as caught:
+        await repository(tmp_path, url).preflight()
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_header_of_the_credential_reaches_the_remote_and_only_it(
+    tmp_path: Path, httpserver: HTTPServer, runner: Counting
+) -> None:
+    header = "Authorization: Basic " + base64.b64encode(b"pod:hunter2hunter2").decode()
+    credential = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "http.extraHeader", "GIT_CONFIG_VALUE_0": header}
+    httpserver.expect_request("/shop.git/info/refs").respond_with_data("forbidden", status=403)
+    repo = repository(tmp_path, httpserver.url_for("/shop.git"), runner, credential=credential)
+    with pytest.raises(RepositoryUnreachable, match="refuses our credential") as caught:
+        await repo.preflight()
+    assert httpserver.log[0][0].headers["Authorization"] == header.removeprefix("Authorization: ")
+    assert header.split()[-1] not in str(caught.value)
+    with pytest.raises(RepositoryUnreachable):
+        await repo.set_claim(42, TOKEN, None)
+    local = [env for argv, env in runner.seen if "hash-object" in argv]
+    assert local, "there was a command that stays on this host"
+    assert not any("hunter2" in repr(env) or header in env.values() for env in local)
+    assert not any(header in word or httpserver.url_for("/") in word for argv, _ in runner.seen for word in argv)
+    assert not [
+        path for path in (tmp_path / "state").rglob("*") if path.is_file() and header.encode() in path.read_bytes()
+    ]
+
+
+async def test_a_silent_remote_ends_at_the_time_out(tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/shop.git"
+        with pytest.raises(RepositoryUnreachable, match="did not answer within"):
+            await repository(tmp_path, url, timeout=0.5).preflight()
+
+
+async def test_a_claim_is_set_read_and_deleted(tmp_path: Path, remote: Remote) -> None:
+    repo = repository(tmp_path, remote)
+    assert await repo.read_claim(42) is None
+    blob = await repo.set_claim(42, TOKEN, None)
+    assert blob == repo.claim_blob(TOKEN) == remote.ref(CLAIM)
+    assert git(remote.path, "cat-file", "blob", blob) == TOKEN
+    assert await repo.read_claim(42) == blob
+    await repo.delete_claim(42, blob)
+    assert remote.ref(CLAIM) == ""
+
+
+async def test_a_successor_takes_the_claim_only_from_what_it_read(tmp_path: Path, remote: Remote) -> None:
+    old, new = repository(tmp_path / "a", remote), repository(tmp_path / "b", remote)
+    first = await old.set_claim(42, TOKEN, None)
+    with pytest.raises(LeaseRefused, match=r"is [0-9a-f]+, not unset"):
+        await new.set_claim(42, OTHER, None)
+    second = await new.set_claim(42, OTHER, first)
+    with pytest.raises(LeaseRefused):
+        await old.set_claim(42, TOKEN + "x", first)
+    await old.delete_claim(42, first)
+    assert remote.ref(CLAIM) == second, "deleting what is not ours any more is refused, and fine"
+    await new.delete_claim(42, second)
+    await new.delete_claim(42, second)
+    assert remote.ref(CLAIM) == ""
+
+
+async def test_a_claim_that_vanished_is_a_refused_lease(tmp_path: Path, remote: Remote) -> None:
+    repo = repository(tmp_path, remote)
+    with pytest.raises(LeaseRefused, match="gone"):
+        await repo.set_claim(42, TOKEN, repo.claim_blob(OTHER))
+
+
+class Lossy(Counting):
+    """Each push arrives, and its answer is lost."""
+
+    lose = True
+
+    async def run(self, argv: Sequence[str], *, env: Mapping[str, str], **rest: Any) -> Finished:
+        done = await super().run(argv, env=env, **rest)
+        if "push" in argv and self.lose:
+            return Finished(returncode=128, stderr=b"fatal: the remote end hung up unexpectedly\n")
+        return done
+
+
+async def test_a_lost_answer_to_a_claim_is_resolved_by_reading(tmp_path: Path, remote: Remote) -> None:
+    repo = repository(tmp_path, remote, Lossy())
+    assert await repo.set_claim(42, TOKEN, None) == remote.ref(CLAIM)
+
+
+async def test_a_forge_without_claim_refs_is_told_from_a_lost_race(tmp_path: Path, remote: Remote) -> None:
+    remote.hook("update", 'case "$1" in refs/agent/*) echo "no such refs here" >&2; exit 1;; esac')
+    with pytest.raises(ClaimRefRefused, match="takes no refs below `refs/agent/claim/`"):
+        await repository(tmp_path, remote).set_claim(42, TOKEN, None)
+
+
+@pytest.fixture
+def hostile_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A host configuration that would run a program at every turn."""
+    trap, proof = tmp_path / "trap", tmp_path / "trapped"
+    trap.write_text(f"#!/bin/sh\necho $0 >> {proof}\n")
+    trap.chmod(0o755)
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".gitconfig").write_text(
+        f"[core]\n hooksPath = {tmp_path}\n fsmonitor = {trap}\n[credential]\n helper = {trap}\n"
+    )
+    for name in ("pre-push", "post-checkout", "reference-transaction", "post-index-change"):
+        (tmp_path / name).symlink_to(trap)
+    monkeypatch.setenv("HOME", str(home))
+    yield
+    assert not proof.exists(), proof.read_text()
+
+
+@pytest.mark.usefixtures("hostile_settings")
+async def test_nothing_of_the_hosts_configuration_runs(tmp_path: Path, remote: Remote) -> None:
+    repo = repository(tmp_path, remote)
+    hooks = tmp_path / "state" / "mirror.git" / "hooks"
+    blob = await repo.set_claim(42, TOKEN, None)
+    hooks.mkdir()
+    for name in ("pre-push", "post-checkout", "reference-transaction", "post-index-change", "pre-auto-gc"):
+        (hooks / name).symlink_to(tmp_path / "trap")
+    await repo.fetch()
+    workspace = await repo.open(42, "agent/42-x", "run")
+    (workspace.path / "new.txt").write_text("new\n")
+    sha = await workspace.commit((await workspace.snapshot()).tree, "Add new.txt\n")
+    assert await workspace.publish(sha, claim_blob=blob) == sha
