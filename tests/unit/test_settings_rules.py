@@ -1,0 +1,203 @@
+import contextlib
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent import settings_rules
+from agent.errors import ConfigurationError
+from agent.settings_keys import KEYS, LATER
+from agent.settings_rules import Settings, describe, judge
+
+LEAST = """
+[board]
+url = "https://board.example/sub/"
+[repositories.shop]
+url = "ssh://git@forge.example/shop.git"
+[model]
+command = ["worker", "--fast"]
+"""
+
+TIME = 'Allowed: a duration such as "4h30m", "15m" or "45s", or a whole number of seconds; above zero and at most 720h.'
+
+REFUSED = [
+    # a misspelt key
+    ("pot = 'a'", "pot is unknown. Did you mean `pod`? The file may hold: board, execution, model, nix, pod, repositories, sandbox, state."),
+    ("[execution]\ntimout = '4h'", "execution.timout is unknown. Did you mean `timeout`? [execution] may hold: grace, idle, margin, timeout, tries."),
+    ("[sandbox]\nzzz = 1", "sandbox.zzz is unknown. [sandbox] may hold: kind."),
+    ("board.types.bug = ['Bug']", "board.types.bug is unknown. Did you mean `bugs`? [board.types] may hold: bugs, epic, gates, spike, story, tasks."),
+    ("repositories.shop.ur = 'x'", "repositories.shop.ur is unknown. Did you mean `url`? [repositories.shop] may hold: base, branch, forge, ssh_key_file, token_file, url, web."),
+    # what a later release knows
+    ("[model]\nkind = 'claude'", 'model.kind = "claude" is refused: `claude` comes with a later release. It is which coding model works. Allowed: command.'),
+    ("[model]\nmax_turns = 3", "model.max_turns comes with a later release."),
+    ("[sandbox]\nkind = 'bubblewrap'", 'sandbox.kind = "bubblewrap" is refused: `bubblewrap` comes with a later release. It is what the model is shut into; none is nothing at all. Allowed: none.'),
+    # the wrong kind of value
+    ("board = 3", "board = 3 is refused. It is a section. Allowed: a table, `[board]`."),
+    ("repositories.shop = 'url'", 'repositories.shop = "url" is refused. It is a section. Allowed: a table, `[repositories.shop]`.'),
+    ("pod = 'pod a'", 'pod = "pod a" is refused. It is the name of this pod; `--pod` and $AGENT_POD come before it. Allowed: a text like `pod-a`, as a whole [A-Za-z0-9][A-Za-z0-9._-]{0,62}.'),
+    ("[board]\nurl = 'board.example'", "board.url is refused. It is the address of the board, up to and without /api/v3. Allowed: http:// or https://, without user name, password and query."),
+    ("[execution]\ntries = 0", "execution.tries = 0 is refused. It is how often one run is started before a person is asked. Allowed: a whole number from 1 to 20."),
+    ("[execution]\ntries = true", "execution.tries = true is refused. It is how often one run is started before a person is asked. Allowed: a whole number from 1 to 20."),
+    ("[execution]\ntimeout = 0", f"execution.timeout = 0 is refused. It is the lifetime of a claim: at its end its holder stops every effect. {TIME}"),
+    ("[execution]\ngrace = '0m'", f'execution.grace = "0m" is refused. It is how long after its lifetime a silent claim is freed by others. {TIME}'),
+    ("[execution]\nidle = 1.5", f"execution.idle = 1.5 is refused. It is how long the model may say nothing. {TIME}"),
+    ("[execution]\nmargin = '4h'", "execution.margin (4h) leaves nothing of execution.timeout (4h). It is how long before the lifetime's end model and verify stop. Allowed: less than the timeout."),
+    ("board.types.tasks = []", "board.types.tasks = [] is refused. It is the other types that pods implement. Allowed: a list of display names or ids."),
+    ("board.types.bugs = 'Bug'", 'board.types.bugs = "Bug" is refused. It is the types taken first, highest priority first. Allowed: a list of display names or ids.'),
+    ("board.statuses.ready = ''", 'board.statuses.ready = "" is refused. It is the status of work that may be picked. Allowed: a display name or an id.'),
+    ("model.command = []", "model.command = [] is refused. It is the program that gets the prompt on its standard input, and its arguments. Allowed: a list of texts, the program first."),
+    ("model.command = ['a', 3]", 'model.command = ["a",3] is refused. It is the program that gets the prompt on its standard input, and its arguments. Allowed: a list of texts, the program first.'),
+    ("repositories.shop.url = 'https://me:pw@forge/x'", "repositories.shop.url is refused: it holds a password, which belongs into `token_file`. It is where git finds the project's repository. Allowed: an address for git, without blanks and without a password."),
+    ("repositories.shop.url = '--upload-pack=x'", "repositories.shop.url is refused. It is where git finds the project's repository. Allowed: an address for git, without blanks and without a password."),
+    ("repositories.shop.base = '-b'", 'repositories.shop.base = "-b" is refused. It is the branch that work starts from and is brought up to. Allowed: a branch name.'),
+    ("repositories.shop.branch = 'work'", 'repositories.shop.branch = "work" is refused. It is the branch that work is pushed to, named after the Epic or else the ticket. Allowed: a branch name with {id}, {slug} or {version} in it.'),
+    ("repositories.shop.branch = '{id.__class__}'", 'repositories.shop.branch = "{id.__class__}" is refused. It is the branch that work is pushed to, named after the Epic or else the ticket. Allowed: a branch name with {id}, {slug} or {version} in it.'),
+    ("repositories.shop.branch = '{id'", "repositories.shop.branch = \"{id\" is refused: expected '}' before end of string. It is the branch that work is pushed to, named after the Epic or else the ticket. Allowed: a branch name with {id}, {slug} or {version} in it."),
+    ("repositories.shop.branch = '../{id}'", 'repositories.shop.branch = "../{id}" is refused. It is the branch that work is pushed to, named after the Epic or else the ticket. Allowed: a branch name with {id}, {slug} or {version} in it.'),
+    ("repositories.shop.forge = 'svn'", 'repositories.shop.forge = "svn" is refused. It is what serves `web`, which decides the links. Allowed: one of github, gitlab, gitea, cgit.'),
+    ("repositories.'a b'.url = 'x'", "repositories.'a b' is refused. It is the identifier of a project, the last part of its address on the board. Allowed: letters, digits, `-` and `_`."),
+    ("nix.settings = 'x'", 'nix.settings = "x" is refused. It is settings of Nix for this pod, such as substituters, in the words of nix.conf. Allowed: a table of texts, numbers, booleans and lists of texts.'),
+    ("nix.settings = {'a\\n' = 1}".replace("'a\\n'", '"a\\n"'), "nix.settings = {\"a\\n\":1} is refused: 'a\\n' is no name of a Nix setting. It is settings of Nix for this pod, such as substituters, in the words of nix.conf. Allowed: a table of texts, numbers, booleans and lists of texts."),
+    # what no single value shows
+    ("board.types.bugs = ['Bug', 'Task']", "board.types.tasks and board.types.bugs both name 'Task': a type plays one role."),
+    ("board.types.gates = ['P', 'P']", "board.types.gates names 'P' twice."),
+    ("board.statuses.active = 'New'", "board.statuses.active and board.statuses.ready both name 'New': a status has one meaning."),
+    ("board.fields.pod = 'Agent run'", "board.fields.run and board.fields.pod both name 'Agent run': the two fields are two."),
+]  # fmt: skip
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    both = {**below, **above}
+    for key in below.keys() & above.keys():
+        if isinstance(below[key], dict) and isinstance(above[key], dict):
+            both[key] = merged(below[key], above[key])
+    return both
+
+
+@pytest.mark.parametrize(("text", "message"), REFUSED)
+def test_each_refusal_names_key_meaning_and_values(text: str, message: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        judge(merged(tomllib.loads(LEAST), tomllib.loads(text)))
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("board", "board.url is missing. It is the address of the board"),
+        ("repositories", "[repositories] is missing or empty. It says where the work of each project goes"),
+        ("model", "model.command is missing. It is the program that gets the prompt"),
+    ],
+)
+def test_each_missing_setting_is_named_with_its_meaning(missing: str, message: str) -> None:
+    raw = tomllib.loads(LEAST)
+    del raw[missing]
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        judge(raw)
+
+
+def test_defaults_are_those_of_the_design() -> None:
+    settings = judge(tomllib.loads(LEAST))
+    assert settings.board.url == "https://board.example/sub"
+    assert settings.board.types.tasks == ("Task", "Feature")
+    assert settings.board.statuses.done == ("In testing", "Closed")
+    assert (settings.execution.timeout, settings.execution.idle, settings.execution.grace) == (14_400, 900, 1800)
+    assert settings.repositories["shop"].branch == "agent/{id}-{slug}"
+    assert settings.nix.config() == ""
+
+
+def test_all_that_can_be_set_is_taken() -> None:
+    settings = judge(
+        merged(
+            tomllib.loads(LEAST),
+            tomllib.loads("""
+                pod = "pod-a"
+                state = "state"
+                board.fleet_users = ["agent", 7]
+                board.types = { bugs = [], gates = [], epic = 5 }
+                execution = { timeout = "90m", idle = 60, tries = 1, margin = "1s" }
+                repositories.shop = { base = "release/v2", branch = "release/{version}", web = "https://f/shop/" }
+                repositories.shop_2 = { url = "../shop.git" }
+                [nix.settings]
+                substituters = ["https://a", "https://b"]
+                max-jobs = 4
+                fallback = false
+                flake-registry = ""
+            """),
+        )
+    )
+    assert settings.board.fleet_users == ("agent", "7"), "an id is kept as digits"
+    assert settings.board.types.gates == ()
+    assert settings.board.types.epic == "5"
+    assert settings.execution.timeout == 5400
+    assert settings.nix.config() == (
+        "fallback = false\nflake-registry = \nmax-jobs = 4\nsubstituters = https://a https://b\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("forge", "branch", "commit"),
+    [
+        ("github", "https://f/s/tree/agent/42-x", "https://f/s/commit/a3f"),
+        ("gitlab", "https://f/s/-/tree/agent/42-x", "https://f/s/-/commit/a3f"),
+        ("gitea", "https://f/s/src/branch/agent/42-x", "https://f/s/commit/a3f"),
+        ("cgit", "https://f/s/log/?h=agent/42-x", "https://f/s/commit/?id=a3f"),
+    ],
+)
+def test_each_forge_has_its_links(forge: str, branch: str, commit: str) -> None:
+    raw = merged(tomllib.loads(LEAST), {"repositories": {"shop": {"web": "https://f/s", "forge": forge}}})
+    shop = judge(raw).repositories["shop"]
+    assert (shop.branch_url("agent/42-x"), shop.commit_url("a3f")) == (branch, commit)
+
+
+def test_without_web_there_are_no_links() -> None:
+    shop = judge(tomllib.loads(LEAST)).repositories["shop"]
+    assert (shop.branch_url("b"), shop.commit_url("c")) == ("", "")
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec="utf-8")),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner),
+)
+paths = st.sampled_from([*KEYS, *LATER, "board", "repositories", "execution", "nix", "x.y"])
+
+
+@given(paths, values)
+def test_any_value_anywhere_is_judged_and_nothing_else_is_raised(path: str, value: Any) -> None:
+    raw = tomllib.loads(LEAST)
+    *sections, name = path.replace("*", "shop").split(".")
+    table = raw
+    for section in sections:
+        table = table.setdefault(section, {})
+    table[name] = value
+    with contextlib.suppress(ConfigurationError):
+        judge(raw)
+
+
+def test_every_field_of_every_section_can_be_set_and_is_explained() -> None:
+    """The table, the structs and the documentation are one."""
+
+    def fields(struct: Any, path: str) -> set[str]:
+        found = set()
+        for field in msgspec.structs.fields(struct):
+            name = path + field.name
+            is_section = isinstance(field.type, type) and issubclass(field.type, msgspec.Struct)
+            found |= fields(field.type, f"{name}.") if is_section else {name}
+        return found
+
+    structs = fields(Settings, "") - {"repositories"} | fields(settings_rules.Repository, "repositories.*.")
+    assert structs == set(KEYS)
+    assert [path for path, *_ in describe()] == list(KEYS)
+    assert all(meaning and allowed and default for _, meaning, allowed, default in describe())
+
+
+def test_every_default_is_a_value_that_may_be_set() -> None:
+    for path, key in KEYS.items():
+        if not key.required and key.default not in ("", (), {}):
+            default = list(key.default) if isinstance(key.default, tuple) else key.default
+            assert key.read(default) == key.default, path
