@@ -24,7 +24,7 @@ COMMENTS: Final = 20
 """The latest that many comments on the ticket are shown."""
 SPIKE_COMMENTS: Final = 8
 SPIKES: Final = 5
-"""The latest that many; so no prompt is longer than about 330,000 characters before escaping."""
+"""The latest that many; so no prompt is longer than about 350,000 characters before escaping."""
 NOTES_LIMIT: Final = 16_000
 LINE_LIMIT: Final = 300
 

@@ -123,7 +123,7 @@ def test_huge_texts_are_shortened_visibly_and_keep_both_ends() -> None:
         notes=huge,
     )
     text = build(facts)
-    assert len(text) < 350_000
+    assert len(text) < 360_000
     (work,) = (one for one in blocks(text) if one.tag == "work_package")
     description = work.findtext("description") or ""
     assert description.startswith("\nHEAD")
