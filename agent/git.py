@@ -18,7 +18,7 @@ from typing import Final
 from agent.errors import PodTrouble
 from agent.evidence import clean, redact
 from agent.refs import CLAIMS, HEADS, Refs, RepositoryUnreachable, place_of, read_refs, trouble
-from agent.shell import Ended, Finished, Runner
+from agent.runner import Ended, Finished, Runner
 
 REMOTE: Final = "refs/remotes/origin/"
 """Where the mirror keeps the remote's branches. It has no other refs: any other was made by the model."""

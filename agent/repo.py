@@ -22,7 +22,7 @@ from agent.refs import (
     kept_name,
     rejected,
 )
-from agent.shell import Runner
+from agent.runner import Runner
 from agent.workspace import RUN_TRAILER, TICKET_TRAILER, Workspace
 from agent.worktree import Record, Worktree
 

@@ -16,97 +16,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Protocol
-
-from msgspec import Struct
+from typing import Final
 
 from agent.clock import SystemClock
 from agent.errors import PodTrouble
+from agent.runner import OUTPUT_LIMIT, Ended, Finished, missing
 from agent.survivors import RUN_MARK, end, marked, members
 
-OUTPUT_LIMIT: Final = 1 << 20
-"""Bytes kept of each stream unless the caller says otherwise."""
 RUNAWAY: Final = 256 << 20
 """Bytes of one stream beyond what is kept, after which the process is stopped: nobody will read them."""
 TICK: Final = 1.0
 """Seconds between two looks at the clock: timers of the event loop stand still in suspend, this clock does not."""
 DRAIN: Final = 1.0
 """Seconds that remain for reading after the end; more only matters when something uncatchable holds the pipe."""
-PACKAGES: Final = {
-    "bwrap": "bubblewrap",
-    "claude": "claude-code (npm: @anthropic-ai/claude-code)",
-    "git": "git",
-    "nix": "nix (Debian: nix-bin)",
-    "ssh": "openssh (Debian: openssh-client)",
-}
-"""Where a missing program comes from, in nixpkgs and, where it differs, elsewhere."""
-
-
-class Ended(enum.Enum):
-    """Why a run was over."""
-
-    COMPLETED = "completed"
-    TIMED_OUT = "timed out"
-    IDLE = "idle"
-    OUTPUT = "output"
-
-
-class Finished(Struct, frozen=True):
-    """A process that is over, and its whole group with it.
-
-    `returncode` is negative for a signal, as in the standard library. Of each stream the head and the tail are kept;
-    `dropped` is how many bytes are missing between them, in both streams together. `duration` is in seconds.
-    """
-
-    returncode: int
-    stdout: bytes = b""
-    stderr: bytes = b""
-    duration: float = 0.0
-    ended: Ended = Ended.COMPLETED
-    dropped: int = 0
-
-    @property
-    def ok(self) -> bool:
-        """Whether it came to its own end, with status 0."""
-        return self.ended is Ended.COMPLETED and self.returncode == 0
-
-
-class Runner(Protocol):
-    """Runs one process to its end; a dev shell, a sandbox and a simulation have the same face."""
-
-    async def run(
-        self,
-        argv: Sequence[str],
-        *,
-        cwd: Path,
-        env: Mapping[str, str],
-        stdin: bytes = b"",
-        timeout: float | None = None,  # noqa: ASYNC109 - by a clock that counts suspend, which asyncio.timeout does not
-        idle: float | None = None,
-        output_limit: int = OUTPUT_LIMIT,
-    ) -> Finished:
-        """Start `argv`, feed it `stdin`, and wait.
-
-        Args:
-            argv: the program and its arguments; the program is looked up in the PATH of `env`.
-            cwd: where it runs.
-            env: its whole environment.
-            stdin: what it reads.
-            timeout: seconds in all; None for no limit, 0 for none left.
-            idle: seconds without a byte on either stream.
-            output_limit: bytes kept of each stream.
-
-        Raises:
-            PodTrouble: the program is not installed, or `cwd` is gone.
-        """
-        ...
 
 
 class Processes:
@@ -333,9 +261,6 @@ def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: bytes)
     except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
         if not cwd.is_dir():
             raise PodTrouble(f"The folder {cwd} is gone, so `{argv[0]}` cannot run in it.") from error
-        name = Path(argv[0]).name
-        package = PACKAGES.get(name)
-        hint = f"install the package {package}" if package else "install it, or mend the setting that names it"
-        raise PodTrouble(f"The program `{argv[0]}` is missing or may not be run: {hint}.") from error
+        raise missing(argv[0]) from error
     finally:
         os.close(source)

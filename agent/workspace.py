@@ -79,6 +79,14 @@ class Workspace:
         done = await self._worktree.git("cat-file", "blob", f"{self.start}:{name}")
         return done.stdout.decode("utf-8", "replace")
 
+    async def show_to_nix(self) -> None:
+        """Let Nix see new `*.nix` files and a new lock file: in a git checkout it sees only what the index names."""
+        new = await self._worktree.git("ls-files", "-z", "--others", "--exclude-standard", "--", "*.nix", "flake.lock")
+        if new.stdout:
+            await self._worktree.git(
+                "add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul", stdin=new.stdout
+            )
+
     async def snapshot(self) -> Snapshot:
         """Everything that is there and not ignored.
 

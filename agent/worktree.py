@@ -21,7 +21,7 @@ from msgspec import Struct
 from agent.errors import PodTrouble, TicketFailure
 from agent.git import REMOTE, Git
 from agent.refs import names
-from agent.shell import Finished
+from agent.runner import Finished
 
 
 class Record(Struct, frozen=True, kw_only=True):

@@ -13,7 +13,8 @@ from support.git_repo import Remote, git
 
 from agent.refs import ClaimRefRefused, LeaseRefused, RepositoryUnreachable
 from agent.repo import Repository
-from agent.shell import Finished, Processes
+from agent.runner import Finished
+from agent.shell import Processes
 
 TOKEN = "7f9c0000-0000-4000-8000-000000000001.aa11 by pod-a try 1 for 4h @ 2026-11-24T08:00Z"
 OTHER = "8e8e0000-0000-4000-8000-000000000002.bb22 by pod-b try 1 for 4h @ 2026-11-24T09:00Z"

@@ -13,7 +13,8 @@ import pytest
 
 from agent.clock import SystemClock
 from agent.errors import PodTrouble
-from agent.shell import Ended, Finished, Processes
+from agent.runner import Ended, Finished
+from agent.shell import Processes
 from agent.survivors import RUN_MARK, kill_survivors
 
 PATH = os.environ["PATH"]
@@ -223,8 +224,12 @@ async def test_restart_deals_with_survivors_first(tmp_path: Path) -> None:
         await started[1].wait()
 
 
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 async def test_many_runs_at_once_leak_no_descriptor(tmp_path: Path) -> None:
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = descriptors()
     done = await asyncio.gather(*(sh("echo $1", tmp_path, str(number)) for number in range(20)))
     assert [int(one.stdout) for one in done] == list(range(20))
-    assert len(list(Path("/proc/self/fd").iterdir())) <= before
+    assert descriptors() <= before

@@ -1,0 +1,71 @@
+"""Pure: a repository's own word to the fleet, `.agent.toml` of the commit that a run starts from.
+
+    notes = "Prices are integers, in cents."
+
+    [verify]
+    commands = ["pytest -q", "ruff check"]
+
+Nothing in it is ever guessed: what cannot be read, or is not known here, fails the ticket with a sentence. A mistyped
+`[verfy]` that passed in silence would switch the judge off.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from agent.errors import TicketFailure
+
+NAME: Final = ".agent.toml"
+LONGEST: Final = 64 * 1024
+"""Characters; a longer file is a mistake."""
+
+
+class Verify(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the repository judges a change: shell commands, run in this order in its development shell."""
+
+    commands: tuple[str, ...] = ()
+
+
+class Instructions(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file. `notes` is what a coding model should know about this repository."""
+
+    verify: Verify = Verify()
+    notes: str = ""
+
+
+def read_instructions(text: str | None) -> Instructions:
+    """What `.agent.toml` says; the defaults if the repository has none.
+
+    Raises:
+        TicketFailure: the file is wrong; the reason says where.
+    """
+    if text is None:
+        return Instructions()
+    if len(text) > LONGEST:
+        raise TicketFailure(f"`{NAME}` is longer than {LONGEST // 1024} KiB")
+    try:
+        instructions = msgspec.convert(tomllib.loads(text), Instructions)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise TicketFailure(f"`{NAME}` is not TOML: {str(error) or 'too deeply nested'}") from error
+    except msgspec.ValidationError as error:
+        raise TicketFailure(f"`{NAME}` cannot be used: {_explained(str(error))}") from error
+    if any(not command.strip() for command in instructions.verify.commands):
+        raise TicketFailure(f"`{NAME}` cannot be used: `verify.commands` has an empty command")
+    return instructions
+
+
+def _explained(message: str) -> str:
+    found = re.fullmatch(r"Object contains unknown field `(.*?)`(?: - at `\$\.?(.*)`)?", message, re.DOTALL)
+    if found is None:
+        return message
+    place = Verify if found[2] else Instructions
+    near = difflib.get_close_matches(found[1], place.__struct_fields__, n=1)
+    known = ", ".join(f"`{name}`" for name in place.__struct_fields__)
+    where = f" in `[{found[2]}]`" if found[2] else ""
+    return f"`{found[1]}`{where} is not known" + (f"; did you mean `{near[0]}`?" if near else f"; there is {known}")
