@@ -50,7 +50,7 @@ def configure(
         target.flush()
 
     logger.remove()
-    logger.add(write, level=level, format="{exception}", backtrace=False, diagnose=False, catch=True)
+    logger.add(write, level=level, format=lambda _: "{exception}", backtrace=False, diagnose=False, catch=True)
 
 
 class redaction:  # noqa: N801 - used as a function
