@@ -37,6 +37,7 @@ class Reason(StrEnum):
     UNREACHABLE = "repository unreachable"
     NOT_ASSIGNABLE = "not a possible assignee"
     FIELDS = "lacks the fleet's fields"
+    REFUSED = "refused by the board"
     NO_SPIKE = "no Spike possible"
     TAKEN = "taken"
     ROUTED = "routed"

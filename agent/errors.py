@@ -83,3 +83,7 @@ class TicketFailure(AgentError):
         self.reason = reason
         self.evidence = evidence
         self.question = question
+
+
+class LifetimeOver(PodTrouble):
+    """The claim's lifetime has ended under its holder: from here on it writes nothing."""

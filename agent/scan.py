@@ -7,6 +7,7 @@ unavailable tickets hides an available one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
@@ -23,6 +24,9 @@ from agent.report import spike_ticket
 
 RESTARTS: Final = 2
 """How often the lists are read again when an id in them has vanished (a 400 that does not name it)."""
+
+RUNGS: Final = (Rung.CONTINUE_EPIC, Rung.BUG, Rung.EPIC_TASK, Rung.STANDALONE)
+"""Those that are found by searching; the others are about what is mine already."""
 
 FEW_CHILDREN: Final = 20
 """Up to so many children are read in full together with the ancestors; more cost a request of their own."""
@@ -59,6 +63,8 @@ class Survey(Struct, frozen=True):
     closed_subtrees: frozenset[int]
     """Gates that are not active, Epics that cannot be worked on: everything below them is closed to us."""
     spiked: frozenset[int]
+    twice_spiked: frozenset[int]
+    """Tickets that more than one open Spike of ours names in its subject."""
 
 
 class Scan:
@@ -98,12 +104,17 @@ class Scan:
         if whole_epic and candidate.epic is not None:
             self._subtrees.add(candidate.epic.id)
 
-    def own(self, epic: int) -> None:
-        """The Epic is this pod's from now on."""
-        self._my_epics |= {epic}
+    def own(self, epics: Iterable[int], tokens: frozenset[str]) -> None:
+        """These Epics are this pod's from now on."""
+        self._my_epics = frozenset(epics)
+        self.fleet = replace(self.fleet, tokens=tokens)
 
-    async def next(self) -> Candidate | None:
-        """The best available ticket, read in full; None when nothing is left for this pod.
+    def surplus_spikes(self) -> frozenset[int]:
+        """Tickets that more than one open Spike of ours names: a lost POST may have landed late."""
+        return self._survey.twice_spiked if self._survey is not None else frozenset()
+
+    async def next(self, rungs: Sequence[Rung] = RUNGS) -> Candidate | None:
+        """The best available ticket on these rungs, read in full; None when nothing is left there for this pod.
 
         Raises:
             Refused: the board refuses a list even after it was made anew: an unknown blocker counts as open and an
@@ -111,7 +122,7 @@ class Scan:
         """
         for restart in range(RESTARTS + 1):
             try:
-                return await self._walk()
+                return await self._walk(rungs)
             except Refused as refusal:
                 if refusal.status not in (400, 422) or restart == RESTARTS:
                     raise
@@ -157,6 +168,7 @@ class Scan:
         if others:
             routed = [one_of("type", fleet.epics), one_of(board.fields.pod, others)]
             elsewhere = {one.id for one in await board.rows(routed, "Epics of other pods")}
+        spiked, twice = await self._spiked()
         epics = [one for one in containers if one.type in fleet.epics]
         good = {one.id for one in epics if one.status in fleet.workable} - elsewhere
         gates = {one.id for one in containers if one.type in fleet.gates and one.status != fleet.active}
@@ -167,24 +179,30 @@ class Scan:
             epics=frozenset(one.id for one in epics),
             good_epics=frozenset(good),
             closed_subtrees=frozenset({one.id for one in epics} - good | gates),
-            spiked=frozenset(await self._spiked()),
+            spiked=frozenset(spiked),
+            twice_spiked=frozenset(twice),
         )
 
-    async def _spiked(self) -> set[int]:
-        """The tickets that the fleet's own open Spikes name, if they still lie below them; a person's are met later."""
+    async def _spiked(self) -> tuple[set[int], set[int]]:
+        """The tickets that the fleet's own open Spikes name, if they still lie there, and those named more than once.
+
+        A person's Spike names no ticket: it is met when the ticket is read in full.
+        """
         board = self._board
         spikes: list[Filter | None] = [one_of("type", self.fleet.spikes), is_open()]
-        named = [spike_ticket(one.subject) for one in await board.rows(spikes, "open Spikes")]
-        tickets = {one for one in named if one is not None}
-        if not tickets:
-            return set()
+        subjects = [spike_ticket(one.subject) for one in await board.rows(spikes, "open Spikes")]
+        named = Counter(one for one in subjects if one is not None)
+        if not named:
+            return set(), set()
+        twice = {ticket for ticket, count in named.items() if count > 1}
         try:
-            below = await board.count([*spikes, one_of("parent", tickets)], "whether the Spikes lie where they say")
+            below = await board.count([*spikes, one_of("parent", named)], "whether the Spikes lie where they say")
         except Refused:
             below = -1
-        if below == len([one for one in named if one is not None]):
-            return tickets
-        return {one.parent for one in await board.work_packages(spikes, "where the open Spikes lie") if one.parent}
+        if below == named.total():
+            return set(named), twice
+        full = await board.work_packages(spikes, "where the open Spikes lie")
+        return {one.parent for one in full if one.parent}, twice
 
     def _filters(self, rung: Rung, survey: Survey, *, routed: bool) -> list[Filter | None] | None:
         """What the server is asked on a rung; None where nothing can match."""
@@ -214,13 +232,13 @@ class Scan:
 
     # -- the walk --------------------------------------------------------------------------------------------------
 
-    async def _walk(self) -> Candidate | None:
+    async def _walk(self, rungs: Sequence[Rung]) -> Candidate | None:
         if not self._types() or not self._projects():
             return None
         survey = await self.survey()
         if survey is None:
             return None
-        for rung in (Rung.CONTINUE_EPIC, Rung.BUG, Rung.EPIC_TASK, Rung.STANDALONE):
+        for rung in rungs:
             for routed in (True, False) if survey.routed_to_me else (False,):
                 found = await self._best(rung, survey, routed=routed)
                 if found is not None:

@@ -1,0 +1,338 @@
+"""One run of one claimed ticket: claim ref, workspace, model, verify, commit, push, report. The order of effects.
+
+A run that is killed anywhere and taken over ends in the same board and the same branch: before each step it looks
+whether the step is done (DESIGN, sections 3 and 4).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+from loguru import logger
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agent import briefing, refs, report
+from agent.clock import Clock
+from agent.errors import LifetimeOver, PodTrouble, Superseded, TicketFailure, Unreachable
+from agent.execution import Execution
+from agent.model import WorkPackage
+from agent.protocol import Protocol
+from agent.refs import ClaimRefRefused, LeaseRefused, PushRefused, Refs, Refusal
+from agent.repo import Repository
+from agent.report import Event
+from agent.reporting import CHANGED_TEXTS, Links, Reporter, with_failure
+from agent.spikes import Spikes
+from agent.state import RecordedFailure
+from agent.workspace import RUN_TRAILER, TICKET_TRAILER, Workspace
+
+T = TypeVar("T")
+
+WATCH: Final = 60.0
+"""Seconds between two looks at the ticket while the model or verify runs."""
+
+MARGIN: Final = 600.0
+"""Seconds before the end of the lifetime at which model and verify end, so that the failure can be reported."""
+
+REF_SWAPS: Final = 5
+PUSHES: Final = 3
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """Where the work of a project goes."""
+
+    repository: Repository
+    template: str
+    """The branch template of the settings."""
+    links: Links
+    refs: Refs
+    """What the remote had at the preflight, before the claim."""
+
+
+class End(Struct, frozen=True):
+    """How a run ended: `done`, `text changed`, `failed`, `stopped` or `interrupted`."""
+
+    kind: str
+    branch: str = ""
+    commit: str = ""
+    spike: int | None = None
+    reason: str = ""
+
+
+class Attempt:
+    """One try of one run.
+
+    Args:
+        protocol: the claim's protocol.
+        reporter: how it ends on the board.
+        place: the repository.
+        execution: how model and verify are run.
+        clock: for time-outs.
+        say: what the screen shows while it works, one line at a time.
+    """
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        reporter: Reporter,
+        *,
+        place: Place,
+        execution: Execution,
+        clock: Clock,
+        say: Callable[[str], None],
+    ) -> None:
+        self._protocol = protocol
+        self._reporter = reporter
+        self._place = place
+        self._repository = place.repository
+        self._execution = execution
+        self._clock = clock
+        self._say = say
+        self._held = reporter.held
+        self._run = reporter.held.token.run
+        self._claim_blob: str | None = None
+        self._workspace: Workspace | None = None
+
+    async def work(self, ticket: WorkPackage, epic: WorkPackage | None) -> End:
+        """Carry the run to its verdict, or to a trouble that is the pod's.
+
+        Args:
+            ticket: as the claim left it.
+            epic: its Epic, None for standalone work.
+
+        Raises:
+            LifetimeOver: nothing may be written any more; the next cycle takes over.
+            Unreachable: the board fell silent in the report; the next cycle finishes it.
+        """
+        try:
+            await self._set_claim_ref()
+            await self._repository.fetch()
+            return await self._carry_out(ticket, epic, self._branch(ticket, epic))
+        except TicketFailure as failure:
+            return await self._failed(RecordedFailure(failure.reason, failure.evidence, failure.question))
+        except Superseded as superseded:
+            return await self._stopped(str(superseded))
+        except LifetimeOver:
+            raise
+        except PodTrouble as trouble:
+            logger.warning("#{}: interrupted: {}", self._held.ticket, trouble)
+            too_often = await self._reporter.interrupted(str(trouble))
+            return await self._failed(too_often) if too_often is not None else End("interrupted", reason=str(trouble))
+
+    # -- the steps -------------------------------------------------------------------------------------------------
+
+    async def _set_claim_ref(self) -> None:
+        """Git is fenced from here on: a predecessor's push fails whole."""
+        text, owner = str(self._held.token), self._held.owner
+        expected = self._place.refs.claims.get(owner)
+        for _ in range(REF_SWAPS):
+            try:
+                self._claim_blob = await self._repository.set_claim(owner, text, expected)
+            except LeaseRefused:
+                expected = await self._repository.read_claim(owner)
+                await self._protocol.still_mine(self._held)
+            except ClaimRefRefused as refused:
+                logger.warning("{}", refused)
+                return
+            else:
+                return
+        raise Superseded("the claim ref is set by another again and again")
+
+    async def _carry_out(self, ticket: WorkPackage, epic: WorkPackage | None, branch: str) -> End:
+        """Look what is done already, else work; ends with a result on the board."""
+        taken_over = self._held.token.attempt > 1
+        if taken_over:
+            await self._execution.clear(self._run)
+            commit = await self._repository.commit_of_run(self._run, branch)
+            if commit is not None:
+                self._say("the commit of this run is on the remote already")
+                return await self._report(branch, commit, ticket)
+            await self._raise_known_failure(ticket, branch)
+        workspace = await self._repository.open(self._held.owner, branch, self._run)
+        self._workspace = workspace
+        if not workspace.has_flake:
+            raise TicketFailure("the branch has no flake.nix, so there is no environment to work in")
+        brief = await briefing.read(self._protocol, ticket, epic, self._reporter.record, workspace)
+        result = await self._watched(
+            self._execution.model(brief.prompt(), workspace, self._run, self._time_left()), ticket
+        )
+        snapshot = await workspace.snapshot()
+        if result.verdict == "stuck":
+            raise TicketFailure(f"the model gave up: {result.summary}", question=result.question)
+        if not snapshot.changed and result.verdict != "already_done":
+            raise TicketFailure("the model said that it was done, and nothing changed", question=result.summary)
+        self._say("verifying")
+        commands = brief.instructions.verify.commands
+        await self._watched(self._execution.verify(commands, workspace, self._run, self._time_left()), ticket)
+        if not snapshot.changed:
+            return await self._already_done(branch, result.summary, commands, ticket)
+        commit = await workspace.commit(snapshot.tree, self._message(ticket, result.summary))
+        completion = report.completed(
+            self._run,
+            input_tokens=result.input_tokens,
+            output_tokens=result.output_tokens,
+            summary=result.summary,
+            cost_usd=result.cost_usd,
+            duration_s=result.duration_s,
+            verified=commands,
+        )
+        self._reporter.remember(replace(self._reporter.record, completion=completion))
+        now, commit = await self._publish(workspace, commit, ticket, commands)
+        return await self._report(branch, commit, now)
+
+    async def _report(self, branch: str, commit: str, ticket: WorkPackage) -> End:
+        """Done; or, if the text changed since the claim, ready once more: at most twice, and the next prompt shows both."""
+        record, state = self._reporter.record, self._protocol.memory.state
+        before = state.texts.get(ticket.id)
+        changed = (ticket.subject, ticket.description) != (record.subject, record.description)
+        known = before is not None and (before.subject, before.description) == (record.subject, record.description)
+        again = changed and (before is None or known or before.times < CHANGED_TEXTS)
+        if again and not known:
+            self._protocol.memory.change(lambda now: now.with_text(ticket.id, record.subject, record.description))
+        await self._reporter.done(branch, commit, changed_text=again)
+        return End("text changed" if again else "done", branch=branch, commit=commit)
+
+    async def _raise_known_failure(self, ticket: WorkPackage, branch: str) -> None:
+        """A run that has failed before it was interrupted finishes the failure, and never runs the model again."""
+        known = self._reporter.record.failure
+        spikes = await Spikes(self._protocol).of_run(ticket.id, self._run)
+        if known is None and (spikes or Event.FAILED in await self._reporter.events()):
+            known = RecordedFailure("the run failed before it was interrupted")
+        if known is None and self._held.token.attempt > self._reporter.tries:
+            known = RecordedFailure(f"the run was interrupted {self._reporter.tries} times")
+        if known is not None:
+            self._workspace = await self._repository.open(self._held.owner, branch, self._run)
+            raise TicketFailure(known.reason, evidence=known.evidence, question=known.question)
+
+    async def _publish(
+        self, workspace: Workspace, commit: str, ticket: WorkPackage, commands: tuple[str, ...]
+    ) -> tuple[WorkPackage, str]:
+        """Fence, push; on a branch that others share too: rebase, verify, fence, push."""
+        for last in range(PUSHES - 1, -1, -1):
+            now = await self._reporter.fence()
+            self._say(f"pushing {commit[:7]} to {workspace.branch}")
+            try:
+                return now, await workspace.publish(commit, claim_blob=self._claim_blob)
+            except PushRefused as refused:
+                if refused.kind is not Refusal.BRANCH_MOVED or not last:
+                    raise TicketFailure("the push was refused", evidence=refused.detail) from refused
+            commit = await workspace.rebase()
+            await self._watched(self._execution.verify(commands, workspace, self._run, self._time_left()), ticket)
+        raise AssertionError("unreachable")
+
+    async def _already_done(self, branch: str, summary: str, commands: tuple[str, ...], ticket: WorkPackage) -> End:
+        """The model says that nothing is left to do: believed only if verify passed and the branch has its commit."""
+        if not await self._repository.commits_of_ticket(self._held.ticket, branch):
+            raise TicketFailure("the model said that it was done already, but no commit is there", question=summary)
+        commit = await self._repository.tip(branch)
+        completion = report.completed(self._run, summary=summary, verified=commands)
+        self._reporter.remember(replace(self._reporter.record, completion=completion))
+        end = await self._report(branch, commit, ticket)
+        await self._delete_claim_ref()
+        return end
+
+    # -- the ends --------------------------------------------------------------------------------------------------
+
+    async def _failed(self, failure: RecordedFailure) -> End:
+        """Comment, Spike, back to the pool; the failed work is kept first, since the comment links to it."""
+        logger.warning("#{}: failed: {}", self._held.ticket, failure.reason)
+        self._reporter.remember(with_failure(self._reporter.record, failure))
+        try:
+            await self._reporter.fence()
+            kept = await self._keep(refs.failed_name(self._held.ticket, self._run))
+            spike = await self._reporter.failed(failure, kept)
+        except Superseded as superseded:
+            return await self._stopped(str(superseded))
+        await self._delete_claim_ref()
+        return End("failed", branch=kept, spike=spike, reason=failure.reason)
+
+    async def _stopped(self, why: str) -> End:
+        logger.warning("#{}: stopped: {}", self._held.ticket, why)
+        kept = await self._keep(refs.kept_name(self._held.ticket, self._run))
+        await self._reporter.stopped(why, kept)
+        await self._delete_claim_ref()
+        return End("stopped", branch=kept, reason=why)
+
+    async def _keep(self, name: str) -> str:
+        """The branch with what is there; empty if there is nothing, or the remote does not take it now."""
+        if self._workspace is None:
+            return ""
+        message = f"Work in progress on #{self._held.ticket}\n\n{RUN_TRAILER}: {self._run}\n"
+        try:
+            return name if await self._workspace.keep(name, message) else ""
+        except PodTrouble as trouble:
+            logger.warning("#{}: the work stays in {}: {}", self._held.ticket, self._workspace.path, trouble)
+            return ""
+
+    async def _delete_claim_ref(self) -> None:
+        """When it is mine; a leftover is harmless."""
+        if self._claim_blob is None:
+            return
+        with contextlib.suppress(PodTrouble):
+            await self._repository.delete_claim(self._held.owner, self._claim_blob)
+
+    # -- the watch -------------------------------------------------------------------------------------------------
+
+    async def _watched(self, work: Coroutine[Any, Any, T], ticket: WorkPackage) -> T:
+        """Work, while the ticket is looked at every minute; when it is not ours any more the work is stopped whole."""
+        working = asyncio.ensure_future(work)
+        watching = asyncio.ensure_future(self._watch(ticket))
+        try:
+            await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return await working
+            await watching
+            raise AssertionError("the watch ends by raising only")
+        finally:
+            for task in (working, watching):
+                task.cancel()
+            await asyncio.gather(working, watching, return_exceptions=True)
+
+    async def _watch(self, ticket: WorkPackage) -> None:
+        known = set(ticket.children)
+        while True:
+            await self._clock.sleep(WATCH)
+            try:
+                now = await self._protocol.still_mine(self._held)
+                if not set(now.children) <= known:
+                    known = set(now.children)
+                    await self._refuse_foreign_spike()
+            except Unreachable as silent:
+                logger.warning("#{}: the board does not answer the watch: {}", self._held.ticket, silent)
+
+    async def _refuse_foreign_spike(self) -> None:
+        closed = self._protocol.fleet.closed
+        for spike in await Spikes(self._protocol).of_ticket(self._held.ticket):
+            if spike.status not in closed:
+                raise Superseded(f"Spike #{spike.id} was opened")
+
+    # -- small things ----------------------------------------------------------------------------------------------
+
+    def _time_left(self) -> float:
+        now = self._protocol.memory.now()
+        left = self._reporter.record.left(now.at, now.boot) - MARGIN
+        if left <= 0:
+            raise TicketFailure("its time was over before the model could start")
+        return left
+
+    def _branch(self, ticket: WorkPackage, epic: WorkPackage | None) -> str:
+        top = epic or ticket
+        name = refs.branch_name(
+            self._place.template,
+            id=top.id,
+            subject=top.subject,
+            version=top.version or ticket.version,
+            base=self._repository.base,
+        )
+        return refs.branch_for(self._place.refs, top.id, name)
+
+    def _message(self, ticket: WorkPackage, summary: str) -> str:
+        subject = " ".join(ticket.subject.split())[:72]
+        body = f"\n\n{summary.strip()}" if summary.strip() else ""
+        return (
+            f"{subject}{body}\n\n{TICKET_TRAILER}: #{ticket.id}\nAgent-Pod: {self._held.token.pod}\n"
+            f"{RUN_TRAILER}: {self._run}\n"
+        )

@@ -1,0 +1,84 @@
+"""Collects what the model is told: the ticket and what is above it, answered Spikes, what people said, the repository's notes."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from agent import prompt, trail
+from agent.board import Board
+from agent.model import Activity, Fleet, WorkPackage
+from agent.prompt import Comment, Item, PromptFacts, ResolvedSpike
+from agent.protocol import Protocol
+from agent.repository import NAME, Instructions, read_instructions
+from agent.spikes import Spikes
+from agent.state import RecordedClaim
+from agent.workspace import Workspace
+
+
+class Briefing(Struct, frozen=True):
+    """What one run starts from."""
+
+    facts: PromptFacts
+    instructions: Instructions
+
+    def prompt(self) -> str:
+        """The text for the model."""
+        return prompt.build(self.facts)
+
+
+async def read(
+    protocol: Protocol, ticket: WorkPackage, epic: WorkPackage | None, record: RecordedClaim, workspace: Workspace
+) -> Briefing:
+    """Ask the board and the start commit.
+
+    Raises:
+        TicketFailure: `.agent.toml` of the start commit cannot be understood.
+    """
+    board, fleet = protocol.board, protocol.fleet
+    instructions = read_instructions(await workspace.file_at_start(NAME))
+    run = workspace.run
+    said = await board.activities(ticket.id, "what people said")
+    story = await _story(board, ticket, fleet)
+    text = protocol.memory.state.texts.get(ticket.id)
+    facts = PromptFacts(
+        work_package=_item(ticket),
+        kind="Bug" if ticket.type in fleet.bugs else "Task",
+        epic=_item(epic) if epic is not None else None,
+        user_story=_item(story) if story is not None else None,
+        spikes=[await _resolved(board, spike, fleet) for spike in await _answered(protocol, ticket)],
+        comments=_comments(trail.comments_for_run(said, fleet.users, run=run)),
+        previous=Item(ticket.id, text.subject, text.description) if text is not None else None,
+        notes=instructions.notes,
+        verify=instructions.verify.commands,
+        resumed="it was interrupted; some of its work may be in the files already" if record.attempt > 1 else "",
+    )
+    return Briefing(facts, instructions)
+
+
+async def _answered(protocol: Protocol, ticket: WorkPackage) -> list[WorkPackage]:
+    """The closed Spikes of a ticket; nothing is asked where it has no children."""
+    if not ticket.children:
+        return []
+    closed = protocol.fleet.closed
+    return [one for one in await Spikes(protocol).of_ticket(ticket.id) if one.status in closed]
+
+
+async def _resolved(board: Board, spike: WorkPackage, fleet: Fleet) -> ResolvedSpike:
+    said = await board.activities(spike.id, f"the answers in Spike #{spike.id}")
+    return ResolvedSpike(_item(spike), _comments(trail.human_comments(said, fleet.users)))
+
+
+async def _story(board: Board, ticket: WorkPackage, fleet: Fleet) -> WorkPackage | None:
+    """The nearest story above the ticket."""
+    if ticket.parent is None or not fleet.stories:
+        return None
+    parent = await board.work_package(ticket.parent, "what is above the ticket")
+    return parent if parent.type in fleet.stories else None
+
+
+def _item(one: WorkPackage) -> Item:
+    return Item(one.id, one.subject, one.description)
+
+
+def _comments(said: tuple[Activity, ...]) -> tuple[Comment, ...]:
+    return tuple(Comment(f"user {one.user}", one.created_at, one.text) for one in said)

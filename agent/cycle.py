@@ -1,0 +1,294 @@
+"""One pass of a pod: sweep, then down the ladder to the first rung that yields work. The heart of the fleet.
+
+The order of effects and nothing else: what is decided, is decided in `choose`; what is written, is written by the
+protocol and the reporter; clock, chance, HTTP transport and processes come in as arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
+
+from loguru import logger
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agent import choose, claim_token, epics, ownership, report, sweep
+from agent.attempt import Attempt, End, Place
+from agent.choose import Rung
+from agent.claim_token import ClaimToken
+from agent.daemon import Pass
+from agent.errors import NotFound, PodTrouble, Refused
+from agent.execution import Execution
+from agent.model import WorkPackage
+from agent.ownership import Held
+from agent.protocol import Claimed, Lost, Protocol
+from agent.query import one_of
+from agent.reporting import Reporter
+from agent.scan import Candidate, Scan
+from agent.spikes import Spikes
+from agent.state import RecordedClaim
+
+CLAIMS: Final = 20
+"""How many candidates a pod loses to others in one cycle before it calls it a day."""
+
+LATER: Final = (Rung.BUG, Rung.EPIC_TASK, Rung.STANDALONE)
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """What one pass did."""
+
+    outcome: Pass
+    rung: Rung = Rung.NOTHING
+    ticket: int | None = None
+    subject: str = ""
+    end: End | None = None
+    reason: str = ""
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What the settings bound: seconds, and a number of tries."""
+
+    grace: float
+    tries: int
+
+
+class Cycle:
+    """One pod's pass over the board.
+
+    Args:
+        protocol: claims, with board, fleet and memory behind it.
+        execution: how model and verify are run.
+        place: asks the repository of a project; raises PodTrouble with a sentence when it cannot be used.
+        limits: what the settings bound.
+        say: what the screen shows, one line at a time.
+    """
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        execution: Execution,
+        place: Callable[[int], Awaitable[Place]],
+        *,
+        limits: Limits,
+        say: Callable[[str], None],
+    ) -> None:
+        self._protocol = protocol
+        self._board = protocol.board
+        self._memory = protocol.memory
+        self._execution = execution
+        self._ask_place = place
+        self._limits = limits
+        self._say = say
+        self._places: dict[int, Place] = {}
+        self._troubles: dict[int, str] = {}
+        self._ready_to_work = False
+
+    async def run(self) -> Result:
+        """Walk down the ladder once.
+
+        Raises:
+            BoardError: the board did not do its part; the next pass goes on from what the state recorded.
+        """
+        now = self._memory.now()
+        if self._memory.state.sweep_is_due(now.at, now.boot, self._limits.grace / 2):
+            await sweep.sweep(self._protocol, self._limits.grace)
+        wait = self._memory.state.wait(now.at, now.boot)
+        if wait > 0:
+            return Result(outcome=Pass.TROUBLE, reason=f"waiting {wait:.0f} s after trouble")
+        try:
+            return await self._descend()
+        except PodTrouble as trouble:
+            now = self._memory.now()
+            self._memory.change(lambda state: state.with_trouble(now.at, now.boot))
+            logger.error("this pod cannot work: {}", trouble)
+            return Result(outcome=Pass.TROUBLE, reason=str(trouble))
+
+    async def _descend(self) -> Result:
+        mine = await self._read_mine()
+        unfinished = await self._settle(mine)
+        if unfinished is not None:
+            return await self._finish(*unfinished)
+        my_epics = await self._my_epics(mine)
+        scan = Scan(self._board, self._protocol.fleet, my_epics, self._answers)
+        result = await self._work_on_one(scan, (Rung.CONTINUE_EPIC,)) if my_epics else None
+        if result is None:
+            for epic in my_epics.values():
+                await epics.release(self._protocol, epic)
+            scan.own((), self._protocol.fleet.tokens)
+            result = await self._work_on_one(scan, LATER)
+        for ticket in scan.surplus_spikes():
+            await Spikes(self._protocol).close_surplus(ticket)
+        if result is None and self._troubles and not self._places:
+            raise PodTrouble("; ".join(self._troubles.values()))
+        return result or Result(outcome=Pass.NOTHING)
+
+    # -- rung 1 ----------------------------------------------------------------------------------------------------
+
+    async def _read_mine(self) -> list[WorkPackage]:
+        """What the board shows as this pod's, and everything that the state recorded."""
+        fleet, fields = self._protocol.fleet, self._board.fields
+        kinds = fleet.executable | fleet.epics
+        filters = [one_of(fields.pod, [fleet.pod]), one_of("status", [fleet.active]), one_of("type", kinds)]
+        found = {one.id: one for one in await self._board.work_packages(filters, "what is mine")}
+        for number in sorted(self._memory.state.tickets() - found.keys()):
+            try:
+                found[number] = await self._board.work_package(number, "what the state recorded")
+            except (NotFound, Refused):
+                self._memory.forget_ticket(number)
+        return list(found.values())
+
+    async def _settle(self, mine: Iterable[WorkPackage]) -> tuple[WorkPackage, RecordedClaim] | None:
+        """The run to finish, if there is one; what a person has changed meanwhile is given back on the way."""
+        fleet = self._protocol.fleet
+        unfinished = None
+        for item in mine:
+            self._forget_ended(item)
+            record = self._memory.state.recorded(item.run)
+            token = claim_token.parse(item.run)
+            if record is None or token is None:
+                if token is not None and token.pod == fleet.pod and item.status == fleet.active:
+                    logger.error(
+                        "#{} carries a token in the name of {} that this pod never wrote: another host has this name, "
+                        "or the state folder was lost. It is left to expire, or to `agent release {}`.",
+                        item.id, fleet.pod, item.id,
+                    )  # fmt: skip
+                continue
+            if item.type in fleet.epics:
+                continue
+            if item.status == fleet.active and choose.is_fleet_assigned(item, fleet) and item.pod in ("", fleet.pod):
+                unfinished = unfinished or (item, record)
+            else:
+                await self._let_go(item, record, token)
+        return unfinished
+
+    def _forget_ended(self, item: WorkPackage) -> None:
+        """A recorded token that the board shows no more has ended: replaced by another, or too old to land still."""
+        now = self._memory.now()
+        for claim in self._memory.state.of_ticket(item.id):
+            if claim.token != item.run and (item.run or claim.left(now.at, now.boot) <= 0):
+                self._memory.forget(claim.token)
+
+    async def _let_go(self, item: WorkPackage, record: RecordedClaim, token: ClaimToken) -> None:
+        """A person changed the ticket while this pod was away."""
+        held = _held(item, record, token)
+        why = ownership.ticket_lost(item, held, held.epic, self._protocol.fleet) or "this pod was away"
+        await self._reporter(held, record, None).stopped(why, "")
+
+    async def _finish(self, item: WorkPackage, record: RecordedClaim) -> Result:
+        """Take over what this pod left unfinished: the Epic first, then a new nonce, then the ref, then look."""
+        place = await self._place_of(item.project)
+        await self._preflight()
+        token = claim_token.parse(record.token)
+        assert token is not None  # noqa: S101 - it was found by being parsed
+        held = _held(item, record, token)
+        if not await self._protocol.renew_epic(held):
+            await self._reporter(held, record, place).stopped(f"its Epic #{held.epic} is not this pod's any more", "")
+            return Result(outcome=Pass.WORKED, rung=Rung.FINISH, ticket=item.id, subject=item.subject)
+        taken = await self._protocol.take_over(item, record)
+        if taken is None:
+            return Result(outcome=Pass.WORKED, rung=Rung.FINISH, ticket=item.id, subject=item.subject)
+        ticket, record = taken
+        token = claim_token.parse(record.token)
+        assert token is not None  # noqa: S101 - it was just written
+        text = report.taken_over(token.run, pod=token.pod, attempt=token.attempt, tries=self._limits.tries)
+        await self._protocol.say(ticket.id, text, "taken over")
+        epic = await self._board.work_package(held.epic, "the Epic of the run") if held.epic else None
+        return await self._attempt(Rung.FINISH, Claimed(_held(ticket, record, token), ticket, epic), record, place)
+
+    # -- rungs 2 and 4 to 6 ----------------------------------------------------------------------------------------
+
+    async def _my_epics(self, mine: Iterable[WorkPackage]) -> dict[int, WorkPackage]:
+        """The Epics that I own; one that was routed to another pod is given up at once."""
+        fleet, kept = self._protocol.fleet, {}
+        for epic in mine:
+            if epic.type not in fleet.epics or not choose.is_mine(epic, fleet):
+                continue
+            why = ownership.epic_lost(epic, fleet)
+            if why:
+                await epics.release(self._protocol, epic, why)
+            else:
+                kept[epic.id] = epic
+        return kept
+
+    async def _work_on_one(self, scan: Scan, rungs: tuple[Rung, ...]) -> Result | None:
+        """The first candidate that can be claimed; a lost one only means the next."""
+        for _ in range(CLAIMS):
+            candidate = await scan.next(rungs)
+            if candidate is None:
+                return None
+            claimed = await self._protocol.claim(candidate)
+            if isinstance(claimed, Claimed):
+                return await self._start(candidate, claimed)
+            self._lost(scan, candidate, claimed)
+        logger.info("{} candidates were lost to other pods in a row", CLAIMS)
+        return None
+
+    def _lost(self, scan: Scan, candidate: Candidate, lost: Lost) -> None:
+        words = "; ".join(why.detail for why in lost.whys) or "another pod was faster"
+        logger.info("#{} was not claimed: {}", candidate.ticket.id, words)
+        scan.skip(candidate, whole_epic=lost.whole_epic)
+        scan.fleet = replace(scan.fleet, tokens=self._protocol.fleet.tokens)
+
+    async def _start(self, candidate: Candidate, claimed: Claimed) -> Result:
+        held = claimed.held
+        await self._protocol.say(held.ticket, report.claimed(held.token.run, pod=held.token.pod), "claimed")
+        record = self._memory.state.recorded(str(held.token))
+        assert record is not None  # noqa: S101 - it was written before the claim
+        place = self._places[held.project]
+        return await self._attempt(candidate.rung, claimed, record, place)
+
+    async def _attempt(self, rung: Rung, claimed: Claimed, record: RecordedClaim, place: Place) -> Result:
+        ticket = claimed.ticket
+        logger.info("#{} on rung {:d}: {}", ticket.id, rung, " ".join(ticket.subject.split()))
+        self._say(f"#{ticket.id} {' '.join(ticket.subject.split())}")
+        attempt = Attempt(
+            self._protocol,
+            self._reporter(claimed.held, record, place),
+            place=place,
+            execution=self._execution,
+            clock=self._protocol.clock,
+            say=self._say,
+        )
+        end = await attempt.work(ticket, claimed.epic)
+        outcome = Pass.TROUBLE if end.kind == "interrupted" else Pass.WORKED
+        logger.info("#{} ended: {} {}", ticket.id, end.kind, end.reason or end.commit)
+        return Result(outcome=outcome, rung=rung, ticket=ticket.id, subject=ticket.subject, end=end, reason=end.reason)
+
+    def _reporter(self, held: Held, record: RecordedClaim, place: Place | None) -> Reporter:
+        return Reporter(
+            self._protocol, held, record, tries=self._limits.tries, links=place.links if place is not None else None
+        )
+
+    # -- preflight -------------------------------------------------------------------------------------------------
+
+    async def _preflight(self) -> None:
+        """Before any claim or resume: disk, Nix, the model; once per pass."""
+        if not self._ready_to_work:
+            await self._execution.preflight()
+            self._ready_to_work = True
+
+    async def _answers(self, project: int) -> bool:
+        """Whether a project's repository can be used; a failing one is asked again with back-off."""
+        if project in self._troubles:
+            return False
+        try:
+            await self._place_of(project)
+        except PodTrouble as trouble:
+            now = self._memory.now()
+            self._troubles[project] = str(trouble)
+            self._memory.change(lambda state: state.with_repository_trouble(str(project), now.at, now.boot))
+            logger.warning("{}", trouble)
+            return False
+        await self._preflight()
+        return True
+
+    async def _place_of(self, project: int) -> Place:
+        if project not in self._places:
+            self._places[project] = await self._ask_place(project)
+            self._memory.change(lambda state: state.with_repository(str(project)))
+        return self._places[project]
+
+
+def _held(item: WorkPackage, record: RecordedClaim, token: ClaimToken) -> Held:
+    return Held(ticket=item.id, token=token, project=item.project, type=item.type, epic=record.epic)

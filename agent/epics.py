@@ -1,0 +1,46 @@
+"""Giving up an Epic: done when nothing is left to do in it, else ready for another pod (DESIGN, section 3)."""
+
+from __future__ import annotations
+
+from loguru import logger
+
+from agent import claim_token, report
+from agent.errors import Conflict, NotFound, Unreachable
+from agent.model import Changes, WorkPackage
+from agent.protocol import Protocol
+from agent.query import none_of, one_of
+
+
+async def release(protocol: Protocol, epic: WorkPackage, reason: str = report.NOTHING_LEFT) -> bool:
+    """Give back what is ours of an Epic and say why; False if it was not ours any more.
+
+    Stories, gates and Spikes are never moved by the fleet and do not count.
+    """
+    fleet, board = protocol.fleet, protocol.board
+    token = claim_token.parse(epic.run)
+    if token is None:
+        return False
+    below = [one_of("ancestor", [epic.id]), one_of("type", fleet.executable)]
+    finished = frozenset(fleet.done) | fleet.closed
+    every = await board.groups(below, "status", f"what is left in Epic #{epic.id}")
+    all_done = bool(every) and all(int(status) in finished for status in every)
+    released = await protocol.give_back(epic.id, token, to=(*fleet.done, fleet.ready) if all_done else ())
+    if released is None:
+        return False
+    logger.info("Epic #{} released: {}", epic.id, reason)
+    await protocol.say(epic.id, report.epic_released(token.run, reason=reason), "Epic released")
+    if released.status in fleet.closed:
+        await _reopen_if_needed(protocol, released)
+    return True
+
+
+async def _reopen_if_needed(protocol: Protocol, epic: WorkPackage) -> None:
+    """A descendant that became ready while the Epic was being closed would never be found: put the Epic back."""
+    fleet, board = protocol.fleet, protocol.board
+    waiting = [one_of("ancestor", [epic.id]), one_of("type", fleet.executable), none_of("status", fleet.closed)]
+    if not await board.count(waiting, f"what was reopened in Epic #{epic.id}"):
+        return
+    try:
+        await board.patch(epic, Changes(status=fleet.ready), f"Epic #{epic.id} back to ready")
+    except (Conflict, NotFound, Unreachable) as settled:
+        logger.info("Epic #{} was changed by somebody else: {}", epic.id, settled)

@@ -1,0 +1,90 @@
+"""How a pod runs the model and the repository's checks: in the development shell, scrubbed and bounded."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from agent.command import Command, environment, make_folders, verify
+from agent.errors import PodTrouble
+from agent.nix import DevShell, NixSettings
+from agent.settings import Ambient, Settings
+from agent.runner import Runner
+from agent.survivors import kill_survivors
+from agent.verdict import ModelResult
+from agent.workspace import Workspace
+
+LEAST_DISK: Final = 512 * 1024 * 1024
+"""Bytes that must be free before anything is claimed: a worktree and a build need room (I-39)."""
+
+
+class Execution:
+    """The model and verify of one pod.
+
+    Args:
+        settings: which model, and its limits.
+        ambient: what processes of ours inherit.
+        runner: what starts processes.
+    """
+
+    def __init__(self, settings: Settings, ambient: Ambient, runner: Runner) -> None:
+        self._settings = settings
+        self._folder = Path(settings.state)
+        self._path = ambient.children.get("PATH", "/usr/bin:/bin")
+        self._shell = DevShell(
+            runner=runner, folder=self._folder / "nix", settings=NixSettings(options=settings.nix.settings)
+        )
+        self._model = Command(
+            runner=self._shell, argv=settings.model.command, path=self._path, home=self._folder / "home"
+        )
+
+    async def preflight(self) -> None:
+        """What must work before anything is claimed or resumed, whatever the ticket.
+
+        Raises:
+            PodTrouble: it does not, and what to do.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self._folder).free
+        if free < LEAST_DISK:
+            raise PodTrouble(
+                f"Only {free // 2**20} MiB are free in {self._folder}; {LEAST_DISK // 2**20} are needed: make room."
+            )
+        await self._shell.check(cwd=self._folder, env=self._environment(""))
+
+    async def clear(self, run: str) -> None:
+        """End what an earlier process of this pod left running for this run (I-50)."""
+        await kill_survivors(run)
+
+    async def model(self, prompt: str, workspace: Workspace, run: str, seconds: float) -> ModelResult:
+        """Let the model work in the worktree.
+
+        Args:
+            prompt: the task.
+            workspace: where.
+            run: the run id.
+            seconds: until it must be done.
+
+        Raises:
+            PodTrouble: the pod or the model's API is the trouble.
+            TicketFailure: it came to no verdict.
+        """
+        idle = min(self._settings.execution.idle, seconds)
+        return await self._model.run(prompt, cwd=workspace.path, run=run, timeout=seconds, idle=idle)
+
+    async def verify(self, commands: Sequence[str], workspace: Workspace, run: str, seconds: float) -> None:
+        """The repository's own checks, in the same shell.
+
+        Raises:
+            TicketFailure: one failed.
+            PodTrouble: the shell is the trouble.
+        """
+        env = self._environment(run)
+        await verify(commands, runner=self._shell, cwd=workspace.path, env=env, timeout=seconds)
+
+    def _environment(self, run: str) -> dict[str, str]:
+        env = environment(path=self._path, home=self._folder / "home", run=run)
+        make_folders(env)
+        return env

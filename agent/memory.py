@@ -1,0 +1,50 @@
+"""The state of a pod, on disk before anything depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agent.clock import Clock
+from agent.state import Reading, RecordedClaim, State, StateFolder
+
+
+class Memory:
+    """The present state; every change is saved before the call returns.
+
+    Args:
+        folder: where it is kept; the caller holds its lock.
+        clock: for the moments that are recorded.
+    """
+
+    def __init__(self, folder: StateFolder, clock: Clock) -> None:
+        self._folder = folder
+        self._clock = clock
+        self.state = folder.load()
+
+    def change(self, step: Callable[[State], State]) -> None:
+        """Replace the state by what `step` makes of it."""
+        after = step(self.state)
+        if after != self.state:
+            self._folder.save(after)
+            self.state = after
+
+    def now(self) -> Reading:
+        """This moment by the boot clock."""
+        return Reading(self._clock.monotonic(), self._clock.boot_id())
+
+    @property
+    def tokens(self) -> frozenset[str]:
+        """What is mine: the tokens whose end is not known."""
+        return frozenset(claim.token for claim in self.state.claims)
+
+    def record(self, claim: RecordedClaim) -> None:
+        """Remember a claim; before it is sent, since the answer may be lost."""
+        self.change(lambda state: state.with_claim(claim))
+
+    def forget(self, token: str) -> None:
+        """The end of this claim is known."""
+        self.change(lambda state: state.without(token))
+
+    def forget_ticket(self, ticket: int) -> None:
+        """The work package is gone, or its run has its verdict."""
+        self.change(lambda state: state.without_ticket(ticket))

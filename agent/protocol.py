@@ -1,0 +1,329 @@
+"""Claims on the board: every change of hands is one compare-and-swap, and content decides, never an error code.
+
+DESIGN, section 3, with the models behind it. A token is in the state folder before it is sent, so that a crash at any
+point leaves a claim that its pod recognises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from loguru import logger
+from msgspec import UNSET, Struct
+from msgspec.structs import replace
+
+from agent import choose, claim_token, ownership, report
+from agent.board import Board
+from agent.choose import Why
+from agent.claim_token import ClaimToken
+from agent.clock import Clock, Randomness
+from agent.errors import Conflict, Ignored, NotFound, Refused, Superseded, Unreachable
+from agent.memory import Memory
+from agent.model import Changes, Fleet, WorkPackage
+from agent.ownership import Held
+from agent.query import one_of
+from agent.scan import Candidate, read_around
+from agent.state import RecordedClaim
+
+SWAPS: Final = 5
+"""How often a compare-and-swap is repeated while the work package still allows it: children bump their ancestors."""
+
+
+class Claimed(Struct, frozen=True):
+    """A claim that was made and checked."""
+
+    held: Held
+    ticket: WorkPackage
+    epic: WorkPackage | None
+
+
+class Lost(Struct, frozen=True):
+    """A claim that came to nothing; `whole_epic` where its Epic is somebody else's."""
+
+    whys: tuple[Why, ...] = ()
+    whole_epic: bool = False
+
+
+class Protocol:
+    """Claim, renew, check, give back: the writes that decide who works on what."""
+
+    def __init__(
+        self,
+        board: Board,
+        fleet: Fleet,
+        memory: Memory,
+        *,
+        clock: Clock,
+        randomness: Randomness,
+        lifetime: int,
+    ) -> None:
+        self.board = board
+        self._fleet = fleet
+        self.memory = memory
+        self.clock = clock
+        self.randomness = randomness
+        self.lifetime = lifetime
+        self.refusals: dict[int, Why] = {}
+        """Work packages whose claim the board refused in this cycle, and its words."""
+
+    @property
+    def fleet(self) -> Fleet:
+        """Who is who, with the tokens that are mine at this moment."""
+        return replace(self._fleet, tokens=self.memory.tokens)
+
+    # -- claiming --------------------------------------------------------------------------------------------------
+
+    async def claim(self, candidate: Candidate) -> Claimed | Lost:
+        """The Epic first, so that one Epic has one writer, then the ticket, then a second look at what is around it.
+
+        Raises:
+            Unreachable: the board fell silent; what was written will be found by rung 1.
+        """
+        epic, owned = candidate.epic, False
+        if epic is not None:
+            owned = choose.is_mine(epic, self.fleet)
+            epic = await self.hold_epic(epic)
+            if epic is None:
+                return Lost(whole_epic=True)
+            if not owned:
+                run = claim_token.parse(epic.run)
+                await self.say(epic.id, report.epic_taken(run.run if run else "", pod=self.fleet.pod), "Epic taken")
+        before = candidate.ticket
+        token = self._new_token(before)
+        record = RecordedClaim(
+            ticket=before.id,
+            token=str(token),
+            born=self.memory.now(),
+            pod=token.pod,
+            epic=epic.id if epic is not None else None,
+            epic_token=epic.run if epic is not None else "",
+            epic_owned_before=owned,
+            schedule_manually_before=before.schedule_manually,
+            subject=before.subject,
+            description=before.description,
+        )
+        ticket = await self._swap(before, record, lambda one: not choose.own_reasons(one, self.fleet))
+        if ticket is None:
+            refusal = self.refusals.get(before.id)
+            return Lost(whys=(refusal,) if refusal else ())
+        held = Held(
+            ticket=ticket.id,
+            token=token,
+            project=ticket.project,
+            type=ticket.type,
+            epic=epic.id if epic is not None else None,
+        )
+        whys = await self._second_look(ticket)
+        if whys:
+            await self.give_back(ticket.id, token)
+            return Lost(whys=tuple(whys))
+        return Claimed(held, ticket, epic)
+
+    async def hold_epic(self, epic: WorkPackage) -> WorkPackage | None:
+        """Claim an Epic, or renew the token of one that is mine; None = it is another's, or closed to us."""
+        old = claim_token.parse(epic.run)
+        if old is not None and choose.is_mine(epic, self.fleet):
+            token = old.renewed(nonce=self.randomness.nonce(), now=self.clock.now(), lifetime_s=self.lifetime)
+        else:
+            token = self._new_token(epic)
+        record = RecordedClaim(
+            ticket=epic.id, token=str(token), born=self.memory.now(), pod=token.pod, is_epic=True, subject=epic.subject
+        )
+        held = await self._swap(epic, record, lambda one: not choose.epic_reasons(one, self.fleet))
+        if held is not None and old is not None:
+            self.memory.forget(str(old))
+        return held
+
+    async def take_over(self, ticket: WorkPackage, record: RecordedClaim) -> tuple[WorkPackage, RecordedClaim] | None:
+        """After a crash or restart: a new nonce and the next try. None = the claim changed hands meanwhile."""
+        old = claim_token.parse(record.token)
+        if old is None:
+            return None
+        token = old.renewed(
+            nonce=self.randomness.nonce(),
+            now=self.clock.now(),
+            attempt=old.attempt + 1,
+            lifetime_s=self.lifetime,
+        )
+        fresh = replace(record, token=str(token), born=self.memory.now(), attempt=token.attempt)
+        active = self.fleet.active
+        taken = await self._swap(ticket, fresh, lambda one: ownership.same_claim(one, old) and one.status == active)
+        if taken is None:
+            return None
+        self.memory.forget(record.token)
+        return taken, fresh
+
+    def _new_token(self, item: WorkPackage) -> ClaimToken:
+        return claim_token.new(
+            run=self.randomness.uuid(),
+            nonce=self.randomness.nonce(),
+            pod=self.fleet.pod,
+            lifetime_s=self.lifetime,
+            now=self.clock.now(),
+            routed=bool(item.pod),
+        )
+
+    async def _swap(
+        self, item: WorkPackage, record: RecordedClaim, still: Callable[[WorkPackage], bool]
+    ) -> WorkPackage | None:
+        """Write the token, and read again whenever the answer does not settle it."""
+        fleet, text = self.fleet, record.token
+        self.memory.record(record)
+        in_flight = False
+        for _ in range(SWAPS):
+            wanted = Changes(
+                status=fleet.active,
+                assignee=UNSET if record.is_epic and item.assignee is not None else fleet.me,
+                pod=fleet.pod,
+                run=text,
+            )
+            try:
+                return await self.board.patch(item, wanted, f"claim #{item.id}")
+            except Ignored as ignored:
+                logger.error("#{}: {}", item.id, ignored)
+                await self._put_back(item)
+                self.refusals[item.id] = Why(choose.Reason.FIELDS, str(ignored))
+                break
+            except Refused as refusal:
+                logger.warning("#{} cannot be claimed: {}", item.id, refusal)
+                self.refusals[item.id] = Why(choose.Reason.REFUSED, str(refusal))
+                break
+            except NotFound:
+                break
+            except (Conflict, Unreachable) as unsettled:
+                in_flight = in_flight or isinstance(unsettled, Unreachable)
+                logger.info("#{}: the claim is not settled, reading again: {}", item.id, unsettled)
+            try:
+                item = await self.board.work_package(item.id, "who has it now")
+            except NotFound:
+                break
+            if item.run == text:
+                return item
+            if not still(item):
+                break
+        if not in_flight:
+            self.memory.forget(text)
+        return None
+
+    async def _put_back(self, before: WorkPackage) -> None:
+        """The claim was half written: status and assignee as they were, in the same breath."""
+        for _ in range(SWAPS):
+            now = await self.board.work_package(before.id, "what was half written")
+            assignee = before.assignee.id if before.assignee else None
+            wanted = Changes(status=before.status, assignee=assignee)
+            try:
+                await self.board.patch(now, wanted, f"undo the half-written claim of #{before.id}")
+            except (Conflict, Unreachable):
+                continue
+            return
+
+    async def _second_look(self, ticket: WorkPackage) -> list[Why]:
+        """Relations, gates and Spikes do not bump a lockVersion: what came up between the choice and the claim?"""
+        around = await read_around(self.board, ticket)
+        return choose.surrounding_reasons(ticket, around, self.fleet)
+
+    # -- holding ---------------------------------------------------------------------------------------------------
+
+    async def still_mine(self, held: Held) -> WorkPackage:
+        """The fence: reads ticket and Epic and compares them with the claim, immediately before an effect.
+
+        Raises:
+            Superseded: it is not ours any more, and why.
+        """
+        fleet = self.fleet
+        try:
+            ticket = await self.board.work_package(held.ticket, "is it still mine")
+            outermost = None
+            if held.epic is not None and held.epic in ticket.ancestors:
+                outermost = await self.board.work_package(held.epic, "is its Epic still mine")
+            elif ticket.ancestors:
+                above = await self.board.work_packages([one_of("id", ticket.ancestors)], "which Epic it is in")
+                by_id = {one.id: one for one in above}
+                outermost = choose.epic_of([by_id[one] for one in ticket.ancestors if one in by_id], fleet)
+        except (NotFound, Refused) as gone:
+            raise Superseded("it is gone or hidden from the fleet") from gone
+        epic = outermost.id if outermost is not None else None
+        why = ownership.ticket_lost(ticket, held, epic, fleet) or ownership.epic_lost(outermost, fleet)
+        if why:
+            raise Superseded(why)
+        return ticket
+
+    async def renew_epic(self, held: Held) -> bool:
+        """Before a take-over the Epic's token starts anew; False = the Epic is not this pod's any more."""
+        if held.epic is None:
+            return True
+        try:
+            epic = await self.board.work_package(held.epic, "the Epic to renew")
+        except NotFound:
+            return False
+        if ownership.epic_lost(epic, self.fleet):
+            return False
+        return await self.hold_epic(epic) is not None
+
+    # -- giving back -----------------------------------------------------------------------------------------------
+
+    async def give_back(
+        self, number: int, token: ClaimToken, *, to: Sequence[int] = (), schedule_manually: bool = False
+    ) -> WorkPackage | None:
+        """Give back what is still ours, by compare-and-swap on this token; None = nothing was.
+
+        Where the workflow refuses the status, everything else is given back all the same.
+
+        Args:
+            number: the work package.
+            token: the claim that ends.
+            to: statuses to set instead of ready, in order of preference: the first that the workflow allows.
+            schedule_manually: switch it on again: a first Spike switches it off (reference, section 5.4).
+        """
+        choices: list[int | None] = [*(to or (self.fleet.ready,)), None]
+        for _ in range(SWAPS + len(choices)):
+            try:
+                item = await self.board.work_package(number, "what is still ours to give back")
+            except NotFound:
+                break
+            if not ownership.same_claim(item, token):
+                break
+            wanted = ownership.give_back(item, token, self.fleet, to=choices[0])
+            if schedule_manually:
+                wanted = replace(wanted, schedule_manually=True)
+            try:
+                done = await self.board.patch(item, wanted, f"give back #{number}")
+            except (Conflict, Unreachable) as unsettled:
+                logger.info("#{}: giving back is not settled, reading again: {}", number, unsettled)
+                continue
+            except Refused as refusal:
+                if choices.pop(0) is None:
+                    raise
+                logger.warning("#{}: the board refuses the status: {}", number, refusal)
+                continue
+            self.memory.forget(str(token))
+            return done
+        else:
+            raise Unreachable(f"#{number} could not be given back: the board does not settle it")
+        self.memory.forget(str(token))
+        return None
+
+    async def say(self, number: int, text: str, purpose: str, *, notify: bool = False) -> None:
+        """A comment, at most once: after an unanswered POST its marker is looked for."""
+        marker = report.parse_marker(text)
+        for last in (False, False, True):
+            try:
+                await self.board.comment(number, text, purpose, notify=notify)
+            except NotFound:
+                return
+            except (Unreachable, Conflict) as unsettled:
+                if marker is not None and await self.said(number, marker.run, marker.event):
+                    return
+                if last:
+                    raise
+                logger.info("#{}: the comment is not settled, once more: {}", number, unsettled)
+            else:
+                return
+
+    async def said(self, number: int, run: str, event: str) -> bool:
+        """Whether a comment of a fleet user with this marker is there."""
+        fleet = self.fleet
+        activities = await self.board.activities(number, "what was said already")
+        marks = (report.parse_marker(one.text) for one in activities if one.user in fleet.users)
+        return any(mark is not None and mark.run == run and mark.event == event for mark in marks)

@@ -1,0 +1,267 @@
+"""How a run ends on the board: done, failed, interrupted, stopped (DESIGN, sections 3 and 5).
+
+Every step looks first whether it is done, so that a kill between any two of them and a restart end in the same board.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from loguru import logger
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agent import epics, report, trail
+from agent.errors import Conflict, LifetimeOver, NotFound, Refused, Superseded, Unreachable
+from agent.model import Changes, WorkPackage
+from agent.ownership import Held, same_claim
+from agent.protocol import SWAPS, Protocol
+from agent.report import Event
+from agent.spikes import Spikes
+from agent.state import RecordedClaim, RecordedFailure
+
+TROUBLED_RELEASES: Final = 3
+"""After so many releases for a pod's trouble, with nobody saying a word, the trouble comes with the ticket."""
+
+CHANGED_TEXTS: Final = 2
+"""How often a ticket whose text changed during the run is worked on again."""
+
+
+class Links(Struct, frozen=True):
+    """Where people look at branches and commits; both give "" where no address is known."""
+
+    branch: Callable[[str], str] = lambda _: ""
+    commit: Callable[[str], str] = lambda _: ""
+
+
+class Reporter:
+    """The report of one run.
+
+    Args:
+        protocol: the claim's protocol.
+        held: the claim.
+        record: what the state remembers of it.
+        tries: how often a run is tried before its pod gives it back.
+        links: addresses for people.
+    """
+
+    def __init__(
+        self, protocol: Protocol, held: Held, record: RecordedClaim, *, tries: int, links: Links | None = None
+    ) -> None:
+        self.held = held
+        self.record = record
+        self._protocol = protocol
+        self._board = protocol.board
+        self._memory = protocol.memory
+        self._spikes = Spikes(protocol)
+        self.tries = tries
+        self._links = links or Links()
+        self._run = held.token.run
+        self._said: frozenset[str] | None = None if held.token.attempt > 1 else frozenset()
+
+    # -- the fence -------------------------------------------------------------------------------------------------
+
+    async def fence(self) -> WorkPackage:
+        """Immediately before each effect: still mine, and within the lifetime.
+
+        Raises:
+            Superseded: it is not.
+            LifetimeOver: nothing may be written any more.
+        """
+        now = self._memory.now()
+        if self.record.left(now.at, now.boot) <= 0:
+            raise LifetimeOver(f"#{self.held.ticket}: the lifetime of the claim is over")
+        return await self._protocol.still_mine(self.held)
+
+    async def once(self, event: Event, text: str, *, notify: bool = False) -> None:
+        """A comment on the ticket, unless this run has written it before."""
+        if event not in await self.events():
+            await self._protocol.say(self.held.ticket, text, event.value, notify=notify)
+            self._said = (self._said or frozenset()) | {event.value}
+
+    async def events(self) -> frozenset[str]:
+        """What this run has said already; asked of the board once, and only after a take-over."""
+        if self._said is None:
+            activities = await self._board.activities(self.held.ticket, "what this run has said")
+            users = self._protocol.fleet.users
+            self._said = frozenset(mark.event for _, mark in trail.markers(activities, users) if mark.run == self._run)
+        return self._said
+
+    def remember(self, record: RecordedClaim) -> None:
+        """Keep a change of the record, on disk before anything depends on it."""
+        self.record = record
+        self._memory.record(record)
+
+    # -- done ------------------------------------------------------------------------------------------------------
+
+    async def done(self, branch: str, commit: str, *, changed_text: bool = False) -> None:
+        """The result is on the remote: say so, then the last PATCH.
+
+        Raises:
+            Superseded: the ticket is not ours any more; the branch is, and stays.
+        """
+        commit_url, branch_url = self._links.commit(commit), self._links.branch(branch)
+        await self.fence()
+        if self.record.completion:
+            await self.once(Event.COMPLETED, self.record.completion)
+        pushed = report.pushed(self._run, branch=branch, commit=commit, branch_url=branch_url, commit_url=commit_url)
+        await self.once(Event.PUSHED, pushed)
+        if changed_text:
+            text = report.text_changed(self._run, commit=commit, commit_url=commit_url)
+            await self.once(Event.TEXT_CHANGED, text)
+            again = Changes(run="", status=self._protocol.fleet.ready)
+            await self._last_patch([again], "back to ready, the text changed")
+        else:
+            await self._last_patch([Changes(run="", status=status) for status in self._protocol.fleet.done], "done")
+            self._memory.change(lambda state: state.without_text(self.held.ticket))
+        await self._settle()
+
+    async def _last_patch(self, choices: list[Changes], purpose: str) -> None:
+        """The first of these that the workflow allows, by compare-and-swap on our token."""
+        waiting = list(choices)
+        for _ in range(SWAPS + len(choices)):
+            try:
+                ticket = await self.fence()
+            except Superseded:
+                if await self._already(choices):
+                    return
+                raise
+            try:
+                await self._board.patch(ticket, waiting[0], f"#{ticket.id} {purpose}")
+            except (Conflict, Unreachable) as unsettled:
+                logger.info("#{}: {} is not settled, reading again: {}", ticket.id, purpose, unsettled)
+            except Refused as refusal:
+                waiting.pop(0)
+                if not waiting:
+                    await self.refused(refusal)
+                    return
+            else:
+                return
+        raise Unreachable(f"#{self.held.ticket}: the board does not settle the last step")
+
+    async def _already(self, choices: list[Changes]) -> bool:
+        """Whether an unanswered last PATCH was applied after all."""
+        try:
+            now = await self._board.work_package(self.held.ticket, "whether it is done")
+        except NotFound:
+            return False
+        return not now.run and now.status in {one.status for one in choices}
+
+    async def refused(self, refusal: Refused) -> None:
+        """The board does not take the report: let go, leave the status, and say what was refused."""
+        logger.error("#{}: the board refuses the report: {}", self.held.ticket, refusal)
+        text = report.refused_report(self._run, refused=str(refusal), pod=self.held.token.pod)
+        await self.once(Event.REFUSED, text, notify=True)
+        for _ in range(SWAPS):
+            try:
+                ticket = await self._board.work_package(self.held.ticket, "to let go of")
+                if not same_claim(ticket, self.held.token):
+                    return
+                pod = ticket.pod if self.held.token.routed else ""
+                await self._board.patch(ticket, Changes(run="", pod=pod, assignee=None), "let go of a refused report")
+            except NotFound:
+                return
+            except (Conflict, Unreachable):
+                continue
+            return
+
+    # -- failed ----------------------------------------------------------------------------------------------------
+
+    async def failed(self, failure: RecordedFailure, kept: str) -> int | None:
+        """Comment, Spike, its number, back to ready: in this order, so that no failed run is offered without a Spike.
+
+        Args:
+            failure: how it failed.
+            kept: the branch with the failed work; empty if there is none.
+
+        Returns:
+            The number of the Spike; None where the board refused it.
+        """
+        ticket = await self.fence()
+        url = self._links.branch(kept) if kept else ""
+        text = report.failed(self._run, reason=failure.reason, evidence=failure.evidence, branch=kept, branch_url=url)
+        await self.once(Event.FAILED, text, notify=True)
+        ticket = await self.fence()
+        description = report.spike_description(
+            self._run,
+            ticket=ticket.id,
+            reason=failure.reason,
+            question=failure.question,
+            evidence=failure.evidence,
+            branch=kept,
+            branch_url=url,
+        )
+        try:
+            spike = await self._spikes.ask(ticket, self._run, description)
+        except Refused as refusal:
+            await self.refused(refusal)
+            await self._settle()
+            return None
+        await self.once(Event.SPIKE_CREATED, report.spike_created(self._run, spike=spike))
+        await self._spikes.close_surplus(ticket.id)
+        ticket = await self.fence()
+        restore = self.record.schedule_manually_before and not ticket.schedule_manually
+        try:
+            await self._protocol.give_back(ticket.id, self.held.token, schedule_manually=restore)
+        except Refused as refusal:
+            await self.refused(refusal)
+        await self._settle()
+        return spike
+
+    # -- neither ---------------------------------------------------------------------------------------------------
+
+    async def interrupted(self, reason: str) -> RecordedFailure | None:
+        """Pod trouble: keep the claim while a resume is worth it, then give it back with one comment.
+
+        Returns:
+            A failure, where the trouble has come with this ticket too often to be the pod's.
+        """
+        attempt, token = self.held.token.attempt, self.held.token
+        now = self._memory.now()
+        self._memory.change(lambda state: state.with_trouble(now.at, now.boot))
+        if attempt < self.tries and self.record.left(now.at, now.boot) > 0:
+            text = report.interrupted(self._run, reason=reason, attempt=attempt, tries=self.tries)
+            await self._protocol.say(self.held.ticket, text, "interrupted")
+            return None
+        activities = await self._board.activities(self.held.ticket, "how often it was given back")
+        if trail.releases_since_person(activities, self._protocol.fleet.users) >= TROUBLED_RELEASES:
+            return RecordedFailure(f"every pod has trouble with this ticket: {reason}")
+        if await self._protocol.give_back(self.held.ticket, token) is not None:
+            text = report.given_back(self._run, pod=token.pod, reason=reason)
+            await self._protocol.say(self.held.ticket, text, "given back")
+        await self._release_epic()
+        return None
+
+    async def stopped(self, why: str, kept: str) -> None:
+        """Somebody changed the ticket under the run: give back what is still ours and say where the work is."""
+        await self._protocol.give_back(self.held.ticket, self.held.token)
+        url = self._links.branch(kept) if kept else ""
+        text = report.stopped(self._run, kept=kept, kept_url=url, change=why)
+        try:
+            await self._protocol.say(self.held.ticket, text, "stopped")
+        except Refused as refusal:
+            logger.warning("#{}: cannot say that the run was stopped: {}", self.held.ticket, refusal)
+        await self._release_epic()
+
+    async def _settle(self) -> None:
+        """The run has its verdict: nothing of it is left to remember, and an Epic taken for a bug goes back."""
+        self._memory.change(lambda state: state.without_ticket(self.held.ticket).with_verdict())
+        await self._release_epic()
+
+    async def _release_epic(self) -> None:
+        """An Epic taken for a bug is released with the bug's last PATCH: bugs go before features."""
+        epic, fleet = self.held.epic, self._protocol.fleet
+        if epic is None or self.record.epic_owned_before or self.held.type not in fleet.bugs:
+            return
+        try:
+            item = await self._board.work_package(epic, "the Epic taken for a bug")
+        except (NotFound, Refused):
+            return
+        if item.run in fleet.tokens:
+            await epics.release(self._protocol, item, "it was taken for a bug only")
+
+
+def with_failure(record: RecordedClaim, failure: RecordedFailure) -> RecordedClaim:
+    """The record of a run that failed."""
+    return replace(record, failure=failure)

@@ -1,0 +1,109 @@
+"""Spikes: the one child that asks a person, made once per failed run (DESIGN, section 3, failure)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from loguru import logger
+
+from agent import report
+from agent.errors import Conflict, NotFound, Refused, Unreachable
+from agent.model import Changes, WorkPackage
+from agent.protocol import Protocol
+from agent.query import one_of
+from agent.wire import creation
+
+POSTS: Final = 4
+"""How often a Spike's creation is tried: each time after a look for one that landed unheard."""
+
+
+class Spikes:
+    """Finds, makes and tidies the Spikes of tickets."""
+
+    def __init__(self, protocol: Protocol) -> None:
+        self._protocol = protocol
+        self._board = protocol.board
+
+    async def of_ticket(self, ticket: int) -> list[WorkPackage]:
+        """Every Spike below a ticket in full, open or closed, oldest first."""
+        fleet = self._protocol.fleet
+        below = [one_of("parent", [ticket]), one_of("type", fleet.spikes)]
+        return await self._board.work_packages(below, "Spikes of the ticket")
+
+    async def of_run(self, ticket: int, run: str) -> list[WorkPackage]:
+        """Those with this run's marker: one of them, even a closed one, means that a person was asked."""
+        return [one for one in await self.of_ticket(ticket) if _run_of(one) == run]
+
+    async def ask(self, ticket: WorkPackage, run: str, description: str) -> int:
+        """The number of this run's Spike, made unless it is there.
+
+        Raises:
+            Refused: the board does not let this account create one there.
+            Unreachable: nobody knows whether it was made.
+        """
+        responsible = self._responsible(ticket)
+        for last in range(POSTS - 1, -1, -1):
+            there = await self.of_run(ticket.id, run)
+            if there:
+                return there[0].id
+            body = creation(
+                ticket.project,
+                min(self._protocol.fleet.spikes),
+                report.spike_subject(ticket.id, ticket.subject),
+                description,
+                parent=ticket.id,
+                responsible=responsible,
+            )
+            try:
+                return (await self._board.create(body, f"Spike for #{ticket.id}", notify=True)).id
+            except (Unreachable, Conflict) as unsettled:
+                if not last:
+                    raise
+                logger.info("#{}: the Spike is not settled, looking again: {}", ticket.id, unsettled)
+            except Refused as refusal:
+                if responsible is None or refusal.attribute != "responsible":
+                    raise
+                responsible = None
+        raise AssertionError("unreachable")
+
+    async def close_surplus(self, ticket: int) -> int:
+        """Of several open Spikes of one run the lowest stays: a POST that was given up may land late. How many went."""
+        fleet = self._protocol.fleet
+        opened: dict[str, list[WorkPackage]] = {}
+        for spike in await self.of_ticket(ticket):
+            run = _run_of(spike)
+            if run and spike.status not in fleet.closed and spike.author is not None and spike.author.id in fleet.users:
+                opened.setdefault(run, []).append(spike)
+        surplus = [(run, mine[0].id, spike) for run, mine in opened.items() for spike in mine[1:]]
+        for run, stays, spike in surplus:
+            await self._protocol.say(spike.id, report.spike_duplicate(run, stays=stays), "a Spike too many")
+            await self._close(spike)
+        return len(surplus)
+
+    async def _close(self, spike: WorkPackage) -> None:
+        fleet = self._protocol.fleet
+        preferred = [*(one for one in fleet.done if one in fleet.closed), *sorted(fleet.closed)]
+        for status in dict.fromkeys(preferred):
+            try:
+                await self._board.patch(spike, Changes(status=status), f"close surplus Spike #{spike.id}")
+            except Refused as refusal:
+                if refusal.attribute != "status":
+                    raise
+            except (Conflict, NotFound, Unreachable) as left:
+                logger.info("Spike #{} is left to the next sweep: {}", spike.id, left)
+                return
+            else:
+                return
+
+    def _responsible(self, ticket: WorkPackage) -> int | None:
+        """The ticket's, else its author if a person."""
+        fleet = self._protocol.fleet
+        if ticket.responsible is not None and ticket.responsible.kind == "users":
+            return ticket.responsible.id
+        author = ticket.author
+        return author.id if author is not None and author.id not in fleet.users else None
+
+
+def _run_of(spike: WorkPackage) -> str:
+    mark = report.parse_marker(spike.description)
+    return mark.run if mark is not None else ""

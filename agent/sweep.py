@@ -1,0 +1,66 @@
+"""Frees what dead pods hold, by what this pod itself has seen: no clock of another host is trusted (DESIGN, section 3).
+
+As with Kubernetes' leases, a claim expires when the same token was seen for its lifetime plus grace.
+"""
+
+from __future__ import annotations
+
+from loguru import logger
+
+from agent import claim_token, report
+from agent.claim_token import ClaimToken
+from agent.errors import Refused
+from agent.model import WorkPackage
+from agent.protocol import Protocol
+from agent.query import contains, one_of
+
+
+async def sweep(protocol: Protocol, grace: float) -> list[int]:
+    """One request where nothing has expired; the work packages that were given back.
+
+    Args:
+        protocol: the pod's protocol.
+        grace: seconds after its lifetime for which a silent claim is still left alone.
+    """
+    board, memory = protocol.board, protocol.memory
+    run_field = board.fields.run
+    tokens = await board.groups([contains(run_field, "@")], run_field, "sweep: all claims")
+    now = memory.now()
+    memory.change(lambda state: state.observe(tokens.keys() - memory.tokens, now.at, now.boot))
+    expired = memory.state.expired(now.at, now.boot, grace)
+    if not expired:
+        return []
+    found = await board.work_packages([one_of(run_field, expired)], "sweep: expired claims")
+    fleet = protocol.fleet
+    freed = []
+    for item in sorted(found, key=lambda one: one.type in fleet.epics):
+        token = claim_token.parse(item.run)
+        if token is None or item.run not in expired:
+            continue
+        if item.type in fleet.epics and await _lives(protocol, item, expired):
+            continue
+        if await _free(protocol, item, token):
+            freed.append(item.id)
+    return freed
+
+
+async def _lives(protocol: Protocol, epic: WorkPackage, expired: tuple[str, ...]) -> bool:
+    """An Epic does not expire while a descendant holds a living token."""
+    board = protocol.board
+    below = [one_of("ancestor", [epic.id]), contains(board.fields.run, "@")]
+    tokens = await board.groups(below, board.fields.run, f"sweep: claims below Epic #{epic.id}")
+    return any(text not in expired for text in tokens)
+
+
+async def _free(protocol: Protocol, item: WorkPackage, token: ClaimToken) -> bool:
+    now = protocol.memory.now()
+    silent = protocol.memory.state.silent_for(item.run, now.at, now.boot)
+    try:
+        if await protocol.give_back(item.id, token) is None:
+            return False
+    except Refused as refusal:
+        logger.error("#{}: the expired claim of {} cannot be given back: {}", item.id, token.pod, refusal)
+        return False
+    logger.warning("#{}: given back, pod {} has not been heard of for {:.0f} s", item.id, token.pod, silent)
+    await protocol.say(item.id, report.expired(token.run, pod=token.pod, silent_s=silent), "expired")
+    return True
