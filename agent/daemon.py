@@ -1,0 +1,147 @@
+"""Pass after pass: pace, limits and an orderly stop.
+
+    ┌──► pass ──worked──► pass …             a pass that worked is followed at once
+    │     │ nothing, trouble
+    └── pause (jittered)                     a fleet that wakes together does not stay together
+
+A stop request ends a pause at once. A pass that runs is cancelled once: it finishes the effect it is in, gives back or
+keeps its claim, and ends; the daemon waits for that without a limit of its own, since the cycle bounds each step and
+systemd bounds the whole. A second signal has the default effect again and kills.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any, Final
+
+from loguru import logger
+
+from agent.clock import Clock, Randomness
+from agent.errors import AgentError, ConfigurationError
+
+PAUSE_S: Final = 60.0
+"""The mean pause after a pass that found nothing to do."""
+JITTER: Final = 0.5
+"""By what part of it a pause is shorter or longer."""
+
+
+class Pass(enum.Enum):
+    """How one pass ended."""
+
+    WORKED = "worked"
+    NOTHING = "nothing"
+    TROUBLE = "trouble"
+
+
+async def run(
+    cycle: Callable[[], Awaitable[Pass]],
+    clock: Clock,
+    randomness: Randomness,
+    *,
+    stop: asyncio.Event,
+    until_idle: bool = False,
+    for_s: float | None = None,
+    pause_s: float = PAUSE_S,
+) -> Pass:
+    """Run passes until there is a reason not to; how the last whole pass ended.
+
+    Args:
+        cycle: one pass; cancelling it stops it in order.
+        clock: paces the passes.
+        randomness: the jitter.
+        stop: set by the command line on the first signal.
+        until_idle: end after the first pass that did not work, instead of pausing.
+        for_s: end after that many seconds, between two passes.
+        pause_s: the mean pause.
+
+    Raises:
+        ConfigurationError: a person must mend something first; pausing would not help.
+    """
+    end = None if for_s is None else clock.monotonic() + for_s
+    last = Pass.NOTHING
+    while not stop.is_set():
+        outcome = await _one_pass(cycle, stop)
+        if outcome is None:
+            break
+        last = outcome
+        left = float("inf") if end is None else end - clock.monotonic()
+        if left <= 0 or (until_idle and last is not Pass.WORKED):
+            break
+        if last is not Pass.WORKED:
+            pause = pause_s * randomness.uniform(1 - JITTER, 1 + JITTER)
+            if pause >= left:
+                break
+            await _first_of(clock.sleep(pause), stop)
+    return last
+
+
+@contextlib.contextmanager
+def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
+    """Inside, the first SIGTERM or SIGINT sets `stop` and gives both back their default effect: the second kills."""
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+
+    def forget() -> None:
+        for one in signals:
+            loop.remove_signal_handler(one)
+
+    def first(received: signal.Signals) -> None:
+        logger.bind(action="stop", signal=received.name).info("stopping in order; a second signal kills")
+        stop.set()
+        forget()
+
+    for one in signals:
+        loop.add_signal_handler(one, first, one)
+    try:
+        yield
+    finally:
+        forget()
+
+
+async def _one_pass(cycle: Callable[[], Awaitable[Pass]], stop: asyncio.Event) -> Pass | None:
+    """One pass; None when it was stopped. Errors that a later pass may not meet are trouble."""
+    task = asyncio.ensure_future(_awaited(cycle))
+    try:
+        await _first_of(_settled(task), stop)
+        if not task.done():
+            task.cancel()
+            await _settled(task)
+        return task.result()
+    except asyncio.CancelledError:
+        if not task.done():  # the daemon itself is cancelled: pass it down, then up
+            task.cancel()
+            await _settled(task)
+            raise
+        if not stop.is_set():
+            raise
+        return None
+    except ConfigurationError:
+        raise
+    except AgentError as error:
+        logger.bind(action="pass_failed").error("{}: {}", type(error).__name__, error)
+        return Pass.TROUBLE
+
+
+async def _awaited(cycle: Callable[[], Awaitable[Pass]]) -> Pass:
+    return await cycle()
+
+
+async def _settled(task: asyncio.Future[Pass]) -> None:
+    await asyncio.wait([task])
+
+
+async def _first_of(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
+    """Return when the work is done or a stop is requested, and leave neither running."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        working.cancel()
+        await asyncio.wait((working, stopping))
+    if not working.cancelled():
+        working.result()
