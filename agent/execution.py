@@ -34,7 +34,7 @@ class Execution:
         self._folder = Path(settings.state)
         self._path = ambient.children.get("PATH", "/usr/bin:/bin")
         self._shell = DevShell(
-            runner=runner, folder=self._folder / "nix", settings=NixSettings(options=settings.nix.settings)
+            runner=runner, folder=self._folder / "nix", settings=NixSettings(options=dict(settings.nix.settings))
         )
         self._model = Command(
             runner=self._shell, argv=settings.model.command, path=self._path, home=self._folder / "home"

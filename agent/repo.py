@@ -157,6 +157,21 @@ class Repository:
         """
         await self._git.fetch()
 
+    async def tip(self, branch: str) -> str:
+        """Where the remote's branch stood at the last fetch; the base where it does not exist."""
+        return await self._git.tip(branch) or await self._base()
+
+    async def has_at_base(self, name: str, refs: Refs) -> bool:
+        """Whether the tip of the base branch has this file; fetches only what is not here yet.
+
+        Raises:
+            RepositoryUnreachable: no answer.
+        """
+        tip = refs.heads[self.base]
+        if await self._git.resolve(f"{tip}^{{commit}}") is None:
+            await self.fetch()
+        return await self._git.resolve(f"{tip}:{name}") is not None
+
     async def commit_of_run(self, run: str, branch: str) -> str | None:
         """The fetched commit of this run on `branch` (or already on the base): the evidence that its push happened."""
         return await self._git.commit_with(RUN_TRAILER, run, branch)
