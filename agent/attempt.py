@@ -34,9 +34,6 @@ T = TypeVar("T")
 WATCH: Final = 60.0
 """Seconds between two looks at the ticket while the model or verify runs."""
 
-MARGIN: Final = 600.0
-"""Seconds before the end of the lifetime at which model and verify end, so that the failure can be reported."""
-
 REF_SWAPS: Final = 5
 PUSHES: Final = 3
 
@@ -313,7 +310,7 @@ class Attempt:
 
     def _time_left(self) -> float:
         now = self._protocol.memory.now()
-        left = self._reporter.record.left(now.at, now.boot) - MARGIN
+        left = self._reporter.record.left(now.at, now.boot) - self._execution.margin
         if left <= 0:
             raise TicketFailure("its time was over before the model could start")
         return left

@@ -31,6 +31,8 @@ class Execution:
 
     def __init__(self, settings: Settings, ambient: Ambient, runner: Runner) -> None:
         self._settings = settings
+        self.margin = settings.execution.margin
+        """Seconds before the end of the lifetime at which model and verify end, so that a failure can be reported."""
         self._folder = Path(settings.state)
         self._path = ambient.children.get("PATH", "/usr/bin:/bin")
         self._shell = DevShell(
