@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from agent import briefing, refs, report
 from agent.clock import Clock
-from agent.errors import LifetimeOver, PodTrouble, Superseded, TicketFailure, Unreachable
+from agent.errors import LifetimeOver, NotFound, PodTrouble, Refused, Superseded, TicketFailure, Unreachable
 from agent.execution import Execution
 from agent.model import WorkPackage
 from agent.protocol import Protocol
@@ -50,7 +50,7 @@ class Place(Struct, frozen=True, kw_only=True):
 
 
 class End(Struct, frozen=True):
-    """How a run ended: `done`, `text changed`, `failed`, `stopped` or `interrupted`."""
+    """How a run ended: `done`, `text changed`, `failed`, `stopped`, `interrupted`, `refused` or `gone`."""
 
     kind: str
     branch: str = ""
@@ -112,6 +112,12 @@ class Attempt:
             return await self._failed(RecordedFailure(failure.reason, failure.evidence, failure.question))
         except Superseded as superseded:
             return await self._stopped(str(superseded))
+        except NotFound as gone:
+            self._protocol.memory.forget_ticket(self._held.ticket)
+            return End("gone", reason=str(gone))
+        except Refused as refusal:
+            await self._reporter.refused(refusal)
+            return End("refused", reason=str(refusal))
         except LifetimeOver:
             raise
         except PodTrouble as trouble:

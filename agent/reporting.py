@@ -152,7 +152,10 @@ class Reporter:
         """The board does not take the report: let go, leave the status, and say what was refused."""
         logger.error("#{}: the board refuses the report: {}", self.held.ticket, refusal)
         text = report.refused_report(self._run, refused=str(refusal), pod=self.held.token.pod)
-        await self.once(Event.REFUSED, text, notify=True)
+        try:
+            await self.once(Event.REFUSED, text, notify=True)
+        except Refused as worse:
+            logger.error("#{}: not even a comment is allowed: {}", self.held.ticket, worse)
         for _ in range(SWAPS):
             try:
                 ticket = await self._board.work_package(self.held.ticket, "to let go of")
@@ -160,10 +163,11 @@ class Reporter:
                     return
                 pod = ticket.pod if self.held.token.routed else ""
                 await self._board.patch(ticket, Changes(run="", pod=pod, assignee=None), "let go of a refused report")
-            except NotFound:
-                return
+            except (NotFound, Refused) as worse:
+                logger.error("#{}: cannot let go of it, its claim will expire: {}", self.held.ticket, worse)
             except (Conflict, Unreachable):
                 continue
+            self._memory.forget_ticket(self.held.ticket)
             return
 
     # -- failed ----------------------------------------------------------------------------------------------------
