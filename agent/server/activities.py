@@ -1,0 +1,78 @@
+"""Comments and activities (reference section 7)."""
+
+from typing import Any
+
+from . import attributes, catalogue, documents, hal, journals, work_package
+from .call import Answer, Call
+from .errors import bad_request, forbidden, internal, not_found, raise_all, violation
+from .work_package import WorkPackage
+from .work_packages import visible
+
+
+def index(call: Call) -> Answer:
+    """GET all of a work package: not paged, oldest first."""
+    item = visible(call, call.id("id"))
+    href = f"/api/v3/work_packages/{item.id}/activities"
+    return Answer(
+        document=hal.collection(journals.activities(call.db, catalogue.load(call.db), call.viewer.language, item), href)
+    )
+
+
+def show(call: Call) -> Answer:
+    """GET one, its work package embedded."""
+    item, activity_id, _ = _visible_activity(call)
+    return Answer(document=_document(call, item, activity_id))
+
+
+def create(call: Call) -> Answer:
+    """POST a comment as an object: 201. It moves `updatedAt` of the work package, not its lockVersion [L]."""
+    comment = call.body.get("comment") if isinstance(call.body, dict) else None
+    item = visible(call, call.id("id"))
+    call.viewer.need("add_work_package_comments", item.project_id)
+    if comment is None:
+        raise bad_request("comment is missing")
+    if not isinstance(comment, dict):
+        raise bad_request("comment is invalid")
+    notes = "" if comment.get("raw") is None else str(comment["raw"])
+    raise_all([violation("journalNotes", "blank", name="Comment")] if not notes.strip() else [])
+    raise_all([violation("journalInternal", "internal_comment")] if call.body.get("internal") is True else [])
+    attributes.storable(notes)
+    activity_id = journals.record(call.db, item, call.viewer.id, call.now, notes)
+    call.db.run("UPDATE work_packages SET updated_at = ? WHERE id = ?", call.stamp, item.id)
+    return Answer(status=201, document=_activity(call, item, activity_id))
+
+
+def update(call: Call) -> Answer:
+    """PATCH one's own comment, with a plain text: unlike POST [L]."""
+    item, activity_id, author_id = _visible_activity(call)
+    if not isinstance(call.body, dict) or "comment" not in call.body:
+        raise bad_request("comment is missing")
+    if isinstance(call.body["comment"], dict):
+        raise bad_request("comment is invalid")
+    if not isinstance(call.body["comment"], str):
+        raise internal("no implicit conversion of the comment into String")
+    if author_id != call.viewer.id and not call.viewer.admin:
+        raise forbidden()
+    attributes.storable(call.body["comment"])
+    call.db.run(
+        "UPDATE journals SET notes = ?, updated_at = ? WHERE id = ?", call.body["comment"], call.stamp, activity_id
+    )
+    return Answer(document=_document(call, item, activity_id))
+
+
+def _visible_activity(call: Call) -> tuple[WorkPackage, int, int]:
+    row = call.db.row("SELECT id, work_package_id, user_id FROM journals WHERE id = ?", call.id("id"))
+    item = work_package.load_one(call.db, row["work_package_id"]) if row else None
+    if row is None or item is None or item.project_id not in call.viewer.projects:
+        raise not_found()
+    return item, row["id"], row["user_id"]
+
+
+def _activity(call: Call, item: WorkPackage, activity_id: int) -> dict[str, Any]:
+    found = journals.activities(call.db, catalogue.load(call.db), call.viewer.language, item)
+    return next(activity for activity in found if activity["id"] == activity_id)
+
+
+def _document(call: Call, item: WorkPackage, activity_id: int) -> dict[str, Any]:
+    [embedded] = documents.elements(call.db, call.viewer, catalogue.load(call.db), [item])
+    return {**_activity(call, item, activity_id), "_embedded": {"workPackage": embedded}}

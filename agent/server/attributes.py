@@ -1,0 +1,147 @@
+"""The body of a creation or an update, taken apart (reference sections 1.9, 4, 5.1).
+
+What has the wrong shape is refused here, before anything else but visibility; what nobody knows is left out without a word.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Any
+
+import msgspec
+
+from .catalogue import Catalogue
+from .errors import ApiError, bad_request, internal, read_only
+
+# Property of `_links`: the column it sets and the kinds of resources it may lead to.
+LINKS = {
+    "type": ("type_id", ("types",)),
+    "status": ("status_id", ("statuses",)),
+    "priority": ("priority_id", ("priorities",)),
+    "project": ("project_id", ("projects", "workspaces", "programs", "portfolios")),
+    "assignee": ("assigned_to_id", ("groups", "users", "placeholder_users")),
+    "responsible": ("responsible_id", ("groups", "users", "placeholder_users")),
+    "author": ("author_id", ("users",)),
+    "version": ("version_id", ("versions",)),
+    "parent": ("parent_id", ("work_packages",)),
+}
+_READ_ONLY = {"createdAt": "Created on", "updatedAt": "Updated on"}
+_FALSE = ("false", "f", "0", "off", "no", "")
+_MAX_ID_DIGITS = 18
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What a body wants: columns by name, custom values by field, and what it may not have."""
+
+    columns: Mapping[str, Any]
+    custom_values: Mapping[int, str | None]
+    refused: tuple[ApiError, ...]
+
+
+def parse(body: Any, catalogue: Catalogue, *, creation: bool) -> Change:
+    """Read a body; arrays and nothing count as an empty object, as OpenProject takes them [L]."""
+    if body is not None and not isinstance(body, dict) and body != []:
+        raise internal("can't convert the body into Hash")
+    body = body or {}
+    refused = [read_only(name, _READ_ONLY[name]) for name in _READ_ONLY if name in body]
+    if creation:
+        refused += [
+            read_only(name, label)
+            for name, label in (("id", "ID"), ("lockVersion", "Lock version"))
+            if body.get(name) not in (None, 0, "0")
+        ]
+    custom_values = {id_: as_text(body[f"customField{id_}"]) for id_ in catalogue.fields if f"customField{id_}" in body}
+    columns = {**dict(_scalars(body)), **dict(_links(body, catalogue))}
+    return Change(columns=columns, custom_values=custom_values, refused=tuple(refused))
+
+
+def lock_version(body: Any) -> int | None:
+    """The lockVersion of a body; a text that is a number counts as one [L]."""
+    value = body.get("lockVersion") if isinstance(body, dict) else None
+    if isinstance(value, str) and value.strip().isdecimal():
+        return int(value.strip()[:_MAX_ID_DIGITS])
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if value == value // 1 else None
+
+
+def _scalars(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    if "subject" in body:
+        yield "subject", as_text(body["subject"]) or ""
+    if "description" in body:
+        description = body["description"]
+        if description is None:
+            raise internal("undefined method '[]' for nil")
+        # Given as a text it is ignored without a word [L].
+        if isinstance(description, dict) and "raw" in description:
+            yield "description", as_text(description["raw"]) or ""
+    for name, column in (("startDate", "start_date"), ("dueDate", "due_date"), ("date", "date")):
+        if name in body:
+            yield column, _date(name, body[name])
+    for name, column in (
+        ("scheduleManually", "schedule_manually"),
+        ("ignoreNonWorkingDays", "ignore_non_working_days"),
+    ):
+        if name in body:
+            if body[name] is None:
+                raise internal("")
+            yield column, body[name].lower() not in _FALSE if isinstance(body[name], str) else bool(body[name])
+
+
+def _links(body: Mapping[str, Any], catalogue: Catalogue) -> Iterator[tuple[str, int | None]]:
+    links = body.get("_links", {})
+    if not isinstance(links, dict):
+        raise bad_request("_links must be a JSON object.")
+    for name, (column, kinds) in LINKS.items():
+        if name not in links:
+            continue
+        if not isinstance(links[name], dict):
+            raise bad_request(f"The link under key '{name}' is not valid.")
+        if "href" in links[name]:
+            yield column, link_id(name, links[name]["href"], kinds, catalogue)
+
+
+def link_id(name: str, href: Any, kinds: tuple[str, ...], catalogue: Catalogue | None = None) -> int | None:
+    """The id that a link leads to; 0 leads nowhere. Absolute addresses and those with a sub-path are accepted [L]."""
+    if href is None:
+        return None
+    found = re.search(rf"/api/v3/({'|'.join(kinds)})/([^/?#]+)$", href) if isinstance(href, str) else None
+    if found is None:
+        expected = " or ".join(f"'/api/v3/{kind}/:id'" for kind in kinds if kind not in ("programs", "portfolios"))
+        raise ApiError(
+            422, "ResourceTypeMismatch", "link_kind", {"attribute": name, "expected": expected, "value": str(href)}
+        )
+    id_ = found[2]
+    if catalogue and kinds[0] == "projects" and not id_.isdecimal():
+        return next((project["id"] for project in catalogue.projects.values() if project["identifier"] == id_), 0)
+    return int(id_[:_MAX_ID_DIGITS]) if id_.isascii() and id_.isdecimal() else 0
+
+
+def _date(name: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise internal("no implicit conversion into String")
+    try:
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
+            return date.fromisoformat(value).isoformat()
+    except ValueError:
+        pass
+    raise ApiError(422, "PropertyFormatError", "date_format", {"attribute": name, "value": value}, {"attribute": name})
+
+
+def as_text(value: Any) -> str | None:
+    """A text; other kinds of JSON are turned into one, as OpenProject does [L]."""
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def storable(*texts: str | None) -> None:
+    """Refuse what a database cannot hold: OpenProject answers 500 to it (section 0, item 16)."""
+    for value in texts:
+        if value and "\0" in value:
+            raise internal("string contains null byte")
+        if value and not value.isascii() and re.search("[\ud800-\udfff]", value):
+            raise internal("invalid byte sequence in UTF-8")

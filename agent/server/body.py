@@ -1,0 +1,72 @@
+"""The body of a request (reference section 1.2, section 0 item 16)."""
+
+import json
+import re
+from typing import Any
+
+from .errors import ApiError
+
+_JSON_TYPES = re.compile(r"application/(hal\+)?json\s*(;|$)")
+
+
+class PlainRefusal(Exception):
+    """A refusal that OpenProject sends as plain text instead of an error object."""
+
+    def __init__(self, status: int, message: str, content_type: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.content_type = content_type
+
+
+def check_content_type(content_type: str, *, required: bool) -> None:
+    """A wrong type is 415 in plain text that is labelled as JSON; a missing one 406 [L]."""
+    if not content_type:
+        if required:
+            raise PlainRefusal(406, "Missing content-type header", "text/plain")
+    elif not _JSON_TYPES.match(content_type):
+        raise PlainRefusal(
+            415, f"The provided content-type '{content_type}' is not supported.", "application/hal+json; charset=utf-8"
+        )
+
+
+def parse(raw: bytes) -> Any:
+    """The JSON of a body, None for an empty one.
+
+    A lone surrogate is refused at once wherever it stands; invalid bytes are kept, as surrogates, and refused only where they
+    would be stored [L].
+    """
+    if not raw:
+        return None
+    try:
+        text, damaged = raw.decode(), False
+    except UnicodeDecodeError:
+        text, damaged = raw.decode(errors="surrogateescape"), True
+    if "\0" in text:
+        raise _no_json("NULL byte in string")
+    try:
+        value = json.loads(text, strict=False, parse_constant=_refuse_constant, parse_int=_integer)
+    except (ValueError, RecursionError) as error:
+        raise _no_json(str(error)) from None
+    if not damaged:
+        _refuse_surrogates(value)
+    return value
+
+
+def _refuse_surrogates(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise _no_json("invalid escaped character") from None
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"not a number or other value: {name}")
+
+
+def _integer(digits: str) -> float:
+    return int(digits) if len(digits) <= len(str(2**63)) else float("inf")
+
+
+def _no_json(reason: str) -> ApiError:
+    return ApiError(400, "InvalidRequestBody", "no_json", details={"parseError": reason})

@@ -1,0 +1,61 @@
+"""One request, taken apart: what the handlers get and what they answer."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from .access import Viewer
+from .errors import not_found
+from .store import Db
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """A request inside its transaction. `body` is the parsed JSON, None if there was none."""
+
+    db: Db
+    viewer: Viewer
+    now: datetime
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    url: str
+    body: Any = None
+
+    def id(self, name: str) -> int:
+        """A number in the path; what is no number names nothing."""
+        return int(self.path[name]) if is_id(self.path[name]) else 0
+
+    def project_id(self) -> int:
+        """The visible project that the path names by id or by identifier, else 404."""
+        name = self.path["project"]
+        found = self.db.value(
+            "SELECT id FROM projects WHERE identifier = ? OR id = ?", name, int(name) if is_id(name) else 0
+        )
+        if found not in self.viewer.projects:
+            raise not_found()
+        return int(found)
+
+    @property
+    def stamp(self) -> str:
+        """The present time as it is stored and sent."""
+        return stamp(self.now)
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What is sent back."""
+
+    document: Any = None
+    status: int = 200
+    headers: Mapping[str, str] = {}
+    plain: str | None = None
+
+
+def is_id(text: str) -> bool:
+    """Whether a text is a number that may be an id (SQLite's integers end at 2**63)."""
+    return text.isascii() and text.isdecimal() and len(text) <= len("1000000000000000000")
+
+
+def stamp(time: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds (reference section 1.8)."""
+    return f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03}Z"

@@ -1,0 +1,152 @@
+"""Journals: what changed and what was said, merged as OpenProject merges (reference section 7)."""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from . import hal
+from .call import stamp
+from .catalogue import Catalogue
+from .store import Db, Row
+from .texts import text
+from .work_package import WorkPackage
+
+_HTML = {
+    "set": "<strong>{name}</strong> set to <i>{new}</i>",
+    "changed": "<strong>{name}</strong> changed from <i>{old}</i> to <i>{new}</i>",
+}
+
+
+def record(db: Db, item: WorkPackage, user_id: int, now: datetime, notes: str = "") -> int:
+    """Note the state of a work package and, perhaps, a comment; the id of the journal.
+
+    It merges into the last journal if that is by the same user and fresh, unless both have notes: id and version stay, the
+    state is replaced, `updatedAt` moves (section 7.3).
+    """
+    last = db.row("SELECT * FROM journals WHERE work_package_id = ? ORDER BY version DESC LIMIT 1", item.id)
+    data = json.dumps(_state(item))
+    if last and _mergeable(db, last, user_id, now) and not (notes and last["notes"]):
+        db.run(
+            "UPDATE journals SET notes = ?, data = ?, updated_at = ? WHERE id = ?",
+            notes or last["notes"],
+            data,
+            stamp(now),
+            last["id"],
+        )
+        return int(last["id"])
+    return db.run(
+        "INSERT INTO journals (work_package_id, user_id, version, notes, data, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        item.id, user_id, 1 + (last["version"] if last else 0), notes, data, stamp(now), stamp(now),
+    )  # fmt: skip
+
+
+def _mergeable(db: Db, last: Row, user_id: int, now: datetime) -> bool:
+    minutes = int(db.value("SELECT value FROM settings WHERE name = 'journal_aggregation_minutes'"))
+    fresh: bool = last["updated_at"] > stamp(now - timedelta(minutes=minutes))
+    return fresh and bool(last["user_id"] == user_id)
+
+
+def activities(db: Db, catalogue: Catalogue, language: str, item: WorkPackage) -> list[dict[str, Any]]:
+    """All journals as activities, oldest first."""
+    before: dict[str, Any] = {}
+    documents = []
+    for row in db.rows("SELECT * FROM journals WHERE work_package_id = ? ORDER BY version", item.id):
+        after = json.loads(row["data"])
+        documents.append(_activity(row, item.subject, list(_details(db, catalogue, before, after)), language))
+        before = after
+    return documents
+
+
+def _activity(row: Row, subject: str, details: list[dict[str, Any]], language: str) -> dict[str, Any]:
+    href = f"{hal.API}/activities/{row['id']}"
+    # What was changed and changed back within one journal leaves neither notes nor details [L].
+    notes = row["notes"] if row["notes"] or details else f"_{text('retracted', language)}_"
+    return {
+        "_type": "Activity::Comment" if notes else "Activity",
+        "id": row["id"],
+        "comment": hal.formattable(notes),
+        "details": details,
+        "version": row["version"],
+        "internal": False,
+        "createdAt": row["created_at"],
+        "updatedAt": row["updated_at"],
+        "_links": {
+            "self": {"href": href},
+            "workPackage": hal.link("work_packages", row["work_package_id"], subject),
+            "user": {"href": f"{hal.API}/users/{row['user_id']}"},
+            "update": {"href": href, "method": "patch"},
+        },
+    }
+
+
+def _state(item: WorkPackage) -> dict[str, Any]:
+    unsaid = {"id", "lock_version", "created_at", "updated_at"}
+    return {name: value for name, value in msgspec.to_builtins(item, str_keys=True).items() if name not in unsaid}
+
+
+def _details(
+    db: Db, catalogue: Catalogue, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    fields = {
+        id_: (before.get("custom_values", {}).get(str(id_)), after["custom_values"].get(str(id_)))
+        for id_ in catalogue.fields
+    }
+    pairs = {
+        "Type": _names(catalogue.types, before, after, "type_id"),
+        "Project": _names(catalogue.projects, before, after, "project_id"),
+        "Subject": (before.get("subject"), after["subject"]),
+        "Description": (before.get("description"), after["description"]),
+        "Finish date": (before.get("due_date"), after["due_date"]),
+        "Start date": (before.get("start_date"), after["start_date"]),
+        "Status": _names(catalogue.statuses, before, after, "status_id"),
+        "Assignee": _names(catalogue.users, before, after, "assigned_to_id"),
+        "Priority": _names(catalogue.priorities, before, after, "priority_id"),
+        "Author": _names(catalogue.users, before, after, "author_id"),
+        "Parent": (_subject(db, before.get("parent_id")), _subject(db, after["parent_id"])),
+        "Accountable": _names(catalogue.users, before, after, "responsible_id"),
+        "Version": _names(catalogue.versions, before, after, "version_id"),
+        "Scheduling mode": (_mode(before.get("schedule_manually")), _mode(after["schedule_manually"])),
+        **{catalogue.fields[id_]: pair for id_, pair in fields.items()},
+    }
+    for name, (old, new) in pairs.items():
+        if (old or "") != (new or ""):
+            yield _detail(name, old, new)
+
+
+def _detail(name: str, old: str | None, new: str | None) -> dict[str, Any]:
+    if name == "Description":
+        raw = f"Description {'changed' if old and new else 'set' if new else 'deleted'}"
+        return {"format": "custom", "raw": raw, "html": f"<strong>{raw}</strong>"}
+    if not new:
+        raw, marked = f"{name} deleted ({old})", "<strong>{name}</strong> deleted (<strike><i>{old}</i></strike>)"
+    elif old and name != "Scheduling mode":
+        raw, marked = f"{name} changed from {old} to {new}", _HTML["changed"]
+    else:
+        raw, marked = f"{name} set to {new}", _HTML["set"]
+    return {
+        "format": "custom",
+        "raw": raw,
+        "html": marked.format(name=hal.escape(name), old=hal.escape(old), new=hal.escape(new)),
+    }
+
+
+def _names(
+    rows: Mapping[int, Row], before: Mapping[str, Any], after: Mapping[str, Any], key: str
+) -> tuple[str | None, str | None]:
+    def name(state: Mapping[str, Any]) -> str | None:
+        row = rows.get(state.get(key) or 0)
+        return None if row is None else str(row["name"])
+
+    return name(before), name(after)
+
+
+def _subject(db: Db, id_: int | None) -> str | None:
+    subject: str | None = db.value("SELECT subject FROM work_packages WHERE id = ?", id_) if id_ else None
+    return subject
+
+
+def _mode(manual: bool | None) -> str | None:
+    return None if manual is None else "Manual" if manual else "Automatic"

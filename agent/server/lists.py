@@ -1,0 +1,197 @@
+"""Lists of work packages: filtered, sorted, grouped, paged, selected (reference sections 1.6 to 1.8, 2)."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from . import catalogue, documents, hal, params, work_package
+from .call import Answer, Call
+from .catalogue import Catalogue
+from .errors import invalid_query, raise_all
+from .filters import Condition, FilterContext, conditions
+from .params import Filter, Page
+from .selection import Selection, row_columns
+from .store import Value
+
+_DIRECT = ("id", "due_date", "start_date", "created_at", "updated_at")
+_SORTS = {
+    **{name: name for name in _DIRECT},
+    "subject": "subject COLLATE NOCASE",
+    "status": "(SELECT position FROM statuses WHERE id = status_id)",
+    "type": "(SELECT position FROM types WHERE id = type_id)",
+    "priority": "(SELECT position FROM priorities WHERE id = priority_id)",
+    "project": "(SELECT name FROM projects WHERE id = project_id)",
+    "version": "(SELECT name FROM versions WHERE id = version_id)",
+    "assignee": "(SELECT name FROM users WHERE id = assigned_to_id)",
+    "responsible": "(SELECT name FROM users WHERE id = responsible_id)",
+    "author": "(SELECT name FROM users WHERE id = author_id)",
+}
+_GROUPS = {
+    "status": ("status_id", "Status", "statuses"),
+    "type": ("type_id", "Type", "types"),
+    "priority": ("priority_id", "Priority", "priorities"),
+    "project": ("project_id", "Project", "projects"),
+    "version": ("version_id", "Version", "versions"),
+    "assignee": ("assigned_to_id", "Assignee", "users"),
+    "responsible": ("responsible_id", "Accountable", "users"),
+    "author": ("author_id", "Author", "users"),
+}
+# Without a sort criterion of their own the most urgent group comes first [L].
+_GROUPS_DESCENDING = ("priority",)
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """What a list is grouped by: the SQL of its value and of its place, and the kind of resource it is, None for a text."""
+
+    name: str
+    title: str
+    value: str
+    place: str
+    kind: str | None
+    descending: bool
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """A list query, checked: the WHERE clause with its values, the order, the page."""
+
+    where: str
+    values: tuple[Value, ...]
+    order: str
+    group: Group | None
+    page: Page
+
+
+def index(call: Call) -> Answer:
+    """GET /work_packages and /projects/{project}/work_packages."""
+    parameters = params.query(call)
+    known = catalogue.load(call.db)
+    selection = Selection.parse(parameters["select"]) if "select" in parameters else None
+    listing = _listing(call, known, parameters)
+    total = call.db.value(f"SELECT count(*) FROM work_packages WHERE {listing.where}", *listing.values)  # noqa: S608 - no value inside
+    path = call.url
+    links = hal.page_links(path, _shown(parameters), listing.page.offset, listing.page.size, total)
+    if selection:
+        columns = row_columns(selection)
+        rows = _rows(call, listing, columns)
+        return Answer(document=selection.document(rows, known, total, listing.page, links))
+    ids = [row["id"] for row in _rows(call, listing, "id")]
+    elements = documents.elements(call.db, call.viewer, known, list(work_package.load(call.db, ids).values()))
+    document: dict[str, Any] = {
+        "_type": "WorkPackageCollection",
+        "total": total,
+        "count": len(elements),
+        "pageSize": listing.page.size,
+        "offset": listing.page.offset,
+    }
+    if listing.group:
+        document["groups"] = _groups(call, known, listing, listing.group)
+    document["_embedded"] = {"elements": elements}
+    document["_links"] = links
+    return Answer(document=document)
+
+
+def _listing(call: Call, known: Catalogue, parameters: Mapping[str, str]) -> Listing:
+    found = params.filters(parameters)
+    # No `filters` at all means "open"; an empty list means everything (section 2.1).
+    filters = [Filter(name="status", operator="o", values=())] if found is None else found
+    scope: list[Condition] = [
+        ("project_id IN (SELECT value FROM json_each(?))", [json.dumps(list(call.viewer.projects))])
+    ]
+    if "project" in call.path:
+        project_id = call.project_id()
+        # A filter on the project takes the place of the path's [L].
+        if not any(filter_.name == "project" for filter_ in filters):
+            scope.append(("project_id = ?", [project_id]))
+    wanted, errors = conditions(FilterContext(db=call.db, viewer=call.viewer, catalogue=known, now=call.now), filters)
+    criteria = params.sort_criteria(parameters)
+    errors += [invalid_query("sort_unknown", name=name) for name, _ in criteria if _sort(name, known) is None]
+    group = None
+    if parameters.get("groupBy"):
+        name = params.internal_name(parameters["groupBy"])
+        group = _group(name, criteria, known)
+        errors += [] if group else [invalid_query("group_unknown", name=name)]
+    raise_all(errors)
+    scope += wanted
+    return Listing(
+        where=" AND ".join(f"({sql})" for sql, _ in scope),
+        values=tuple(value for _, values in scope for value in values),
+        order=_order(criteria, group, known),
+        group=group,
+        page=params.page(call, parameters),
+    )
+
+
+def _rows(call: Call, listing: Listing, columns: str) -> list[Any]:
+    sql = f"SELECT {columns} FROM work_packages WHERE {listing.where} ORDER BY {listing.order} LIMIT ? OFFSET ?"  # noqa: S608 - no value inside
+    return call.db.rows(sql, *listing.values, listing.page.size, listing.page.first)
+
+
+def _field(name: str, known: Catalogue) -> int | None:
+    return next((id_ for id_ in known.fields if name == f"cf_{id_}"), None)
+
+
+def _sort(name: str, known: Catalogue) -> str | None:
+    field = _field(name, known)
+    if field is None:
+        return _SORTS.get(name)
+    # An empty field sorts as the empty text [L].
+    return f"coalesce((SELECT value FROM custom_values WHERE work_package_id = work_packages.id AND custom_field_id = {field}), '')"  # noqa: S608 - a known id
+
+
+def _order(criteria: Sequence[tuple[str, bool]], group: Group | None, known: Catalogue) -> str:
+    """Nulls come last when ascending, first when descending; equals by id, newest first, unless the id is among the criteria [L]."""
+    terms = [_directed(_sort(name, known) or "", descending=down) for name, down in criteria or [("id", False)]]
+    if group:
+        terms.insert(0, _directed(group.place, descending=group.descending))
+    return ", ".join([*terms, "id DESC"])
+
+
+def _directed(expression: str, *, descending: bool) -> str:
+    return f"{expression} {'DESC NULLS FIRST' if descending else 'ASC NULLS LAST'}"
+
+
+def _group(name: str, criteria: Sequence[tuple[str, bool]], known: Catalogue) -> Group | None:
+    descending = dict(criteria).get(name, name in _GROUPS_DESCENDING)
+    field = _field(name, known)
+    if field is not None:
+        value = f"nullif({_sort(name, known)}, '')"
+        return Group(
+            name=f"customField{field}",
+            title=known.fields[field],
+            value=value,
+            place=value,
+            kind=None,
+            descending=descending,
+        )
+    if name not in _GROUPS:
+        return None
+    column, title, kind = _GROUPS[name]
+    return Group(name=name, title=title, value=column, place=_SORTS[name], kind=kind, descending=descending)
+
+
+def _groups(call: Call, known: Catalogue, listing: Listing, group: Group) -> list[dict[str, Any]]:
+    """Each value with its count, the empty one too, at the top level of the document (section 1.8)."""
+    rows = call.db.rows(
+        f"SELECT {group.value} AS value, count(*) AS number FROM work_packages WHERE {listing.where}"  # noqa: S608 - no value inside
+        f" GROUP BY 1 ORDER BY {_directed(group.place, descending=group.descending)}",
+        *listing.values,
+    )
+    return [_group_document(group, known, row["value"], row["number"]) for row in rows]
+
+
+def _group_document(group: Group, known: Catalogue, value: Any, count: int) -> dict[str, Any]:
+    linked = group.kind is not None and value is not None
+    return {
+        "value": getattr(known, group.kind)[value]["name"] if linked and group.kind else value,
+        "count": count,
+        "_links": {
+            "valueLink": [{"href": f"{hal.API}/{group.kind}/{value}" if linked else None}],
+            "groupBy": {"href": f"{hal.API}/queries/group_bys/{group.name}", "title": group.title},
+        },
+    }
+
+
+def _shown(parameters: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in parameters.items() if name not in ("offset", "pageSize")}

@@ -1,0 +1,165 @@
+"""What a work package must fulfil to be saved (reference sections 4, 5.1, 6): the property errors, in one pass."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from . import work_package, working_days
+from .access import Viewer, possible_assignees
+from .attributes import Change
+from .catalogue import Catalogue
+from .errors import ApiError, read_only, violation
+from .store import Db
+from .work_package import WorkPackage
+
+_MAX_SUBJECT = 255
+
+
+def without_project() -> list[ApiError]:
+    """A creation that names no project has no type either."""
+    return [violation("project", "blank", name="Project"), violation("type", "blank", name="Type")]
+
+
+def author_errors(author_id: int, change: Change) -> list[ApiError]:
+    """The author may be repeated, not changed [L]."""
+    return [read_only("author", "Author")] if change.columns.get("author_id", author_id) != author_id else []
+
+
+def errors(
+    db: Db, viewer: Viewer, known: Catalogue, before: WorkPackage | None, after: WorkPackage
+) -> Iterator[ApiError]:
+    """All that speaks against saving; `before` is None for a creation."""
+    yield from _people_errors(db, before, after)
+    if not after.subject.strip():
+        yield violation("subject", "blank", name="Subject")
+    elif len(after.subject) > _MAX_SUBJECT:
+        yield violation("subject", "too_long", name="Subject")
+    if after.priority_id not in known.priorities:
+        yield violation("priority", "blank", name="Priority")
+    if after.start_date and after.due_date and after.due_date < after.start_date:
+        yield violation("dueDate", "due_before_start")
+        yield violation("duration", "duration_positive")
+    if before and before.project_id != after.project_id:
+        yield from _move_errors(viewer, known, after)
+    yield from _version_errors(known, before, after)
+    if after.parent_id != (before.parent_id if before else None):
+        yield from _parent_errors(db, viewer, known, before, after)
+    if before:
+        yield from _status_errors(db, viewer, known, before, after)
+
+
+def _people_errors(db: Db, before: WorkPackage | None, after: WorkPackage) -> Iterator[ApiError]:
+    possible = possible_assignees(db, after.project_id)
+    for attribute, name, column in (
+        ("assignee", "Assignee", "assigned_to_id"),
+        ("responsible", "Accountable", "responsible_id"),
+    ):
+        person = getattr(after, column)
+        if person is not None and person not in possible and (before is None or person != getattr(before, column)):
+            yield violation(attribute, "not_assignable", name=name)
+
+
+def _move_errors(viewer: Viewer, known: Catalogue, after: WorkPackage) -> Iterator[ApiError]:
+    if after.project_id not in known.projects:
+        yield violation("project", "blank", name="Project")
+    elif not viewer.may("move_work_packages", after.project_id):
+        yield read_only("project", "Project")
+
+
+def _version_errors(known: Catalogue, before: WorkPackage | None, after: WorkPackage) -> Iterator[ApiError]:
+    if after.version_id is None or (
+        before and before.version_id == after.version_id and before.project_id == after.project_id
+    ):
+        return
+    version = known.versions.get(after.version_id)
+    if version is None or version["project_id"] != after.project_id or version["status"] != "open":
+        yield violation("version", "not_listed", name="Version")
+
+
+def _parent_errors(
+    db: Db, viewer: Viewer, known: Catalogue, before: WorkPackage | None, after: WorkPackage
+) -> Iterator[ApiError]:
+    if after.parent_id is None:
+        return
+    parent = work_package.load_one(db, after.parent_id)
+    if parent is None or parent.project_id not in viewer.projects:
+        yield violation("parent", "parent_missing")
+        if before:
+            yield violation("parent", "parent_invisible")
+    elif known.types[parent.type_id]["is_milestone"]:
+        yield violation("parent", "parent_milestone")
+    elif parent.id == after.id:
+        yield violation("parent", "parent_self")
+    elif before and (parent.id in work_package.descendants(db, before.id) or _related(db, before.id, parent.id)):
+        yield violation("parent", "parent_related")
+
+
+def _related(db: Db, id_: int, parent_id: int) -> bool:
+    """Between a work package and those above it no relation is possible [L]."""
+    return any(
+        db.value(
+            "SELECT 1 FROM relations WHERE (from_id = ?1 AND to_id = ?2) OR (from_id = ?2 AND to_id = ?1)", id_, above
+        )
+        for above in (parent_id, *work_package.ancestors(db, parent_id))
+    )
+
+
+def _status_errors(
+    db: Db, viewer: Viewer, known: Catalogue, before: WorkPackage, after: WorkPackage
+) -> Iterator[ApiError]:
+    if after.status_id not in known.statuses:
+        yield violation("status", "blank", name="Status")
+    elif before.type_id == after.type_id and after.status_id not in allowed_statuses(db, viewer, before):
+        yield violation("status", "no_transition")
+
+
+def allowed_statuses(db: Db, viewer: Viewer, item: WorkPackage) -> list[int]:
+    """The present status and those that the workflow offers the caller's role; an administrator has every role (section 6)."""
+    return db.column(
+        "SELECT id FROM statuses WHERE id = ?1 OR id IN (SELECT new_status_id FROM workflows WHERE type_id = ?2 AND old_status_id = ?1"
+        " AND (?3 OR role_id IN (SELECT role_id FROM members WHERE user_id = ?4 AND project_id = ?5))) ORDER BY position",
+        item.status_id, item.type_id, viewer.admin, viewer.id, item.project_id,
+    )  # fmt: skip
+
+
+def status_of_type(db: Db, known: Catalogue, type_id: int, status_id: int) -> int:
+    """The status if the type's workflow knows it, else the default one, without a word [L]."""
+    if status_id not in known.statuses or db.value(
+        "SELECT 1 FROM workflows WHERE type_id = ? AND old_status_id = ?", type_id, status_id
+    ):
+        return status_id
+    return known.default_status
+
+
+def with_parents_dates(db: Db, item: WorkPackage, change: Change) -> WorkPackage:
+    """A creation that names no dates takes those of its parent where they fit [L]."""
+    parent = work_package.load_one(db, item.parent_id) if item.parent_id else None
+    if parent is None:
+        return item
+    start, due = item.start_date, item.due_date
+    if (
+        start is None
+        and parent.start_date
+        and "start_date" not in change.columns
+        and (due is None or parent.start_date <= due)
+    ):
+        start = parent.start_date
+    if (
+        due is None
+        and parent.due_date
+        and "due_date" not in change.columns
+        and (start is None or start <= parent.due_date)
+    ):
+        due = parent.due_date
+    return msgspec.structs.replace(item, start_date=start, due_date=due)
+
+
+def on_working_days(before: WorkPackage, after: WorkPackage) -> WorkPackage:
+    """Dates that were written are moved off the weekend unless it counts [L]."""
+    if after.ignore_non_working_days:
+        return after
+    start, due = (
+        day if day is None or day == old else working_days.on_or_after(day)
+        for day, old in ((after.start_date, before.start_date), (after.due_date, before.due_date))
+    )
+    return msgspec.structs.replace(after, start_date=start, due_date=due)

@@ -1,0 +1,159 @@
+"""What a change does to the ancestors and successors of a work package (reference sections 5.3, 5.4).
+
+The first child switches its parent to automatic scheduling (+1), an automatic parent takes its dates from its children (+1 again
+if they differ), the last child's leaving switches it back; a first predecessor does the same to its successor. Each ancestor that
+changes because a child came or moved gets a note in the caller's name.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import msgspec
+
+from . import journals, work_package, working_days
+from .access import Viewer
+from .call import stamp
+from .store import Db
+from .texts import child_note
+from .work_package import WorkPackage
+
+
+class Scheduler:
+    """Carries the effects of one request of one caller."""
+
+    def __init__(self, db: Db, viewer: Viewer, now: datetime) -> None:
+        self._db = db
+        self._viewer = viewer
+        self._now = now
+
+    def child_came(self, child: WorkPackage) -> None:
+        """It was created under its parent or moved there."""
+        parent = self._parent(child.parent_id)
+        if parent is None:
+            return
+        note = child_note(child.id, self._viewer.language)
+        only = work_package.children(self._db, parent.id) == [child.id]
+        if parent.schedule_manually and only and not self._predecessors(parent.id):
+            parent = self._save(parent, msgspec.structs.replace(parent, schedule_manually=False), note)
+        self._follow_children(parent, note)
+
+    def child_went(self, parent_id: int | None) -> None:
+        """One was deleted or moved away."""
+        parent = self._parent(parent_id)
+        if parent is None:
+            return
+        if work_package.children(self._db, parent.id):
+            self._follow_children(parent, "")
+        elif not parent.schedule_manually and not self._predecessors(parent.id):
+            self._save(parent, msgspec.structs.replace(parent, schedule_manually=True), "")
+
+    def dates_changed(self, item: WorkPackage) -> None:
+        """Its automatic ancestors and successors move along."""
+        for successor in self._db.column(
+            "SELECT from_id FROM relations WHERE to_id = ? AND relation_type = 'follows'", item.id
+        ):
+            self._follow_predecessors(successor)
+        parent = self._parent(item.parent_id)
+        if parent is not None:
+            self._follow_children(parent, child_note(item.id, self._viewer.language))
+
+    def predecessor_came(self, successor_id: int) -> None:
+        """The first predecessor of a childless work package makes it automatic; its dates may move in the same write (+1 in all) [L]."""
+        successor = work_package.load_one(self._db, successor_id)
+        if (
+            successor
+            and successor.schedule_manually
+            and len(self._predecessors(successor_id)) == 1
+            and not work_package.children(self._db, successor_id)
+        ):
+            after = self._after_predecessors(msgspec.structs.replace(successor, schedule_manually=False))
+            self._save(successor, after, "")
+            self.dates_changed(after)
+        else:
+            self._follow_predecessors(successor_id)
+
+    def predecessor_went(self, successor_id: int) -> None:
+        """The last one's leaving switches back to manual (+1) [L]."""
+        successor = work_package.load_one(self._db, successor_id)
+        if successor is None or successor.schedule_manually or work_package.children(self._db, successor_id):
+            return
+        if self._predecessors(successor_id):
+            self._follow_predecessors(successor_id)
+        else:
+            self._save(successor, msgspec.structs.replace(successor, schedule_manually=True), "")
+
+    def is_driven(self, item: WorkPackage) -> bool:
+        """Whether children or predecessors decide about its dates once it is automatic."""
+        return bool(work_package.children(self._db, item.id) or self._predecessors(item.id))
+
+    def settled(self, item: WorkPackage) -> WorkPackage:
+        """Dates that the caller wrote although others decide about them are put back, without a word [L]."""
+        if item.schedule_manually:
+            return item
+        if work_package.children(self._db, item.id):
+            return self._over_children(item)
+        return self._after_predecessors(item)
+
+    def _parent(self, id_: int | None) -> WorkPackage | None:
+        return None if id_ is None else work_package.load_one(self._db, id_)
+
+    def _predecessors(self, id_: int) -> list[int]:
+        return self._db.column("SELECT to_id FROM relations WHERE from_id = ? AND relation_type = 'follows'", id_)
+
+    def _follow_children(self, parent: WorkPackage, note: str) -> None:
+        after = self._over_children(parent)
+        if (parent.start_date, parent.due_date) != (after.start_date, after.due_date):
+            self.dates_changed(self._save(parent, after, note))
+
+    def _over_children(self, parent: WorkPackage) -> WorkPackage:
+        if parent.schedule_manually:
+            return parent
+        dates = self._db.rows("SELECT start_date, due_date FROM work_packages WHERE parent_id = ?", parent.id)
+        days = _present(day for row in dates for day in row)
+        return msgspec.structs.replace(parent, start_date=min(days, default=None), due_date=max(days, default=None))
+
+    def _follow_predecessors(self, successor_id: int) -> None:
+        before = work_package.load_one(self._db, successor_id)
+        if before is None or before.schedule_manually or work_package.children(self._db, successor_id):
+            return
+        after = self._after_predecessors(before)
+        if (before.start_date, before.due_date) != (after.start_date, after.due_date):
+            self.dates_changed(self._save(before, after, ""))
+
+    def _after_predecessors(self, item: WorkPackage) -> WorkPackage:
+        """As soon as all predecessors allow, its duration kept."""
+        earliest = max(
+            (
+                working_days.after(row["day"], 1 + (row["lag"] or 0))
+                for row in self._db.rows(
+                    "SELECT coalesce(due_date, start_date) AS day, lag FROM relations JOIN work_packages ON work_packages.id = to_id"
+                    " WHERE from_id = ? AND relation_type = 'follows' AND coalesce(due_date, start_date) IS NOT NULL",
+                    item.id,
+                )
+            ),
+            default=None,
+        )
+        if earliest is None or item.start_date == earliest:
+            return item
+        due = item.due_date
+        if due is not None:
+            days = working_days.count(item.start_date, due) if item.start_date else 1
+            due = max(due, earliest) if item.start_date is None else working_days.after(earliest, days - 1)
+        return msgspec.structs.replace(item, start_date=earliest, due_date=due)
+
+    def _save(self, before: WorkPackage, after: WorkPackage, note: str) -> WorkPackage:
+        after = msgspec.structs.replace(after, lock_version=before.lock_version + 1, updated_at=stamp(self._now))
+        work_package.update(self._db, before, after)
+        journals.record(self._db, after, self._viewer.id, self._now, "" if self._said(after.id, note) else note)
+        return after
+
+    def _said(self, id_: int, note: str) -> bool:
+        """Whether this request has left that note already: one is enough."""
+        last = self._db.row(
+            "SELECT notes, updated_at FROM journals WHERE work_package_id = ? ORDER BY version DESC LIMIT 1", id_
+        )
+        return bool(last and last["notes"] == note and last["updated_at"] == stamp(self._now))
+
+
+def _present(days: Iterable[str | None]) -> list[str]:
+    return [day for day in days if day is not None]

@@ -1,0 +1,120 @@
+"""The only module that touches sqlite3: one file, one connection, one transaction per request.
+
+The server handles requests one after the other on its event loop, so that no lock is needed inside the process; against other
+processes on the same file SQLite's own locks are enough (WAL; a write starts with BEGIN IMMEDIATE and waits for its turn).
+"""
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from .errors import BoardError
+
+FILE = "board.sqlite3"
+BUSY_SECONDS = 10.0
+
+Row: TypeAlias = sqlite3.Row
+Value: TypeAlias = str | int | None
+
+
+class Db:
+    """A transaction on the board's file: rows out, changes in."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def rows(self, sql: str, *values: Value) -> list[Row]:
+        """All rows."""
+        return self._connection.execute(sql, values).fetchall()
+
+    def row(self, sql: str, *values: Value) -> Row | None:
+        """The first row, if there is one."""
+        row: Row | None = self._connection.execute(sql, values).fetchone()
+        return row
+
+    def column(self, sql: str, *values: Value) -> list[Any]:
+        """The first column of all rows."""
+        return [row[0] for row in self._connection.execute(sql, values)]
+
+    def value(self, sql: str, *values: Value) -> Any:
+        """The first column of the first row, None if there is no row."""
+        row = self._connection.execute(sql, values).fetchone()
+        return None if row is None else row[0]
+
+    def run(self, sql: str, *values: Value) -> int:
+        """Change something; the id of the row that was inserted last."""
+        return self._connection.execute(sql, values).lastrowid or 0
+
+    def run_named(self, sql: str, values: Mapping[str, Value]) -> int:
+        """The same with `:name` placeholders."""
+        return self._connection.execute(sql, values).lastrowid or 0
+
+    def run_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        """The same change for many rows."""
+        self._connection.executemany(sql, rows)
+
+
+class Store:
+    """The file of one board."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / FILE
+        if not path.exists():
+            raise BoardError(f"{folder} holds no board; make one with `agent board init {folder}`")
+        self._connection = _connect(path)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self, *, write: bool) -> Iterator[Db]:
+        """One consistent view; what was written is kept only if the block ends without an exception."""
+        self._connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+        try:
+            yield Db(self._connection)
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+
+@contextmanager
+def created(folder: Path) -> Iterator[Db]:
+    """A new board's file with its tables; it appears only if the block that fills it ends without an exception."""
+    path = folder / FILE
+    if path.exists():
+        raise BoardError(f"{folder} holds a board already; choose another folder or remove {path}")
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    with closing(_connect(draft)) as connection:
+        connection.executescript((files(__package__) / "schema.sql").read_text(encoding="utf-8"))
+        connection.execute("BEGIN IMMEDIATE")
+        yield Db(connection)
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA journal_mode = DELETE")
+    draft.chmod(0o600)
+    draft.rename(path)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # Made in one thread and used in another by whoever serves it from a thread, never by two at a time.
+    connection = sqlite3.connect(
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=512
+    )
+    connection.row_factory = sqlite3.Row
+    connection.create_function("contains", 2, _contains, deterministic=True)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def _contains(value: str | None, words: str) -> bool:
+    """Whether each of the words stands in the value, whatever the case: the operator `~` [L]."""
+    folded = (value or "").casefold()
+    return all(word in folded for word in words.casefold().split())

@@ -1,0 +1,84 @@
+"""Messages in the caller's language, as OpenProject localises them (reference section 1.4).
+
+German stands for "not English": a client that dispatches on messages instead of identifiers is caught by it.
+"""
+
+ENGLISH = {
+    "unauthenticated": "You need to be authenticated to access this resource.",
+    "wrong_credentials": "You did not provide the correct credentials.",
+    "not_found": "The requested resource could not be found.",
+    "work_package_not_found": "The work package you are looking for cannot be found or has been deleted.",
+    "forbidden": "You are not authorized to access this resource.",
+    "conflict": "Could not update the resource because of conflicting modifications.",
+    "multiple": "Multiple field constraints have been violated.",
+    "bad_request": "Bad request: {reason}",
+    "internal": "An internal error has occurred. {reason}",
+    "no_json": "The request could not be parsed as JSON.",
+    "read_only": "{name} was attempted to be written but is not writable.",
+    "blank": "{name} can't be blank.",
+    "too_long": "{name} is too long (maximum is 255 characters).",
+    "not_listed": "{name} is not set to one of the allowed values.",
+    "not_a_number": "{name} is not a number.",
+    "date_format": "Invalid format for property '{attribute}': Expected format like 'YYYY-MM-DD (ISO 8601 date only)', but got '{value}'.",
+    "link_kind": "For property '{attribute}' a link like {expected} is expected, but got '{value}'.",
+    "due_before_start": "Finish date must be greater than or equal to the start date.",
+    "duration_positive": "Duration must be greater than 0.",
+    "not_assignable": "The chosen user is not allowed to be '{name}' for this work package.",
+    "no_transition": "Status is invalid because no valid transition exists from old to new status for the current user's roles.",
+    "parent_missing": "Parent does not exist.",
+    "parent_invisible": "Parent may not be accessed.",
+    "parent_milestone": "Parent cannot be a milestone.",
+    "parent_self": "Parent cannot be assigned to itself.",
+    "parent_related": "Parent A work package cannot be linked to one of its subtasks.",
+    "relation_taken": "Related work package has already been taken.",
+    "relation_circular": "This relation would create a circular dependency.",
+    "relation_target_missing": "The selected work package could not be found.",
+    "relation_uneditable": "The selected work package cannot be added because you do not have edit permissions for the selected work package.",
+    "relation_undeletable": "This relation cannot be deleted because you do not have edit permissions for the selected work package.",
+    "internal_comment": "Internal Journal requires at least the Professional enterprise plan.",
+    "filter_unknown": "{name} filter does not exist.",
+    "filter_operator": "{name} Operator is not set to one of the allowed values.",
+    "filter_values": "{name} filter has invalid values.",
+    "filter_integer": "{name} is not an integer.",
+    "filter_date": "{name} is not a valid date.",
+    "filter_date_time": "{name} is not a valid date time.",
+    "schema_filters": "The query parameter 'filters' is missing or malformed.",
+    "query_syntax": "{reason}",
+    "sort_unknown": "Can't sort by column: {name}",
+    "group_unknown": "Can't group by: {name}",
+    "select_unknown": "The requested select of {name} is not supported. Supported selects are {supported}.",
+    "updated_by_child": "Updated automatically by changing values within child work package",
+    "retracted": "The changes were retracted.",
+    "relates": "related to",
+}
+
+GERMAN = {
+    "not_found": "Die angeforderte Ressource konnte nicht gefunden werden.",
+    "forbidden": "Sie sind nicht berechtigt, auf diese Ressource zuzugreifen.",
+    "conflict": "Die Ressource konnte wegen parallelen Zugriffs nicht aktualisiert werden.",
+    "multiple": "Mehrere Felder verletzen ihre Bedingungen.",
+    "no_transition": "Status ist ungültig, da kein valider Übergang vom alten zum neuen Status für die aktuelle Rolle des Nutzers existiert.",
+    "updated_by_child": "Automatisch durch die Änderungen in Unteraufgabe",
+    "blocks": "blockiert",
+    "follows": "folgt",
+    "requires": "erfordert",
+    "duplicates": "dupliziert",
+    "includes": "beinhaltet",
+    "relates": "verwandt mit",
+}
+
+
+def text(key: str, language: str, **values: str) -> str:
+    """The message `key` in `language`, in English where there is no translation."""
+    message = ENGLISH.get(key, key)
+    if language == "de":
+        message = GERMAN.get(key, message)
+    # Values echo what the caller sent, which need not be encodable.
+    return message.format(**values).encode(errors="replace").decode()
+
+
+def child_note(child_id: int, language: str) -> str:
+    """The note left on an ancestor that changed because a child did (reference section 5.4)."""
+    if language == "de":
+        return f"_{GERMAN['updated_by_child']} #{child_id} aktualisiert_\n"
+    return f"_{ENGLISH['updated_by_child']} #{child_id}_\n"
