@@ -95,7 +95,9 @@ class Cycle:
             await sweep.sweep(self._protocol, self._limits.grace)
         wait = self._memory.state.wait(now.at, now.boot)
         if wait > 0:
-            return Result(outcome=Pass.TROUBLE, reason=f"waiting {wait:.0f} s after trouble")
+            reason = f"waiting {wait:.0f} s after trouble"
+            logger.warning("{}", reason)
+            return Result(outcome=Pass.TROUBLE, reason=reason)
         try:
             return await self._descend()
         except PodTrouble as trouble:

@@ -14,18 +14,21 @@ class Memory:
     Args:
         folder: where it is kept; the caller holds its lock.
         clock: for the moments that are recorded.
+        kept: save changes; else they end with this object, for commands that do not hold the lock.
     """
 
-    def __init__(self, folder: StateFolder, clock: Clock) -> None:
+    def __init__(self, folder: StateFolder, clock: Clock, *, kept: bool = True) -> None:
         self._folder = folder
         self._clock = clock
+        self._kept = kept
         self.state = folder.load()
 
     def change(self, step: Callable[[State], State]) -> None:
         """Replace the state by what `step` makes of it."""
         after = step(self.state)
         if after != self.state:
-            self._folder.save(after)
+            if self._kept:
+                self._folder.save(after)
             self.state = after
 
     def now(self) -> Reading:

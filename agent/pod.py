@@ -111,8 +111,12 @@ async def open_pod(
     randomness: Randomness,
     runner: Runner,
     transport: httpx.AsyncBaseTransport | None = None,
+    look_only: bool = False,
 ) -> AsyncIterator[Pod]:
     """Everything a pod works with, the board's catalog from the state folder if it fits.
+
+    With `look_only` the state folder stays as it is, whatever is done with the pod: for commands that run beside the
+    pod's own process, or as another user.
 
     Raises:
         BoardError: the board does not answer, or does not know the token.
@@ -120,9 +124,9 @@ async def open_pod(
     """
     folder = StateFolder(Path(settings.state))
     async with connect(settings, credentials, clock=clock, randomness=randomness, transport=transport) as board:
-        found = await load_catalog(board, settings, credentials.board, folder)
+        found = await load_catalog(board, settings, credentials.board, folder, keep=not look_only)
         board.fields = found.fields
-        memory = Memory(folder, clock)
+        memory = Memory(folder, clock, kept=not look_only)
         now = memory.now()
         waiting = memory.state.repositories_waiting(now.at, now.boot)
         fleet = catalogs.fleet(
@@ -146,7 +150,9 @@ async def open_pod(
         )
 
 
-async def load_catalog(board: Board, settings: Settings, token: Secret, folder: StateFolder) -> Catalog:
+async def load_catalog(
+    board: Board, settings: Settings, token: Secret, folder: StateFolder, *, keep: bool = True
+) -> Catalog:
     """The cached discovery if it was made with these settings and this account, else a new one."""
     key = _fingerprint(settings, token)
     raw = folder.load_catalog()
@@ -159,7 +165,8 @@ async def load_catalog(board: Board, settings: Settings, token: Secret, folder: 
             if cached.key == key:
                 return cached.catalog
     found = await discover(board, names(settings.board), settings.repositories)
-    folder.save_catalog(msgspec.json.encode(_Cached(key, found)))
+    if keep:
+        folder.save_catalog(msgspec.json.encode(_Cached(key, found)))
     return found
 
 

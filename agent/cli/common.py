@@ -1,0 +1,179 @@
+"""What all commands share: their options, a pod assembled from its settings, and errors turned into words."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+import typer
+from loguru import logger
+from msgspec import Struct
+
+from agent import logs
+from agent import settings as settings_module
+from agent.clock import Clock, Randomness, SystemClock, SystemRandomness
+from agent.errors import AgentError, ConfigurationError, NotFound, Refused, Unreachable
+from agent.markup import clean
+from agent.pod import Pod, open_pod
+from agent.runner import Runner
+from agent.settings import Ambient, Credentials, Settings
+from agent.shell import Processes
+from agent.state import StateFolder
+
+FAILED: Final = 1
+USAGE: Final = 2
+
+ConfigOption = Annotated[
+    str | None,
+    typer.Option(
+        "--config", metavar="FILE", help="The settings; else $AGENT_CONFIG, else ./agent.toml.", show_default=False
+    ),
+]
+PodOption = Annotated[
+    str | None,
+    typer.Option("--pod", metavar="NAME", help="This pod's name; else $AGENT_POD, else the settings'."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script; the log goes to standard error.")]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Log every request with purpose and duration; tracebacks.")
+]
+
+
+class Station(Struct, frozen=True, kw_only=True):
+    """The settings of one pod, its secrets, and the real clock, chance and processes."""
+
+    settings: Settings
+    credentials: Credentials
+    ambient: Ambient
+    clock: Clock
+    randomness: Randomness
+    runner: Runner
+
+    @property
+    def folder(self) -> StateFolder:
+        """Where this pod's state lives."""
+        return StateFolder(Path(self.settings.state))
+
+    @asynccontextmanager
+    async def open(self, *, look_only: bool = False) -> AsyncIterator[Pod]:
+        """The pod, connected to its board; with `look_only` its state folder stays as it is.
+
+        Raises:
+            BoardError: the board does not answer, or does not know the token.
+            ConfigurationError: the board lacks something that a fleet cannot do without.
+        """
+        async with open_pod(
+            self.settings,
+            self.credentials,
+            self.ambient,
+            clock=self.clock,
+            randomness=self.randomness,
+            runner=self.runner,
+            look_only=look_only,
+        ) as pod:
+            yield pod
+
+
+def station(config: str | None, pod: str | None, *, verbose: bool, level: str = "WARNING") -> Station:
+    """Read settings and secrets, and set the log up so that it shows none of them.
+
+    Args:
+        config: `--config`.
+        pod: `--pod`.
+        verbose: log every request.
+        level: what is logged otherwise.
+
+    Raises:
+        ConfigurationError: a setting or a secret is wrong or missing.
+    """
+    ambient = settings_module.ambient()
+    set_log_up(ambient, verbose=verbose, level=level)
+    settings = settings_module.load(config, pod)
+    credentials = settings_module.credentials(settings)
+    secrets = [one.reveal() for one in credentials.secrets()]
+    set_log_up(ambient, verbose=verbose, level=level, secrets=secrets)
+    for warning in credentials.warnings:
+        logger.warning("{}", warning)
+    return Station(
+        settings=settings,
+        credentials=credentials,
+        ambient=ambient,
+        clock=SystemClock(),
+        randomness=SystemRandomness(),
+        runner=Processes(),
+    )
+
+
+def set_log_up(ambient: Ambient, *, verbose: bool, level: str, secrets: list[str] | None = None) -> None:
+    """The log on standard error."""
+    logs.configure(
+        level="DEBUG" if verbose else level,
+        pretty=ambient.colour and sys.stderr.isatty(),
+        journal=ambient.journal,
+        secrets=secrets or (),
+    )
+
+
+@contextlib.contextmanager
+def told(*, verbose: bool = False) -> Iterator[None]:
+    """The one place where an error becomes words and an exit code.
+
+    Args:
+        verbose: show the traceback too.
+    """
+    try:
+        yield
+    except AgentError as error:
+        if verbose:
+            logger.opt(exception=error).debug("where it happened")
+        for line in words(error):
+            typer.echo(line, err=True)
+        raise typer.Exit(exit_code(error)) from None
+
+
+def words(error: AgentError) -> list[str]:
+    """What happened, and what to do next where the message does not say so itself."""
+    first, *rest = clean(str(error)).splitlines() or [type(error).__name__]
+    hint = next_step(error)
+    return [f"agent: {first}", *(f"       {line}" for line in rest), *([f"       {hint}"] if hint else [])]
+
+
+def next_step(error: AgentError) -> str:
+    """What a person does about it, where the kind of error says so."""
+    match error:
+        case Refused(status=401):
+            return "Make a token on the board (My account → Access tokens) and put it where board.token_file says."
+        case Refused(status=403):
+            return "Give this account a role with that permission; `agent doctor` names what a pod needs."
+        case Unreachable():
+            return "Is board.url right, and is the board up? `agent doctor` looks at all that a pod needs."
+        case NotFound():
+            return "Either it does not exist, or this account may not see it."
+        case _:
+            return ""
+
+
+def exit_code(error: AgentError) -> int:
+    """2 when a person has to mend a setting or an argument, else 1."""
+    return USAGE if isinstance(error, ConfigurationError) else FAILED
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on one line, at once."""
+    typer.echo(msgspec.json.encode(value).decode())
+    sys.stdout.flush()
+
+
+def print_lines(lines: list[str]) -> None:
+    """Lines for people."""
+    typer.echo("\n".join(lines))
+
+
+def colourful() -> bool:
+    """Whether standard output is a terminal that likes colour."""
+    return sys.stdout.isatty() and settings_module.ambient().colour
