@@ -95,7 +95,6 @@ class Scan:
         self._out: set[int] = set()
         self._subtrees: set[int] = set()
         self._takers: set[int] = set()
-        self._batches = 0
 
     def skip(self, candidate: Candidate, *, whole_epic: bool = False) -> None:
         """Not this one again in this cycle; with `whole_epic` nothing below its Epic either."""
@@ -282,7 +281,10 @@ class Scan:
                 continue
             if choose.is_taken(row, fleet):
                 assert row.assignee is not None  # noqa: S101 - that is what taken means
-                self._takers.add(row.assignee.id)
+                if row.assignee.id:
+                    self._takers.add(row.assignee.id)
+                else:
+                    self._out.add(row.id)
                 self._note(row, [Why(Reason.TAKEN, f"assigned to {row.assignee.name}, who is no fleet user")])
                 continue
             if (row.project, row.type) in fleet.fieldless:
@@ -322,10 +324,8 @@ class Scan:
         kinds = {why.reason for why in whys}
         if Reason.BLOCKED in kinds:
             await self._drop_blocked(waiting)
-        if kinds & {Reason.CONTAINER, Reason.SPIKED} and waiting:
-            size = BATCHES[min(self._batches, len(BATCHES) - 1)]
-            self._batches += 1
-            await self._drop_parents([one for one in waiting if one.id not in self._out][:size])
+        if kinds & {Reason.CONTAINER, Reason.SPIKED}:
+            await self._drop_parents([one for one in waiting if one.id not in self._out])
 
     async def _drop_blocked(self, rows: Sequence[Row]) -> None:
         """Those that wait for something neither closed nor done; what is done may do for its own Epic: judged singly."""
@@ -343,19 +343,26 @@ class Scan:
                 self._drop(by_id[blocked], [Why(Reason.BLOCKED, f"waits for #{blocker}")])
 
     async def _drop_parents(self, rows: Sequence[Row]) -> None:
-        """Those that have a child other than a closed Spike: a row does not show children, so this is dear."""
-        if not rows:
-            return
-        by_id = {one.id: one for one in rows}
-        full = await self._board.work_packages([one_of("id", by_id)], "the others in full", size=FULL_BATCH)
-        parent_of = {child: one.id for one in full for child in one.children}
-        if not parent_of:
-            return
-        for child in await self._board.rows([one_of("id", parent_of)], "the others' children"):
-            if child.type not in self.fleet.spikes:
-                self._drop(by_id[parent_of[child.id]], [Why(Reason.CONTAINER, f"it has a child (#{child.id})")])
-            elif child.status not in self.fleet.closed:
-                self._drop(by_id[parent_of[child.id]], [Why(Reason.SPIKED, f"Spike #{child.id} is open")])
+        """Those that have a child other than a closed Spike, up to the first that has none.
+
+        A row does not show children and no filter asks for them, so this is dear: such rows come in droves, and more
+        of them are read in full each time.
+        """
+        sizes = iter(BATCHES)
+        while batch := rows[: next(sizes, PAGE)]:
+            rows = rows[len(batch) :]
+            by_id = {one.id: one for one in batch}
+            full = await self._board.work_packages([one_of("id", by_id)], "the others in full", size=FULL_BATCH)
+            parent_of = {child: one.id for one in full for child in one.children}
+            children = await self._board.rows([one_of("id", parent_of)], "the others' children") if parent_of else []
+            for child in children:
+                parent = by_id[parent_of[child.id]]
+                if child.type not in self.fleet.spikes:
+                    self._drop(parent, [Why(Reason.CONTAINER, f"it has a child (#{child.id})")])
+                elif child.status not in self.fleet.closed:
+                    self._drop(parent, [Why(Reason.SPIKED, f"Spike #{child.id} is open")])
+            if not self._out >= by_id.keys():
+                return
 
     def _drop(self, row: Row, whys: list[Why]) -> None:
         self._out.add(row.id)

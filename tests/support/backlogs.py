@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from agent.server import import_backlog
 
-class Item(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A work package to be; everything else by name. `run` is the text of the field `Agent run`."""
+
+class Item(Struct, frozen=True, kw_only=True):
+    """A work package to be; everything else by name. `{parent}` in a subject is the parent's id; `run` fills `Agent run`."""
 
     key: str
     type: str
@@ -64,6 +67,33 @@ def into_openproject(folder: Path, script: Path, backlog: Backlog) -> dict[str, 
     raise AssertionError(f"the import failed: {done.stdout[-2000:]}{done.stderr[:2000]}")
 
 
-def as_toml_value(value: Any) -> str:
-    """A string for TOML: JSON's strings are TOML's basic strings."""
-    return json.dumps(value)
+def into_embedded(folder: Path, backlog: Backlog) -> dict[str, int]:
+    """Import into an embedded board; the ids by key. What its import does not know is written into its tables."""
+    imported = import_backlog(folder, as_toml(backlog))
+    ids = dict(imported.work_packages)
+    with contextlib.closing(sqlite3.connect(folder / "board.sqlite3")) as db, db:
+        field = db.execute("SELECT id FROM custom_fields WHERE name = 'Agent run'").fetchone()[0]
+        runs = [(ids[one.key], field, one.run) for one in backlog.work_packages if one.run]
+        db.executemany("INSERT INTO custom_values VALUES (?, ?, ?)", runs)
+        db.execute("UPDATE work_packages SET subject = replace(subject, '{parent}', parent_id) WHERE parent_id > 0")
+    return ids
+
+
+def as_toml(backlog: Backlog) -> str:
+    """The backlog as `agent board import` reads it. JSON's strings are TOML's basic strings."""
+    lines = []
+    for name in backlog.projects:
+        lines += [
+            "[[projects]]",
+            f'identifier = "{name}"',
+            f'name = "{name}"',
+            'members = ["agent", "agent2", "human"]',
+        ]
+    for item in backlog.work_packages:
+        lines.append("[[work_packages]]")
+        for key, value in msgspec.to_builtins(item).items():
+            if value is not None and key != "run":
+                lines.append(f"{key} = {value if key == 'due_date' else json.dumps(value)}")
+    for link in backlog.relations:
+        lines += ["[[relations]]", f'type = "{link.type}"', f'from = "{link.source}"', f'to = "{link.target}"']
+    return "\n".join(lines)

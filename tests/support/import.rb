@@ -32,7 +32,7 @@ projects = Project.where(identifier: backlog.fetch("projects")).index_by(&:ident
 waves.keys.sort.each do |depth|
   waves[depth].each_slice(2000) do |slice|
     rows = slice.map do |item|
-      { project_id: projects.fetch(item["project"]).id, author_id: author.id, subject: item["subject"], description: item["description"] || "",
+      { project_id: projects.fetch(item["project"]).id, author_id: author.id, subject: item["subject"].sub("{parent}") { ids.fetch(item["parent"]).to_s }, description: item["description"] || "",
         type_id: types.fetch(item["type"]).id, status_id: statuses.fetch(item["status"] || "New").id,
         priority_id: priorities.fetch(item["priority"] || "Normal").id, parent_id: item["parent"] && ids.fetch(item["parent"]),
         assigned_to_id: item["assignee"] && users.fetch(item["assignee"]).id, due_date: item["due_date"], start_date: item["due_date"],
