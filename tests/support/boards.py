@@ -25,7 +25,7 @@ TIMEOUT = 60.0
 # Read before any test clears its environment.
 _GIVEN = os.environ.get("AGENT_TEST_OPENPROJECT")
 _IN_CI = os.environ.get("CI") == "true"
-_CONTROL = Path(__file__).resolve().parents[3] / "shared" / "openproject" / "openproject"
+CONTROL = Path(__file__).resolve().parents[3] / "shared" / "openproject" / "openproject"
 
 _BACKLOG = """
 users = [
@@ -55,6 +55,8 @@ class Board:
     types: Mapping[str, int]
     statuses: Mapping[str, int]
     priorities: Mapping[str, int]
+    folder: Path | None = None
+    """Where its files are, if they are at hand."""
     _clients: dict[str, httpx.Client] = field(default_factory=dict, repr=False)
     _server: "_ServerThread | None" = None
 
@@ -111,6 +113,7 @@ def embedded_board(folder: Path) -> Board:
             types=types,
             statuses=ids("/statuses"),
             priorities=ids("/priorities"),
+            folder=folder,
             _server=running,
         )
 
@@ -119,8 +122,8 @@ def openproject() -> Board:
     """The real OpenProject: the one that AGENT_TEST_OPENPROJECT (a board.json) names, else one booted for this run."""
     if _GIVEN:
         return _described(Path(_GIVEN))
-    if not _CONTROL.exists():
-        _missing(f"no OpenProject: AGENT_TEST_OPENPROJECT is not set and {_CONTROL} does not exist")
+    if not CONTROL.exists():
+        _missing(f"no OpenProject: AGENT_TEST_OPENPROJECT is not set and {CONTROL} does not exist")
     if os.geteuid() != 0:
         _missing("no OpenProject: AGENT_TEST_OPENPROJECT is not set and only root can boot one")
     controller = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
@@ -143,16 +146,16 @@ def _missing(reason: str) -> None:
 def _described(path: Path) -> Board:
     described: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     del described["version"]
-    return Board(kind="openproject", **described)
+    return Board(kind="openproject", **described, folder=path.parent)
 
 
 def _boot(folder: Path, controller: int) -> None:
     # Stopped and removed when the test run ends, however it ends.
     watch = 'while kill -0 "$1" 2> /dev/null; do sleep 0.5; done; "$2" stop "$3"; rm -rf "$3"'
     subprocess.run(
-        ["setsid", "-f", "sh", "-c", watch, "watch", str(controller), str(_CONTROL), str(folder)], check=True
+        ["setsid", "-f", "sh", "-c", watch, "watch", str(controller), str(CONTROL), str(folder)], check=True
     )
-    command = [_CONTROL, "start", folder, "--port", str(_free_ports())]
+    command = [CONTROL, "start", folder, "--port", str(_free_ports())]
     started = subprocess.run(command, capture_output=True, text=True, check=False)
     if started.returncode != 0:
         pytest.fail(f"OpenProject did not start: {started.stderr[-2000:]}")
