@@ -49,7 +49,10 @@ class Reason(StrEnum):
 
 
 class Why(Struct, frozen=True):
-    """One reason with its particulars; `by` is the work package that is in the way, 0 where there is none."""
+    """One reason with its particulars.
+
+    `by` is the work package below which everything is closed for this reason, 0 where it is the ticket's own.
+    """
 
     reason: Reason
     detail: str
