@@ -6,7 +6,8 @@ protocol knows whether a repetition is safe. Every answer to a write is checked 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, Self
 
@@ -19,13 +20,13 @@ from agent.clock import Clock, Randomness
 from agent.errors import BoardError, Conflict, Ignored, NotFound, Refused, Unreachable
 from agent.model import Activity, Changes, Named, Principal, Project, Relation, Row, Status, WorkPackage
 from agent.query import Filter
-from agent.wire import Fields
+from agent.wire import Fields, Malformed
 
 ATTEMPTS: Final = 4
 """How often a read is sent before the board counts as unreachable."""
 
 LONGEST_WAIT: Final = 60.0
-"""Seconds. The longest `Retry-After` that is obeyed within one request."""
+"""Seconds. Whoever is asked to come back later than that (`Retry-After`) does not wait within one request."""
 
 PAGE: Final = 1000
 """Rows asked for at once; the board may clamp it (reference, section 1.6)."""
@@ -34,7 +35,8 @@ FULL_PAGE: Final = 100
 """Full work packages asked for at once: each costs the server 5 ms and more."""
 
 _PATIENCE: Final = httpx.Timeout(60.0, connect=10.0)
-_BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_BUSY: Final = frozenset({408, 425, 429})
+"""Besides all of 5xx."""
 _ROW: Final = ",".join(
     ["total", "pageSize"]
     + [f"elements/{one}" for one in ("id", "subject", "project", "type", "status", "assignee", "dueDate", "date")]
@@ -131,6 +133,17 @@ class Board:
             found[one.id] = one
         return list(found.values())
 
+    async def sample(self, filters: Iterable[Filter | None], limit: int, purpose: str) -> tuple[int, list[Row]]:
+        """How many match, and the first of them by id: one request whatever their number."""
+        parameters = {
+            "filters": query.encode(filters),
+            "sortBy": wire.text((("id", "asc"),)),
+            "select": _ROW,
+            "pageSize": str(limit),
+        }
+        page = wire.page(await self._read("work_packages", purpose, parameters))
+        return page.total, [wire.row(one) for one in page.elements]
+
     async def count(self, filters: Iterable[Filter | None], purpose: str) -> int:
         """How many match."""
         parameters = {"filters": query.encode(filters), "pageSize": "0", "select": "total"}
@@ -152,8 +165,9 @@ class Board:
             Ignored: part of it was dropped in silence; the rest was written.
         """
         body = wire.changes(wanted, item.lock_version, self.fields)
-        document = await self._write("PATCH", f"work_packages/{item.id}", body, purpose, notify=notify)
-        answer = wire.work_package(document, self.fields)
+        with _unsettled(purpose):
+            document = await self._write("PATCH", f"work_packages/{item.id}", body, purpose, notify=notify)
+            answer = wire.work_package(document, self.fields)
         missing = wire.dropped(wanted, answer)
         if missing:
             raise Ignored(
@@ -164,8 +178,9 @@ class Board:
 
     async def create(self, body: dict[str, Any], purpose: str, *, notify: bool) -> WorkPackage:
         """A new work package; `body` comes from `wire.creation`. Not safe to repeat: look for it first."""
-        document = await self._write("POST", "work_packages", body, purpose, notify=notify)
-        return wire.work_package(document, self.fields)
+        with _unsettled(purpose):
+            document = await self._write("POST", "work_packages", body, purpose, notify=notify)
+            return wire.work_package(document, self.fields)
 
     async def allowed_statuses(self, item: WorkPackage, purpose: str) -> tuple[int, ...]:
         """The statuses that the workflow offers this account, the present one included. Costs a form: no hot path."""
@@ -176,13 +191,13 @@ class Board:
 
     async def activities(self, number: int, purpose: str) -> list[Activity]:
         """The whole journal of a work package, oldest first; never paged by the board."""
-        document = await self._read(f"work_packages/{number}/activities", purpose)
-        return [wire.activity(one) for one in wire.page(document).elements]
+        return [wire.activity(one) for one in await self._all(f"work_packages/{number}/activities", purpose)]
 
     async def comment(self, number: int, text: str, purpose: str, *, notify: bool = False) -> None:
         """A comment. Not safe to repeat: look for its marker first."""
         body = {"comment": {"raw": text}}
-        await self._write("POST", f"work_packages/{number}/activities", body, purpose, notify=notify)
+        with _unsettled(purpose):
+            await self._write("POST", f"work_packages/{number}/activities", body, purpose, notify=notify)
 
     async def relations(self, numbers: Iterable[int], purpose: str) -> list[Relation]:
         """All relations in which one of these takes part; ids that do not exist are passed over by the board."""
@@ -202,10 +217,10 @@ class Board:
         Raises:
             Refused: nobody, or the anonymous user.
         """
-        found = wire.principal(await self._read("users/me", "who am I"))
-        if found.name == "Anonymous":
+        document = await self._read("users/me", "who am I")
+        if wire.is_anonymous(document):
             raise Refused(f"{self.url} takes the token for nobody's: set another one", status=401)
-        return found
+        return wire.principal(document)
 
     async def statuses(self) -> list[Status]:
         """Every status."""
@@ -248,15 +263,19 @@ class Board:
     # -- transport -------------------------------------------------------------------------------------------------
 
     async def _all(self, path: str, purpose: str, parameters: dict[str, str] | None = None) -> tuple[Any, ...]:
-        return wire.page(await self._read(path, purpose, parameters or {})).elements
+        """A collection that the board does not page; should one do it all the same, nothing is cut off."""
+        page = wire.page(await self._read(path, purpose, parameters))
+        if page.total <= len(page.elements):
+            return page.elements
+        return tuple([one async for one in self._pages(path, parameters or {}, purpose, PAGE)])
 
     async def _pages(
         self, path: str, parameters: dict[str, str], purpose: str, size: int, *, only_first: bool = False
     ) -> AsyncIterator[Any]:
         """The elements of all pages.
 
-        `offset` is a page number, the size is clamped in silence, and a collection that ignores paging repeats itself,
-        so a page without new ids ends it (reference, section 1.6).
+        `offset` is a page number and the size is clamped in silence, so only the total and an empty page end it. A page
+        without new ids would go on for ever and is an error: a part is never taken for the whole (reference, 1.6).
         """
         seen: set[Any] = set()
         number = 1
@@ -267,8 +286,10 @@ class Board:
             for one in fresh:
                 seen.add(wire.identity(one))
                 yield one
-            if only_first or not fresh or number * max(page.page_size, len(page.elements)) >= page.total:
+            if only_first or not page.elements or len(seen) >= page.total:
                 return
+            if not fresh:
+                raise Malformed(f"The board repeats a page ({purpose}): {len(seen)} of {page.total} were shown")
             number += 1
 
     async def _read(self, path: str, purpose: str, parameters: dict[str, str] | None = None) -> Any:
@@ -282,7 +303,9 @@ class Board:
     async def _repeated(self, send: Callable[[], Awaitable[Any]], again: Callable[[_Busy], bool]) -> Any:
         retrying = tenacity.AsyncRetrying(
             stop=tenacity.stop_after_attempt(ATTEMPTS),
-            retry=tenacity.retry_if_exception(lambda error: isinstance(error, _Busy) and again(error)),
+            retry=tenacity.retry_if_exception(
+                lambda error: isinstance(error, _Busy) and (error.retry_after or 0) <= LONGEST_WAIT and again(error)
+            ),
             wait=self._pause,
             sleep=self._clock.sleep,
             reraise=True,
@@ -293,7 +316,7 @@ class Board:
         error = state.outcome.exception() if state.outcome else None
         asked = error.retry_after if isinstance(error, _Busy) else None
         if asked is not None:
-            return min(asked, LONGEST_WAIT) + self._randomness.uniform(0.0, 0.5)
+            return asked + self._randomness.uniform(0.0, 0.5)
         return self._randomness.uniform(0.0, min(LONGEST_WAIT, 0.5 * 2.0**state.attempt_number))
 
     async def _send(self, method: str, target: str, body: Any, purpose: str) -> Any:
@@ -305,13 +328,21 @@ class Board:
             )
         except httpx.InvalidURL as error:
             raise BoardError(f"{self.url} is no address of a board: {error}") from error
-        except (httpx.TransportError, httpx.TooManyRedirects, httpx.DecodingError) as error:
+        except httpx.TooManyRedirects as error:
+            raise Unreachable(f"The board at {self.url} redirects in a circle ({purpose})") from error
+        except (httpx.TransportError, httpx.DecodingError) as error:
             logger.debug("board {} {} for {}: {!r}", method, target.partition("?")[0], purpose, error)
             raise _Busy(f"The board at {self.url} did not answer ({purpose}): {_word(error)}") from error
         took = 1000 * (self._clock.monotonic() - started)
         logger.debug(
             "board {} {} for {}: {} in {:.0f} ms", method, target.partition("?")[0], purpose, answer.status_code, took
         )
+        if answer.request.method != method:
+            raise Refused(
+                f"{self.url} redirects to {answer.url.copy_with(query=None)}, which loses what was to be written "
+                f"({purpose}): set the address of the board itself",
+                status=answer.history[0].status_code,
+            )
         if answer.is_success:
             return wire.parse(answer.content) if answer.content else None
         raise self._error(answer, purpose)
@@ -320,12 +351,21 @@ class Board:
         message, identifier, attribute = wire.error(answer.content)
         code = answer.status_code
         words = f"The board answered {code} to “{purpose}”: {message or answer.reason_phrase or 'no words'}"
-        kind = {404: NotFound, 409: Conflict}.get(code, Unreachable if code in _BUSY else Refused)
-        if kind is Unreachable:
+        kind = {404: NotFound, 409: Conflict}.get(code, Refused)
+        if answer.is_server_error or code in _BUSY:
             busy = _Busy(words, status=code, identifier=identifier, attribute=attribute)
             busy.retry_after = _retry_after(answer.headers.get("Retry-After", ""))
             return busy
         return kind(words, status=code, identifier=identifier, attribute=attribute)
+
+
+@contextlib.contextmanager
+def _unsettled(purpose: str) -> Iterator[None]:
+    """An answer to a write that cannot be read is none: it may have happened all the same."""
+    try:
+        yield
+    except Malformed as error:
+        raise Unreachable(f"The board's answer to “{purpose}” settles nothing: {error}") from error
 
 
 def _turned_away(error: _Busy) -> bool:

@@ -61,7 +61,7 @@ def find(names: Iterable[str], among: Sequence[Named | Status | Principal]) -> l
     """The ids of those that exist, in the order of the names."""
     ids = {one.id for one in among}
     by_name = {one.name: one.id for one in among}
-    found = [int(name) if name.isdigit() and int(name) in ids else by_name.get(name) for name in names]
+    found = [int(name) if name.isdecimal() and int(name) in ids else by_name.get(name) for name in names]
     return [one for one in found if one is not None]
 
 
@@ -93,7 +93,7 @@ def missing(names: Names, catalog: Catalog) -> list[str]:
             "create it (Administration → Custom fields → Work packages, format Text, “Used as a filter” and "
             "“For all projects” on) and add it to every type of the fleet."
         )
-    unknown = [name for name in names.fleet_users if not find([name], catalog.people)]
+    unknown = [name for name in names.fleet_users if not find([name], _users(catalog))]
     gone += [f"The fleet user “{name}” is no possible assignee in any project of the fleet." for name in unknown]
     return gone
 
@@ -108,7 +108,7 @@ def fleet(names: Names, catalog: Catalog, *, pod: str, tokens: Iterable[str], un
     if gone:
         raise ConfigurationError("\n".join(gone))
     spikes = frozenset(find([names.spike], catalog.types))
-    users = frozenset(find(names.fleet_users, catalog.people)) | {catalog.me.id}
+    users = frozenset(find(names.fleet_users, _users(catalog))) | {catalog.me.id}
     return Fleet(
         pod=pod,
         me=catalog.me.id,
@@ -133,6 +133,11 @@ def fleet(names: Names, catalog: Catalog, *, pod: str, tokens: Iterable[str], un
     )
 
 
+def _users(catalog: Catalog) -> list[Principal]:
+    """Groups and placeholder users can be assigned too, but pods cannot act as one."""
+    return [one for one in catalog.people if one.kind == "users"]
+
+
 def fleet_types(names: Names, types: Sequence[Named]) -> list[int]:
     """The types that must carry the fleet's fields: the executable ones and the Epic."""
     return find((*names.bugs, *names.tasks, names.epic), types)
@@ -143,5 +148,5 @@ def merge_fields(
 ) -> tuple[Fields, frozenset[tuple[int, int]]]:
     """The fields of the board, and the pairs of project and type that lack one of them."""
     keys = [fields for fields in found.values() if fields.pod and fields.run]
-    known = keys[0] if keys else next(iter(found.values()), Fields())
+    known = max(keys, key=keys.count) if keys else next(iter(found.values()), Fields())
     return known, frozenset(pair for pair in pairs if found.get(pair, Fields()) != known)

@@ -12,7 +12,10 @@ BLOCKING: Final = ("blocks", "follows", "requires")
 
 
 class Principal(Struct, frozen=True):
-    """A user, group or placeholder user; `kind` is the path segment of its link (`users`, `groups`, …)."""
+    """A user, group or placeholder user; `kind` is the path segment of its link (`users`, `groups`, …).
+
+    The id is 0 and the kind `undisclosed` where the board hides who it is.
+    """
 
     kind: str
     id: int

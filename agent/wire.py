@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 _HREF: Final = re.compile(r"/(\w+)/(\d+)/?$")
 _LONGEST_MESSAGE: Final = 500
+_SEGMENTS: Final = {"User": "users", "Group": "groups", "PlaceholderUser": "placeholder_users"}
 
 
 class Malformed(BoardError):
@@ -91,7 +92,7 @@ def parse(body: bytes) -> Any:
     """
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(f"The board's answer is not JSON: {error}") from error
 
 
@@ -121,7 +122,9 @@ def understood(read: Callable[..., T]) -> Callable[..., T]:
 @understood
 def page(document: Any) -> Page:
     """A collection; `page_size` is what the board really used, which may be less than what was asked for."""
-    elements = tuple(document["_embedded"]["elements"])
+    elements = document["_embedded"]["elements"]
+    if not isinstance(elements, list):
+        raise TypeError("elements that are no list")  # anything else that is empty would read as "there are none"
     total = document.get("total", len(elements))
     size = document.get("pageSize", len(elements))
     return msgspec.convert({"total": total, "page_size": size, "elements": elements}, Page)
@@ -136,7 +139,10 @@ def total(document: Any) -> int:
 @understood
 def identity(document: Any) -> Any:
     """What tells an element from the others of its collection."""
-    return document.get("id") or document["_links"]["self"]["href"]
+    found = document.get("id") or document["_links"]["self"]["href"]
+    if not isinstance(found, int | str):
+        raise TypeError("an element whose id is neither a number nor a text")
+    return found
 
 
 @understood
@@ -188,7 +194,12 @@ def row(document: Any) -> Row:
 
 @understood
 def groups(document: Any) -> dict[str, int]:
-    """The counts of a grouped list, by the id behind the value's link, else by the value; the empty group is ""."""
+    """The counts of a grouped list, by the id behind the value's link, else by the value; the empty group is "".
+
+    A list that holds something and is not grouped is not understood: "none" would be a wrong answer to the question.
+    """
+    if document.get("groups") is None and document["total"]:
+        raise ValueError("a list that is not grouped")
     found: dict[str, int] = {}
     for group in document.get("groups") or []:
         found[_group_key(group)] = found.get(_group_key(group), 0) + int(group["count"])
@@ -227,7 +238,13 @@ def project(document: Any) -> Project:
 def principal(document: Any) -> Principal:
     """A user, group or placeholder user."""
     plain = msgspec.convert(document, _Named)
-    return Principal(f"{str(document.get('_type') or 'User').lower()}s", plain.id, plain.name)
+    return Principal(_SEGMENTS.get(document.get("_type", "User"), "unknown"), plain.id, plain.name)
+
+
+@understood
+def is_anonymous(document: Any) -> bool:
+    """Whether the answer to "who am I" is "nobody": the name may be translated, the login is empty then."""
+    return document["name"] == "Anonymous" or not document.get("login", "?")
 
 
 @understood
@@ -327,16 +344,16 @@ def error(body: bytes) -> tuple[str, str, str]:
     """
     try:
         document = msgspec.json.decode(body)
-        message = document["message"]
+        message = document.get("message") or ""
         identifier = str(document.get("errorIdentifier") or "").rsplit(":", 1)[-1]
         embedded = document.get("_embedded") or {}
         details = embedded.get("details") or {}
         first = (embedded.get("errors") or [{}])[0].get("_embedded") or {}
         attribute = details.get("attribute") or (first.get("details") or {}).get("attribute") or ""
-        text = "; ".join(map(str, message)) if isinstance(message, list) else str(message)
-        inner = [str(one.get("message")) for one in embedded.get("errors") or []]
-        return " ".join([text, *inner])[:_LONGEST_MESSAGE], identifier, str(attribute)
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError, IndexError):
+        words = "; ".join(map(str, message)) if isinstance(message, list) else str(message)
+        inner = [str(one.get("message") or "") for one in embedded.get("errors") or []]
+        return " ".join([words, *inner])[:_LONGEST_MESSAGE].strip(), identifier, str(attribute)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, AttributeError):
         return body[:_LONGEST_MESSAGE].decode(errors="replace").strip(), "", ""
 
 
@@ -362,9 +379,12 @@ def _ids(links: Any, name: str) -> tuple[int, ...]:
 
 
 def _principal(links: Any, name: str) -> Principal | None:
-    link = links.get(name)
+    """None only where the board says so: a link that does not tell who it is (reference, 1.9) is somebody too."""
+    link = links.get(name) or {}
+    if not link.get("href"):
+        return None
     kind, number = _of(link)
-    return Principal(kind, number, str(link.get("title") or "")) if number else None
+    return Principal(kind or "undisclosed", number, str(link.get("title") or ""))
 
 
 def _text(document: Any, key: str) -> str:
