@@ -62,6 +62,7 @@ class Git:
         timeout: seconds for one of those.
         author: `Name <address>` of our commits.
         path: PATH of git and what it starts (ssh).
+        brief: fetch only the tip of the base, its history and file contents left out.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Git:
         timeout: float,
         author: str,
         path: str,
+        brief: bool = False,
     ) -> None:
         self.base = base
         self.folder = folder
@@ -84,6 +86,7 @@ class Git:
         self._runner = runner
         self._credential = dict(credential)
         self._timeout = timeout
+        self._brief = brief
         self._prepared = False
         name, _, address = author.rpartition("<")
         self._env = {
@@ -231,9 +234,10 @@ class Git:
 
     async def fetch(self) -> None:
         """Bring all branches of the remote into the mirror and forget those that are gone."""
-        done = await self.remote(
-            "fetch", "--prune", "--no-tags", "--no-write-fetch-head", "--quiet", "origin", f"+{HEADS}*:{REMOTE}*"
-        )
+        what = ["--prune", "origin", f"+{HEADS}*:{REMOTE}*"]
+        if self._brief:
+            what = ["--depth=1", "--filter=blob:none", "origin", f"+{HEADS}{self.base}:{REMOTE}{self.base}"]
+        done = await self.remote("fetch", "--no-tags", "--no-write-fetch-head", "--quiet", *what)
         if not done.ok:
             raise self.unreachable(done)
         await self.local("-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet", ok=(0, 1, 128))

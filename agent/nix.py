@@ -189,4 +189,5 @@ def _telling(done: Finished) -> list[str]:
 def _gist(done: Finished) -> str:
     lines = [line.strip() for line in _telling(done)]
     errors = [line for line in lines if line.startswith("error:") and line != "error:"]
-    return (errors or lines or [f"exit code {done.returncode}"])[-1].removeprefix("error: ")[:300]
+    silent = f"exit code {done.returncode}, most likely of its `shellHook`"
+    return (errors or [silent])[-1].removeprefix("error: ")[:300]

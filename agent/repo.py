@@ -44,6 +44,7 @@ class Repository:
         timeout: seconds for one command that talks to the remote.
         author: `Name <address>` of our commits.
         path: PATH of git.
+        brief: bring only the newest state of the base branch here, for commands that only look at it.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Repository:
         timeout: float = 120,
         author: str = AUTHOR,
         path: str = os.defpath,
+        brief: bool = False,
     ) -> None:
         self._git = Git(
             url=url,
@@ -67,6 +69,7 @@ class Repository:
             timeout=timeout,
             author=author,
             path=path,
+            brief=brief,
         )
 
     @property
@@ -198,7 +201,7 @@ class Repository:
             worktree.write(kept)
             return Workspace(worktree, kept)
         await self._keep_leftovers(worktree, record)
-        await worktree.reset(await self._git.tip(branch) or await self._base())
+        worktree.link(await self._base())
         await worktree.clear_refs()
         tip, start = await worktree.up_to_date(branch)
         await worktree.reset(start)

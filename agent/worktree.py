@@ -11,9 +11,8 @@ import contextlib
 import os
 import shutil
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -226,15 +225,16 @@ def remove(path: Path) -> None:
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
-    shutil.rmtree(path, onerror=_unlock)
+    try:
+        shutil.rmtree(path)
+    except PermissionError:  # module caches are read-only
+        _open_up(path)
+        shutil.rmtree(path)
 
 
-def _unlock(again: Callable[..., Any], name: str, _error: Any) -> None:
-    """Make the folder writable and try once more (module caches are read-only)."""
-    for part in (Path(name).parent, Path(name)):
-        if not part.is_symlink() and part.is_dir():
-            part.chmod(part.stat().st_mode | stat.S_IRWXU)
-    if again is os.unlink or again is os.rmdir:
-        again(name)
-    elif Path(name).is_dir():
-        shutil.rmtree(name)
+def _open_up(path: Path) -> None:
+    path.chmod(stat.S_IRWXU)
+    for folder, inner, _ in os.walk(path):
+        for name in inner:
+            if not (part := Path(folder, name)).is_symlink():
+                part.chmod(stat.S_IRWXU)

@@ -1,17 +1,22 @@
 """The remote, its claim refs and what it says when it is not there."""
 
 import base64
+import contextlib
 import os
 import socket
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 from support.git_repo import Remote, git
 
-from agent.refs import ClaimRefRefused, LeaseRefused, RepositoryUnreachable
+from agent.errors import TicketFailure
+from agent.refs import ClaimRefRefused, LeaseRefused, RepositoryUnreachable, branch_name, wrong_with
 from agent.repo import Repository
 from agent.runner import Finished
 from agent.shell import Processes
@@ -217,3 +222,20 @@ async def test_nothing_of_the_hosts_configuration_runs(tmp_path: Path, remote: R
     (workspace.path / "new.txt").write_text("new\n")
     sha = await workspace.commit((await workspace.snapshot()).tree, "Add new.txt\n")
     assert await workspace.publish(sha, claim_blob=blob) == sha
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from([*"ab/.@{~^:?*[\\- \x01\x7fé", ".lock", "..", "@{", "HEAD"]), max_size=8).map("".join))
+def test_a_name_is_valid_here_exactly_if_git_takes_it_as_a_branch(name: str) -> None:
+    done = subprocess.run(["git", "check-ref-format", f"refs/heads/{name}"], check=False, capture_output=True)
+    takes = done.returncode == 0 and name[0] != "-" and name != "@" and name.split("/", maxsplit=1)[0] != "HEAD"
+    assert (wrong_with(name, base="main") == "") == takes
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(), st.text(min_size=1))
+def test_any_tickets_branch_is_one_that_git_takes(subject: str, version: str) -> None:
+    for template in ("agent/{id}-{slug}", "release/{version}"):
+        with contextlib.suppress(TicketFailure):
+            name = branch_name(template, id=42, subject=subject, version=version)
+            subprocess.run(["git", "check-ref-format", "--branch", name], check=True, capture_output=True)

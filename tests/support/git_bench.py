@@ -1,0 +1,87 @@
+"""A pod's repository over a real remote, and faults between it and git."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agent.repo import Repository
+from agent.runner import Finished
+from agent.shell import Processes
+from agent.workspace import Workspace
+from support.git_repo import Remote
+
+RUN = "7f9c0000-0000-4000-8000-000000000001"
+NEXT = "8e8e0000-0000-4000-8000-000000000002"
+TOKEN = f"{RUN}.aa11 by pod-a try 1 for 4h @ 2026-11-24T08:00Z"
+OTHER = f"{NEXT}.bb22 by pod-b try 1 for 4h @ 2026-11-24T09:00Z"
+BRANCH = "agent/42-checkout"
+CLAIM = "refs/agent/claim/42"
+KEPT = "agent/kept/42-7f9c0000"
+
+
+class Faulty(Processes):
+    """The real runner; `fault` may look at each command and answer in its stead, before or after it ran."""
+
+    fault: Callable[[list[str], Finished | None], Finished | None] = staticmethod(lambda _argv, _done: None)
+
+    async def run(self, argv: Sequence[str], **rest: Any) -> Finished:
+        if answer := self.fault(list(argv), None):
+            return answer
+        done = await super().run(argv, **rest)
+        return self.fault(list(argv), done) or done
+
+
+class Bench:
+    """A remote, and a pod's repository on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.remote = Remote(folder / "forge")
+        self.runner = Faulty(grace=0.3)
+        self.repo = self.pod("state")
+
+    def pod(self, name: str) -> Repository:
+        return Repository(
+            url=self.remote.url,
+            base="main",
+            folder=self.folder / name,
+            runner=self.runner,
+            author="Agent pod-a <pod-a@example.org>",
+            path=os.environ["PATH"],
+        )
+
+    async def open(
+        self, run: str = RUN, *, owner: int = 42, branch: str = BRANCH, repo: Repository | None = None
+    ) -> Workspace:
+        repo = repo or self.repo
+        await repo.fetch()
+        return await repo.open(owner, branch, run)
+
+    async def claim(self, text: str = TOKEN, expected: str | None = None) -> str:
+        return await self.repo.set_claim(42, text, expected)
+
+
+def message(run: str = RUN, ticket: int = 42) -> str:
+    return f"Do the work\n\nWork-Package: #{ticket}\nAgent-Pod: pod-a\nAgent-Run: {run}\n"
+
+
+def write(workspace: Workspace, files: Mapping[str, str]) -> None:
+    for name, content in files.items():
+        path = workspace.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+
+def read(workspace: Workspace, name: str) -> str | None:
+    path = workspace.path / name
+    return path.read_text() if path.is_file() else None
+
+
+async def work(workspace: Workspace, files: Mapping[str, str], run: str = RUN) -> str:
+    write(workspace, files)
+    snapshot = await workspace.snapshot()
+    assert snapshot.changed
+    return await workspace.commit(snapshot.tree, message(run))

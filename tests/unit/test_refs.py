@@ -1,0 +1,192 @@
+"""Names of branches, and the words of a remote."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.errors import ConfigurationError, TicketFailure
+from agent.refs import (
+    Refs,
+    blob_id,
+    branch_for,
+    branch_name,
+    check_template,
+    failed_name,
+    kept_name,
+    names,
+    place_of,
+    read_refs,
+    rejected,
+    slug,
+    trouble,
+    wrong_with,
+)
+
+
+@pytest.mark.parametrize(
+    ("subject", "expected"),
+    [
+        ("Checkout shows the wrong total", "checkout-shows-the-wrong-total"),
+        ("  Ärger mit Übersetzung: 50 % fehlen! ", "arger-mit-ubersetzung-50-fehlen"),
+        ("Two\nlines\r\nand\0a NUL", "two-lines-and-a-nul"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("日本語", "work"),
+        ("", "work"),
+        ("x" * 60, "x" * 40),
+        ("a very long subject that goes on and on beyond", "a-very-long-subject-that-goes-on-and-on"),
+    ],
+)
+def test_a_subject_becomes_a_readable_part_of_a_name(subject: str, expected: str) -> None:
+    assert slug(subject) == expected
+
+
+@pytest.mark.parametrize(
+    ("template", "version", "expected"),
+    [
+        ("agent/{id}-{slug}", "", "agent/42-fix-it"),
+        ("release/{version}", "v2.1", "release/v2.1"),
+        ("release/{version}", "Release 2.1 (beta)", "release/Release-2.1-beta"),
+        ("release/{version}", "../../main", "release/main"),
+        ("release/{version}", "-2..0.-", "release/2.0"),
+        ("{version}/{id}", "v1", "v1/42"),
+    ],
+)
+def test_a_template_gives_the_branch(template: str, version: str, expected: str) -> None:
+    assert branch_name(template, id=42, subject="Fix it", version=version) == expected
+
+
+@pytest.mark.parametrize("version", ["", "  ", "///", "日本"])
+def test_a_ticket_without_the_version_that_its_branch_needs_fails(version: str) -> None:
+    with pytest.raises(TicketFailure, match="no version is set"):
+        branch_name("release/{version}", id=42, subject="x", version=version)
+
+
+@pytest.mark.parametrize(
+    ("version", "base"), [("main", "main"), ("HEAD", "main"), ("trunk", "trunk"), ("agent", "main"), ("x.lock", "main")]
+)
+def test_a_version_never_leads_to_a_branch_that_is_taken(version: str, base: str) -> None:
+    with pytest.raises(TicketFailure, match="its branch would be"):
+        branch_name("{version}", id=42, subject="x", version=version, base=base)
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("main", "needs {id} or {version}"),
+        ("agent/{slug}", "needs {id} or {version}"),
+        ("agent/{id", "cannot be read"),
+        ("agent/{number}", "uses {number}"),
+        ("agent/{}", "uses {}"),
+        ("agent/{id.real}", "uses {id.real}"),
+        ("agent/kept/{id}", "is taken"),
+        ("agent/failed/{id}", "is taken"),
+        ("main/{id}", "is taken"),
+        ("agent/{id} {slug}", "no valid name"),
+        ("refs/heads/{id}", "no valid name"),
+        ("-{id}", "no valid name"),
+        ("a//{id}", "no valid name"),
+        (".{id}", "no valid name"),
+        ("{id}.", "no valid name"),
+        ("{id}~{slug}", "no valid name"),
+    ],
+)
+def test_a_template_that_fits_no_ticket_is_a_setting_to_mend(template: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        check_template(template, base="main")
+
+
+@given(st.text(), st.text(), st.sampled_from(["agent/{id}-{slug}", "release/{version}", "{version}-{slug}/{id}"]))
+def test_whatever_a_ticket_says_its_branch_stays_where_the_template_puts_it(
+    subject: str, version: str, template: str
+) -> None:
+    try:
+        name = branch_name(template, id=42, subject=subject, version=version)
+    except TicketFailure:
+        assert "{version}" in template
+        return
+    assert wrong_with(name, base="main") == ""
+    assert name.count("/") == template.count("/")
+    assert name.isascii()
+    assert len(name) <= len(template) + 40 + len(version)
+
+
+def test_an_existing_branch_of_the_owner_goes_on_under_its_name() -> None:
+    heads = dict.fromkeys(
+        ("main", "agent/4-x", "agent/42-old-subject", "agent/42-older", "agent/420-x", "agent/kept/42-7f9c"), "0"
+    )
+    refs = Refs(heads, {})
+    assert branch_for(refs, 42, "agent/42-new-subject") == "agent/42-old-subject"
+    assert branch_for(refs, 42, "agent/42-older") == "agent/42-older"
+    assert branch_for(refs, 2, "agent/2-x") == "agent/2-x"
+
+
+def test_a_listing_is_read_and_what_is_neither_branch_nor_claim_is_left_out() -> None:
+    refs = read_refs(
+        "a\trefs/heads/main\nb\trefs/heads/x/refs/heads/y\nc\trefs/agent/claim/42\nd\trefs/agent/claim/x\ne\trefs/tags/v1\n\njunk\n"
+    )
+    assert refs == Refs({"main": "a", "x/refs/heads/y": "b"}, {42: "c"})
+
+
+def test_a_blob_has_the_id_that_git_gives_it() -> None:
+    assert blob_id(b"hello\n") == "ce013625030ba8dba906f756967f9e9ca394464a"
+
+
+def test_a_pushs_refusals_are_read() -> None:
+    said = "To x\n!\tabc:refs/heads/a\t[rejected] (stale info)\n*\tabc:refs/heads/b\t[new branch]\n!\t:refs/agent/claim/1\t[remote rejected] (no)\nDone\n"
+    assert rejected(said) == {"refs/heads/a": "[rejected] (stale info)", "refs/agent/claim/1": "[remote rejected] (no)"}
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://pod:secret@forge.example/shop.git?private_token=x", "https://forge.example/shop.git"),
+        ("https://token@forge.example/shop.git", "https://forge.example/shop.git"),
+        ("ssh://git@forge.example:22/shop.git", "ssh://forge.example:22/shop.git"),
+        ("git@forge.example:shop.git", "git@forge.example:shop.git"),
+        ("/srv/git/shop.git", "/srv/git/shop.git"),
+    ],
+)
+def test_a_repository_is_shown_without_its_credential(url: str, shown: str) -> None:
+    assert place_of(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            "ssh: Could not resolve hostname forge: Name or service not known\nfatal: Could not read from remote",
+            "host name does not resolve",
+        ),
+        (
+            "git@forge: Permission denied (publickey).\nfatal: Could not read from remote repository.",
+            "refuses our credential",
+        ),
+        ("remote: Invalid credentials\nfatal: Authentication failed for 'https://forge/'", "refuses our credential"),
+        ("fatal: could not read Username for 'https://forge': terminal prompts disabled", "refuses our credential"),
+        ("Host key verification failed.", "refuses our credential"),
+        ("fatal: unable to access 'https://forge/': The requested URL returned error: 403", "refuses our credential"),
+        ("remote: Repository not found.\nfatal: repository 'https://forge/' not found", "does not exist"),
+        ("fatal: '/x' does not appear to be a git repository", "does not exist"),
+        ("fatal: unable to access 'https://forge/': Failed to connect to forge port 443", "does not answer"),
+        ("fatal: unable to access: The requested URL returned error: 502", "Git said: fatal: unable to access"),
+        ("error: cannot write: No space left on device", "the disk is full"),
+        ("", "Git said: nothing"),
+    ],
+)
+def test_a_remotes_words_become_a_sentence_with_the_next_step(said: str, expected: str) -> None:
+    sentence = trouble("https://forge/shop.git", said)
+    assert sentence.startswith("The repository https://forge/shop.git cannot be used")
+    assert expected in sentence
+    assert "\n" not in sentence
+
+
+def test_names_for_left_work_are_derived_from_ticket_and_run() -> None:
+    assert kept_name(42, "7f9c0000-0000") == "agent/kept/42-7f9c0000"
+    assert failed_name(42, "7f9c0000-0000") == "agent/failed/42-7f9c0000"
+
+
+def test_many_files_are_named_with_their_count() -> None:
+    assert names(["b", "a", "a"]) == "`a`, `b`"
+    assert names("abcdefg") == "`a`, `b`, `c`, `d`, `e` and 2 more"

@@ -1,0 +1,250 @@
+"""The result document, judged; the recorded ones are of the real program (reference/claude-results, shortened)."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.errors import PodTrouble, TicketFailure
+from agent.runner import Ended, Finished
+from agent.verdict import LONGEST, ModelResult, ModelTrouble, judge
+
+USAGE = {"input_tokens": 200, "cache_creation_input_tokens": 30, "cache_read_input_tokens": 4, "output_tokens": 40}
+DONE = {
+    "type": "result",
+    "subtype": "success",
+    "is_error": False,
+    "result": '{"verdict":"done","summary":"Wrote hello.txt."}',
+    "structured_output": {"verdict": "done", "summary": "Wrote hello.txt."},
+    "api_error_status": None,
+    "stop_reason": "tool_use",
+    "session_id": "00000000-0000-4000-8000-000000000003",
+    "num_turns": 3,
+    "duration_ms": 2500,
+    "total_cost_usd": 0.0008,
+    "usage": {**USAGE, "server_tool_use": {"web_search_requests": 0}, "service_tier": "standard"},
+    "modelUsage": {"claude-sonnet-5": {"inputTokens": 200}},
+    "permission_denials": [],
+    "queued_turn_count": 0,
+}
+ERROR = {
+    "type": "result",
+    "subtype": "success",
+    "is_error": True,
+    "num_turns": 1,
+    "stop_reason": "stop_sequence",
+    "result": "API Error",
+}
+
+
+def finished(document: Any, code: int = 0, **more: Any) -> Finished:
+    text = document if isinstance(document, bytes) else json.dumps(document).encode() + b"\n"
+    return Finished(code, stdout=text, **more)
+
+
+def failure(document: Any, code: int = 1, **more: Any) -> TicketFailure:
+    with pytest.raises(TicketFailure) as caught:
+        judge(finished(document, code, **more))
+    return caught.value
+
+
+def test_a_verdict_comes_back_with_what_it_cost() -> None:
+    assert judge(finished(DONE)) == ModelResult(
+        verdict="done",
+        summary="Wrote hello.txt.",
+        input_tokens=234,
+        output_tokens=40,
+        cost_usd=0.0008,
+        duration_s=2.5,
+        turns=3,
+        session="00000000-0000-4000-8000-000000000003",
+    )
+
+
+@pytest.mark.parametrize("verdict", ["done", "already_done", "stuck"])
+def test_the_smallest_document_is_enough(verdict: str) -> None:
+    small = {
+        "type": "result",
+        "subtype": "success",
+        "is_error": False,
+        "structured_output": {"verdict": verdict, "question": "Which file?"},
+    }
+    result = judge(finished(small, duration=1.5))
+    assert (result.verdict, result.question, result.duration_s, result.turns) == (verdict, "Which file?", 1.5, 0)
+
+
+def test_a_document_behind_other_lines_is_found() -> None:
+    assert judge(finished(b"Working\xff...\n{}\n" + json.dumps(DONE).encode() + b"\n\n")).verdict == "done"
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404, 408, 409, 429, 500, 502, 503, 529])
+def test_the_apis_trouble_is_the_pods_and_names_the_status(status: int) -> None:
+    with pytest.raises(ModelTrouble, match=f"^the model's API answered {status}$") as caught:
+        judge(finished({**ERROR, "api_error_status": status}, 1))
+    assert caught.value.status == status
+    assert isinstance(caught.value, PodTrouble)
+    assert caught.value.detail == "API Error"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"api_error_status": 400, "result": "Credit balance is too low"},
+            "the model's API answered 400: the credit balance is too low",
+        ),
+        (
+            {"api_error_status": None, "result": "Not logged in · Please run /login"},
+            "the model's API could not be used",
+        ),
+        ({"result": "Request timed out"}, "the model's API could not be used"),
+        ({"api_error_status": None, "result": "Connection error."}, "the model's API could not be used"),
+    ],
+)
+def test_trouble_without_a_telling_status_is_the_pods_too(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelTrouble) as caught:
+        judge(finished({**ERROR, **change}, 1))
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            {"subtype": "error_max_turns", "errors": ["Reached maximum number of turns (2)"]},
+            "the model reached its limit of turns",
+        ),
+        (
+            {"subtype": "error_max_budget_usd", "errors": ["Reached maximum budget ($0.1)"]},
+            "the model reached its limit of money",
+        ),
+        (
+            {"subtype": "error_max_structured_output_retries"},
+            "the model never gave its verdict in the form that was asked for",
+        ),
+        ({"subtype": "error_during_execution", "errors": ["[ede_diagnostic]", 7]}, "the model was interrupted"),
+        ({"subtype": "error_of_the_future"}, "the model's program failed"),
+        ({"stop_reason": "refusal", "api_error_status": None}, "the model refused the task"),
+        (
+            {"api_error_status": 400, "result": "prompt is too long: 300000 tokens"},
+            "the task does not fit into the model",
+        ),
+        ({"api_error_status": 413}, "the task does not fit into the model"),
+        ({"terminal_reason": "prompt_too_long"}, "the task does not fit into the model"),
+        (
+            {"result": "Claude's response exceeded the 32000 output token maximum."},
+            "the task does not fit into the model",
+        ),
+        ({"api_error_status": 400, "result": "messages: bad"}, "the model's API refused the request with 400"),
+    ],
+)
+def test_what_the_model_could_not_do_is_the_tickets_failure(change: dict[str, Any], reason: str) -> None:
+    assert failure({**ERROR, **change}).reason == reason
+
+
+def test_success_without_a_verdict_is_none() -> None:
+    without = {key: value for key, value in DONE.items() if key != "structured_output"}
+    assert failure(without, 0).reason == "the model returned no verdict"
+    assert (
+        failure({**DONE, "structured_output": {"verdict": "finished"}}, 0).reason
+        == "the model returned a verdict that is none"
+    )
+    assert failure({**DONE, "structured_output": {}}, 0).reason == "the model returned a verdict that is none"
+
+
+def test_a_model_that_was_never_asked_has_no_verdict() -> None:
+    assert failure({**DONE, "num_turns": 0, "result": "/help isn't available"}, 0).reason == "the model was never asked"
+
+
+def test_a_verdict_with_a_bad_exit_code_does_not_count() -> None:
+    assert failure(DONE, 3).reason == "the model's program ended with exit code 3"
+
+
+@pytest.mark.parametrize(
+    "stdout",
+    [
+        b"",
+        b"\n",
+        b"Done, all tests pass!\n",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"type":"result"}',
+        b'[{"type":"result","subtype":"success","is_error":false}]',
+        b'{"type":"result","subtype":"success","is_error":"false"}',
+        b'{"type":"result","subtype":"success","is_error":false,"total_cost_usd":NaN}',
+        b'{"type":"result","subtype":"success","is_error":false,"usage":[]}',
+        b'{"type":"result","subtype":"success","is_error":false,"structured_output":"done"}',
+        b'{"type":"result","subtype":"success","is_error":false,"num_turns":1e999}',
+        b'{"type":"result","subtype":"succ\xffess","is_error":false}',
+        b'{"type":"result","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"type":"result","subtype":"success","is_er',
+    ],
+    ids=lambda text: text[:40].decode("utf-8", "replace"),
+)
+def test_no_document_means_no_success_even_with_exit_code_0(stdout: bytes) -> None:
+    found = failure(stdout, 0, stderr=b"warning: x\n")
+    assert found.reason == "the model's program ended with exit code 0 and without a result"
+    assert found.evidence.endswith("warning: x")
+
+
+@pytest.mark.parametrize(
+    ("ended", "seconds", "reason"),
+    [
+        (Ended.TIMED_OUT, 14400, "the model was not done after 240 min"),
+        (Ended.TIMED_OUT, 5, "the model was not done after 5 s"),
+        (Ended.IDLE, 900, "the model fell silent and was stopped after 15 min"),
+        (Ended.OUTPUT, 9, "the model's program wrote without end"),
+    ],
+)
+def test_a_run_that_was_stopped_fails_with_what_it_said(ended: Ended, seconds: float, reason: str) -> None:
+    found = failure(DONE, 0, ended=ended, duration=seconds, stderr=b"last words\n")
+    assert found.reason == reason
+    assert "last words" in found.evidence
+
+
+def test_a_models_words_are_cleaned_redacted_and_bounded() -> None:
+    words = "a\0b\x1b[31m\ud800 correct horse ghp_abcdefghijkl " + "x" * 2 * LONGEST
+    raw = json.dumps({**DONE, "structured_output": {"verdict": "stuck", "summary": words, "question": words}}).encode()
+    raw = raw.replace(rb"\ud800", b"")
+    result = judge(Finished(0, stdout=raw), secrets=["correct horse"])
+    for text in (result.summary, result.question):
+        assert text.startswith("ab [redacted] [redacted] xxx")
+        assert len(text) == LONGEST
+
+
+def test_negative_numbers_count_nothing() -> None:
+    odd = {**DONE, "usage": dict.fromkeys(USAGE, -5), "total_cost_usd": -1, "duration_ms": -1, "num_turns": -1}
+    result = judge(finished(odd, duration=2.0))
+    assert (result.input_tokens, result.output_tokens, result.cost_usd, result.duration_s, result.turns) == (
+        0,
+        0,
+        0.0,
+        2.0,
+        0,
+    )
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted({*DONE, "errors", "terminal_reason"})), JSON), st.integers(-15, 255))
+def test_a_hostile_document_is_judged_and_never_crashes(change: dict[str, Any], code: int) -> None:
+    try:
+        result = judge(finished({**DONE, **change}, code))
+    except (TicketFailure, ModelTrouble):
+        return
+    assert code == 0
+    assert result.verdict in ("done", "already_done", "stuck")
+    assert result.summary.encode() is not None
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200))
+def test_any_bytes_are_judged_and_never_crash(stdout: bytes, stderr: bytes) -> None:
+    assert failure(stdout, 0, stderr=stderr).reason
