@@ -1,0 +1,36 @@
+"""One set of rules, two servers: each test runs against the embedded board and against a real OpenProject."""
+
+from collections.abc import Iterator
+
+import pytest
+from contract_world import World
+from support.boards import Board, embedded_board, openproject
+
+SERVERS = ("embedded", "openproject")
+
+
+@pytest.fixture(scope="session", params=["embedded", pytest.param("openproject", marks=pytest.mark.openproject)])
+def board(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+    running = openproject() if request.param == "openproject" else embedded_board(tmp_path_factory.mktemp("board"))
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def world(board: Board) -> World:
+    return World(board)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many of the rules were tried on each server, so that a half that did not run is seen."""
+    reports = [report for outcome in ("passed", "failed", "error") for report in terminalreporter.getreports(outcome)]
+    tried = {
+        name: len(
+            {report.nodeid for report in reports if "tests/contract/" in report.nodeid and f"[{name}" in report.nodeid}
+        )
+        for name in SERVERS
+    }
+    if any(tried.values()):
+        terminalreporter.write_sep(
+            "-", "contract tests: " + ", ".join(f"{count} on {name}" for name, count in tried.items())
+        )
