@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ import httpx
 import msgspec
 from loguru import logger
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agent import catalog as catalogs
 from agent.attempt import Place
@@ -29,9 +31,9 @@ from agent.protocol import Protocol
 from agent.refs import RepositoryUnreachable
 from agent.repo import Repository
 from agent.reporting import Links
+from agent.runner import Runner
 from agent.settings import Ambient, BoardSettings, Credentials, Secret, Settings
 from agent.settings import Repository as RepositorySettings
-from agent.runner import Runner
 from agent.state import StateFolder
 
 FLAKE: Final = "flake.nix"
@@ -116,14 +118,21 @@ async def open_pod(
     """Everything a pod works with, the board's catalog from the state folder if it fits.
 
     With `look_only` the state folder stays as it is, whatever is done with the pod: for commands that run beside the
-    pod's own process, or as another user.
+    pod's own process, or as another user. Repositories are then looked at from a folder that goes with the pod.
 
     Raises:
         BoardError: the board does not answer, or does not know the token.
         ConfigurationError: the board lacks something that a fleet cannot do without.
     """
     folder = StateFolder(Path(settings.state))
-    async with connect(settings, credentials, clock=clock, randomness=randomness, transport=transport) as board:
+    async with AsyncExitStack() as stack:
+        board = await stack.enter_async_context(
+            connect(settings, credentials, clock=clock, randomness=randomness, transport=transport)
+        )
+        scratch = settings
+        if look_only:
+            place = stack.enter_context(tempfile.TemporaryDirectory(prefix="agent-", ignore_cleanup_errors=True))
+            scratch = replace(settings, state=place)
         found = await load_catalog(board, settings, credentials.board, folder, keep=not look_only)
         board.fields = found.fields
         memory = Memory(folder, clock, kept=not look_only)
@@ -142,9 +151,11 @@ async def open_pod(
             fleet=fleet,
             memory=memory,
             protocol=protocol,
-            execution=Execution(settings, ambient, runner),
+            execution=Execution(scratch, ambient, runner),
             repositories={
-                one.project.id: _repository(one.project.identifier, settings, credentials, ambient, runner)
+                one.project.id: repository(
+                    one.project.identifier, scratch, credentials, ambient, runner, brief=look_only
+                )
                 for one in found.projects
             },
         )
@@ -199,9 +210,16 @@ def names(board: BoardSettings) -> Names:
     )
 
 
-def _repository(
-    identifier: str, settings: Settings, credentials: Credentials, ambient: Ambient, runner: Runner
+def repository(
+    identifier: str,
+    settings: Settings,
+    credentials: Credentials,
+    ambient: Ambient,
+    runner: Runner,
+    *,
+    brief: bool = False,
 ) -> Repository:
+    """The repository of a project, its files in the state folder."""
     one = settings.repositories[identifier]
     return Repository(
         url=one.url,
@@ -210,6 +228,7 @@ def _repository(
         runner=runner,
         credential=_credential(one, identifier, credentials) | _ssh_agent(ambient),
         path=ambient.children.get("PATH", "/usr/bin:/bin"),
+        brief=brief,
     )
 
 

@@ -25,9 +25,9 @@ from agent.cli.common import (
 from agent.cycle import Result
 from agent.daemon import Pass
 from agent.errors import AgentError, BoardError, ConfigurationError
-from agent.explain import RUNGS
 from agent.markup import one_line
 from agent.pod import Pod
+from agent.screen import RUNG_WORDS
 
 STALE: Final = frozenset({400, 404, 422})
 """Answers after which the cached discovery is not trusted any more (DESIGN, section 2)."""
@@ -199,7 +199,7 @@ def outcome(result: Result) -> list[tuple[str, str]]:
         return [("nothing to do", "")]
     if result.ticket is None:
         return []
-    where = f"#{result.ticket} on rung {result.rung:d} ({RUNGS[result.rung]})"
+    where = f"#{result.ticket} on rung {result.rung:d} ({RUNG_WORDS[result.rung]})"
     end = result.end
     if end is None:
         return [(f"{where}: given back", "")]
