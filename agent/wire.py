@@ -6,6 +6,7 @@ Unknown keys are ignored, absent ones are empty; what cannot be understood is a 
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
@@ -109,6 +110,7 @@ def text(value: Any) -> str:
 def understood(read: Callable[..., T]) -> Callable[..., T]:
     """Every surprise in the shape of a document becomes one error."""
 
+    @functools.wraps(read)
     def reading(*arguments: Any) -> T:
         try:
             return read(*arguments)
