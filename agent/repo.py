@@ -44,7 +44,8 @@ class Repository:
         timeout: seconds for one command that talks to the remote.
         author: `Name <address>` of our commits.
         path: PATH of git.
-        brief: bring only the newest state of the base branch here, for commands that only look at it.
+        brief: bring only the newest state of the base branch here, for commands that only look at it. Such a mirror is
+            cut short: never in the folder of a pod.
     """
 
     def __init__(

@@ -132,7 +132,7 @@ class _Child:
     ) -> None:
         self._clock = clock
         self._limit = limit
-        self._mark = env.get(RUN_MARK)
+        self._mark = env.get(RUN_MARK) or None  # an empty one marks nobody
         self._wake = asyncio.Event()
         self._cancelled = False
         self._kept: dict[int, _Kept] = {}

@@ -24,7 +24,7 @@ async def kill_survivors(run: str, *, grace: float = 3.0) -> int:
 
     For the restart after a crash: survivors are dealt with before the worktree is touched.
     """
-    found = marked(run)
+    found = marked(run) if run else []  # an empty mark is nobody's
     if found:
         await end(lambda: marked(run), grace)
     return len(found)

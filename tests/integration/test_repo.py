@@ -3,23 +3,25 @@
 import base64
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
-from support.git_repo import Remote, git
 
 from agent.errors import TicketFailure
 from agent.refs import ClaimRefRefused, LeaseRefused, RepositoryUnreachable, branch_name, wrong_with
 from agent.repo import Repository
-from agent.runner import Finished
+from agent.runner import Ended, Finished
 from agent.shell import Processes
+from support.git_repo import Remote, git
 
 TOKEN = "7f9c0000-0000-4000-8000-000000000001.aa11 by pod-a try 1 for 4h @ 2026-11-24T08:00Z"
 OTHER = "8e8e0000-0000-4000-8000-000000000002.bb22 by pod-b try 1 for 4h @ 2026-11-24T09:00Z"
@@ -189,6 +191,64 @@ async def test_a_forge_without_claim_refs_is_told_from_a_lost_race(tmp_path: Pat
     remote.hook("update", 'case "$1" in refs/agent/*) echo "no such refs here" >&2; exit 1;; esac')
     with pytest.raises(ClaimRefRefused, match="takes no refs below `refs/agent/claim/`"):
         await repository(tmp_path, remote).set_claim(42, TOKEN, None)
+
+
+async def test_a_claim_on_a_silent_remote_says_nothing_about_the_claim(tmp_path: Path, remote: Remote) -> None:
+    class Deaf(Counting):
+        async def run(self, argv: Sequence[str], *, env: Mapping[str, str], **rest: Any) -> Finished:
+            if "push" in argv:
+                return Finished(128, stderr=b"fatal: unable to access: Failed to connect to forge port 443")
+            return await super().run(argv, env=env, **rest)
+
+    repo = repository(tmp_path, remote, Deaf())
+    with pytest.raises(RepositoryUnreachable, match="does not answer") as caught:
+        await repo.set_claim(42, TOKEN, None)
+    assert not isinstance(caught.value, ClaimRefRefused)
+    with pytest.raises(RepositoryUnreachable, match="does not answer"):
+        await repo.delete_claim(42, repo.claim_blob(TOKEN))
+
+
+async def test_a_time_out_of_a_claims_push_is_resolved_by_reading_too(tmp_path: Path, remote: Remote) -> None:
+    class Slow(Counting):
+        async def run(self, argv: Sequence[str], *, env: Mapping[str, str], **rest: Any) -> Finished:
+            done = await super().run(argv, env=env, **rest)
+            return Finished(-15, ended=Ended.TIMED_OUT) if "push" in argv else done
+
+    assert await repository(tmp_path, remote, Slow()).set_claim(42, TOKEN, None) == remote.ref(CLAIM)
+
+
+@pytest.mark.parametrize("brief", [False, True])
+async def test_a_file_at_the_base_is_seen_and_fetched_only_when_it_is_not_here(
+    tmp_path: Path, remote: Remote, runner: Counting, *, brief: bool
+) -> None:
+    remote.push("main", {"new.txt": "x"})
+    repo = repository(tmp_path, remote, runner, brief=brief)
+    refs = await repo.preflight()
+    assert await repo.has_at_base("flake.nix", refs)
+    assert not await repo.has_at_base("no-such-file", refs)
+    assert sum("fetch" in argv for argv, _ in runner.seen) == 1
+    assert await repo.tip("main") == await repo.tip("agent/none-yet") == remote.tip("main")
+
+
+async def test_a_base_that_was_never_fetched_is_said(tmp_path: Path, remote: Remote) -> None:
+    with pytest.raises(RepositoryUnreachable, match="has no branch `main`"):
+        await repository(tmp_path, remote).open(42, "agent/42-x", "run")
+
+
+async def test_a_listing_that_was_cut_is_no_answer(tmp_path: Path, remote: Remote) -> None:
+    class Cut(Counting):
+        async def run(self, argv: Sequence[str], *, env: Mapping[str, str], **rest: Any) -> Finished:
+            return msgspec.structs.replace(await super().run(argv, env=env, **rest), dropped=1)
+
+    with pytest.raises(RepositoryUnreachable, match="longer than 64 MiB"):
+        await repository(tmp_path, remote, Cut()).preflight()
+
+
+async def test_a_fetch_that_fails_is_said(tmp_path: Path, remote: Remote) -> None:
+    repo = repository(tmp_path, remote)
+    shutil.rmtree(remote.path)
+    with pytest.raises(RepositoryUnreachable, match="does not exist"):
+        await repo.fetch()
 
 
 @pytest.fixture

@@ -224,6 +224,16 @@ async def test_restart_deals_with_survivors_first(tmp_path: Path) -> None:
         await started[1].wait()
 
 
+async def test_an_empty_mark_is_nobodys(tmp_path: Path) -> None:
+    """Another pod of the same user may look at its store just now, with a mark that it has not got yet."""
+    other = await asyncio.create_subprocess_exec("sleep", "60", env={**ENV, RUN_MARK: ""}, start_new_session=True)
+    assert (await sh("true", tmp_path, env={RUN_MARK: ""})).ok
+    assert await kill_survivors("") == 0
+    assert alive(other.pid)
+    other.kill()
+    await other.wait()
+
+
 def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
