@@ -15,7 +15,7 @@ import httpx
 import tenacity
 from loguru import logger
 
-from agent import query, wire
+from agent import forms, query, wire
 from agent.clock import Clock, Randomness
 from agent.errors import BoardError, Conflict, Ignored, NotFound, Refused, Unreachable
 from agent.model import Activity, Changes, Named, Principal, Project, Relation, Row, Status, WorkPackage
@@ -186,6 +186,18 @@ class Board:
         """The statuses that the workflow offers this account, the present one included. Costs a form: no hot path."""
         body = {"lockVersion": item.lock_version}
         return wire.allowed_statuses(await self._write("POST", f"work_packages/{item.id}/form", body, purpose))
+
+    async def creation_refusals(self, project: int, body: dict[str, Any], purpose: str) -> dict[str, str]:
+        """Why a creation would be refused, by property; nothing is created.
+
+        Raises:
+            Refused: this account may create nothing in the project.
+        """
+        return forms.refusals(await self._write("POST", f"projects/{project}/work_packages/form", body, purpose))
+
+    async def abilities(self, number: int, purpose: str) -> frozenset[str]:
+        """What this account may do to a work package: the names of its links."""
+        return forms.abilities(await self._read(f"work_packages/{number}", purpose))
 
     # -- what people read ------------------------------------------------------------------------------------------
 

@@ -9,7 +9,9 @@ from rich.cells import cell_len, set_cell_size
 
 from agent.choose import Reason, Rung
 from agent.explain import Explanation, Kept, Overview
-from agent.markup import clean
+from agent.markup import clean, spoken
+from agent.release import Released
+from agent.status import Status
 
 Paint = Callable[[str, str], str]
 """A text and what it is (`good`, `bad`, `dim`, `strong`) to a text with colour."""
@@ -23,6 +25,9 @@ RUNG_WORDS: Final = {
     Rung.STANDALONE: "standalone work",
     Rung.NOTHING: "nothing",
 }
+
+CELL: Final = 40
+"""Columns that a name of others may take in a table."""
 
 REASON_WORDS: Final = {
     Reason.NOT_EXECUTABLE: ("no type that agents execute", "Only the types in board.types are taken."),
@@ -76,6 +81,7 @@ def columns(rows: Sequence[Sequence[str]], width: int, *, indent: str = "  ") ->
     """Rows with aligned columns; the last column takes what is left of the line."""
     if not rows:
         return []
+    rows = [[*(fit(cell, CELL) for cell in row[:-1]), row[-1]] for row in rows]
     count = max(map(len, rows))
     sizes = [max(cell_len(row[one]) for row in rows if one < len(row)) for one in range(count)]
     lines = []
@@ -161,3 +167,66 @@ def _available(seen: Explanation) -> str:
 def _notes(notes: Iterable[str], width: int, paint: Paint) -> list[str]:
     listed = [paint(line, "bad") for one in notes for line in wrapped(one, width)]
     return ["", *listed] if listed else []
+
+
+def status(seen: Status, width: int = 80, paint: Paint = plain) -> list[str]:
+    """The fleet: pods, what they hold, and what waits for somebody."""
+    lines = [paint("Pods", "strong"), *columns([(name, _holds(seen, name)) for name in seen.pods], width)]
+    for title, claims in (
+        ("Runs in progress", [one for one in seen.claims if not one.is_epic]),
+        ("Epics owned", [one for one in seen.claims if one.is_epic]),
+    ):
+        rows = [(f"#{one.ticket}", one.pod, f"since {one.since}, try {one.attempt}", one.subject) for one in claims]
+        lines += ["", paint(f"{title}: {len(claims)}", "strong"), *columns(rows, width)]
+    for title, listed, note in (
+        ("Open Spikes", seen.spikes, "{}"),
+        ("Routed to one pod and untouched for a day", seen.untouched, "for {}"),
+        ("Active without a claim", seen.unclaimed, "{}"),
+    ):
+        lines += ["", paint(f"{title}: {listed.count:,}", "strong")]
+        named = any(one.whom for one in listed.first)
+        whom = [(note.format(one.whom) if one.whom else "",) if named else () for one in listed.first]
+        found = [(f"#{one.id}", *who, one.subject) for one, who in zip(listed.first, whom, strict=True)]
+        lines += columns(found, width)
+    return [*lines, *_notes(_troubles(seen), width, paint)]
+
+
+def _holds(seen: Status, name: str) -> str:
+    held = [f"{'Epic ' if one.is_epic else ''}#{one.ticket}" for one in seen.claims if one.pod == name]
+    words = f"holds {', '.join(held)}" if held else "holds nothing"
+    return f"{words} (this pod)" if name == seen.pod else words
+
+
+def _troubles(seen: Status) -> list[str]:
+    foreign = [f"#{one.ticket}" for one in seen.claims if one.foreign]
+    moved = [f"#{one.ticket}" for one in seen.claims if not one.active]
+    found = []
+    if foreign:
+        found.append(
+            f"{', '.join(foreign)}: a claim in the name of {seen.pod} that this state folder does not know. Another host "
+            "has this name, or the state folder was lost: it expires, or `agent release ID` gives it back."
+        )
+    if moved:
+        found.append(f"{', '.join(moved)}: claimed, but no longer active: its holder stops and lets go.")
+    if seen.failures:
+        wait = f" It waits {spoken(seen.backoff_s)} more." if seen.backoff_s else ""
+        found.append(
+            f"This pod had trouble {seen.failures} time(s) in a row.{wait} `agent doctor` looks for the cause."
+        )
+    if seen.repositories:
+        found.append(f"The repository could not be used lately: {', '.join(seen.repositories)}. It is asked again.")
+    return found
+
+
+def released(found: Sequence[Released]) -> list[str]:
+    """What became of each claim."""
+    lines = []
+    for one in found:
+        subject = fit(one.subject, 50)
+        if not one.done:
+            lines.append(f"#{one.ticket} {subject}: the claim changed hands meanwhile; look again.")
+        elif one.ready:
+            lines.append(f"#{one.ticket} {subject}: given back, ready for any pod.")
+        else:
+            lines.append(f"#{one.ticket} {subject}: given back; its status stays as it is.")
+    return lines

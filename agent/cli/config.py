@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="The settings file.")
 def check(
     file: Annotated[
         str | None,
-        typer.Argument(metavar="[FILE]", help="Else $AGENT_CONFIG, else ./agent.toml.", show_default=False),
+        typer.Argument(metavar="FILE", help="Else $AGENT_CONFIG, else ./agent.toml.", show_default=False),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from agent import release as releasing
 from agent import screen
+from agent import status as statuses
 from agent.cli.common import (
     ConfigOption,
     JsonOption,
@@ -26,6 +28,9 @@ from agent.explain import Explainer, Explanation, Overview
 WIDEST: Final = 120
 """Longer lines are harder to read."""
 
+OPERATOR: Final = "operator"
+"""The name under which a claim is given back by hand: no pod's, since the claim may be any pod's."""
+
 _STYLES: Final[dict[str, dict[str, Any]]] = {
     "good": {"fg": "green"},
     "bad": {"fg": "red"},
@@ -38,6 +43,8 @@ _STYLES: Final[dict[str, dict[str, Any]]] = {
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(epilog="Examples: agent explain · agent explain 42 --json")(explain)
+    app.command(epilog="Example: agent status --json")(status)
+    app.command(epilog="Examples: agent release 42 · agent release --pod pod-b")(release)
 
 
 def width() -> int:
@@ -52,7 +59,7 @@ def paint(text: str, kind: str) -> str:
 
 def explain(
     ticket: Annotated[
-        int | None, typer.Argument(metavar="[ID]", help="One work package; else the whole board.", show_default=False)
+        int | None, typer.Argument(metavar="ID", help="One work package; else the whole board.", show_default=False)
     ] = None,
     *,
     config: ConfigOption = None,
@@ -78,3 +85,51 @@ async def _explain(here: Station, ticket: int | None) -> Overview | Explanation:
     async with here.open(look_only=True) as pod:
         explainer = Explainer(pod)
         return await (explainer.overview() if ticket is None else explainer.ticket(ticket))
+
+
+def status(
+    *, config: ConfigOption = None, pod: PodOption = None, as_json: JsonOption = False, verbose: VerboseOption = False
+) -> None:
+    """The pods and what they hold, open Spikes, and what waits for nobody. Changes nothing."""
+    with told(verbose=verbose):
+        found = asyncio.run(_status(station(config, pod, verbose=verbose)))
+        if as_json:
+            print_json(found)
+        else:
+            print_lines(screen.status(found, width(), paint))
+
+
+async def _status(here: Station) -> statuses.Status:
+    async with here.open(look_only=True) as pod:
+        return await statuses.look(pod)
+
+
+def release(
+    ticket: Annotated[
+        int | None, typer.Argument(metavar="ID", help="The claimed work package.", show_default=False)
+    ] = None,
+    *,
+    pod: Annotated[str | None, typer.Option("--pod", metavar="NAME", help="All that this pod holds.")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Give back a claim, whoever holds it: for a pod that is gone, or gone wrong.
+
+    Only what is the claim's goes back; what a person has set meanwhile stays. Any account of the fleet may do it.
+    """
+    if (ticket is None) == (pod is None):
+        raise typer.BadParameter("name one work package, or one pod with --pod", param_hint="ID")
+    with told(verbose=verbose):
+        found = asyncio.run(_release(station(config, OPERATOR, verbose=verbose), ticket, pod or ""))
+        if as_json:
+            print_json(found)
+        else:
+            print_lines(screen.released(found) or [f"{pod} holds nothing."])
+
+
+async def _release(here: Station, ticket: int | None, name: str) -> list[releasing.Released]:
+    async with here.open(look_only=True) as pod:
+        if ticket is None:
+            return await releasing.release_pod(pod.protocol, name)
+        return [await releasing.release_ticket(pod.protocol, ticket)]
