@@ -17,7 +17,7 @@ from loguru import logger
 
 from agent import forms, query, wire
 from agent.clock import Clock, Randomness
-from agent.errors import BoardError, Conflict, Ignored, NotFound, Refused, Unreachable
+from agent.errors import BoardError, ConfigurationError, Conflict, Ignored, NotFound, Refused, Unreachable
 from agent.model import Activity, Changes, Named, Principal, Project, Relation, Row, Status, WorkPackage
 from agent.query import Filter
 from agent.wire import Fields, Malformed
@@ -58,6 +58,9 @@ class Board:
         transport: the network, replaceable at its lowest edge.
         clock: for pauses and for the durations in the log.
         randomness: for jitter.
+
+    Raises:
+        ConfigurationError: the url is none.
     """
 
     def __init__(
@@ -73,8 +76,12 @@ class Board:
         self.fields = Fields()
         self._clock = clock
         self._randomness = randomness
+        try:
+            address = httpx.URL(f"{self.url}/api/v3/")
+        except httpx.InvalidURL as error:
+            raise ConfigurationError(f"board.url is no address of a board: {error}") from error
         self._client = httpx.AsyncClient(
-            base_url=f"{self.url}/api/v3/",
+            base_url=address,
             auth=httpx.BasicAuth("apikey", token),
             headers={"Accept": "application/hal+json, application/json"},
             timeout=_PATIENCE,
@@ -339,7 +346,7 @@ class Board:
                 method, target, content=content, headers={"Content-Type": "application/json"}
             )
         except httpx.InvalidURL as error:
-            raise BoardError(f"{self.url} is no address of a board: {error}") from error
+            raise BoardError(f"The board cannot be asked ({purpose}): {error}") from error
         except httpx.TooManyRedirects as error:
             raise Unreachable(f"The board at {self.url} redirects in a circle ({purpose})") from error
         except (httpx.TransportError, httpx.DecodingError) as error:
