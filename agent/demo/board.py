@@ -1,0 +1,163 @@
+"""The board of the demo: the embedded one, or a real OpenProject. Both end up with the sample backlog and three accounts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+import agent
+from agent.demo import backlog
+from agent.demo.hands import Hands
+from agent.demo.processes import AGENT, Child, ask
+from agent.demo.trouble import DemoError
+
+PODS: Final = ("agent", "agent2")
+"""The accounts that the two pods act as."""
+HUMAN: Final = "human"
+PROJECTS: Final = ("shop", "blog")
+"""Projects of the test server that may be empty."""
+SCRIPT: Final = Path(agent.__file__).resolve().parents[2] / "shared" / "openproject" / "openproject"
+"""Beside the checkout, where the project's own machines have it."""
+_LAST_PORT: Final = 65_530
+
+
+class Stage(Struct, frozen=True, kw_only=True):
+    """A board with the backlog on it."""
+
+    kind: str
+    url: str
+    project: str
+    tokens: Mapping[str, str]
+    """By account: those of the pods and the human."""
+    ids: Mapping[str, int]
+    """The tickets by their key in the backlog."""
+
+
+@contextmanager
+def embedded(folder: Path, env: Mapping[str, str]) -> Iterator[Stage]:
+    """`agent board init`, `import` and `serve`, below `folder`; stopped at the end.
+
+    Raises:
+        DemoError: it does not come up.
+    """
+    place = str(folder / "board")
+    accounts = ask(["board", "init", place, "--json"], env=env, folder=folder)["tokens"]
+    imported = ask(["board", "import", place, str(backlog.save(folder)), "--json"], env=env, folder=folder)
+    argv = [*AGENT, "board", "serve", place, "--listen", "127.0.0.1:0", "--json"]
+    server = Child("board", argv, env=env, log=folder / "board.log")
+    try:
+        listening = server.next(30.0)
+        if listening is None:
+            raise DemoError(f"The board does not come up. Its log ends:\n{server.last_words()}")
+        yield Stage(
+            kind="embedded board",
+            url=listening["url"],
+            project=next(iter(imported["projects"])),
+            tokens={**accounts, **imported["tokens"]},
+            ids=imported["work_packages"],
+        )
+    finally:
+        server.stop()
+
+
+@contextmanager
+def openproject(given: Path | None, env: Mapping[str, str]) -> Iterator[Stage]:
+    """A real OpenProject: one that runs already, or one booted here and stopped at the end.
+
+    Args:
+        given: the `board.json` of a running one.
+        env: for its script.
+
+    Raises:
+        DemoError: there is none, or none of its projects is empty.
+    """
+    with contextlib.ExitStack() as stack:
+        known = _read(given) if given is not None else stack.enter_context(_booted(env))
+        tokens = {name: known["tokens"][name] for name in (*PODS, HUMAN)}
+        for project in PROJECTS:
+            with Hands(known["url"], tokens[HUMAN], project) as hands:
+                if project not in known["projects"] or hands.tickets():
+                    continue
+                yield Stage(
+                    kind=f"OpenProject {known['version']}",
+                    url=known["url"],
+                    project=project,
+                    tokens=tokens,
+                    ids=backlog.write(hands),
+                )
+                return
+        raise DemoError(
+            f"On {known['url']} none of the projects {', '.join(PROJECTS)} is empty, and the demo touches nobody's "
+            "tickets. Reset that server (`openproject reset DIR`), or leave $AGENT_DEMO_OPENPROJECT away to boot another."
+        )
+
+
+def _read(given: Path) -> dict[str, Any]:
+    try:
+        known: dict[str, Any] = msgspec.json.decode(given.read_bytes())
+    except (OSError, msgspec.DecodeError) as error:
+        raise DemoError(
+            f"$AGENT_DEMO_OPENPROJECT names {given}, which cannot be read: {error}. It is the `board.json` of a running server."
+        ) from error
+    return known
+
+
+@contextmanager
+def _booted(env: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    if not SCRIPT.exists():
+        raise DemoError(
+            f"There is no OpenProject to boot: {SCRIPT} is missing. Let $AGENT_DEMO_OPENPROJECT name the board.json of a "
+            "running one, or play on the embedded board: `agent demo`."
+        )
+    if os.geteuid() != 0:
+        raise DemoError(
+            "Booting an OpenProject needs root. Let $AGENT_DEMO_OPENPROJECT name the board.json of a running one, or play "
+            "on the embedded board: `agent demo`."
+        )
+    # A folder of its own: the server's users must be able to enter it, and nobody else needs the demo's.
+    place = Path(tempfile.mkdtemp(prefix="agent-demo-openproject-"))
+    place.chmod(0o711)
+    try:
+        argv = [str(SCRIPT), "start", str(place), "--port", str(_free_ports())]
+        done = _script(argv, env)
+        if done.returncode != 0:
+            raise DemoError(f"OpenProject does not come up: {done.stderr.strip()[-1500:]}")
+        yield _read(place / "board.json")
+    finally:
+        stop = [str(SCRIPT), "stop", str(place)]
+        _script(stop, env)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _script(argv: list[str], env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - the script beside the checkout, and paths of ours
+        argv, env=dict(env), capture_output=True, text=True, check=False, start_new_session=True
+    )
+
+
+def _free_ports() -> int:
+    """The first of three free ports in a row."""
+    while True:
+        with socket.socket() as first:
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+        if port <= _LAST_PORT and all(_is_free(one) for one in (port, port + 1, port + 2)):
+            return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as one, contextlib.suppress(OSError):
+        one.bind(("127.0.0.1", port))
+        return True
+    return False

@@ -1,0 +1,131 @@
+"""`agent demo`: assembles board, repository, pods and human, and takes them all down again."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from agent import settings
+from agent.demo import board, project
+from agent.demo.hands import Hands
+from agent.demo.pods import Pods
+from agent.demo.screen import Screen
+from agent.demo.story import Story
+from agent.demo.trouble import DemoError
+
+FAILED: Final = 1
+INTERRUPTED: Final = 130
+
+
+class Kind(enum.StrEnum):
+    """The boards that the demo can play on."""
+
+    EMBEDDED = "embedded"
+    OPENPROJECT = "openproject"
+
+
+class Model(enum.StrEnum):
+    """The models that can play the coding model."""
+
+    SCRIPTED = "scripted"
+
+
+def demo(
+    kind: Annotated[
+        Kind, typer.Option("--board", help="The embedded board, or a real OpenProject (root; boots one).")
+    ] = Kind.EMBEDDED,
+    model: Annotated[
+        Model, typer.Option("--model", help="Who codes: a script, which needs no account.")
+    ] = Model.SCRIPTED,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the board running at the end, until Ctrl-C.")] = False,
+    given: Annotated[
+        Path | None,
+        typer.Option(
+            "--openproject",
+            envvar="AGENT_DEMO_OPENPROJECT",
+            metavar="BOARD.JSON",
+            help="A running OpenProject of openproject/openproject, instead of booting one.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Watch two pods work on a small backlog, with real commits in a real git repository, in about half a minute.
+
+    Everything lives in a folder of its own and goes with it. Exit code 0: all came out as it should; 1: it did not.
+    """
+    screen = Screen()
+    folder = Path(tempfile.mkdtemp(prefix="agent-demo-"))
+    try:
+        with _signals():
+            wrong = _play(screen, folder, kind, model, given, keep=keep)
+    except DemoError as error:
+        wrong = [str(error)]
+    except KeyboardInterrupt:
+        screen.line("\nStopped; nothing is left running.")
+        shutil.rmtree(folder, ignore_errors=True)
+        raise typer.Exit(INTERRUPTED) from None
+    if wrong:
+        for one in wrong:
+            typer.echo(f"agent: {one}", err=True)
+        typer.echo(f"       The logs are in {folder}.", err=True)
+        raise typer.Exit(FAILED)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _play(screen: Screen, folder: Path, kind: Kind, model: Model, given: Path | None, *, keep: bool) -> list[str]:
+    env = settings.ambient().children
+    screen.line("agent demo: two pods, one backlog, and nobody who dispatches.")
+    screen.line(f"The coding model is {model.value}: a program with nine recipes, no real model.")
+    if kind is Kind.OPENPROJECT and given is None:
+        screen.line("Booting an OpenProject takes half a minute.")
+    repository = project.Repository(folder / "shop.git", env["PATH"])
+    repository.make()
+    opened = board.embedded(folder, env) if kind is Kind.EMBEDDED else board.openproject(given, env)
+    with opened as stage, Hands(stage.url, stage.tokens[board.HUMAN], stage.project) as hands:
+        screen.line(f"The {stage.kind}: {stage.url}, {len(stage.ids)} tickets in project {stage.project}.")
+        pods = Pods(folder, stage, repository.folder, env)
+        try:
+            with screen:
+                wrong = Story(stage, pods, hands, repository, screen).play()
+        finally:
+            pods.stop()
+        if wrong:
+            return wrong
+        screen.headline(f"All as it should be, after {screen.seconds:.0f} s.")
+        if keep:
+            screen.line(f"The board:      {stage.url} (user apikey, password in {folder / 'human-token'})")
+            screen.line(f"The repository: git clone {repository.folder}")
+            screen.line("Both stay until you press Ctrl-C.")
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.pause()
+            screen.line("\nStopped; nothing is left running.")
+        else:
+            screen.line("Board and repository are removed now; `agent demo --keep` lets you look.")
+    return wrong
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the demo as Ctrl-C does; a second one does not hurry the end, which takes seconds."""
+    ending = False
+
+    def end(_: int, __: object) -> None:
+        nonlocal ending
+        if not ending:
+            ending = True
+            raise KeyboardInterrupt
+
+    before = {one: signal.signal(one, end) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
