@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from agent.text import clean
+
 LINES: Final = 50
 """Lines of output that support a failure."""
 CHARACTERS: Final = 8_000
@@ -13,9 +15,6 @@ CHARACTERS: Final = 8_000
 _SHORTEST: Final = 6
 """A known secret shorter than this is not searched for: it would blacken ordinary words."""
 
-_CONTROL: Final = re.compile(
-    r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b\[[0-?]*[ -/]*[@-~]|\x1b.|[^\n\t\x20-\x7e\x85\xa0-\ud7ff\ue000-\U0010ffff]"
-)
 _SECRETS: Final = (
     re.compile(r"(?<=://)[^/\s@]+@"),
     re.compile(r"(?i)\b(?:authorization|proxy-authorization|x-api-key|private-token|cookie)\b[\"']?\s*[:=]\s*[^\r\n]+"),
@@ -27,11 +26,6 @@ _SECRETS: Final = (
         r"(?i)\b[a-z0-9_]*(?:token|secret|password|passwd|api_?key)[a-z0-9_]*[\"']?\s*[:=]\s*[\"']?[^\s\"']{6,}"
     ),
 )
-
-
-def clean(text: str) -> str:
-    """Without terminal sequences, NUL, other control characters and lone surrogates, which the board refuses."""
-    return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Final
 
 from agent.errors import PodTrouble
-from agent.evidence import clean, redact
+from agent.evidence import redact
 from agent.refs import CLAIMS, HEADS, Refs, RepositoryUnreachable, place_of, read_refs, trouble
 from agent.runner import Ended, Finished, Runner
+from agent.text import clean
 
 REMOTE: Final = "refs/remotes/origin/"
 """Where the mirror keeps the remote's branches. It has no other refs: any other was made by the model."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from loguru import logger
 
-from agent.markup import clean
+from agent.text import clean
 
 if TYPE_CHECKING:
     from loguru import Message, Record

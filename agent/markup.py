@@ -1,9 +1,8 @@
-"""Text that others wrote, made safe to stand in ours: control characters, Markdown fences, HTML comments, sizes.
+"""Text that others wrote, made safe to stand in ours: Markdown fences, HTML comments, sizes.
 
 Board texts, a model's summary and program output are written by strangers. The guarantees, each with a property test:
-what `clean` returns encodes to UTF-8 and holds no NUL (OpenProject answers either with a 500: openproject-api.md,
-section 0, 16); what `fence` and `quote` return cannot end early, and cannot open an HTML comment that swallows what
-follows or forges one of our markers.
+what `fence` and `quote` return is clean, cannot end early, and cannot open an HTML comment that swallows what follows
+or forges one of our markers.
 """
 
 from __future__ import annotations
@@ -11,25 +10,14 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from agent.text import clean
+
 EVIDENCE_LINES: Final = 50
 """How many of the last lines of output a person gets to see."""
 
-_ESCAPES: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_SURROGATES: Final = re.compile(r"[\ud800-\udfff]")
 _LIVE_HTML: Final = re.compile(r"<(?=!--|/?mention)", re.IGNORECASE)
 _BACKTICKS: Final = re.compile(r"`+")
 _LINE_WIDTH: Final = 500
-
-
-def clean(text: str) -> str:
-    r"""The text as it may be sent to the board or to a model.
-
-    Terminal colours and control characters except `\n` and `\t` go, line ends become `\n`, a lone surrogate becomes
-    U+FFFD. Cleaning twice changes nothing more.
-    """
-    text = _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
-    return _SURROGATES.sub("\ufffd", _CONTROL.sub("", text))
 
 
 def shortened(text: str, limit: int) -> str:

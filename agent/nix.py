@@ -20,8 +20,9 @@ from typing import Final
 from msgspec import Struct
 
 from agent.errors import PodTrouble, TicketFailure
-from agent.evidence import clean, last_lines
+from agent.evidence import last_lines
 from agent.runner import OUTPUT_LIMIT, Ended, Finished, Runner, missing
+from agent.text import clean
 
 _OUTER: Final = 'exec 3>&1 1>&2; exec "$@"'
 """Keeps the real standard output as descriptor 3 while Nix and the shellHook speak."""

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from agent.markup import clean, shortened
+from agent.markup import shortened
+from agent.text import clean
 
 OPENING: Final = "You are a coding agent: you implement one work package in the repository in your working directory."
 

@@ -9,9 +9,11 @@ from rich.cells import cell_len, set_cell_size
 
 from agent.choose import Reason, Rung
 from agent.explain import Explanation, Kept, Overview
-from agent.markup import clean, spoken
+from agent.findings import Finding, Kind
+from agent.markup import spoken
 from agent.release import Released
 from agent.status import Status
+from agent.text import clean
 
 Paint = Callable[[str, str], str]
 """A text and what it is (`good`, `bad`, `dim`, `strong`) to a text with colour."""
@@ -230,3 +232,29 @@ def released(found: Sequence[Released]) -> list[str]:
         else:
             lines.append(f"#{one.ticket} {subject}: given back; its status stays as it is.")
     return lines
+
+
+_FINDING_STYLE: Final = {Kind.OK: "good", Kind.WARN: "warn", Kind.FAIL: "bad", Kind.UNKNOWN: "dim"}
+
+
+def findings(found: Sequence[Finding], width: int | None = 80, paint: Paint = plain) -> list[str]:
+    """A line each, and what they come to; without a width no line is broken, so that each can be searched for."""
+    lines = []
+    size = max((len(one.area) for one in found), default=0)
+    indent = 4 + 2 + size + 2
+    for one in found:
+        text = f"{one.text} — {one.remedy}" if one.remedy else one.text
+        first, *rest = wrapped(text, (width or 10_000) - indent) or [""]
+        lines.append(f"{paint(f'{one.kind:<4}', _FINDING_STYLE[one.kind])}  {one.area:<{size}}  {first}")
+        lines += [" " * indent + line for line in rest]
+    counts = {kind: sum(one.kind is kind for one in found) for kind in Kind}
+    if counts[Kind.FAIL]:
+        verdict = paint(f"{counts[Kind.FAIL]} to mend before a pod can work here.", "bad")
+    else:
+        verdict = paint("A pod can work here.", "good")
+    asides = [
+        f"{counts[kind]} {word}"
+        for kind, word in ((Kind.WARN, "to know"), (Kind.UNKNOWN, "not checked"))
+        if counts[kind]
+    ]
+    return [*lines, "", verdict + (f" Besides: {', '.join(asides)}." if asides else "")]

@@ -1,16 +1,27 @@
-"""Text that the board can store, pure: a NUL or an invalid byte is a 500 there, a lone surrogate a 400."""
+"""Text of any origin made fit for the board, a prompt or a log, pure.
+
+A NUL or an invalid byte is a 500 of the board, a lone surrogate a 400 (openproject-api.md, section 0, 16); terminal
+sequences and other control characters are nothing that people read.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Any, Final
 
-_UNSTORABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_ESCAPES: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_SURROGATES: Final = re.compile(r"[\ud800-\udfff]")
 
 
 def clean(text: str) -> str:
-    """The text without what the board refuses (reference, section 0, 16): each such character becomes a `�`."""
-    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+    r"""The text as it may be written anywhere.
+
+    Terminal sequences and control characters except `\n` and `\t` go, line ends become `\n`, a lone surrogate becomes
+    U+FFFD. Cleaning twice changes nothing more.
+    """
+    text = _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", _CONTROL.sub("", text))
 
 
 def clean_all(value: Any) -> Any:

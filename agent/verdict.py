@@ -14,8 +14,9 @@ import msgspec
 from msgspec import Struct
 
 from agent.errors import PodTrouble, TicketFailure
-from agent.evidence import clean, last_lines, redact
+from agent.evidence import last_lines, redact
 from agent.runner import Ended, Finished
+from agent.text import clean
 
 Verdict = Literal["done", "already_done", "stuck"]
 LONGEST: Final = 4_000
