@@ -12,6 +12,7 @@ import typer
 
 from agent import __version__
 from agent.cli import board, config, look, work
+from agent.demo.command import demo
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,6 +26,7 @@ work.register(app)
 look.register(app)
 app.add_typer(board.app, name="board")
 app.add_typer(config.app, name="config")
+app.command(epilog="Example: agent demo --keep")(demo)
 
 
 def _version(wanted: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 from typing import Annotated, Any, Final
 
 import typer
@@ -12,6 +13,7 @@ from agent import release as releasing
 from agent import screen
 from agent import status as statuses
 from agent.cli.common import (
+    FAILED,
     ConfigOption,
     JsonOption,
     PodOption,
@@ -23,7 +25,9 @@ from agent.cli.common import (
     station,
     told,
 )
+from agent.doctor import Doctor
 from agent.explain import Explainer, Explanation, Overview
+from agent.findings import Kind
 
 WIDEST: Final = 120
 """Longer lines are harder to read."""
@@ -44,6 +48,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(epilog="Examples: agent explain · agent explain 42 --json")(explain)
     app.command(epilog="Example: agent status --json")(status)
+    app.command(epilog="Example: agent doctor --config agent.toml")(doctor)
     app.command(epilog="Examples: agent release 42 · agent release --pod pod-b")(release)
 
 
@@ -102,6 +107,32 @@ def status(
 async def _status(here: Station) -> statuses.Status:
     async with here.open(look_only=True) as pod:
         return await statuses.look(pod)
+
+
+def doctor(
+    *, config: ConfigOption = None, pod: PodOption = None, as_json: JsonOption = False, verbose: VerboseOption = False
+) -> None:
+    """Look at all that a pod needs: the board, the repositories, this host. Each line is ok, or says how to mend it.
+
+    Exit code 0 when nothing has to be mended. The one thing it writes is a claim ref of its own, which it deletes again.
+    """
+    with told(verbose=verbose):
+        here = station(config, pod, verbose=verbose, level="CRITICAL")
+        doctor = Doctor(
+            settings=here.settings,
+            credentials=here.credentials,
+            ambient=here.ambient,
+            clock=here.clock,
+            randomness=here.randomness,
+            runner=here.runner,
+        )
+        found = asyncio.run(doctor.examine())
+        if as_json:
+            print_json(found)
+        else:
+            print_lines(screen.findings(found, width() if sys.stdout.isatty() else None, paint))
+        if any(one.kind is Kind.FAIL for one in found):
+            raise typer.Exit(FAILED)
 
 
 def release(
