@@ -72,11 +72,12 @@ def embedded(folder: Path, env: Mapping[str, str]) -> Iterator[Stage]:
 
 
 @contextmanager
-def openproject(given: Path | None, env: Mapping[str, str]) -> Iterator[Stage]:
+def openproject(given: Path | None, project: str | None, env: Mapping[str, str]) -> Iterator[Stage]:
     """A real OpenProject: one that runs already, or one booted here and stopped at the end.
 
     Args:
         given: the `board.json` of a running one.
+        project: where to play; else in the first of `PROJECTS` that is empty.
         env: for its script.
 
     Raises:
@@ -85,21 +86,22 @@ def openproject(given: Path | None, env: Mapping[str, str]) -> Iterator[Stage]:
     with contextlib.ExitStack() as stack:
         known = _read(given) if given is not None else stack.enter_context(_booted(env))
         tokens = {name: known["tokens"][name] for name in (*PODS, HUMAN)}
-        for project in PROJECTS:
-            with Hands(known["url"], tokens[HUMAN], project) as hands:
-                if project not in known["projects"] or hands.tickets():
+        wanted = [project] if project else [one for one in PROJECTS if one in known["projects"]]
+        for one in wanted:
+            with Hands(known["url"], tokens[HUMAN], one) as hands:
+                if hands.tickets():
                     continue
                 yield Stage(
                     kind=f"OpenProject {known['version']}",
                     url=known["url"],
-                    project=project,
+                    project=one,
                     tokens=tokens,
                     ids=backlog.write(hands),
                 )
                 return
         raise DemoError(
-            f"On {known['url']} none of the projects {', '.join(PROJECTS)} is empty, and the demo touches nobody's "
-            "tickets. Reset that server (`openproject reset DIR`), or leave $AGENT_DEMO_OPENPROJECT away to boot another."
+            f"On {known['url']} there is no empty project ({', '.join(wanted)}), and the demo touches nobody's tickets. "
+            "Name an empty one with --project, or reset that server (`openproject reset DIR`)."
         )
 
 

@@ -7,7 +7,7 @@ import enum
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -56,21 +56,31 @@ def demo(
             show_default=False,
         ),
     ] = None,
+    place: Annotated[
+        str | None,
+        typer.Option("--project", metavar="NAME", help="The empty project of that OpenProject.", show_default=False),
+    ] = None,
 ) -> None:
     """Watch two pods work on a small backlog, with real commits in a real git repository, in about half a minute.
 
     Everything lives in a folder of its own and goes with it. Exit code 0: all came out as it should; 1: it did not.
     """
     screen = Screen()
+    screen.line("agent demo: two pods, one backlog, and nobody who dispatches.")
+    screen.line(f"The coding model is {model.value}: a program with nine recipes, no real model.")
+    if kind is Kind.OPENPROJECT and given is None:
+        screen.line("Booting an OpenProject takes half a minute.")
+    env = settings.ambient().children
     folder = Path(tempfile.mkdtemp(prefix="agent-demo-"))
+    opened = board.openproject(given, place, env) if kind is Kind.OPENPROJECT else board.embedded(folder, env)
     try:
         with _signals():
-            wrong = _play(screen, folder, kind, model, given, keep=keep)
+            wrong = _play(screen, folder, opened, env, keep=keep)
     except DemoError as error:
         wrong = [str(error)]
     except KeyboardInterrupt:
-        screen.line("\nStopped; nothing is left running.")
         shutil.rmtree(folder, ignore_errors=True)
+        screen.line("\nStopped; nothing is left running.")
         raise typer.Exit(INTERRUPTED) from None
     if wrong:
         for one in wrong:
@@ -80,15 +90,16 @@ def demo(
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _play(screen: Screen, folder: Path, kind: Kind, model: Model, given: Path | None, *, keep: bool) -> list[str]:
-    env = settings.ambient().children
-    screen.line("agent demo: two pods, one backlog, and nobody who dispatches.")
-    screen.line(f"The coding model is {model.value}: a program with nine recipes, no real model.")
-    if kind is Kind.OPENPROJECT and given is None:
-        screen.line("Booting an OpenProject takes half a minute.")
+def _play(
+    screen: Screen,
+    folder: Path,
+    opened: contextlib.AbstractContextManager[board.Stage],
+    env: Mapping[str, str],
+    *,
+    keep: bool,
+) -> list[str]:
     repository = project.Repository(folder / "shop.git", env["PATH"])
     repository.make()
-    opened = board.embedded(folder, env) if kind is Kind.EMBEDDED else board.openproject(given, env)
     with opened as stage, Hands(stage.url, stage.tokens[board.HUMAN], stage.project) as hands:
         screen.line(f"The {stage.kind}: {stage.url}, {len(stage.ids)} tickets in project {stage.project}.")
         pods = Pods(folder, stage, repository.folder, env)
@@ -101,15 +112,21 @@ def _play(screen: Screen, folder: Path, kind: Kind, model: Model, given: Path | 
             return wrong
         screen.headline(f"All as it should be, after {screen.seconds:.0f} s.")
         if keep:
-            screen.line(f"The board:      {stage.url} (user apikey, password in {folder / 'human-token'})")
-            screen.line(f"The repository: git clone {repository.folder}")
-            screen.line("Both stay until you press Ctrl-C.")
-            with contextlib.suppress(KeyboardInterrupt):
-                signal.pause()
-            screen.line("\nStopped; nothing is left running.")
+            _wait(screen, stage, folder, repository)
         else:
             screen.line("Board and repository are removed now; `agent demo --keep` lets you look.")
     return wrong
+
+
+def _wait(screen: Screen, stage: board.Stage, folder: Path, repository: project.Repository) -> None:
+    """Until Ctrl-C, which is a good end here."""
+    screen.line(f"The board:      {stage.url}")
+    screen.line(f"  its API:      user apikey, password in {folder / 'human-token'}")
+    screen.line(f"The repository: git clone {repository.folder}")
+    screen.line("They stay until you press Ctrl-C.")
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()
+    screen.line("\nStopped; nothing is left running.")
 
 
 @contextlib.contextmanager
