@@ -69,7 +69,12 @@ class Choice(Struct, frozen=True):
 
 def epic_of(ancestors: Sequence[WorkPackage], fleet: Fleet) -> WorkPackage | None:
     """The outermost Epic above a work package: lock, branch and worktree in one. Ancestors come root first."""
-    return next((one for one in ancestors if one.type in fleet.epics), None)
+    return next(iter(epics_above(ancestors, fleet)), None)
+
+
+def epics_above(ancestors: Sequence[WorkPackage], fleet: Fleet) -> list[WorkPackage]:
+    """Every Epic above a work package: the outermost is the lock, but a person may close or route an inner one too."""
+    return [one for one in ancestors if one.type in fleet.epics]
 
 
 def is_owned(epic: WorkPackage, fleet: Fleet) -> bool:
@@ -133,10 +138,8 @@ def own_reasons(ticket: WorkPackage, fleet: Fleet) -> list[Why]:
     return found
 
 
-def epic_reasons(epic: WorkPackage | None, fleet: Fleet) -> list[Why]:
+def epic_reasons(epic: WorkPackage, fleet: Fleet) -> list[Why]:
     """Why nothing below this Epic can be taken."""
-    if epic is None:
-        return []
     found = []
     if is_owned(epic, fleet) and not is_mine(epic, fleet):
         found.append(Why(Reason.EPIC, f"Epic #{epic.id} is owned by {epic.pod or 'another pod'}", epic.id))
@@ -177,7 +180,7 @@ def is_complete(blocker: WorkPackage, epic: WorkPackage | None, fleet: Fleet) ->
 
 def surrounding_reasons(ticket: WorkPackage, around: Around, fleet: Fleet) -> list[Why]:
     """The reasons that do not bump the ticket's lockVersion, so that they are asked for again after the claim."""
-    found = epic_reasons(epic_of(around.ancestors, fleet), fleet)
+    found = [why for epic in epics_above(around.ancestors, fleet) for why in epic_reasons(epic, fleet)]
     for gate in around.ancestors:
         if gate.type in fleet.gates and gate.status != fleet.active:
             found.append(Why(Reason.GATED, f"{gate.subject} (#{gate.id}) is not active", gate.id))
@@ -198,13 +201,14 @@ def reasons(ticket: WorkPackage, around: Around, fleet: Fleet) -> list[Why]:
     return own_reasons(ticket, fleet) + surrounding_reasons(ticket, around, fleet)
 
 
-def rung_of(ticket: WorkPackage, epic: WorkPackage | None, fleet: Fleet) -> Rung:
+def rung_of(ticket: WorkPackage, ancestors: Sequence[WorkPackage], fleet: Fleet) -> Rung:
     """The rung on which an available ticket is found."""
-    if epic is not None and is_mine(epic, fleet):
+    epics = epics_above(ancestors, fleet)
+    if any(is_mine(epic, fleet) for epic in epics):
         return Rung.CONTINUE_EPIC
     if ticket.type in fleet.bugs:
         return Rung.BUG
-    return Rung.STANDALONE if epic is None else Rung.EPIC_TASK
+    return Rung.EPIC_TASK if epics else Rung.STANDALONE
 
 
 def around_in(board: Mapping[int, WorkPackage], relations: Iterable[Relation], ticket: WorkPackage) -> Around:
@@ -236,7 +240,7 @@ def ladder(board: Sequence[WorkPackage], relations: Sequence[Relation], fleet: F
         around = around_in(by_id, relations, item)
         if reasons(item, around, fleet):
             continue
-        rung = rung_of(item, epic_of(around.ancestors, fleet), fleet)
+        rung = rung_of(item, around.ancestors, fleet)
         if rung not in best or order_key(item, fleet) < order_key(best[rung], fleet):
             best[rung] = item
     if Rung.CONTINUE_EPIC in best:

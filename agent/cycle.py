@@ -25,14 +25,12 @@ from agent.ownership import Held
 from agent.protocol import Claimed, Lost, Protocol
 from agent.query import one_of
 from agent.reporting import Reporter
-from agent.scan import Candidate, Scan
+from agent.scan import LATER, Candidate, Scan
 from agent.spikes import Spikes
 from agent.state import RecordedClaim
 
 CLAIMS: Final = 20
 """How many candidates a pod loses to others in one cycle before it calls it a day."""
-
-LATER: Final = (Rung.BUG, Rung.EPIC_TASK, Rung.STANDALONE)
 
 
 class Result(Struct, frozen=True, kw_only=True):

@@ -22,7 +22,10 @@ SUBJECT_LIMIT: Final = 255
 """OpenProject's longest subject."""
 
 _MARKER: Final = re.compile(rf"<!-- agent run=({RUN_ID}) event=([a-z_]{{1,40}}) -->")
-_SPIKE_SUBJECT: Final = re.compile(r"Agent stuck on #([1-9]\d{0,17}):", re.ASCII)
+SPIKE_SUBJECT: Final = "Agent stuck on #"
+"""How the subject of every Spike of ours begins; the ticket's number follows."""
+
+_SPIKE_SUBJECT: Final = re.compile(rf"{SPIKE_SUBJECT}([1-9]\d{{0,17}}):", re.ASCII)
 _COMMIT_DIGITS: Final = 7
 
 
@@ -258,7 +261,7 @@ def refused_report(run: str, *, refused: str, pod: str) -> str:
 
 def spike_subject(ticket: int, subject: str) -> str:
     """The subject of the Spike for a ticket: one line that names it, within the board's bound."""
-    start = f"Agent stuck on #{ticket}: "
+    start = f"{SPIKE_SUBJECT}{ticket}: "
     return start + (one_line(subject, SUBJECT_LIMIT - len(start)) or "(no subject)")
 
 

@@ -19,14 +19,20 @@ from agent.board import PAGE, Board
 from agent.choose import Reason, Rung, Why
 from agent.errors import NotFound, Refused
 from agent.model import Around, Fleet, Row, WorkPackage
-from agent.query import Filter, is_open, none_of, one_of
-from agent.report import spike_ticket
+from agent.query import Filter, contains, is_open, none_of, one_of
+from agent.report import SPIKE_SUBJECT, spike_ticket
 
 RESTARTS: Final = 2
 """How often the lists are read again when an id in them has vanished (a 400 that does not name it)."""
 
+LATER: Final = (Rung.BUG, Rung.EPIC_TASK, Rung.STANDALONE)
+"""What comes after my own Epics."""
+
 RUNGS: Final = (Rung.CONTINUE_EPIC, Rung.BUG, Rung.EPIC_TASK, Rung.STANDALONE)
 """Those that are found by searching; the others are about what is mine already."""
+
+WITHIN_EPICS: Final = (Rung.CONTINUE_EPIC, Rung.EPIC_TASK)
+"""Asked for with `ancestor =`."""
 
 FEW_CHILDREN: Final = 20
 """Up to so many children are read in full together with the ancestors; more cost a request of their own."""
@@ -59,6 +65,7 @@ class Survey(Struct, frozen=True):
     """The names of the other pods."""
     routed_to_me: bool
     epics: frozenset[int]
+    """The open ones of our projects; what lies below another one is met in the judgement."""
     good_epics: frozenset[int]
     closed_subtrees: frozenset[int]
     """Gates that are not active, Epics that cannot be worked on: everything below them is closed to us."""
@@ -95,6 +102,10 @@ class Scan:
         self._out: set[int] = set()
         self._subtrees: set[int] = set()
         self._takers: set[int] = set()
+        self._expanded: frozenset[int] = frozenset()
+        self._below: set[int] = set()
+        self._closed_asked = False
+        self._batches = 0
 
     def skip(self, candidate: Candidate, *, whole_epic: bool = False) -> None:
         """Not this one again in this cycle; with `whole_epic` nothing below its Epic either."""
@@ -162,40 +173,42 @@ class Scan:
         living = [one_of("type", kinds), one_of("status", fleet.workable), one_of("project", self._projects())]
         pods = await board.groups(living, board.fields.pod, "names of pods")
         others = [name for name in pods if name not in ("", fleet.pod)]
-        containers = await board.rows([one_of("type", fleet.epics | fleet.gates)], "Epics and gates")
+        kinds = fleet.epics | fleet.gates | fleet.spikes
+        ours = one_of("project", self._projects())
+        standing = await board.rows([one_of("type", kinds), is_open(), ours], "open Epics, gates and Spikes")
         elsewhere: set[int] = set()
         if others:
-            routed = [one_of("type", fleet.epics), one_of(board.fields.pod, others)]
+            routed = [one_of("type", fleet.epics), is_open(), one_of(board.fields.pod, others), ours]
             elsewhere = {one.id for one in await board.rows(routed, "Epics of other pods")}
-        spiked, twice = await self._spiked()
-        epics = [one for one in containers if one.type in fleet.epics]
-        good = {one.id for one in epics if one.status in fleet.workable} - elsewhere
-        gates = {one.id for one in containers if one.type in fleet.gates and one.status != fleet.active}
+        epics = {one.id: one.status for one in standing if one.type in fleet.epics}
+        good = {one for one, status in epics.items() if status in fleet.workable} - elsewhere
+        gates = {one.id for one in standing if one.type in fleet.gates and one.status != fleet.active}
+        spiked, twice = await self._spiked([one for one in standing if one.type in fleet.spikes])
         return Survey(
             by_type=counts,
             others=tuple(others),
             routed_to_me=fleet.pod in pods,
-            epics=frozenset(one.id for one in epics),
+            epics=frozenset(epics),
             good_epics=frozenset(good),
-            closed_subtrees=frozenset({one.id for one in epics} - good | gates),
+            closed_subtrees=frozenset(epics.keys() - good | gates),
             spiked=frozenset(spiked),
             twice_spiked=frozenset(twice),
         )
 
-    async def _spiked(self) -> tuple[set[int], set[int]]:
+    async def _spiked(self, standing: Sequence[Row]) -> tuple[set[int], set[int]]:
         """The tickets that the fleet's own open Spikes name, if they still lie there, and those named more than once.
 
         A person's Spike names no ticket: it is met when the ticket is read in full.
         """
         board = self._board
-        spikes: list[Filter | None] = [one_of("type", self.fleet.spikes), is_open()]
-        subjects = [spike_ticket(one.subject) for one in await board.rows(spikes, "open Spikes")]
-        named = Counter(one for one in subjects if one is not None)
+        named = Counter(one for one in (spike_ticket(spike.subject) for spike in standing) if one is not None)
         if not named:
             return set(), set()
         twice = {ticket for ticket, count in named.items() if count > 1}
+        spikes = [one_of("type", self.fleet.spikes), is_open(), one_of("project", self._projects())]
+        ours = contains("subject", SPIKE_SUBJECT)
         try:
-            below = await board.count([*spikes, one_of("parent", named)], "whether the Spikes lie where they say")
+            below = await board.count([*spikes, ours, one_of("parent", named)], "whether the Spikes lie where they say")
         except Refused:
             below = -1
         if below == named.total():
@@ -203,7 +216,7 @@ class Scan:
         full = await board.work_packages(spikes, "where the open Spikes lie")
         return {one.parent for one in full if one.parent}, twice
 
-    def _filters(self, rung: Rung, survey: Survey, *, routed: bool) -> list[Filter | None] | None:
+    def filters(self, rung: Rung, survey: Survey, *, routed: bool) -> list[Filter | None] | None:
         """What the server is asked on a rung; None where nothing can match."""
         fleet, fields = self.fleet, self._board.fields
         closed = survey.closed_subtrees | self._subtrees
@@ -219,15 +232,26 @@ class Scan:
         if not self._projects():
             return None
         if rung is Rung.STANDALONE:
-            closed = closed | survey.epics
+            closed |= survey.epics
         return [
             *self._ready(types),
-            one_of("ancestor", under) if under else None,
-            none_of("ancestor", closed),
+            one_of("ancestor", under) if under else none_of("ancestor", closed),
             one_of(fields.pod, [fleet.pod]) if routed else none_of(fields.pod, survey.others),
-            none_of("id", self._out),
+            none_of("id", self._out | self._below if under else self._out),
             none_of("assignee", self._takers),
         ]
+
+    async def _expand(self, survey: Survey) -> None:
+        """The ready tickets below what is closed to us, by id.
+
+        Of two filters with one name the last counts (measured on 17.6): `ancestor =` leaves no room for `ancestor !`.
+        """
+        fresh = (survey.closed_subtrees | self._subtrees) - self._expanded
+        if not fresh:
+            return
+        self._expanded |= fresh
+        below = [*self._ready(self._types()), one_of("ancestor", fresh)]
+        self._below |= {one.id for one in await self._board.rows(below, "what is closed to us")}
 
     # -- the walk --------------------------------------------------------------------------------------------------
 
@@ -247,7 +271,9 @@ class Scan:
     async def _best(self, rung: Rung, survey: Survey, *, routed: bool) -> Candidate | None:
         """The best of one rung: asks again with what was learned, until nothing new is learned."""
         board = self._board
-        while (filters := self._filters(rung, survey, routed=routed)) is not None:
+        if rung in WITHIN_EPICS and self.filters(rung, survey, routed=routed) is not None:
+            await self._expand(survey)
+        while (filters := self.filters(rung, survey, routed=routed)) is not None:
             known = self._known()
             counts = await board.groups(filters, "priority", f"rung {rung:d} by priority")
             for priority in sorted(counts, key=self._urgency):
@@ -298,6 +324,7 @@ class Scan:
             if found is not None:
                 return found, False
             if len(self._subtrees) > known:
+                await self._close_subtrees(rung, whys)
                 return None, True
             await self._learn(whys, waiting)
         return None, False
@@ -318,6 +345,15 @@ class Scan:
         self._drop(row, whys)
         self._subtrees |= {why.by for why in whys if why.by}
         return None, whys
+
+    async def _close_subtrees(self, rung: Rung, whys: Sequence[Why]) -> None:
+        """A whole subtree dropped out. Closed Epics and gates come in numbers and are asked for once, together."""
+        if {why.reason for why in whys} & {Reason.EPIC, Reason.GATED} and not self._closed_asked:
+            self._closed_asked = True
+            closed = [one_of("type", self.fleet.epics | self.fleet.gates), one_of("status", self.fleet.closed)]
+            self._subtrees |= {one.id for one in await self._board.rows(closed, "closed Epics and gates")}
+        if rung in WITHIN_EPICS and self._survey is not None:
+            await self._expand(self._survey)
 
     async def _learn(self, whys: Sequence[Why], waiting: list[Row]) -> None:
         """What one judgement suggests about the rows behind it, asked for all of them at once."""
@@ -348,8 +384,8 @@ class Scan:
         A row does not show children and no filter asks for them, so this is dear: such rows come in droves, and more
         of them are read in full each time.
         """
-        sizes = iter(BATCHES)
-        while batch := rows[: next(sizes, PAGE)]:
+        while batch := rows[: BATCHES[min(self._batches, len(BATCHES) - 1)]]:
+            self._batches += 1
             rows = rows[len(batch) :]
             by_id = {one.id: one for one in batch}
             full = await self._board.work_packages([one_of("id", by_id)], "the others in full", size=FULL_BATCH)

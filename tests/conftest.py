@@ -1,8 +1,15 @@
 """Every test starts from a clean environment: no settings of ours, a neutral git."""
 
 import os
+from collections.abc import Callable, Iterator
 
 import pytest
+from loguru import logger
+
+from support.boards import Board, openproject
+
+logger.remove()
+"""Tests that read the log add their own sink; nothing is printed while the others run."""
 
 
 @pytest.fixture(autouse=True)
@@ -12,3 +19,33 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
+@pytest.fixture
+def openproject_board() -> Iterator[Board]:
+    """The real OpenProject, booted once for the whole run."""
+    board = openproject()
+    yield board
+    board.close()
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Note a figure: all are printed at the end of the run."""
+
+    def note(text: str) -> None:
+        request.node.user_properties.append(("measured", text))
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The figures that were noted, whichever worker noted them."""
+    reports = terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", [])
+    noted = [
+        text for report in reports if report.when == "call" for key, text in report.user_properties if key == "measured"
+    ]
+    if noted:
+        terminalreporter.section("measured")
+        for text in sorted(noted):
+            terminalreporter.line(text)

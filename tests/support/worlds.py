@@ -1,0 +1,95 @@
+"""What the tests need on a real OpenProject beyond its seeds: imported once for a server, since an import costs 20 s."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import random
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, TextIO
+
+import msgspec
+from msgspec import Struct
+
+from support.backlogs import Backlog, into_openproject
+from support.boards import CONTROL, Board
+from support.crowds import CROWDS, crowd, mixed
+from support.random_boards import random_backlog
+
+SIZE: Final = 1000
+"""Tickets in front of the available one."""
+
+SAMPLES: Final = 6
+"""Random boards for the comparison of scan and ladder."""
+
+POOL: Final = 60
+"""Empty projects for tests that want one of their own."""
+
+
+class World(Struct, frozen=True):
+    """What was imported: ids by key, and the projects whose names begin with the mark of this import."""
+
+    mark: str
+    ids: Mapping[str, int]
+    folder: str
+
+    def crowd(self, reason: str) -> str:
+        """The project with the crowd of this reason."""
+        return f"{self.mark}-{reason}"
+
+    def sample(self, number: int) -> str:
+        """The project with a random board."""
+        return f"{self.mark}-sample-{number}"
+
+    def empty_project(self) -> str:
+        """An empty project that no other test has."""
+        with _locked(Path(self.folder) / "pool.lock") as counter:
+            counter.seek(0)
+            number = int(counter.read() or 0)
+            assert number < POOL, "the pool of empty projects is used up: raise POOL"
+            counter.seek(0)
+            counter.truncate()
+            counter.write(str(number + 1))
+        return f"{self.mark}-pool-{number}"
+
+
+def samples(mark: str) -> list[Backlog]:
+    """The random boards of an import; the same mark gives the same boards."""
+    return [random_backlog(random.Random(f"{mark}{n}"), f"{mark}-sample-{n}", 60) for n in range(SAMPLES)]
+
+
+def world(board: Board) -> World:
+    """The world on this server, imported by whoever asks first."""
+    assert board.folder is not None, "only a server whose folder is at hand can be filled"
+    known = board.folder / "world.json"
+    with _locked(board.folder / "world.lock"):
+        if known.exists() and _is_there(board, json.loads(known.read_text())["mark"]):
+            return msgspec.json.decode(known.read_bytes(), type=World)
+        (board.folder / "pool.lock").unlink(missing_ok=True)
+        mark = f"w{secrets.token_hex(3)}"
+        parts = [crowd(reason, f"{mark}-{reason}", SIZE) for reason in CROWDS]
+        parts += [mixed(f"{mark}-mixed", SIZE), *samples(mark)]
+        pool = tuple(f"{mark}-pool-{number}" for number in range(POOL))
+        everything = Backlog(
+            tuple(one for part in parts for one in part.projects) + pool,
+            tuple(one for part in parts for one in part.work_packages),
+            tuple(one for part in parts for one in part.relations),
+        )
+        made = World(mark, into_openproject(board.folder, CONTROL, everything), str(board.folder))
+        known.write_bytes(msgspec.json.encode(made))
+        return made
+
+
+def _is_there(board: Board, mark: str) -> bool:
+    """Whether the server still has it: it may have been reset."""
+    return board.client("agent").get(f"/projects/{mark}-pool-0").status_code == 200
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[TextIO]:
+    with path.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
