@@ -8,6 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+
+from agent import choose
+from agent.choose import Choice, Reason, Rung, Why
+from agent.model import Around, Fleet, Principal, Relation, WorkPackage
 from support.values import (
     ACTIVE,
     BLOG,
@@ -41,10 +45,6 @@ from support.values import (
     item,
     row,
 )
-
-from agent import choose
-from agent.choose import Choice, Reason, Rung, Why
-from agent.model import Around, Fleet, Principal, Relation, WorkPackage
 
 EPIC_1 = item(1, type=EPIC)
 HELD_EPIC = item(1, type=EPIC, status=ACTIVE, pod="pod-b", run=THEIRS)
@@ -158,6 +158,20 @@ def test_an_epic_closes_what_is_below_it(epic: WorkPackage, details: list[str]) 
     whys = choose.reasons(item(42), under(epic), FLEET)
     assert [why.detail for why in whys] == details
     assert {why.by for why in whys} <= {1}
+
+
+@pytest.mark.parametrize(
+    ("inner", "detail"),
+    [
+        (item(2, type=EPIC, status=ACTIVE, run=THEIRS, pod="pod-b"), "Epic #2 is owned by pod-b"),
+        (item(2, type=EPIC, pod="pod-b"), "Epic #2 is routed to pod-b"),
+        (item(2, type=EPIC, status=CLOSED), "Epic #2 is neither ready, active nor waiting for review"),
+    ],
+)
+def test_an_inner_epic_closes_what_is_below_it_too(inner: WorkPackage, detail: str) -> None:
+    """The outermost one is the lock, but a person may close or route an inner one."""
+    assert choose.reasons(item(42), under(EPIC_1, inner), FLEET) == [Why(Reason.EPIC, detail, 2)]
+    assert choose.reasons(item(42), under(MY_EPIC, item(3, type=STORY), inner), FLEET) == [Why(Reason.EPIC, detail, 2)]
 
 
 def test_an_epic_of_mine_that_an_operator_routed_away_is_closed_to_me() -> None:
@@ -448,6 +462,15 @@ BOARDS: Mapping[str, tuple[list[WorkPackage], Choice]] = {
         [EPIC_1, item(92, type=BUG, parent=1, ancestors=(1,)), item(91)],
         Choice(Rung.BUG, 92),
     ),
+    "an inner Epic of mine is mine to continue": (
+        [
+            item(91, type=BUG),
+            OTHER_EPIC,
+            item(5, type=EPIC, status=ACTIVE, run=MINE, parent=2, ancestors=(2,)),
+            item(85, parent=5, ancestors=(2, 5)),
+        ],
+        Choice(Rung.CONTINUE_EPIC, 85),
+    ),
     "a task in an Epic before standalone work": (
         [item(91, priority=IMMEDIATE), EPIC_1, CHILD],
         Choice(Rung.EPIC_TASK, 80),
@@ -551,10 +574,8 @@ def test_the_ladder_never_chooses_what_has_a_reason_and_never_misses_what_has_no
         assert not free
     else:
         assert choice.ticket in free
-        rungs = {
-            choose.rung_of(by_id[one], choose.epic_of([by_id[up] for up in by_id[one].ancestors], FLEET), FLEET)
-            for one in free
-        }
+        above = {one: [by_id[up] for up in by_id[one].ancestors] for one in free}
+        rungs = {choose.rung_of(by_id[one], above[one], FLEET) for one in free}
         assert choice.rung == min(rungs)
     assert all(choose.is_mine(by_id[one], FLEET) for one in choice.releases)
     assert choose.ladder(board[::-1], relations, FLEET).rung == choice.rung
