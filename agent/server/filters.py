@@ -162,7 +162,9 @@ def _relative(filter_: Filter, ids: list[int]) -> Condition:
     listed = json.dumps(ids)
     negated = "NOT " if filter_.operator == "!" else ""
     if filter_.name == "ancestor":
-        return f"id {negated}IN (SELECT descendant_id FROM hierarchies WHERE ancestor_id IN {_LISTED})", [listed]  # noqa: S608 - no value inside
+        # Of two asked for, the lower one is not taken for a descendant of the upper one [L].
+        below = f"SELECT descendant_id FROM hierarchies WHERE ancestor_id IN {_LISTED} EXCEPT SELECT value FROM json_each(?)"  # noqa: S608 - no value inside
+        return f"id {negated}IN ({below})", [listed, listed]
     if filter_.name == "relates":
         ends = " UNION ".join(
             f"SELECT {one} FROM relations WHERE relation_type = 'relates' AND {other} IN {_LISTED}"  # noqa: S608 - no value inside

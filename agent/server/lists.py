@@ -9,7 +9,7 @@ import msgspec
 from . import catalogue, documents, hal, params, work_package
 from .call import Answer, Call
 from .catalogue import Catalogue
-from .errors import invalid_query, raise_all
+from .errors import internal, invalid_query, raise_all
 from .filters import Condition, FilterContext, conditions
 from .params import Filter, Page
 from .selection import Selection, row_columns
@@ -68,6 +68,8 @@ def index(call: Call) -> Answer:
     parameters = params.query(call)
     known = catalogue.load(call.db)
     selection = Selection.parse(parameters["select"]) if "select" in parameters else None
+    if selection and selection.element is not None and parameters.get("pageSize") == "-1":
+        raise internal("")  # OpenProject cannot select the elements of "the largest page" [L]
     listing = _listing(call, known, parameters)
     total = call.db.value(f"SELECT count(*) FROM work_packages WHERE {listing.where}", *listing.values)  # noqa: S608 - no value inside
     path = call.url

@@ -126,10 +126,11 @@ def _circular(db: Db, kind: str, source: int, target: int) -> bool:
         "SELECT 1 FROM relations WHERE (from_id = ?1 AND to_id = ?2) OR (from_id = ?2 AND to_id = ?1)", source, target
     ):
         return True
+    if kind == "relates":
+        # It may go round and skip a generation; only parent and child cannot have it [L].
+        return source in work_package.children(db, target) or target in work_package.children(db, source)
     if source in (*work_package.ancestors(db, target), *work_package.descendants(db, target)):
         return True
-    if kind == "relates":
-        return False
     reached = db.column(
         "WITH RECURSIVE family (one, other) AS (SELECT id, id FROM work_packages UNION ALL SELECT ancestor_id, descendant_id FROM hierarchies"
         " UNION ALL SELECT descendant_id, ancestor_id FROM hierarchies), reached (id) AS (SELECT other FROM family WHERE one = ?1 UNION"

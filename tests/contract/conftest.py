@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from contract_world import World
+
 from support.boards import Board, embedded_board, openproject
+from support.contract_world import World
 
 SERVERS = ("embedded", "openproject")
 

@@ -1,8 +1,9 @@
 """Creating work packages: defaults, what is ignored, what is refused (reference section 4)."""
 
 import pytest
-from contract_world import FORBIDDEN, NOT_FOUND, World, refusal, refusals, self_href, violation
+
 from support.boards import API
+from support.contract_world import FORBIDDEN, NOT_FOUND, World, refusal, refusals, self_href, violation
 
 
 def test_a_subject_is_enough(world: World) -> None:

@@ -4,8 +4,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from contract_world import CONFLICT, FORBIDDEN, JSON, NOT_FOUND, World, refusal, refusals, violation
+
 from support.boards import API
+from support.contract_world import CONFLICT, FORBIDDEN, JSON, NOT_FOUND, World, refusal, refusals, violation
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from contract_world import FORBIDDEN, INVALID_QUERY, NOT_FOUND, World, condition, elements, refusal
+
 from support.boards import API, POD, RUN
+from support.contract_world import FORBIDDEN, INVALID_QUERY, NOT_FOUND, World, condition, elements, refusal
 
 
 @pytest.mark.parametrize("path", ["/statuses", "/types", "/priorities"])

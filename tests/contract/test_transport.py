@@ -4,8 +4,9 @@ import json
 
 import httpx
 import pytest
-from contract_world import BAD_REQUEST, JSON, NOT_FOUND, World, refusal
+
 from support.boards import API
+from support.contract_world import BAD_REQUEST, JSON, NOT_FOUND, World, refusal
 
 
 def url(world: World, path: str) -> str:

@@ -152,10 +152,8 @@ def _described(path: Path) -> Board:
 def _boot(folder: Path, controller: int) -> None:
     # Stopped and removed when the test run ends, however it ends.
     watch = 'while kill -0 "$1" 2> /dev/null; do sleep 0.5; done; "$2" stop "$3"; rm -rf "$3"'
-    subprocess.run(
-        ["setsid", "-f", "sh", "-c", watch, "watch", str(controller), str(CONTROL), str(folder)], check=True
-    )
-    command = [CONTROL, "start", folder, "--port", str(_free_ports())]
+    subprocess.run(["setsid", "-f", "sh", "-c", watch, "watch", str(controller), str(CONTROL), str(folder)], check=True)
+    command = [str(CONTROL), "start", str(folder), "--port", str(_free_ports())]
     started = subprocess.run(command, capture_output=True, text=True, check=False)
     if started.returncode != 0:
         pytest.fail(f"OpenProject did not start: {started.stderr[-2000:]}")

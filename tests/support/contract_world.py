@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
+
 from support.boards import API, Board
 
 URN = "urn:openproject-org:api:v3:errors:"
@@ -39,7 +40,7 @@ class World:
         kind: str = "Task",
         who: str = "agent",
         project: str = "shop",
-        links: Document | None = None,
+        links: Any = None,
         **properties: Any,
     ) -> Document:
         """Create a work package whose subject holds the test's word."""
