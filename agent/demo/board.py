@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +22,7 @@ import agent
 from agent.demo import backlog
 from agent.demo.hands import Hands
 from agent.demo.processes import AGENT, Child, ask
-from agent.demo.trouble import DemoError
+from agent.demo.trouble import DemoError, NotHere
 
 PODS: Final = ("agent", "agent2")
 """The accounts that the two pods act as."""
@@ -29,6 +31,7 @@ PROJECTS: Final = ("shop", "blog")
 """Projects of the test server that may be empty."""
 SCRIPT: Final = Path(agent.__file__).resolve().parents[2] / "shared" / "openproject" / "openproject"
 """Beside the checkout, where the project's own machines have it."""
+STOPS: Final = 60
 _LAST_PORT: Final = 65_530
 
 
@@ -81,7 +84,7 @@ def openproject(given: Path | None, project: str | None, env: Mapping[str, str])
         env: for its script.
 
     Raises:
-        DemoError: there is none, or none of its projects is empty.
+        NotHere: there is none, or none of its projects is empty.
     """
     with contextlib.ExitStack() as stack:
         known = _read(given) if given is not None else stack.enter_context(_booted(env))
@@ -99,7 +102,7 @@ def openproject(given: Path | None, project: str | None, env: Mapping[str, str])
                     ids=backlog.write(hands),
                 )
                 return
-        raise DemoError(
+        raise NotHere(
             f"On {known['url']} there is no empty project ({', '.join(wanted)}), and the demo touches nobody's tickets. "
             "Name an empty one with --project, or reset that server (`openproject reset DIR`)."
         )
@@ -109,7 +112,7 @@ def _read(given: Path) -> dict[str, Any]:
     try:
         known: dict[str, Any] = msgspec.json.decode(given.read_bytes())
     except (OSError, msgspec.DecodeError) as error:
-        raise DemoError(
+        raise NotHere(
             f"$AGENT_DEMO_OPENPROJECT names {given}, which cannot be read: {error}. It is the `board.json` of a running server."
         ) from error
     return known
@@ -118,12 +121,12 @@ def _read(given: Path) -> dict[str, Any]:
 @contextmanager
 def _booted(env: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     if not SCRIPT.exists():
-        raise DemoError(
+        raise NotHere(
             f"There is no OpenProject to boot: {SCRIPT} is missing. Let $AGENT_DEMO_OPENPROJECT name the board.json of a "
             "running one, or play on the embedded board: `agent demo`."
         )
     if os.geteuid() != 0:
-        raise DemoError(
+        raise NotHere(
             "Booting an OpenProject needs root. Let $AGENT_DEMO_OPENPROJECT name the board.json of a running one, or play "
             "on the embedded board: `agent demo`."
         )
@@ -131,21 +134,36 @@ def _booted(env: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     place = Path(tempfile.mkdtemp(prefix="agent-demo-openproject-"))
     place.chmod(0o711)
     try:
-        argv = [str(SCRIPT), "start", str(place), "--port", str(_free_ports())]
-        done = _script(argv, env)
-        if done.returncode != 0:
-            raise DemoError(f"OpenProject does not come up: {done.stderr.strip()[-1500:]}")
+        failed, said = _script("start", str(place), "--port", str(_free_ports()), env=env)
+        if failed:
+            raise DemoError(f"OpenProject does not come up: {said.strip()[-1500:]}")
         yield _read(place / "board.json")
     finally:
-        stop = [str(SCRIPT), "stop", str(place)]
-        _script(stop, env)
+        # One that was interrupted as it started cannot be stopped before it knows its own process id.
+        for _ in range(STOPS):
+            if not _script("stop", str(place), env=env)[0]:
+                break
+            time.sleep(1.0)
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _script(argv: list[str], env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603 - the script beside the checkout, and paths of ours
-        argv, env=dict(env), capture_output=True, text=True, check=False, start_new_session=True
-    )
+def _script(*arguments: str, env: Mapping[str, str]) -> tuple[int, str]:
+    """Run the server's script; its exit code and what it said. When the demo is interrupted it ends with all it started."""
+    with subprocess.Popen(  # noqa: S603 - the script beside the checkout, and paths of ours
+        [str(SCRIPT), *arguments],
+        env=dict(env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            said, _ = process.communicate()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        return process.returncode, said
 
 
 def _free_ports() -> int:

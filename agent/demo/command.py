@@ -19,10 +19,12 @@ from agent.demo.hands import Hands
 from agent.demo.pods import Pods
 from agent.demo.screen import Screen
 from agent.demo.story import Story
-from agent.demo.trouble import DemoError
+from agent.demo.trouble import DemoError, NotHere
 
 FAILED: Final = 1
+USAGE: Final = 2
 INTERRUPTED: Final = 130
+PROGRAMS: Final = ("git", "nix")
 
 
 class Kind(enum.StrEnum):
@@ -63,7 +65,8 @@ def demo(
 ) -> None:
     """Watch two pods work on a small backlog, with real commits in a real git repository, in about half a minute.
 
-    Everything lives in a folder of its own and goes with it. Exit code 0: all came out as it should; 1: it did not.
+    Everything lives in a folder of its own and goes with it. Exit code 0: all came out as it should; 1: it did not; 2:
+    something that it needs is not here.
     """
     screen = Screen()
     screen.line("agent demo: two pods, one backlog, and nobody who dispatches.")
@@ -76,6 +79,10 @@ def demo(
     try:
         with _signals():
             wrong = _play(screen, folder, opened, env, keep=keep)
+    except NotHere as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        typer.echo(f"agent: {error}", err=True)
+        raise typer.Exit(USAGE) from None
     except DemoError as error:
         wrong = [str(error)]
     except KeyboardInterrupt:
@@ -98,6 +105,9 @@ def _play(
     *,
     keep: bool,
 ) -> list[str]:
+    for program in PROGRAMS:
+        if shutil.which(program, path=env.get("PATH")) is None:
+            raise NotHere(f"The program `{program}` is missing. `make demo` names the packages that the demo needs.")
     repository = project.Repository(folder / "shop.git", env["PATH"])
     repository.make()
     with opened as stage, Hands(stage.url, stage.tokens[board.HUMAN], stage.project) as hands:

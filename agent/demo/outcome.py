@@ -82,6 +82,11 @@ def reasons(seen: Iterable[Seen]) -> dict[str, Seen]:
     return found
 
 
+def name_of(reason: str) -> str:
+    """What the demo calls a reason: of the reason "Epic" it shows the kind that is owned."""
+    return "owned" if reason == "Epic" else reason
+
+
 def wrong(table: Iterable[Row], seen: Iterable[Seen], board: Mapping[int, Ticket]) -> Iterator[str]:
     """What is not as it should be, each in a sentence."""
     table = list(table)

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.demo.hands import Ticket
-from agent.demo.outcome import RUNGS, Row
+from agent.demo.outcome import RUNGS, Row, name_of
 from agent.demo.pods import Seen
 
 RELEASE: Final = 3
@@ -118,6 +118,5 @@ class Screen:
         table.add_column("as a pod said it (`agent explain ID`)", overflow="fold")
         table.add_column("asked", no_wrap=True)
         for one in reasons:
-            name = "owned (Epic)" if one.reason == "Epic" else one.reason
-            table.add_row(name, escape(f"#{one.ticket}: {one.detail}"), f"{one.pod}, {one.when}")
+            table.add_row(name_of(one.reason), escape(f"#{one.ticket}: {one.detail}"), f"{one.pod}, {one.when}")
         self.console.print(table)

@@ -16,7 +16,7 @@ from agent.demo.project import Repository
 from agent.demo.screen import Screen
 from agent.demo.trouble import DemoError
 
-ANSWER: Final = "I asked the carrier: 490 cents a parcel, and 50 cents a kilogram begun."
+ANSWER: Final = "The carrier says: 490 cents a parcel, 50 cents a kilogram begun."
 """What the human knows and the model does not."""
 LOOK_S: Final = 0.4
 """Between two looks at the board."""
@@ -157,7 +157,8 @@ class Story:
             new = [seen for seen in one.result() if seen.reason not in outcome.reasons(self._seen)]
             self._seen += new
             for seen in new:
-                self._screen.event(seen.pod, f"leaves #{seen.ticket}, {seen.reason}: {seen.detail}", "dim")
+                name = outcome.name_of(seen.reason)
+                self._screen.event(seen.pod, f"does not take #{seen.ticket} ({name}): {seen.detail}", "dim")
         self._asking.clear()
 
     # -- the end ---------------------------------------------------------------------------------------------------
