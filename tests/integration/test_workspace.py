@@ -4,12 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.git_bench import BRANCH, KEPT, NEXT, RUN, Bench, message, read, work, write
-from support.git_repo import git
 
 from agent.errors import TicketFailure
 from agent.refs import RepositoryUnreachable
 from agent.runner import Finished
+from support.git_bench import BRANCH, KEPT, NEXT, RUN, Bench, message, read, work, write
+from support.git_repo import git
 
 
 @pytest.fixture
@@ -161,6 +161,9 @@ async def test_keeping_is_idempotent_and_keeps_what_came_later(bench: Bench) -> 
     assert await workspace.keep(KEPT, message()) is None, "there is nothing beyond the start"
     await work(workspace, {"a.txt": "1"})
     first = await workspace.keep(KEPT, message())
+    assert git(bench.remote.path, "show", "-s", "--format=%ct %at", KEPT).split() == 2 * [
+        git(bench.remote.path, "show", "-s", "--format=%ct", "main")
+    ], "no time of its own, so the same files are the same commit at any time"
     assert first == await workspace.keep(KEPT, message()) == bench.remote.tip(KEPT)
     write(workspace, {"b.txt": "2"})
     second = await workspace.keep(KEPT, message())
@@ -169,6 +172,9 @@ async def test_keeping_is_idempotent_and_keeps_what_came_later(bench: Bench) -> 
 
 
 async def test_work_survives_a_mirror_that_was_made_anew(bench: Bench) -> None:
+    """The run started from a merge commit that only the lost mirror had."""
+    bench.remote.push(BRANCH, {"mine.txt": "1"})
+    bench.remote.push("main", {"theirs.txt": "2"})
     workspace = await bench.open()
     write(workspace, {"dirty.txt": "2"})
     shutil.rmtree(bench.folder / "state" / "mirror.git")

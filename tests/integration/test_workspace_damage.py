@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.git_bench import BRANCH, KEPT, NEXT, RUN, Bench, read, write
-from support.git_repo import git
 
 from agent.runner import Finished
 from agent.worktree import remove
+from support.git_bench import BRANCH, KEPT, NEXT, RUN, Bench, read, write
+from support.git_repo import git
 
 
 @pytest.fixture
@@ -81,6 +81,7 @@ async def test_a_damaged_worktree_is_repaired_and_loses_nothing(
     workspace = await bench.open()
     write(workspace, {"dirty.txt": "2"})
     damage(bench.folder / "state")
+    bench.remote.push("main", {"later.txt": "x"})
     after = await bench.open(run, repo=bench.pod("state"))
     snapshot = await after.snapshot()
     if run == RUN:
@@ -92,7 +93,28 @@ async def test_a_damaged_worktree_is_repaired_and_loses_nothing(
     assert git(after.path, "fsck", "--no-dangling", "--no-progress") == ""
 
 
-@pytest.mark.parametrize("step", range(1, 12))
+async def test_an_index_that_nobody_can_read_is_made_anew(bench: Bench) -> None:
+    await bench.open()
+    spoil_index(bench.folder / "state")
+    (bench.folder / "state/runs/42.json").unlink()
+    assert not (await (await bench.open(NEXT)).snapshot()).changed
+
+
+@pytest.mark.parametrize("run", [RUN, NEXT], ids=["same run", "another run"])
+async def test_a_lock_that_a_killed_model_left_holds_nobody_up(bench: Bench, run: str) -> None:
+    workspace = await bench.open()
+    write(workspace, {"dirty.txt": "2"})
+    lock_index(bench.folder / "state")
+    assert (await workspace.snapshot()).changed
+    lock_index(bench.folder / "state")
+    assert (await (await bench.open(run)).snapshot()).changed == (run == RUN)
+
+
+STEPS = 30
+"""More than opening takes."""
+
+
+@pytest.mark.parametrize("step", range(STEPS))
 async def test_a_kill_at_any_step_of_opening_is_mended_by_the_next(bench: Bench, step: int) -> None:
     workspace = await bench.open()
     write(workspace, {"dirty.txt": "2"})
@@ -111,7 +133,9 @@ async def test_a_kill_at_any_step_of_opening_is_mended_by_the_next(bench: Bench,
     bench.runner.fault = kill
     try:
         await bench.open(NEXT)
+        assert step > STEPS / 2, "each step is a kill, and the last ones are none"
     except KeyboardInterrupt:
+        assert step < STEPS - 1
         (bench.folder / "state/mirror.git/worktrees/42/index.lock").touch()
     bench.runner.fault = lambda _argv, _done: None
     after = await bench.open(NEXT, repo=bench.pod("state"))
