@@ -215,6 +215,7 @@ FULL, OTHER = Fields("customField95", "customField96"), Fields("customField1", "
         ({(93, 218): FULL, (93, 224): FULL, (94, 218): FULL}, FULL, set()),
         ({(93, 218): Fields("customField95", ""), (93, 224): FULL, (94, 218): FULL}, FULL, {(93, 218)}),
         ({(93, 218): OTHER, (93, 224): FULL, (94, 218): FULL}, FULL, {(93, 218)}),
+        ({(93, 218): Fields("customField95", ""), (93, 224): FULL}, FULL, {(93, 218), (94, 218)}),
         ({(93, 218): Fields("customField95", "")}, Fields("customField95", ""), {(93, 224), (94, 218)}),
     ],
 )

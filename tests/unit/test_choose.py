@@ -498,6 +498,18 @@ BOARDS: Mapping[str, tuple[list[WorkPackage], Choice]] = {
 }
 
 
+def test_the_rungs_are_the_product_and_their_order_stays() -> None:
+    assert [(rung.value, rung.name) for rung in Rung] == [
+        (1, "FINISH"),
+        (2, "CONTINUE_EPIC"),
+        (3, "RELEASE_EPIC"),
+        (4, "BUG"),
+        (5, "EPIC_TASK"),
+        (6, "STANDALONE"),
+        (7, "NOTHING"),
+    ]
+
+
 @pytest.mark.parametrize("name", BOARDS)
 def test_the_ladder_stops_at_the_first_rung_that_yields(name: str) -> None:
     board, choice = BOARDS[name]
