@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.boards import embedded_board, openproject
+from support.fleet import Fleet
+from support.worlds import world
+
+EMBEDDED = "embedded"
+OPENPROJECT = pytest.param("openproject", marks=pytest.mark.openproject)
+
+
+@pytest.fixture(params=[EMBEDDED, OPENPROJECT])
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    """An empty project on each server."""
+    board = embedded_board(tmp_path / "board") if request.param == EMBEDDED else openproject()
+    project = "shop" if request.param == EMBEDDED else world(board).empty_project()
+    yield Fleet(board, project, tmp_path)
+    board.close()
+
+
+@pytest.fixture
+def small_fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """An empty project on the embedded board, for what does not depend on the server."""
+    board = embedded_board(tmp_path / "board")
+    yield Fleet(board, "shop", tmp_path)
+    board.close()
