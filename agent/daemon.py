@@ -81,7 +81,10 @@ async def run(
 
 @contextlib.contextmanager
 def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
-    """Inside, the first SIGTERM or SIGINT sets `stop` and gives both back their default effect: the second kills."""
+    """Inside, the first SIGTERM or SIGINT sets `stop`; a second one kills at once, whatever is still to be finished.
+
+    Python's own effect of SIGINT, an exception in the event loop, would wait for what the loop still cleans up.
+    """
     loop = asyncio.get_running_loop()
     signals = (signal.SIGTERM, signal.SIGINT)
 
@@ -93,6 +96,7 @@ def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
         logger.bind(action="stop", signal=received.name).info("stopping in order; a second signal kills")
         stop.set()
         forget()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     for one in signals:
         loop.add_signal_handler(one, first, one)
@@ -100,6 +104,7 @@ def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
         yield
     finally:
         forget()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 async def _one_pass(cycle: Callable[[], Awaitable[Pass]], stop: asyncio.Event) -> Pass | None:

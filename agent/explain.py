@@ -220,14 +220,17 @@ class Explainer:
     async def _surveyed(self, survey: Survey, ready: list[Filter | None]) -> list[Kept]:
         """The reasons that a filter can ask for, below the projects that are open to this pod."""
         fleet = self._fleet
-        bad_epics = survey.epics - survey.good_epics
+        shut: list[Filter | None] = [one_of("type", fleet.epics | fleet.gates), ("status", "c", ()), ready[-1]]
+        closed = await self._board.rows(shut, "closed Epics and gates", sort=(("id", "desc"),), limit=PAGE)
+        bad_epics = survey.epics - survey.good_epics | {one.id for one in closed if one.type in fleet.epics}
+        gates = survey.closed_subtrees - bad_epics | {one.id for one in closed if one.type in fleet.gates}
         holders = await self._board.groups(ready, "assignee", "who took what")
         takers = [int(one) for one in holders if one.isdigit() and int(one) not in fleet.users]
         inside = (
             (Reason.TAKEN, "assignee", takers),
             (Reason.ROUTED, self._board.fields.pod, survey.others),
             (Reason.EPIC, "ancestor", bad_epics),
-            (Reason.GATED, "ancestor", survey.closed_subtrees - bad_epics),
+            (Reason.GATED, "ancestor", gates),
             (Reason.SPIKED, "id", survey.spiked),
         )
         found = [await self._kept(reason, [*ready, one_of(name, ids)]) for reason, name, ids in inside if ids]
