@@ -181,9 +181,11 @@ def is_complete(blocker: WorkPackage, epic: WorkPackage | None, fleet: Fleet) ->
 def surrounding_reasons(ticket: WorkPackage, around: Around, fleet: Fleet) -> list[Why]:
     """The reasons that do not bump the ticket's lockVersion, so that they are asked for again after the claim."""
     found = [why for epic in epics_above(around.ancestors, fleet) for why in epic_reasons(epic, fleet)]
-    for gate in around.ancestors:
-        if gate.type in fleet.gates and gate.status != fleet.active:
-            found.append(Why(Reason.GATED, f"{gate.subject} (#{gate.id}) is not active", gate.id))
+    found += [
+        Why(Reason.GATED, f"{gate.subject} (#{gate.id}) is not active", gate.id)
+        for gate in around.ancestors
+        if gate.type in fleet.gates and gate.status != fleet.active
+    ]
     for child in around.children:
         if child.type not in fleet.spikes:
             found.append(Why(Reason.CONTAINER, f"it has a child that is no Spike (#{child.id})"))

@@ -3,10 +3,9 @@
 import asyncio
 import re
 
-from support.fake_clock import START, FakeClock, FixedRandomness
-
 from agent.claim_token import RUN_ID, new
 from agent.clock import Clock, Randomness
+from support.fake_clock import START, FakeClock, FixedRandomness
 
 
 async def test_only_sleep_moves_the_fake_time() -> None:
