@@ -35,7 +35,8 @@ def create(call: Call) -> Answer:
         raise bad_request("comment is invalid")
     notes = "" if comment.get("raw") is None else str(comment["raw"])
     raise_all([violation("journalNotes", "blank", name="Comment")] if not notes.strip() else [])
-    raise_all([violation("journalInternal", "internal_comment")] if call.body.get("internal") is True else [])
+    if call.body.get("internal") is True:
+        raise_all([violation("journalInternal", key) for key in ("internal_comment_plan", "internal_comment_off")])
     attributes.storable(notes)
     activity_id = journals.record(call.db, item, call.viewer.id, call.now, notes)
     call.db.run("UPDATE work_packages SET updated_at = ? WHERE id = ?", call.stamp, item.id)

@@ -138,10 +138,10 @@ def as_text(value: Any) -> str | None:
     return json.dumps(value, ensure_ascii=False)
 
 
-def storable(*texts: str | None) -> None:
+def storable(*texts: str) -> None:
     """Refuse what a database cannot hold: OpenProject answers 500 to it (section 0, item 16)."""
     for value in texts:
-        if value and "\0" in value:
+        if "\0" in value:
             raise internal("string contains null byte")
-        if value and not value.isascii() and re.search("[\ud800-\udfff]", value):
+        if not value.isascii() and re.search("[\ud800-\udfff]", value):
             raise internal("invalid byte sequence in UTF-8")

@@ -52,7 +52,7 @@ def single(db: Db, viewer: Viewer, catalogue: Catalogue, item: WorkPackage) -> d
         "project": hal.project(catalogue.projects[item.project_id]),
         "status": hal.status(catalogue.statuses[item.status_id]),
         **{
-            role: hal.user(catalogue.users[id_], full=viewer.admin or id_ == viewer.id)
+            role: hal.user(catalogue.users[id_], full=viewer.admin or id_ == viewer.id, to_admin=viewer.admin)
             for role, id_ in people.items()
             if id_ is not None
         },

@@ -142,14 +142,14 @@ def project(row: Row) -> dict[str, Any]:
     }
 
 
-def user(row: Row, *, full: bool) -> dict[str, Any]:
+def user(row: Row, *, full: bool, to_admin: bool) -> dict[str, Any]:
     """An account; others than oneself are seen by name only, except by an administrator (section 10)."""
     first, _, last = row["name"].partition(" ")
     private = {
         "createdAt": row["created_at"],
         "updatedAt": row["created_at"],
         "login": row["login"],
-        "admin": bool(row["admin"]),
+        **({"admin": bool(row["admin"])} if to_admin else {}),
         "firstName": first,
         "lastName": last,
         "email": f"{row['login']}@example.org",

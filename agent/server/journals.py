@@ -109,6 +109,7 @@ def _details(
         "Accountable": _names(catalogue.users, before, after, "responsible_id"),
         "Version": _names(catalogue.versions, before, after, "version_id"),
         "Scheduling mode": (_mode(before.get("schedule_manually")), _mode(after["schedule_manually"])),
+        "Working days": (_days(before.get("ignore_non_working_days")), _days(after["ignore_non_working_days"])),
         **{catalogue.fields[id_]: pair for id_, pair in fields.items()},
     }
     for name, (old, new) in pairs.items():
@@ -122,7 +123,7 @@ def _detail(name: str, old: str | None, new: str | None) -> dict[str, Any]:
         return {"format": "custom", "raw": raw, "html": f"<strong>{raw}</strong>"}
     if not new:
         raw, marked = f"{name} deleted ({old})", "<strong>{name}</strong> deleted (<strike><i>{old}</i></strike>)"
-    elif old and name != "Scheduling mode":
+    elif old and name not in ("Scheduling mode", "Working days"):
         raw, marked = f"{name} changed from {old} to {new}", _HTML["changed"]
     else:
         raw, marked = f"{name} set to {new}", _HTML["set"]
@@ -150,3 +151,7 @@ def _subject(db: Db, id_: int | None) -> str | None:
 
 def _mode(manual: bool | None) -> str | None:
     return None if manual is None else "Manual" if manual else "Automatic"
+
+
+def _days(all_count: bool | None) -> str | None:
+    return None if all_count is None else "include non-working days" if all_count else "working days only"

@@ -199,7 +199,7 @@ def _user(call: Call, id_: int) -> Answer:
 def _users(call: Call, ids: Iterable[int]) -> list[dict[str, Any]]:
     wanted = set(ids)
     return [
-        hal.user(row, full=call.viewer.admin or id_ == call.viewer.id)
+        hal.user(row, full=call.viewer.admin or id_ == call.viewer.id, to_admin=call.viewer.admin)
         for id_, row in catalogue.load(call.db).users.items()
         if id_ in wanted
     ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from . import catalogue, hal, params, rules, work_packages
+from . import attributes, catalogue, hal, params, rules, work_packages
 from .call import Answer, Call, is_id
 from .catalogue import Catalogue
 from .errors import ApiError, invalid_query, not_found
@@ -66,6 +66,7 @@ def form(call: Call) -> Answer:
     before = work_packages.visible(call, call.id("id"))
     known = catalogue.load(call.db)
     after, errors = work_packages.changed(call, known, before)
+    attributes.storable(*after.texts())
     href = f"{hal.API}/work_packages/{before.id}"
     present = before if before.type_id == after.type_id else msgspec.structs.replace(before, type_id=after.type_id)
     document = _form(call, known, before=present, after=after, errors=errors, href=f"{href}/form")
@@ -79,6 +80,7 @@ def creation_form(call: Call) -> Answer:
     """POST the form of a project: what a creation would make."""
     known = catalogue.load(call.db)
     item, errors = work_packages.draft(call, known)
+    attributes.storable(*item.texts())
     href = f"{hal.API}/work_packages"
     document = _form(call, known, before=item, after=item, errors=errors, href=f"{href}/form")
     if not errors:

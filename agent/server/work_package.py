@@ -33,6 +33,10 @@ class WorkPackage(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: str = ""
     custom_values: Mapping[int, str] = {}
 
+    def texts(self) -> tuple[str, ...]:
+        """All that somebody wrote in it."""
+        return self.subject, self.description, *self.custom_values.values()
+
 
 _COLUMNS = tuple(field for field in WorkPackage.__struct_fields__ if field != "custom_values")
 _INSERT = (

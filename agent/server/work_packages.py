@@ -33,7 +33,7 @@ def create(call: Call) -> Answer:
     known = catalogue.load(call.db)
     item, errors = draft(call, known)
     raise_all(errors)
-    attributes.storable(item.subject, item.description, *item.custom_values.values())
+    attributes.storable(*item.texts())
     created = work_package.insert(call.db, msgspec.structs.replace(item, created_at=call.stamp, updated_at=call.stamp))
     journals.record(call.db, created, call.viewer.id, call.now)
     Scheduler(call.db, call.viewer, call.now).child_came(created)
@@ -77,7 +77,7 @@ def update(call: Call) -> Answer:
     known = catalogue.load(call.db)
     after, errors = changed(call, known, before)
     raise_all(errors)
-    attributes.storable(after.subject, after.description, *after.custom_values.values())
+    attributes.storable(*after.texts())
     scheduler = Scheduler(call.db, call.viewer, call.now)
     bump = 1
     if before.schedule_manually and not after.schedule_manually and not scheduler.is_driven(before):
