@@ -168,10 +168,10 @@ class Fleet:
     def start(self, config: Path, *command: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """A pod that goes on by itself; `cycle` unless another command is named."""
         argv = [str(AGENT), *(command or ("cycle",)), "--config", str(config), "--json"]
-        out = (config.parent / "log").open("a")
-        return subprocess.Popen(
-            argv, stdout=out, stderr=subprocess.STDOUT, text=True, env=self._env(env), cwd=self.folder
-        )
+        with (config.parent / "log").open("a") as out:
+            return subprocess.Popen(
+                argv, stdout=out, stderr=subprocess.STDOUT, text=True, env=self._env(env), cwd=self.folder
+            )
 
     def _env(self, more: Mapping[str, str] | None) -> dict[str, str]:
         return {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.folder), "COLUMNS": "80", **(more or {})}
