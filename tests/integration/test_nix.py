@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from support.git_repo import FLAKE, PROJECT, git
 
 from agent.command import Command, environment, verify
 from agent.errors import PodTrouble, TicketFailure
 from agent.nix import DevShell, NixSettings, private_store
 from agent.runner import Ended, Finished
 from agent.shell import Processes
+from support.git_repo import FLAKE, PROJECT, git
 
 pytestmark = [
     pytest.mark.nix,
@@ -106,9 +106,10 @@ async def test_an_exit_code_of_the_program_is_never_one_of_nix(bench: Bench, cod
         ("export > $out", "echo boom >&2; exit 3", "failed"),
         ("stdenv = ./stdenv;", "stdenv = ./missing;", "missing"),
         ("export HOOKED=1", "exit 4", "exit code 4"),
+        ("export HOOKED=1", "exit 0", "exit code 0"),
         ('builder = "/bin/bash"', 'builder = "/no/bash"', "failed with exit code 1"),
     ],
-    ids=["evaluation", "syntax", "no shell", "build", "untracked", "hook", "builder"],
+    ids=["evaluation", "syntax", "no shell", "build", "untracked", "hook", "quiet hook", "builder"],
 )
 async def test_a_broken_flake_is_the_tickets_failure(bench: Bench, old: str, new: str, said: str) -> None:
     bench.flake(old, new)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import time
 import uuid
@@ -15,7 +16,7 @@ from agent.clock import SystemClock
 from agent.errors import PodTrouble
 from agent.runner import Ended, Finished
 from agent.shell import Processes
-from agent.survivors import RUN_MARK, kill_survivors
+from agent.survivors import RUN_MARK, kill_survivors, members
 
 PATH = os.environ["PATH"]
 ENV = {"PATH": PATH}
@@ -222,6 +223,15 @@ async def test_restart_deals_with_survivors_first(tmp_path: Path) -> None:
     finally:
         await kill_survivors(other, grace=0.1)
         await started[1].wait()
+
+
+def test_a_dead_process_that_nobody_reaped_counts_as_gone(tmp_path: Path) -> None:
+    """In a container without an init such remain for ever; waiting for them would cost every run its grace."""
+    child = subprocess.Popen(["true"], cwd=tmp_path, start_new_session=True)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    os.killpg(child.pid, 0)
+    assert members(child.pid) == []
+    assert child.wait() == 0
 
 
 async def test_an_empty_mark_is_nobodys(tmp_path: Path) -> None:
