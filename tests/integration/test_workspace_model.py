@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.git_bench import KEPT, NEXT, Bench, message, work, write
-from support.git_repo import git
 
 from agent.errors import TicketFailure
+from support.git_bench import KEPT, NEXT, Bench, message, work, write
+from support.git_repo import git
 
 
 @pytest.fixture

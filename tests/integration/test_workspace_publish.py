@@ -4,12 +4,12 @@ import signal
 from pathlib import Path
 
 import pytest
-from support.git_bench import BRANCH, CLAIM, NEXT, OTHER, RUN, Bench, message, read, work, write
-from support.git_repo import git
 
 from agent.errors import PodTrouble, Superseded, TicketFailure
 from agent.refs import PushRefused, Refusal
 from agent.runner import Ended, Finished
+from support.git_bench import BRANCH, CLAIM, NEXT, OTHER, RUN, Bench, message, read, work, write
+from support.git_repo import git
 
 
 @pytest.fixture
