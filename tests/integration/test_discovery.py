@@ -123,6 +123,13 @@ async def test_without_any_project_the_own_account_is_still_known(
 
 
 async def test_a_refusal_ends_the_discovery(board: Board, pages: dict[str, Any]) -> None:
-    pages["projects/31/available_assignees"] = 403
-    with pytest.raises(Refused, match="possible assignees"):
+    pages["projects/31/types"] = 403
+    with pytest.raises(Refused, match="types of a project"):
         await discover(board, NAMES, ["shop"])
+
+
+async def test_whoever_may_not_ask_for_assignees_is_none(board: Board, pages: dict[str, Any]) -> None:
+    """OpenProject answers 403 to an account that may not be one itself."""
+    pages["projects/31/available_assignees"] = 403
+    (facts,) = (await discover(board, NAMES, ["shop"])).projects
+    assert facts.assignable == frozenset()

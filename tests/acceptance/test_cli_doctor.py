@@ -1,0 +1,251 @@
+"""`agent doctor` as an installed command: all is well, and each thing that can be missing with the way to mend it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.boards import Board
+from support.commands import Done, Station, agent, fill, operate, station, update
+from support.git_repo import Remote
+from support.pods import write_settings
+
+pytestmark = pytest.mark.nix
+
+EVERY_TYPE = "".join(
+    f'[[work_packages]]\nkey = "{kind}-{status}"\nproject = "shop"\ntype = "{kind}"\n'
+    f'subject = "{kind} {status}"\nstatus = "{status}"\n'
+    for kind in ("Bug", "Task", "Feature", "Epic", "Spike")
+    for status in ("New", "In progress")
+)
+
+BUG, FEATURE, SPIKE = (f"(SELECT id FROM types WHERE name = '{name}')" for name in ("Bug", "Feature", "Spike"))
+READY, ACTIVE, TESTING, CLOSED = (
+    f"(SELECT id FROM statuses WHERE name = '{name}')" for name in ("New", "In progress", "In testing", "Closed")
+)
+MEMBER = "(SELECT id FROM roles WHERE name = 'Member')"
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Station]:
+    with station(tmp_path) as made:
+        fill(made.board, EVERY_TYPE)
+        yield made
+
+
+def lines(done: Done, kind: str) -> list[str]:
+    return [re.sub(r"\s+", " ", line) for line in done.out.splitlines() if line.startswith(kind)]
+
+
+def test_a_board_that_has_everything_is_all_ok(shop: Station) -> None:
+    done = shop.agent("doctor")
+    assert (done.code, lines(done, "FAIL"), lines(done, "??"), done.err) == (0, [], [], "")
+    assert [line.split()[1] for line in lines(done, "warn")] == ["sandbox"]
+    assert "ok workflow Bug: In progress → In testing" in lines(done, "ok")
+    assert "ok claim ref shop: can be set and deleted" in lines(done, "ok")
+    assert done.out.splitlines()[-1] == "A pod can work here. Besides: 1 to know."
+
+
+def test_it_leaves_nothing_behind(shop: Station) -> None:
+    refs = shop.remote.refs()
+    assert shop.agent("doctor").code == 0
+    assert shop.remote.refs() == refs
+    assert not (shop.config.parent / "state").exists()
+
+
+LACKS = {
+    "the Spike type": (
+        ["UPDATE types SET name = 'Question' WHERE name = 'Spike'"],
+        "FAIL type there is no type “Spike” — create it (Administration → Work packages → Types), switch it on in the",
+    ),
+    "the ready status": (
+        ["UPDATE statuses SET name = 'Fresh' WHERE name = 'New'"],
+        "FAIL status there is no status “New” — create it",
+    ),
+    "any done status": (
+        ["UPDATE statuses SET name = name || '!' WHERE name IN ('In testing', 'Closed')"],
+        "FAIL status there is none of the done statuses In testing, Closed — create one",
+    ),
+    "any gate": (
+        ["UPDATE types SET name = 'Stage' WHERE name = 'Summary task'"],
+        "FAIL gates there is none of the types Phase, Summary task: nothing is gated — create one",
+    ),
+    "the run field": (
+        ["UPDATE custom_fields SET name = 'Other' WHERE name = 'Agent run'"],
+        "FAIL field there is no text field “Agent run” on the fleet's types — create it (Administration → Custom fields",
+    ),
+    "a field on one type": (
+        [f"DELETE FROM custom_field_types WHERE type_id = {FEATURE}"],
+        "FAIL field type Feature in project shop lacks Agent pod or Agent run — add both fields to the type",
+    ),
+    "ready → active": (
+        [f"DELETE FROM workflows WHERE type_id = {BUG} AND old_status_id = {READY} AND new_status_id = {ACTIVE}"],
+        "FAIL workflow Bug: New → In progress is not allowed (seen on #1) — allow it (Administration → Work packages →",
+    ),
+    "active → ready": (
+        [f"DELETE FROM workflows WHERE type_id = {BUG} AND old_status_id = {ACTIVE} AND new_status_id = {READY}"],
+        "FAIL workflow Bug: In progress → New is not allowed (seen on #2) — allow it",
+    ),
+    "active → done": (
+        [
+            f"DELETE FROM workflows WHERE type_id = {BUG} AND old_status_id = {ACTIVE} AND new_status_id = {status}"
+            for status in (TESTING, CLOSED)
+        ],
+        "FAIL workflow Bug: In progress → none of In testing, Closed is allowed (#2) — allow one",
+    ),
+    "review": (
+        [f"DELETE FROM workflows WHERE type_id = {BUG} AND old_status_id = {ACTIVE} AND new_status_id = {TESTING}"],
+        "warn workflow Bug: In progress → Closed: agents close it without review — allow an open done status before it",
+    ),
+    "the right to be an assignee": (
+        [f"DELETE FROM role_permissions WHERE role_id = {MEMBER} AND permission = 'work_package_assigned'"],
+        "FAIL project shop: Coding Agent is no possible assignee — give Coding Agent a role in shop that may be assigned",
+    ),
+    "the right to edit": (
+        [f"DELETE FROM role_permissions WHERE role_id = {MEMBER} AND permission = 'edit_work_packages'"],
+        "FAIL permission shop: Coding Agent may not edit work packages — give Coding Agent a role in shop",
+    ),
+    "the right to comment": (
+        [f"DELETE FROM role_permissions WHERE role_id = {MEMBER} AND permission = 'add_work_package_comments'"],
+        "FAIL permission shop: Coding Agent may not add comments to work packages — give Coding Agent a role in shop",
+    ),
+    "the right to create": (
+        [f"DELETE FROM role_permissions WHERE role_id = {MEMBER} AND permission = 'add_work_packages'"],
+        "FAIL spike shop: no Spike can be created: ",
+    ),
+    "membership": (
+        ["DELETE FROM members WHERE user_id = (SELECT id FROM users WHERE login = 'agent')"],
+        "FAIL project there is no project shop, or Coding Agent may not see it — mend its identifier",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", LACKS)
+def test_what_the_board_lacks_is_named_with_the_way_to_mend_it(shop: Station, what: str) -> None:
+    statements, wanted = LACKS[what]
+    operate(shop.board, *statements)
+    done = shop.agent("doctor")
+    kind = wanted.split()[0]
+    assert any(line.startswith(wanted) for line in lines(done, kind)), done.out
+    assert all(" — " in line for line in lines(done, "FAIL"))
+    assert done.code == (1 if kind == "FAIL" else 0)
+
+
+def test_what_no_ticket_shows_is_said_to_be_unchecked(tmp_path: Path) -> None:
+    with station(tmp_path) as shop:
+        done = shop.agent("doctor")
+        assert done.code == 0
+        assert "?? workflow Task: New → In progress not checked, no Task in New exists" in lines(done, "??")
+        assert "?? permission shop: not checked, there is no ticket yet" in lines(done, "??")
+
+
+def test_gates_that_are_switched_off_are_fine(shop: Station, tmp_path: Path) -> None:
+    off: dict[str, Any] = {"board.types": {"gates": []}}
+    config = write_settings(tmp_path / "off", shop.board, {"shop": shop.remote.url}, **off)
+    done = agent("doctor", "--config", str(config))
+    assert (done.code, "ok gates gating is switched off" in lines(done, "ok")) == (0, True)
+
+
+def break_token(shop: Station) -> None:
+    (shop.config.parent / "token").write_text("opapi-nobodys")
+
+
+def break_board(shop: Station) -> None:
+    shop.board.close()
+
+
+def break_repository(shop: Station) -> None:
+    shop.remote.path.rename(shop.remote.path.with_name("away"))
+
+
+def break_base(shop: Station) -> None:
+    shop.config.write_text(
+        shop.config.read_text().replace("[repositories.shop]", '[repositories.shop]\nbase = "trunk"')
+    )
+
+
+def break_flake(shop: Station) -> None:
+    shop.remote.push("main", {"flake.nix": None})
+
+
+def break_model(shop: Station) -> None:
+    text = shop.config.read_text()
+    shop.config.write_text(re.sub(r'"command" = \[".*?"', '"command" = ["/nowhere/model"', text))
+
+
+def break_pushing(shop: Station) -> None:
+    shop.remote.hook("pre-receive", "echo read only; exit 1")
+
+
+BROKEN: dict[str, tuple[Callable[[Station], None], str]] = {
+    "token": (break_token, "FAIL token The board answered 401"),
+    "board": (break_board, "FAIL board The board at "),
+    "repository": (break_repository, "FAIL repository shop: The repository "),
+    "base": (break_base, "FAIL repository shop: The repository "),
+    "flake": (break_flake, "FAIL repository shop: no flake.nix on main — add one with a development shell"),
+    "model": (break_model, "FAIL model /nowhere/model does not exist or may not be run — mend model.command"),
+    "pushing": (break_pushing, "warn claim ref shop: The repository "),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_does_not_work_around_the_board_is_named_too(shop: Station, what: str) -> None:
+    damage, wanted = BROKEN[what]
+    damage(shop)
+    done = shop.agent("doctor")
+    kind = wanted.split()[0]
+    assert any(line.startswith(wanted) for line in lines(done, kind)), done.out
+    assert done.code == (1 if kind == "FAIL" else 0)
+
+
+def test_without_nix_on_the_path_it_names_the_package(shop: Station, tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("git", "sh"):
+        (programs / name).symlink_to(f"/usr/bin/{name}")
+    done = agent("doctor", "--config", str(shop.config), env={"PATH": str(programs)})
+    assert any("install the package nix" in line for line in lines(done, "FAIL"))
+
+
+def test_a_claim_in_my_name_that_i_do_not_know_is_named(shop: Station) -> None:
+    run = "00000000-0000-4000-8000-000000000001.n0 by pod-a try 1 for 4h @ 2026-11-24T08:00Z"
+    update(shop.board, 2, **{shop.board.run: run})
+    done = shop.agent("doctor")
+    assert done.code == 1
+    (line,) = lines(done, "FAIL")
+    assert line.startswith("FAIL claim #2 carries a claim in the name of pod-a that this state folder does not know")
+    assert line.endswith("`agent release 2`")
+
+
+def test_for_scripts_it_is_a_list(shop: Station) -> None:
+    found = shop.agent("doctor", "--json").json
+    assert {one["kind"] for one in found} == {"ok", "warn"}
+    assert all(set(one) == {"kind", "area", "text", "remedy"} for one in found)
+
+
+@pytest.mark.openproject
+def test_on_a_seeded_openproject_nothing_is_to_mend(openproject_board: Board, tmp_path: Path) -> None:
+    remote = Remote(tmp_path / "git")
+    config = str(
+        write_settings(tmp_path / "pod", openproject_board, {"shop": remote.url}, pod=f"pod-doctor-{os.getpid()}")
+    )
+    done = agent("doctor", "--config", config)
+    assert (done.code, lines(done, "FAIL")) == (0, [])
+
+
+@pytest.mark.openproject
+def test_on_openproject_a_reader_learns_what_it_may_not_do(openproject_board: Board, tmp_path: Path) -> None:
+    remote = Remote(tmp_path / "git")
+    config = str(
+        write_settings(tmp_path / "pod", openproject_board, {"shop": remote.url, "vault": remote.url}, account="reader")
+    )
+    failed = " ".join(lines(agent("doctor", "--config", config), "FAIL"))
+    assert "shop: Rita Reader is no possible assignee" in failed
+    assert "shop: Rita Reader may not edit work packages" in failed
+    assert "shop: no Spike can be created" in failed
+    assert "there is no project vault, or Rita Reader may not see it" in failed
