@@ -19,9 +19,9 @@ from agent.demo.trouble import DemoError
 ANSWER: Final = "The carrier says: 490 cents a parcel, 50 cents a kilogram begun."
 """What the human knows and the model does not."""
 LOOK_S: Final = 0.4
-"""Between two looks at the board."""
-RESPECT: Final = 8
-"""So many times longer than a look took is the pause after it: the board is there for the pods."""
+"""Between two looks at the board, at least."""
+LONGEST_LOOK_S: Final = 2.0
+"""A slow board gets longer pauses, for it is there for the pods."""
 QUESTIONS: Final = 6
 """So often a pod is asked about an owned Epic: the Epic may be free again before the answer comes."""
 LONGEST_S: Final = 240.0
@@ -89,7 +89,7 @@ class Story:
                     break
                 if began > end:
                     raise DemoError(f"After {LONGEST_S:.0f} s these are still at work: {', '.join(running)}.")
-                time.sleep(max(LOOK_S, RESPECT * (time.monotonic() - began)))
+                time.sleep(min(max(LOOK_S, 4 * (time.monotonic() - began)), LONGEST_LOOK_S))
         finally:
             self._screen.clear()
             self._pods.stop()
