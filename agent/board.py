@@ -22,6 +22,9 @@ from agent.model import Activity, Changes, Named, Principal, Project, Relation, 
 from agent.query import Filter
 from agent.wire import Fields, Malformed
 
+BY_ID: Final = (("id", "asc"),)
+"""The order of a list that is read whole."""
+
 ATTEMPTS: Final = 4
 """How often a read is sent before the board counts as unreachable."""
 
@@ -113,32 +116,45 @@ class Board:
     ) -> list[WorkPackage]:
         """Every match in full: dear, so only for what is about to be touched."""
         parameters = {"filters": query.encode(filters), "sortBy": '[["id","asc"]]'}
-        found = {}
-        async for document in self._pages("work_packages", parameters, purpose, size):
-            one = wire.work_package(document, self.fields)
-            found[one.id] = one
-        return list(found.values())
+        found = []
+        async for page in self._pages("work_packages", parameters, purpose, size):
+            found += [wire.work_package(one, self.fields) for one in page]
+        return found
 
     async def rows(
         self,
         filters: Iterable[Filter | None],
         purpose: str,
         *,
-        sort: Sequence[tuple[str, str]] = (("id", "asc"),),
-        limit: int | None = None,
+        sort: Sequence[tuple[str, str]] = BY_ID,
+        first_page: bool = False,
     ) -> list[Row]:
-        """Every match as a row, or the first `limit` of them in one page."""
-        parameters = {
-            "filters": query.encode(filters),
-            "sortBy": wire.text(sort),
-            "select": _ROW,
-        }
+        """Every match as a row, or those of the first page."""
         found: dict[int, Row] = {}
-        size = PAGE if limit is None else min(limit, PAGE)
-        async for document in self._pages("work_packages", parameters, purpose, size, only_first=limit is not None):
-            one = wire.row(document)
-            found[one.id] = one
+        async for page in self.row_pages(filters, purpose, sort=sort):
+            found |= {one.id: one for one in page}
+            if first_page:
+                break
         return list(found.values())
+
+    async def row_pages(
+        self, filters: Iterable[Filter | None], purpose: str, *, sort: Sequence[tuple[str, str]] = BY_ID
+    ) -> AsyncIterator[list[Row]]:
+        """The matches as rows, page by page; a page is asked for when the one before it did not do."""
+        parameters = {"filters": query.encode(filters), "sortBy": wire.text(sort), "select": _ROW}
+        async for page in self._pages("work_packages", parameters, purpose, PAGE):
+            yield [wire.row(one) for one in page]
+
+    async def rows_of(self, numbers: Iterable[int], purpose: str) -> list[Row]:
+        """These work packages as rows; in as many requests as a query string has room for.
+
+        Raises:
+            Refused: one of them is gone (reference, section 2.3).
+        """
+        found = []
+        for some in query.portions(numbers):
+            found += await self.rows([query.one_of("id", some)], purpose)
+        return found
 
     async def sample(self, filters: Iterable[Filter | None], limit: int, purpose: str) -> tuple[int, list[Row]]:
         """How many match, and the first of them by id: one request whatever their number."""
@@ -220,12 +236,11 @@ class Board:
 
     async def relations(self, numbers: Iterable[int], purpose: str) -> list[Relation]:
         """All relations in which one of these takes part; ids that do not exist are passed over by the board."""
-        listed = query.encode([query.one_of("involved", numbers)])
-        parameters = {"filters": listed}
-        found = {}
-        async for document in self._pages("relations", parameters, purpose, PAGE):
-            one = wire.relation(document)
-            found[one.id] = one
+        found: dict[int, Relation] = {}
+        for some in query.portions(numbers):
+            parameters = {"filters": query.encode([query.one_of("involved", some)])}
+            async for page in self._pages("relations", parameters, purpose, PAGE):
+                found |= {one.id: one for one in map(wire.relation, page)}
         return [found[number] for number in sorted(found)]
 
     # -- discovery -------------------------------------------------------------------------------------------------
@@ -269,8 +284,8 @@ class Board:
     async def members(self, project: int) -> list[Principal]:
         """The users who are members of a project."""
         listed = query.encode([query.one_of("member", [project]), query.one_of("type", ["User"])])
-        found = self._pages("principals", {"filters": listed}, "members", PAGE)
-        return [wire.principal(one) async for one in found]
+        pages = self._pages("principals", {"filters": listed}, "members", PAGE)
+        return [wire.principal(one) async for page in pages for one in page]
 
     async def schema_fields(self, pairs: Iterable[tuple[int, int]], names: Fields) -> dict[tuple[int, int], Fields]:
         """Under which keys each pair of project and type keeps the fleet's fields; missing pairs have none."""
@@ -286,12 +301,10 @@ class Board:
         page = wire.page(await self._read(path, purpose, parameters))
         if page.total <= len(page.elements):
             return page.elements
-        return tuple([one async for one in self._pages(path, parameters or {}, purpose, PAGE)])
+        return tuple([one async for page in self._pages(path, parameters or {}, purpose, PAGE) for one in page])
 
-    async def _pages(
-        self, path: str, parameters: dict[str, str], purpose: str, size: int, *, only_first: bool = False
-    ) -> AsyncIterator[Any]:
-        """The elements of all pages.
+    async def _pages(self, path: str, parameters: dict[str, str], purpose: str, size: int) -> AsyncIterator[list[Any]]:
+        """The elements of one page after the other.
 
         `offset` is a page number and the size is clamped in silence, so only the total and an empty page end it. A page
         without new ids would go on for ever and is an error: a part is never taken for the whole (reference, 1.6).
@@ -302,10 +315,9 @@ class Board:
             wanted = parameters | {"offset": str(number), "pageSize": str(size)}
             page = wire.page(await self._read(path, purpose, wanted))
             fresh = [one for one in page.elements if wire.identity(one) not in seen]
-            for one in fresh:
-                seen.add(wire.identity(one))
-                yield one
-            if only_first or not page.elements or len(seen) >= page.total:
+            seen |= {wire.identity(one) for one in fresh}
+            yield fresh
+            if not page.elements or len(seen) >= page.total:
                 return
             if not fresh:
                 raise Malformed(f"The board repeats a page ({purpose}): {len(seen)} of {page.total} were shown")

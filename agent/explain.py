@@ -221,7 +221,7 @@ class Explainer:
         """The reasons that a filter can ask for, below the projects that are open to this pod."""
         fleet = self._fleet
         shut: list[Filter | None] = [one_of("type", fleet.epics | fleet.gates), ("status", "c", ()), ready[-1]]
-        closed = await self._board.rows(shut, "closed Epics and gates", sort=(("id", "desc"),), limit=PAGE)
+        closed = await self._board.rows(shut, "closed Epics and gates", sort=(("id", "desc"),), first_page=True)
         bad_epics = survey.epics - survey.good_epics | {one.id for one in closed if one.type in fleet.epics}
         gates = survey.closed_subtrees - bad_epics | {one.id for one in closed if one.type in fleet.gates}
         holders = await self._board.groups(ready, "assignee", "who took what")
@@ -267,7 +267,7 @@ class Explainer:
 
         A blocker that is done but not closed may do for its own Epic, so it is not counted here.
         """
-        rows = {one.id: one for one in await self._board.rows(ready, "the first that are ready", limit=PAGE)}
+        rows = {one.id: one for one in await self._board.rows(ready, "the first that are ready", first_page=True)}
         epics = sorted(survey.good_epics)[:PAGE]
         relations = await self._board.relations([*rows, *epics], "what blocks them")
         pairs = [pair for pair in (one.blocked_and_blocker() for one in relations) if pair]
@@ -386,7 +386,7 @@ class Explainer:
             count += sum(groups.get(priority, 0) for priority in urgent)
             if filters and str(ticket.priority) in groups:
                 same = [*filters, one_of("priority", [ticket.priority])]
-                rows = await self._board.rows(same, "its equals", sort=DUE_FIRST, limit=PAGE)
+                rows = await self._board.rows(same, "its equals", sort=DUE_FIRST, first_page=True)
                 key = choose.row_key(ticket.due_date, fleet.pod, ticket.id)
                 count += sum(choose.row_key(row.due_date, fleet.pod, row.id) < key for row in rows)
             break

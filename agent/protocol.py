@@ -210,8 +210,8 @@ class Protocol:
         """The claim was half written: status and assignee as they were, in the same breath."""
         for _ in range(SWAPS):
             now = await self.board.work_package(before.id, "what was half written")
-            assignee = before.assignee.id if before.assignee else None
-            wanted = Changes(status=before.status, assignee=assignee)
+            taken = choose.is_taken(before, self.fleet)
+            wanted = Changes(status=before.status, assignee=UNSET if taken else None)
             try:
                 await self.board.patch(now, wanted, f"undo the half-written claim of #{before.id}")
             except (Conflict, Unreachable):

@@ -17,6 +17,10 @@ LONGEST_QUERY: Final = 6_000
 """Characters. The web server refuses a query string above about 10 kB with an empty 400."""
 
 
+MOST: Final = 1_500
+"""Ids in one question: even packed, the query string of some 2,300 scattered ids is too long."""
+
+
 def one_of(name: str, values: Iterable[object]) -> Filter:
     """The property has one of these values. An empty list cannot be asked: nothing would match."""
     texts = _texts(values)
@@ -54,6 +58,12 @@ def query_string(parameters: dict[str, str]) -> str:
         return plain
     packed = base64.b64encode(zlib.compress(msgspec.json.encode(parameters))).decode()
     return urlencode({"eprops": packed})
+
+
+def portions(numbers: Iterable[int]) -> list[list[int]]:
+    """The ids in portions that a question has room for."""
+    ordered = sorted(set(numbers))
+    return [ordered[start : start + MOST] for start in range(0, len(ordered), MOST)]
 
 
 def _texts(values: Iterable[object]) -> tuple[str, ...]:

@@ -17,9 +17,9 @@ from msgspec.structs import replace
 from agent import choose
 from agent.board import PAGE, Board
 from agent.choose import Reason, Rung, Why
-from agent.errors import NotFound, Refused
+from agent.errors import BoardError, NotFound, Refused
 from agent.model import Around, Fleet, Row, WorkPackage
-from agent.query import Filter, contains, is_open, none_of, one_of
+from agent.query import MOST, Filter, contains, is_open, none_of, one_of, portions
 from agent.report import SPIKE_SUBJECT, spike_ticket
 
 RESTARTS: Final = 2
@@ -39,6 +39,8 @@ FEW_CHILDREN: Final = 20
 
 BATCHES: Final = (20, 100, PAGE)
 """How many rows are read in full at once after a container has been met: more each time, since they come in droves."""
+
+NEWEST_FIRST: Final = (("id", "desc"),)
 
 DUE_FIRST: Final = (("dueDate", "asc"), ("id", "asc"))
 """None last. Among more than a page of equals the pod's own order holds within the page."""
@@ -237,7 +239,7 @@ class Scan:
             *self._ready(types),
             one_of("ancestor", under) if under else none_of("ancestor", closed),
             one_of(fields.pod, [fleet.pod]) if routed else none_of(fields.pod, survey.others),
-            none_of("id", self._out | self._below if under else self._out),
+            none_of("id", sorted(self._out | self._below if under else self._out)[:MOST]),
             none_of("assignee", self._takers),
         ]
 
@@ -250,8 +252,9 @@ class Scan:
         if not fresh:
             return
         self._expanded |= fresh
-        below = [*self._ready(self._types()), one_of("ancestor", fresh)]
-        self._below |= {one.id for one in await self._board.rows(below, "what is closed to us")}
+        for some in portions(fresh):
+            below = [*self._ready(self._types()), one_of("ancestor", some)]
+            self._below |= {one.id for one in await self._board.rows(below, "what is closed to us")}
 
     # -- the walk --------------------------------------------------------------------------------------------------
 
@@ -270,40 +273,36 @@ class Scan:
 
     async def _best(self, rung: Rung, survey: Survey, *, routed: bool) -> Candidate | None:
         """The best of one rung: asks again with what was learned, until nothing new is learned."""
-        board = self._board
         if rung in WITHIN_EPICS and self.filters(rung, survey, routed=routed) is not None:
             await self._expand(survey)
         while (filters := self.filters(rung, survey, routed=routed)) is not None:
-            known = self._known()
-            counts = await board.groups(filters, "priority", f"rung {rung:d} by priority")
-            for priority in sorted(counts, key=self._urgency):
-                rows = await board.rows(
-                    [*filters, one_of("priority", [priority])], f"rung {rung:d}", sort=DUE_FIRST, limit=PAGE
-                )
-                found, again = await self._pick(rung, rows)
-                if found is not None:
-                    return found
-                if again or (counts[priority] > len(rows) and self._known() != known):
-                    break
-            else:
-                return None
+            found, again = await self._search(rung, filters)
+            if not again:
+                return found
         return None
 
-    def _known(self) -> tuple[int, ...]:
-        """How much has been learned so far; it only grows."""
-        return len(self._out), len(self._subtrees), len(self._takers), len(self.fleet.unreachable)
+    async def _search(self, rung: Rung, filters: list[Filter | None]) -> tuple[Candidate | None, bool]:
+        """Down the priorities and their pages; see `_pick`."""
+        counts = await self._board.groups(filters, "priority", f"rung {rung:d} by priority")
+        for priority in sorted(counts, key=self._urgency):
+            alike = [*filters, one_of("priority", [priority])]
+            async for rows in self._board.row_pages(alike, f"rung {rung:d}", sort=DUE_FIRST):
+                found, again = await self._pick(rung, rows)
+                if found is not None or again:
+                    return found, again
+        return None, False
 
     def _urgency(self, priority: str) -> int:
         known = [str(one) for one in self.fleet.priorities]
         return known.index(priority) if priority in known else len(known)
 
     async def _pick(self, rung: Rung, rows: Sequence[Row]) -> tuple[Candidate | None, bool]:
-        """The first available one; else whether the server has to be asked again, since whole subtrees dropped out."""
-        fleet = self.fleet
+        """The first available one; else whether the server has to be asked again, since it can leave out more now."""
+        fleet, takers = self.fleet, len(self._takers)
         waiting = sorted(rows, key=lambda one: choose.row_key(one.due_date, fleet.pod, one.id))
         while waiting:
             row = waiting.pop(0)
-            if row.id in self._out or row.id in self._lost:
+            if row.id in self._out | self._lost or (rung in WITHIN_EPICS and row.id in self._below):
                 continue
             if choose.is_taken(row, fleet):
                 assert row.assignee is not None  # noqa: S101 - that is what taken means
@@ -327,7 +326,7 @@ class Scan:
                 await self._close_subtrees(rung, whys)
                 return None, True
             await self._learn(whys, waiting)
-        return None, False
+        return None, len(self._takers) > takers
 
     async def _judge(self, rung: Rung, row: Row) -> tuple[Candidate | None, list[Why]]:
         fleet = self.fleet
@@ -351,7 +350,8 @@ class Scan:
         if {why.reason for why in whys} & {Reason.EPIC, Reason.GATED} and not self._closed_asked:
             self._closed_asked = True
             closed = [one_of("type", self.fleet.epics | self.fleet.gates), one_of("status", self.fleet.closed)]
-            self._subtrees |= {one.id for one in await self._board.rows(closed, "closed Epics and gates")}
+            rows = await self._board.rows(closed, "closed Epics and gates", sort=NEWEST_FIRST, first_page=True)
+            self._subtrees |= {one.id for one in rows}
         if rung in WITHIN_EPICS and self._survey is not None:
             await self._expand(self._survey)
 
@@ -372,7 +372,7 @@ class Scan:
         pairs = [pair for pair in (one.blocked_and_blocker() for one in relations) if pair and pair[0] in by_id]
         if not pairs:
             return
-        ends = await self._board.rows([one_of("id", {blocker for _, blocker in pairs})], "the others' blockers")
+        ends = await self._board.rows_of({blocker for _, blocker in pairs}, "the others' blockers")
         undone = {one.id for one in ends if one.status not in self.fleet.closed | set(self.fleet.done)}
         for blocked, blocker in pairs:
             if blocker in undone:
@@ -390,7 +390,7 @@ class Scan:
             by_id = {one.id: one for one in batch}
             full = await self._board.work_packages([one_of("id", by_id)], "the others in full", size=FULL_BATCH)
             parent_of = {child: one.id for one in full for child in one.children}
-            children = await self._board.rows([one_of("id", parent_of)], "the others' children") if parent_of else []
+            children = await self._board.rows_of(parent_of, "the others' children")
             for child in children:
                 parent = by_id[parent_of[child.id]]
                 if child.type not in self.fleet.spikes:
@@ -425,6 +425,8 @@ async def read_around(board: Board, ticket: WorkPackage) -> Around:
         children = [choose.as_row(by_id[one]) for one in few]
     else:
         children = await board.rows([one_of("parent", [ticket.id])], "children") if ticket.children else []
+    if not by_id.keys() >= {*ticket.ancestors, *few}:
+        raise BoardError(f"The board left out something above or below #{ticket.id}: nothing is known of it")
     return Around(
         ancestors=tuple(by_id[one] for one in ticket.ancestors),
         children=tuple(children),

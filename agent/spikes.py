@@ -55,7 +55,9 @@ class Spikes:
                 responsible=responsible,
             )
             try:
-                return (await self._board.create(body, f"Spike for #{ticket.id}", notify=True)).id
+                return await self._checked(
+                    await self._board.create(body, f"Spike for #{ticket.id}", notify=True), ticket
+                )
             except (Unreachable, Conflict) as unsettled:
                 if not last:
                     raise
@@ -65,6 +67,13 @@ class Spikes:
                     raise
                 responsible = None
         raise AssertionError("unreachable")
+
+    async def _checked(self, made: WorkPackage, ticket: WorkPackage) -> int:
+        """An unknown type becomes the default one without a word (reference, section 4), and a Task would be worked on."""
+        if made.type in self._protocol.fleet.spikes and made.parent == ticket.id:
+            return made.id
+        await self._close(made)
+        raise Refused(f"The board made #{made.id} for a Spike, of another type or elsewhere: see `agent doctor`")
 
     async def close_surplus(self, ticket: int) -> int:
         """Of several open Spikes of one run the lowest stays: a POST that was given up may land late. How many went."""

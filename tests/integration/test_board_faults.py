@@ -320,7 +320,7 @@ def test_what_is_no_address_is_the_settings_fault(clock: FakeClock, url: str) ->
 
 async def test_a_question_too_long_for_any_address_is_no_silence(board: Board, clock: FakeClock) -> None:
     with pytest.raises(BoardError, match=r"The board cannot be asked \(x\): URL too long") as refused:
-        await board.relations(range(100_000), "x")
+        await board.count([none_of("id", range(100_000))], "x")
     assert not isinstance(refused.value, Unreachable)
     assert clock.slept == []
 
@@ -486,10 +486,18 @@ async def test_a_page_that_repeats_itself_is_an_error_and_no_endless_loop(httpse
     assert len(script.seen) == 2
 
 
-async def test_a_limit_is_one_page(httpserver: HTTPServer, board: Board) -> None:
-    script = Script(httpserver, lambda request: paged(request, range(1, 251), 1000))
-    assert [one.id for one in await board.rows([], "rows", limit=5)] == [1, 2, 3, 4, 5]
-    assert [one.args["pageSize"] for one in script.seen] == ["5"]
+async def test_the_next_page_is_asked_for_only_when_the_first_did_not_do(httpserver: HTTPServer, board: Board) -> None:
+    script = Script(httpserver, lambda request: paged(request, range(1, 251), 100))
+    assert [one.id for one in await board.rows([], "rows", first_page=True)] == list(range(1, 101))
+    assert len(script.seen) == 1
+
+
+async def test_more_ids_than_a_question_has_room_for_are_asked_in_portions(
+    httpserver: HTTPServer, board: Board
+) -> None:
+    script = Script(httpserver, lambda _: collection([], 0, pageSize=1000))
+    assert await board.relations(range(4_000), "x") == []
+    assert len(script.seen) == 3
 
 
 @pytest.mark.parametrize(
@@ -556,7 +564,7 @@ async def test_every_request_carries_the_account_and_asks_for_json(httpserver: H
 
 async def test_a_huge_list_of_ids_switches_to_eprops_and_says_the_same(httpserver: HTTPServer, board: Board) -> None:
     script = Script(httpserver, lambda _: collection([], 0, pageSize=1000))
-    few, many = range(10_000, 10_050), range(10_000, 12_000)
+    few, many = range(10_000, 10_050), range(10_000, 11_500)
     await board.rows([none_of("id", few)], "x", sort=[("dueDate", "asc")])
     await board.rows([none_of("id", many)], "x", sort=[("dueDate", "asc")])
     await board.relations(many, "x")
