@@ -1,0 +1,106 @@
+"""The edges of the command line: an error becomes words and an exit code in one place, a pass becomes lines."""
+
+from __future__ import annotations
+
+import pytest
+import typer
+
+from agent.attempt import End
+from agent.choose import Rung
+from agent.cli.board import _address
+from agent.cli.common import exit_code, told, words
+from agent.cli.work import STALE, Progress, outcome
+from agent.cycle import Result
+from agent.daemon import Pass
+from agent.errors import AgentError, ConfigurationError, NotFound, PodTrouble, Refused, Unreachable
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "hint"),
+    [
+        (ConfigurationError("pod is wrong"), 2, None),
+        (Unreachable("no answer"), 1, "Is board.url right, and is the board up?"),
+        (Refused("no", status=401), 1, "Make a token on the board"),
+        (Refused("no", status=403), 1, "Give this account a role"),
+        (Refused("no", status=422), 1, None),
+        (NotFound("gone", status=404), 1, "Either it does not exist"),
+        (PodTrouble("no disk: make room"), 1, None),
+    ],
+)
+def test_an_error_is_its_message_the_next_step_and_an_exit_code(
+    error: AgentError, code: int, hint: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(typer.Exit) as ended, told():
+        raise error
+    lines = capsys.readouterr().err.splitlines()
+    assert (ended.value.exit_code, exit_code(error)) == (code, code)
+    assert lines[0] == f"agent: {error}"
+    assert len(lines) == (1 if hint is None else 2)
+    assert hint is None or lines[1].strip().startswith(hint)
+
+
+def test_a_message_of_several_lines_is_indented_and_cleaned() -> None:
+    assert words(ConfigurationError("one\ntwo \x1b[31mred")) == ["agent: one", "       two red"]
+
+
+def test_other_exceptions_are_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError), told():
+        _ = 1 / 0
+
+
+def test_a_stale_discovery_is_known_by_its_answers() -> None:
+    assert {400, 404, 422} == STALE
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        (End("done", branch="agent/42-x", commit="a3f9c12de"), "done · agent/42-x a3f9c12"),
+        (End("failed", reason="test suite failed\nwith 1", spike=50), "failed · test suite failed with 1 · Spike #50"),
+        (End("interrupted", reason="529"), "interrupted · 529"),
+        (None, None),
+    ],
+)
+def test_a_pass_that_worked_is_one_line(end: End | None, said: str | None) -> None:
+    result = Result(outcome=Pass.WORKED, rung=Rung.BUG, ticket=42, subject="S", end=end)
+    ((line, _),) = outcome(result)
+    assert line == f"#42 on rung 4 (a bug): {said or 'given back'}"
+
+
+def test_trouble_stands_in_the_log_and_nothing_is_a_line() -> None:
+    assert outcome(Result(outcome=Pass.TROUBLE, reason="r")) == []
+    assert outcome(Result(outcome=Pass.NOTHING)) == [("nothing to do", "")]
+
+
+def test_progress_is_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress("pod-a", silent=False, as_json=False)
+    progress.say("#42 \x1b[31mFix\nthe price")
+    assert capsys.readouterr().out == "pod-a: #42 Fix the price\n"
+
+
+def test_progress_for_scripts_is_the_result_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress("pod-a", silent=True, as_json=True)
+    progress.say("verifying")
+    progress.show(Result(outcome=Pass.NOTHING))
+    assert capsys.readouterr().out == (
+        '{"outcome":"nothing","rung":7,"ticket":null,"subject":"","end":null,"reason":""}\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("listen", "address"),
+    [
+        ("127.0.0.1:8000", ("127.0.0.1", 8000)),
+        ("[::1]:0", ("::1", 0)),
+        (":8000", ("127.0.0.1", 8000)),
+        ("host.example:65535", ("host.example", 65535)),
+    ],
+)
+def test_an_address_is_host_and_port(listen: str, address: tuple[str, int]) -> None:
+    assert _address(listen) == address
+
+
+@pytest.mark.parametrize("listen", ["", "8000", "host", "host:", "::1:80", "host:65536", "host:x"])
+def test_what_is_no_address_is_a_usage_error(listen: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        _address(listen)

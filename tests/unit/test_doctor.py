@@ -1,0 +1,35 @@
+"""What `agent doctor` looks like."""
+
+from __future__ import annotations
+
+from agent.findings import fail, ok, unknown, warn
+from agent.screen import findings
+
+FOUND = [
+    ok("board", "it answers"),
+    fail("type", "there is no type “Spike”", "create it, and switch it on in every project of the fleet that has one"),
+    warn("sandbox", "none"),
+    unknown("workflow", "Bug: New → In progress not checked, no Bug in New exists"),
+]
+
+
+def test_each_finding_is_one_line_with_the_way_to_mend_it() -> None:
+    assert findings(FOUND, None) == [
+        "ok    board     it answers",
+        "FAIL  type      there is no type “Spike” — create it, and switch it on in every project of the fleet that has one",
+        "warn  sandbox   none",
+        "??    workflow  Bug: New → In progress not checked, no Bug in New exists",
+        "",
+        "1 to mend before a pod can work here. Besides: 1 to know, 1 not checked.",
+    ]
+
+
+def test_on_a_terminal_long_lines_are_broken_below_their_text() -> None:
+    lines = findings(FOUND, 60)
+    assert lines[1] == "FAIL  type      there is no type “Spike” — create it, and"
+    assert lines[2] == "                switch it on in every project of the fleet"
+    assert max(map(len, lines[:-1])) <= 60
+
+
+def test_without_a_failure_a_pod_can_work() -> None:
+    assert findings([ok("board", "it answers")])[-1] == "A pod can work here."
