@@ -158,6 +158,7 @@ class Attempt:
         self._workspace = workspace
         if not workspace.has_flake:
             raise TicketFailure("the branch has no flake.nix, so there is no environment to work in")
+        await workspace.show_to_nix()
         brief = await briefing.read(self._protocol, ticket, epic, self._reporter.record, workspace)
         result = await self._watched(
             self._execution.model(brief.prompt(), workspace, self._run, self._time_left()), ticket
@@ -169,6 +170,7 @@ class Attempt:
             raise TicketFailure("the model said that it was done, and nothing changed", question=result.summary)
         self._say("verifying")
         commands = brief.instructions.verify.commands
+        await workspace.show_to_nix()
         await self._watched(self._execution.verify(commands, workspace, self._run, self._time_left()), ticket)
         if not snapshot.changed:
             return await self._already_done(branch, result.summary, commands, ticket)
