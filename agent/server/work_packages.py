@@ -6,9 +6,9 @@ import msgspec
 
 from . import attributes, catalogue, documents, journals, rules, work_package
 from .attributes import Change
-from .call import Answer, Call
+from .call import Answer, Call, is_id
 from .catalogue import Catalogue
-from .errors import ApiError, conflict, forbidden, internal, not_found, raise_all
+from .errors import ApiError, conflict, forbidden, internal, not_found, raise_all, read_only
 from .scheduling import Scheduler
 from .store import Db
 from .work_package import WorkPackage
@@ -97,19 +97,29 @@ def update(call: Call) -> Answer:
 def changed(call: Call, known: Catalogue, before: WorkPackage) -> tuple[WorkPackage, list[ApiError]]:
     """The work package that an update would make, and what speaks against it; forbidden or stale is refused at once."""
     change = attributes.parse(call.body, known, creation=False)
-    if isinstance(call.body, dict) and call.body.get("id", before.id) not in (before.id, str(before.id)):
-        raise not_found()
+    refused = [*change.refused, *_id_errors(call, before)]
     call.viewer.need("edit_work_packages", before.project_id)
     # A body that is empty or `null` asks for nothing, so nothing can conflict [L].
     if call.body is not None and attributes.lock_version(call.body) != before.lock_version:
         raise conflict()
     after = _applied(call.db, known, before, change)
     errors = [
-        *change.refused,
+        *refused,
         *rules.author_errors(before.author_id, change),
         *rules.errors(call.db, call.viewer, known, before, after),
     ]
     return after, errors
+
+
+def _id_errors(call: Call, before: WorkPackage) -> list[ApiError]:
+    """Its own id may be repeated; another visible one is read-only, any other names nothing [L]."""
+    id_ = call.body.get("id", before.id) if isinstance(call.body, dict) else before.id
+    if str(id_) == str(before.id):
+        return []
+    other = work_package.load_one(call.db, int(id_)) if is_id(str(id_)) else None
+    if other is None or other.project_id not in call.viewer.projects:
+        raise not_found()
+    return [read_only("id", "ID")]
 
 
 def delete(call: Call) -> Answer:

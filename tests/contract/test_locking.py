@@ -128,7 +128,8 @@ def test_the_author_may_be_repeated_and_not_changed(world: World) -> None:
 def test_the_id_may_be_repeated_and_another_one_is_404(world: World) -> None:
     item = world.new()
     assert world.changed(item, {"id": item["id"]}) == item
-    assert refusal(world.patch(item, {"id": item["id"] + 1})) == NOT_FOUND
+    assert refusal(world.patch(item, {"id": 9999999})) == NOT_FOUND
+    assert refusal(world.patch(item, {"id": world.new()["id"]})) == (422, "PropertyIsReadOnly", "id")
 
 
 def test_unknown_properties_links_and_fields_are_ignored(world: World) -> None:
