@@ -45,6 +45,8 @@ class Stage(Struct, frozen=True, kw_only=True):
     """By account: those of the pods and the human."""
     ids: Mapping[str, int]
     """The tickets by their key in the backlog."""
+    stays: bool = False
+    """Whether the board, and so the tickets, are there when the demo is over."""
 
 
 @contextmanager
@@ -84,7 +86,7 @@ def openproject(given: Path | None, project: str | None, env: Mapping[str, str])
         env: for its script.
 
     Raises:
-        NotHere: there is none, or none of its projects is empty.
+        NotHere: there is none, it does not answer, or none of its projects is empty.
     """
     with contextlib.ExitStack() as stack:
         known = _read(given) if given is not None else stack.enter_context(_booted(env))
@@ -92,7 +94,7 @@ def openproject(given: Path | None, project: str | None, env: Mapping[str, str])
         wanted = [project] if project else [one for one in PROJECTS if one in known["projects"]]
         for one in wanted:
             with Hands(known["url"], tokens[HUMAN], one) as hands:
-                if hands.tickets():
+                if _has_tickets(hands):
                     continue
                 yield Stage(
                     kind=f"OpenProject {known['version']}",
@@ -100,12 +102,20 @@ def openproject(given: Path | None, project: str | None, env: Mapping[str, str])
                     project=one,
                     tokens=tokens,
                     ids=backlog.write(hands),
+                    stays=given is not None,
                 )
                 return
         raise NotHere(
             f"On {known['url']} there is no empty project ({', '.join(wanted)}), and the demo touches nobody's tickets. "
             "Name an empty one with --project, or reset that server (`openproject reset DIR`)."
         )
+
+
+def _has_tickets(hands: Hands) -> bool:
+    try:
+        return bool(hands.tickets())
+    except DemoError as error:
+        raise NotHere(str(error)) from error
 
 
 def _read(given: Path) -> dict[str, Any]:

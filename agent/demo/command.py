@@ -124,7 +124,8 @@ def _play(
         if keep:
             _wait(screen, stage, folder, repository)
         else:
-            screen.line("Board and repository are removed now; `agent demo --keep` lets you look.")
+            gone = "The repository is" if stage.stays else "Board and repository are"
+            screen.line(f"{gone} removed now; `agent demo --keep` lets you look.")
     return wrong
 
 

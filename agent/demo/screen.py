@@ -57,8 +57,8 @@ class Screen:
         self.console.print(f"\n[bold]{escape(text)}[/bold]")
 
     def line(self, text: str) -> None:
-        """Something to read."""
-        self.console.print(escape(text))
+        """Something to read; longer than the screen is wide only where it is to be copied."""
+        self.console.print(escape(text), soft_wrap=True)
 
     def event(self, who: str, text: str, style: str = "") -> None:
         """Somebody did something."""
@@ -99,7 +99,7 @@ class Screen:
         table.add_column("pod", no_wrap=True)
         table.add_column("branch", no_wrap=True, max_width=22)
         table.add_column("commit", no_wrap=True)
-        table.add_column("result", no_wrap=True)
+        table.add_column("result", no_wrap=True, min_width=12)
         for one in rows:
             table.add_row(
                 escape(f"#{one.ticket} {one.subject}"),

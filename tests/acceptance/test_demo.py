@@ -1,0 +1,247 @@
+"""`agent demo` as a newcomer runs it: what it says happened is looked up on the board and in git, and nothing is left."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from support.boards import Board
+from support.worlds import world
+
+AGENT = (sys.executable, "-P", "-m", "agent")
+STAYS = "They stay until you press Ctrl-C."
+ROW = re.compile(r"^#(\d+) (.+?) +(\d) (my Epic|release|bug|Epic task|alone) +(pod-[ab]) (\S+) +(\S+) +(.+?) *$")
+REASON = re.compile(r"^(routed|gated|blocked|owned|spiked) +#(\d+): (.+?) +pod-[ab], ", re.MULTILINE)
+
+
+def start(tmp: Path, *arguments: str) -> subprocess.Popen[str]:
+    """The command as a process whose temporary files are below `tmp`."""
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp), "TMPDIR": str(tmp), "LANG": "C.UTF-8"}
+    return subprocess.Popen(
+        [*AGENT, "demo", *arguments],
+        cwd=tmp,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    """Its output up to the line with these words."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if words in line:
+            return "".join(lines)
+    raise AssertionError(f"“{words}” never came:\n{''.join(lines)}")
+
+
+def processes_below(folder: Path) -> list[str]:
+    """Command lines of living processes that name this folder, or work in it."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            inside = str((entry / "cwd").readlink()).startswith(str(folder))
+        except OSError:
+            continue
+        if command and (str(folder) in command or inside):
+            found.append(command)
+    return found
+
+
+def assert_nothing_is_left(tmp: Path) -> None:
+    for _ in range(20):
+        if not processes_below(tmp):
+            break
+        time.sleep(0.1)
+    assert processes_below(tmp) == []
+    assert [one.name for one in tmp.iterdir() if one.name.startswith("agent-demo-")] == []
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A row of the table on the screen."""
+
+    ticket: int
+    rung: int
+    pod: str
+    commit: str
+    result: str
+
+
+def rows(screen: str) -> list[Shown]:
+    table = screen.split("What was done", 1)[1]
+    found = [ROW.match(line) for line in table.splitlines()]
+    return [Shown(int(one[1]), int(one[3]), one[5], one[7], one[8]) for one in found if one]
+
+
+def assert_shows_everything(screen: str) -> None:
+    """The table, with each rung that the demo promises, and each reason in a pod's words."""
+    assert {one.rung for one in rows(screen)} == {2, 3, 4, 5, 6}
+    assert {one.pod for one in rows(screen)} == {"pod-a", "pod-b"}
+    words = {one[0]: one[2] for one in REASON.findall(screen.split("Why tickets were left alone", 1)[1])}
+    assert words.keys() == {"routed", "gated", "blocked", "owned", "spiked"}
+    assert words["routed"] == "routed to pod-b"
+    assert re.search(r"is owned by pod-[ab]", words["owned"])
+    assert re.search(r"Spike #\d+ is open", words["spiked"])
+    assert "scripted" in screen.split("\n\n", 1)[0]
+    assert "opapi-" not in screen
+    play = screen.split("Before the first pod", 1)[1].split("All as it should be", 1)[0]
+    assert max(map(len, play.splitlines())) <= 80
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A demo that has ended and keeps its board."""
+
+    screen: str
+    tmp: Path
+    board: httpx.Client
+    repository: str
+
+    def git(self, *arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=self.repository, capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    def tickets(self) -> Sequence[dict[str, object]]:
+        answer = self.board.get("/work_packages", params={"filters": "[]", "pageSize": "100"}).json()
+        elements: Sequence[dict[str, object]] = answer["_embedded"]["elements"]
+        return elements
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    tmp = tmp_path_factory.mktemp("demo")
+    began = time.monotonic()
+    process = start(tmp, "--keep")
+    try:
+        screen = read_until(process, STAYS)
+        print(f"the demo took {time.monotonic() - began:.1f} s")  # noqa: T201 - a figure for whoever runs this
+        url = re.search(r"The board: +(\S+)", screen)
+        password = re.search(r"password in (\S+)", screen)
+        repository = re.search(r"git clone (\S+)", screen)
+        assert url and password and repository, screen  # noqa: PT018
+        token = Path(password[1]).read_text().strip()
+        with httpx.Client(base_url=url[1] + "/api/v3", auth=("apikey", token)) as client:
+            yield Stage(screen, tmp, client, repository[1])
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        assert_nothing_is_left(tmp)
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+@pytest.mark.nix
+def test_the_table_shows_every_rung_and_every_reason_within_80_columns(stage: Stage) -> None:
+    assert_shows_everything(stage.screen)
+
+
+@pytest.mark.nix
+def test_every_commit_of_the_table_is_on_the_remote_and_names_its_ticket(stage: Stage) -> None:
+    done = [one for one in rows(stage.screen) if one.commit != "-"]
+    assert len({one.ticket for one in done}) == 9
+    for one in done:
+        message = stage.git("log", "-1", "--format=%B", one.commit)
+        assert f"Work-Package: #{one.ticket}" in message
+        assert f"Agent-Pod: {one.pod}" in message
+        branches = stage.git("branch", "--contains", one.commit, "--format=%(refname:short)").splitlines()
+        assert any(branch.startswith("agent/") for branch in branches)
+
+
+@pytest.mark.nix
+def test_the_board_is_at_its_end_and_nothing_is_claimed(stage: Stage) -> None:
+    status = {one["id"]: one["_links"]["status"]["title"] for one in stage.tickets()}  # type: ignore[index]
+    kind = {one["id"]: one["_links"]["type"]["title"] for one in stage.tickets()}  # type: ignore[index]
+    for number, name in kind.items():
+        if name in ("Bug", "Task", "Feature", "Epic"):
+            assert status[number] == "In testing"
+    assert [status[number] for number, name in kind.items() if name == "Spike"] == ["Closed"]
+    assert not any("@" in str(value) for one in stage.tickets() for key, value in one.items() if "customField" in key)
+
+
+@pytest.mark.nix
+def test_the_audit_trail_tells_of_the_failure_the_spike_and_the_second_run(stage: Stage) -> None:
+    failed = next(one for one in rows(stage.screen) if one.result.startswith("Spike #"))
+    activities = stage.board.get(f"/work_packages/{failed.ticket}/activities").json()["_embedded"]["elements"]
+    said = [one["comment"]["raw"].split("\n", 1)[0] for one in activities if one.get("comment", {}).get("raw")]
+    kinds = [re.sub(r"[`#].*", "", one).strip() for one in said if not one.startswith("_Updated automatically")]
+    assert kinds[:3] == [
+        "Claimed by pod",
+        "Execution failed: test suite failed with exit code 1",
+        "Created spike",
+    ]
+    assert kinds[3].startswith("Claimed by pod")
+    assert kinds[4].startswith("Execution complete")
+    assert kinds[5].startswith("Pushed to")
+
+
+@pytest.mark.nix
+def test_interrupted_in_the_middle_it_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    try:
+        read_until(process, "Two pods, no dispatcher")
+        read_until(process, "rung")
+        assert processes_below(tmp_path)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert_nothing_is_left(tmp_path)
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--openproject", "nowhere.json"), "names nowhere.json, which cannot be read"),
+        (("--project", "shop", "--openproject", "refused.json"), "does not answer GET"),
+    ],
+)
+def test_without_an_openproject_it_says_so_and_leaves_nothing(
+    tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    tokens = '{"agent": "a", "agent2": "b", "human": "c"}'
+    (tmp_path / "refused.json").write_text(
+        f'{{"url": "http://127.0.0.1:9", "version": "17", "tokens": {tokens}, "projects": {{}}}}'
+    )
+    process = start(tmp_path, "--board", "openproject", *arguments)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert words in said
+    assert "Traceback" not in said
+    assert_nothing_is_left(tmp_path)
+
+
+@pytest.mark.openproject
+@pytest.mark.nix
+def test_on_a_real_openproject_it_ends_with_the_same_table(openproject_board: Board, tmp_path: Path) -> None:
+    assert openproject_board.folder is not None
+    project = world(openproject_board).empty_project()
+    known = openproject_board.folder / "board.json"
+    process = start(tmp_path, "--board", "openproject", "--openproject", str(known), "--project", project)
+    screen, _ = process.communicate(timeout=300)
+    print(screen)  # noqa: T201 - for whoever reads the run
+    assert process.returncode == 0, screen
+    assert_shows_everything(screen)
+    assert len({one.ticket for one in rows(screen) if one.commit != "-"}) == 9
+    assert_nothing_is_left(tmp_path)
