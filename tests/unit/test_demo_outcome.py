@@ -134,4 +134,4 @@ def test_the_tables_fit_into_80_columns_and_survive_square_brackets() -> None:
     screen.event("pod-b", "x" * 200, "green")
     lines = text.getvalue().splitlines()
     assert max(map(len, lines)) <= WIDTH
-    assert "#1234 [red]An orde… 5 Epic task pod-a agent/failed/1234-7f…" in text.getvalue()
+    assert "#1234 [red]An orde… 5 Epic task pod-a agent/failed/1234-7" in text.getvalue()
