@@ -81,6 +81,7 @@ class Cycle:
         self._places: dict[int, Place] = {}
         self._troubles: dict[int, str] = {}
         self._ready_to_work = False
+        self._tokens: frozenset[str] | None = None
 
     async def run(self) -> Result:
         """Walk down the ladder once.
@@ -90,7 +91,7 @@ class Cycle:
         """
         now = self._memory.now()
         if self._memory.state.sweep_is_due(now.at, now.boot, self._limits.grace / 2):
-            await sweep.sweep(self._protocol, self._limits.grace)
+            self._tokens, _ = await sweep.sweep(self._protocol, self._limits.grace)
         wait = self._memory.state.wait(now.at, now.boot)
         if wait > 0:
             reason = f"waiting {wait:.0f} s after trouble"
@@ -130,13 +131,21 @@ class Cycle:
         fleet, fields = self._protocol.fleet, self._board.fields
         kinds = fleet.executable | fleet.epics
         filters = [one_of(fields.pod, [fleet.pod]), one_of("status", [fleet.active]), one_of("type", kinds)]
-        found = {one.id: one for one in await self._board.work_packages(filters, "what is mine")}
+        found: dict[int, WorkPackage] = {}
+        if self._may_hold_something():
+            found = {one.id: one for one in await self._board.work_packages(filters, "what is mine")}
         for number in sorted(self._memory.state.tickets() - found.keys()):
             try:
                 found[number] = await self._board.work_package(number, "what the state recorded")
             except (NotFound, Refused):
                 self._memory.forget_ticket(number)
         return list(found.values())
+
+    def _may_hold_something(self) -> bool:
+        """False where this pass has seen every token on the board, and none in this pod's name."""
+        if self._tokens is None:
+            return True
+        return any(token.pod == self._protocol.fleet.pod for token in map(claim_token.parse, self._tokens) if token)
 
     async def _settle(self, mine: Iterable[WorkPackage]) -> tuple[WorkPackage, RecordedClaim] | None:
         """The run to finish, if there is one; what a person has changed meanwhile is given back on the way."""

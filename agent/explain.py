@@ -22,7 +22,8 @@ from agent.markup import spoken
 from agent.model import Row, WorkPackage
 from agent.pod import Pod
 from agent.query import Filter, none_of, one_of
-from agent.scan import DUE_FIRST, LATER, RUNGS, Candidate, Scan, Survey, read_around
+from agent.scan import DUE_FIRST, LATER, RUNGS, Candidate, Scan, read_around
+from agent.survey import Survey
 
 FIRST: Final = 10
 """How many work packages are shown for each reason."""
@@ -197,7 +198,7 @@ class Explainer:
             await self._of_projects(Reason.NO_SPIKE, fleet.spikeless),
             await self._fieldless(),
         ]
-        survey = await scan.survey() if open_to_us and fleet.executable else None
+        survey = await scan.survey()
         if survey is not None:
             found += await self._surveyed(survey, self._ready(open_to_us))
         by_reason = {one.reason: one for one in found}

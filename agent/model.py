@@ -182,6 +182,11 @@ class Fleet(Struct, frozen=True, kw_only=True):
         return self.bugs | self.tasks
 
     @property
+    def open_projects(self) -> frozenset[int]:
+        """The projects in which this pod can work at all."""
+        return self.projects - self.unassignable - self.spikeless - self.unreachable
+
+    @property
     def open_done(self) -> frozenset[int]:
         """Done, but not closed: a person has yet to look."""
         return frozenset(self.done) - self.closed

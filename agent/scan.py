@@ -7,7 +7,6 @@ unavailable tickets hides an available one.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
@@ -19,8 +18,8 @@ from agent.board import PAGE, Board
 from agent.choose import Reason, Rung, Why
 from agent.errors import BoardError, NotFound, Refused
 from agent.model import Around, Fleet, Row, WorkPackage
-from agent.query import MOST, Filter, contains, is_open, none_of, one_of, portions
-from agent.report import SPIKE_SUBJECT, spike_ticket
+from agent.query import MOST, Filter, none_of, one_of, portions
+from agent.survey import Survey, look
 
 RESTARTS: Final = 2
 """How often the lists are read again when an id in them has vanished (a 400 that does not name it)."""
@@ -36,6 +35,9 @@ WITHIN_EPICS: Final = (Rung.CONTINUE_EPIC, Rung.EPIC_TASK)
 
 FEW_CHILDREN: Final = 20
 """Up to so many children are read in full together with the ancestors; more cost a request of their own."""
+
+FEW_RELATED: Final = 100
+"""For so many rows it is asked first what blocks them; if all of them wait, for the whole page."""
 
 BATCHES: Final = (20, 100, PAGE)
 """How many rows are read in full at once after a container has been met: more each time, since they come in droves."""
@@ -56,24 +58,6 @@ class Candidate(Struct, frozen=True):
     ticket: WorkPackage
     around: Around
     epic: WorkPackage | None
-
-
-class Survey(Struct, frozen=True):
-    """The board at large, in rows and counts."""
-
-    by_type: dict[str, int]
-    """Ready executable tickets by type."""
-    others: tuple[str, ...]
-    """The names of the other pods."""
-    routed_to_me: bool
-    epics: frozenset[int]
-    """The open ones of our projects; what lies below another one is met in the judgement."""
-    good_epics: frozenset[int]
-    closed_subtrees: frozenset[int]
-    """Gates that are not active, Epics that cannot be worked on: everything below them is closed to us."""
-    spiked: frozenset[int]
-    twice_spiked: frozenset[int]
-    """Tickets that more than one open Spike of ours names in its subject."""
 
 
 class Scan:
@@ -108,6 +92,7 @@ class Scan:
         self._below: set[int] = set()
         self._closed_asked = False
         self._batches = 0
+        self._related: set[int] = set()
 
     def skip(self, candidate: Candidate, *, whole_epic: bool = False) -> None:
         """Not this one again in this cycle; with `whole_epic` nothing below its Epic either."""
@@ -143,13 +128,15 @@ class Scan:
         raise AssertionError("unreachable")
 
     async def survey(self) -> Survey | None:
-        """The board at large; None where no ready executable ticket exists at all."""
+        """The board at large; None where no ready executable ticket exists at all, or none can be ours."""
+        if not self._types() or not self.fleet.open_projects:
+            return None
         if self._counts is None:
             self._counts = await self._board.groups(self._ready(self._types()), "type", "count what is ready")
         if not any(self._counts.values()):
             return None
         if self._survey is None:
-            self._survey = await self._look(self._counts)
+            self._survey = await look(self._board, self.fleet, self._counts)
             self._out |= self._survey.spiked
         return self._survey
 
@@ -157,66 +144,17 @@ class Scan:
 
     def _types(self) -> frozenset[int]:
         """The executable types that carry the fleet's fields in some project."""
-        fleet, projects = self.fleet, self._projects()
+        fleet, projects = self.fleet, self.fleet.open_projects
         return frozenset(
             kind for kind in fleet.executable if any((one, kind) not in fleet.fieldless for one in projects)
         )
 
-    def _projects(self) -> frozenset[int]:
-        fleet = self.fleet
-        return fleet.projects - fleet.unassignable - fleet.spikeless - fleet.unreachable
-
     def _ready(self, types: Iterable[int]) -> list[Filter | None]:
-        return [one_of("status", [self.fleet.ready]), one_of("type", types), one_of("project", self._projects())]
-
-    async def _look(self, counts: dict[str, int]) -> Survey:
-        board, fleet = self._board, self.fleet
-        kinds = fleet.executable | fleet.epics
-        living = [one_of("type", kinds), one_of("status", fleet.workable), one_of("project", self._projects())]
-        pods = await board.groups(living, board.fields.pod, "names of pods")
-        others = [name for name in pods if name not in ("", fleet.pod)]
-        kinds = fleet.epics | fleet.gates | fleet.spikes
-        ours = one_of("project", self._projects())
-        standing = await board.rows([one_of("type", kinds), is_open(), ours], "open Epics, gates and Spikes")
-        elsewhere: set[int] = set()
-        if others:
-            routed = [one_of("type", fleet.epics), is_open(), one_of(board.fields.pod, others), ours]
-            elsewhere = {one.id for one in await board.rows(routed, "Epics of other pods")}
-        epics = {one.id: one.status for one in standing if one.type in fleet.epics}
-        good = {one for one, status in epics.items() if status in fleet.workable} - elsewhere
-        gates = {one.id for one in standing if one.type in fleet.gates and one.status != fleet.active}
-        spiked, twice = await self._spiked([one for one in standing if one.type in fleet.spikes])
-        return Survey(
-            by_type=counts,
-            others=tuple(others),
-            routed_to_me=fleet.pod in pods,
-            epics=frozenset(epics),
-            good_epics=frozenset(good),
-            closed_subtrees=frozenset(epics.keys() - good | gates),
-            spiked=frozenset(spiked),
-            twice_spiked=frozenset(twice),
-        )
-
-    async def _spiked(self, standing: Sequence[Row]) -> tuple[set[int], set[int]]:
-        """The tickets that the fleet's own open Spikes name, if they still lie there, and those named more than once.
-
-        A person's Spike names no ticket: it is met when the ticket is read in full.
-        """
-        board = self._board
-        named = Counter(one for one in (spike_ticket(spike.subject) for spike in standing) if one is not None)
-        if not named:
-            return set(), set()
-        twice = {ticket for ticket, count in named.items() if count > 1}
-        spikes = [one_of("type", self.fleet.spikes), is_open(), one_of("project", self._projects())]
-        ours = contains("subject", SPIKE_SUBJECT)
-        try:
-            below = await board.count([*spikes, ours, one_of("parent", named)], "whether the Spikes lie where they say")
-        except Refused:
-            below = -1
-        if below == named.total():
-            return set(named), twice
-        full = await board.work_packages(spikes, "where the open Spikes lie")
-        return {one.parent for one in full if one.parent}, twice
+        return [
+            one_of("status", [self.fleet.ready]),
+            one_of("type", types),
+            one_of("project", self.fleet.open_projects),
+        ]
 
     def filters(self, rung: Rung, survey: Survey, *, routed: bool) -> list[Filter | None] | None:
         """What the server is asked on a rung; None where nothing can match."""
@@ -231,7 +169,7 @@ class Scan:
         types = types & self._types()
         if not types or under == frozenset() or not any(survey.by_type.get(str(one)) for one in types):
             return None
-        if not self._projects():
+        if not self.fleet.open_projects:
             return None
         if rung is Rung.STANDALONE:
             closed |= survey.epics
@@ -259,8 +197,6 @@ class Scan:
     # -- the walk --------------------------------------------------------------------------------------------------
 
     async def _walk(self, rungs: Sequence[Rung]) -> Candidate | None:
-        if not self._types() or not self._projects():
-            return None
         survey = await self.survey()
         if survey is None:
             return None
@@ -304,20 +240,15 @@ class Scan:
             row = waiting.pop(0)
             if row.id in self._out | self._lost or (rung in WITHIN_EPICS and row.id in self._below):
                 continue
-            if choose.is_taken(row, fleet):
-                assert row.assignee is not None  # noqa: S101 - that is what taken means
-                if row.assignee.id:
-                    self._takers.add(row.assignee.id)
-                else:
-                    self._out.add(row.id)
-                self._note(row, [Why(Reason.TAKEN, f"assigned to {row.assignee.name}, who is no fleet user")])
-                continue
-            if (row.project, row.type) in fleet.fieldless:
-                self._drop(row, [Why(Reason.FIELDS, "its type lacks the fleet's fields")])
+            if self._refused_by_row(row):
                 continue
             if not await self._answers(row.project):
                 self.fleet = fleet = replace(fleet, unreachable=fleet.unreachable | {row.project})
                 return None, True
+            if row.id not in self._related and waiting:
+                await self._drop_blocked([row, *waiting])
+                if row.id in self._out:
+                    continue
             known = len(self._subtrees)
             found, whys = await self._judge(rung, row)
             if found is not None:
@@ -327,6 +258,22 @@ class Scan:
                 return None, True
             await self._learn(whys, waiting)
         return None, len(self._takers) > takers
+
+    def _refused_by_row(self, row: Row) -> bool:
+        """Whether the row alone shows that the ticket cannot be taken."""
+        fleet = self.fleet
+        if choose.is_taken(row, fleet):
+            assert row.assignee is not None  # noqa: S101 - that is what taken means
+            if row.assignee.id:
+                self._takers.add(row.assignee.id)
+            else:
+                self._out.add(row.id)
+            self._note(row, [Why(Reason.TAKEN, f"assigned to {row.assignee.name}, who is no fleet user")])
+            return True
+        if (row.project, row.type) in fleet.fieldless:
+            self._drop(row, [Why(Reason.FIELDS, "its type lacks the fleet's fields")])
+            return True
+        return False
 
     async def _judge(self, rung: Rung, row: Row) -> tuple[Candidate | None, list[Why]]:
         fleet = self.fleet
@@ -357,22 +304,22 @@ class Scan:
 
     async def _learn(self, whys: Sequence[Why], waiting: list[Row]) -> None:
         """What one judgement suggests about the rows behind it, asked for all of them at once."""
-        kinds = {why.reason for why in whys}
-        if Reason.BLOCKED in kinds:
-            await self._drop_blocked(waiting)
-        if kinds & {Reason.CONTAINER, Reason.SPIKED}:
+        if {why.reason for why in whys} & {Reason.CONTAINER, Reason.SPIKED}:
             await self._drop_parents([one for one in waiting if one.id not in self._out])
 
     async def _drop_blocked(self, rows: Sequence[Row]) -> None:
-        """Those that wait for something neither closed nor done; what is done may do for its own Epic: judged singly."""
-        by_id = {one.id: one for one in rows}
-        if not by_id:
-            return
-        relations = await self._board.relations(by_id, "what blocks the others")
+        """Those that wait for something neither closed nor done; what is done may do for its own Epic: judged singly.
+
+        Asked for the next rows at once, before any of them is read in full: few at first, then for the whole page.
+        """
+        size = FEW_RELATED if not self._related else PAGE
+        by_id = {one.id: one for one in rows[:size] if one.id not in self._out | self._related}
+        self._related |= by_id.keys()
+        relations = await self._board.relations(by_id, "what blocks the next ones")
         pairs = [pair for pair in (one.blocked_and_blocker() for one in relations) if pair and pair[0] in by_id]
         if not pairs:
             return
-        ends = await self._board.rows_of({blocker for _, blocker in pairs}, "the others' blockers")
+        ends = await self._board.rows_of({blocker for _, blocker in pairs}, "their blockers")
         undone = {one.id for one in ends if one.status not in self.fleet.closed | set(self.fleet.done)}
         for blocked, blocker in pairs:
             if blocker in undone:

@@ -15,12 +15,15 @@ from agent.protocol import Protocol
 from agent.query import contains, one_of
 
 
-async def sweep(protocol: Protocol, grace: float) -> list[int]:
-    """One request where nothing has expired; the work packages that were given back.
+async def sweep(protocol: Protocol, grace: float) -> tuple[frozenset[str], list[int]]:
+    """One request where nothing has expired.
 
     Args:
         protocol: the pod's protocol.
         grace: seconds after its lifetime for which a silent claim is still left alone.
+
+    Returns:
+        Every token on the board, and the work packages that were given back.
     """
     board, memory = protocol.board, protocol.memory
     run_field = board.fields.run
@@ -29,7 +32,7 @@ async def sweep(protocol: Protocol, grace: float) -> list[int]:
     memory.change(lambda state: state.observe(tokens.keys() - memory.tokens, now.at, now.boot))
     expired = memory.state.expired(now.at, now.boot, grace)
     if not expired:
-        return []
+        return frozenset(tokens), []
     found = await board.work_packages([one_of(run_field, expired)], "sweep: expired claims")
     fleet = protocol.fleet
     freed = []
@@ -41,7 +44,7 @@ async def sweep(protocol: Protocol, grace: float) -> list[int]:
             continue
         if await _free(protocol, item, token):
             freed.append(item.id)
-    return freed
+    return frozenset(tokens), freed
 
 
 async def _lives(protocol: Protocol, epic: WorkPackage, expired: tuple[str, ...]) -> bool:

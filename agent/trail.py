@@ -16,13 +16,14 @@ from agent.model import Activity
 from agent.report import Event, Marker, parse_marker
 
 _STARTS: Final = (Event.CLAIMED, Event.TAKEN_OVER)
-_AUTOMATIC: Final = re.compile(r"_[^\n#]*#\d+[^\n#]*_")
+_AUTOMATIC: Final = re.compile(r"_[^\n#]*#\d+[^\n#]*_|_The changes were retracted\._")
 
 
 def is_automatic_note(text: str) -> bool:
     """Whether the board wrote it: the whole text in underscores with one `#id`, in any language.
 
-    `_Updated automatically by changing values within child work package #77_` (openproject-api.md, section 5.4).
+    `_Updated automatically by changing values within child work package #77_` (openproject-api.md, section 5.4), and
+    `_The changes were retracted._` where somebody undid a change within five minutes (seen on 17.6).
     """
     return _AUTOMATIC.fullmatch(text.strip()) is not None
 

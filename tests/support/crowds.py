@@ -142,3 +142,32 @@ CROWDS: Final[dict[str, Callable[..., Made]]] = {
     "spiked-by-a-person": _spiked_by_a_person,
     "containers": _containers,
 }
+
+
+def big(project: str, size: int) -> Backlog:
+    """An ordinary board of about `size` work packages: Epics with stories with tasks, a third closed, some blocked."""
+    items: list[Item] = []
+    links: list[Link] = []
+    for e in range(max(size // 100, 1)):
+        epic = Item(key=f"{project}-e{e}", type="Epic", subject=f"Epic {e}", project=project)
+        items.append(epic)
+        for s in range(9):
+            story = Item(
+                key=f"{epic.key}-s{s}", type="User story", subject=f"Story {e}.{s}", project=project, parent=epic.key
+            )
+            items.append(story)
+            tasks = [
+                Item(
+                    key=f"{story.key}-t{t}",
+                    type="Task",
+                    subject=f"Task {e}.{s}.{t}",
+                    project=project,
+                    parent=story.key,
+                    status="Closed" if (e + s + t) % 3 == 0 else "New",
+                    priority=("Low", "Normal", "High", "Immediate")[(e + t) % 4],
+                )
+                for t in range(10)
+            ]
+            items += tasks
+            links.append(Link(type="blocks", source=tasks[0].key, target=tasks[1].key))
+    return Backlog((project,), tuple(items), tuple(links))

@@ -16,11 +16,14 @@ from msgspec import Struct
 
 from support.backlogs import Backlog, into_openproject
 from support.boards import CONTROL, Board
-from support.crowds import CROWDS, crowd, mixed
+from support.crowds import CROWDS, big, crowd, mixed
 from support.random_boards import random_backlog
 
 SIZE: Final = 1000
 """Tickets in front of the available one."""
+
+BIG: Final = 10_000
+"""Work packages of the large ordinary project."""
 
 SAMPLES: Final = 6
 """Random boards for the comparison of scan and ladder."""
@@ -71,7 +74,7 @@ def world(board: Board) -> World:
         (board.folder / "pool.lock").unlink(missing_ok=True)
         mark = f"w{secrets.token_hex(3)}"
         parts = [crowd(reason, f"{mark}-{reason}", SIZE) for reason in CROWDS]
-        parts += [mixed(f"{mark}-mixed", SIZE), *samples(mark)]
+        parts += [mixed(f"{mark}-mixed", SIZE), *samples(mark), big(f"{mark}-big", BIG)]
         pool = tuple(f"{mark}-pool-{number}" for number in range(POOL))
         everything = Backlog(
             tuple(one for part in parts for one in part.projects) + pool,

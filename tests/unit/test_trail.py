@@ -91,3 +91,7 @@ def test_releases_for_pod_trouble_count_from_the_last_word_of_a_person() -> None
     assert releases_since_person(trail(back, back, (ANN, "try again"), back), FLEET) == 1
     assert releases_since_person(trail(back, back), FLEET) == 2
     assert releases_since_person([], FLEET) == 0
+
+
+def test_a_change_and_its_undoing_is_nothing_that_a_person_said() -> None:
+    assert is_automatic_note("_The changes were retracted._")
