@@ -93,10 +93,10 @@ def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(one)
 
     def first(received: signal.Signals) -> None:
-        logger.bind(action="stop", signal=received.name).info("stopping in order; a second signal kills")
         stop.set()
         forget()
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        logger.bind(action="stop", signal=received.name).info("stopping in order; a second signal kills")
 
     for one in signals:
         loop.add_signal_handler(one, first, one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -27,6 +28,9 @@ from agent.text import clean
 
 FAILED: Final = 1
 USAGE: Final = 2
+
+WIDEST: Final = 120
+"""Longer lines are harder to read."""
 
 ConfigOption = Annotated[
     str | None,
@@ -177,3 +181,8 @@ def print_lines(lines: list[str]) -> None:
 def colourful() -> bool:
     """Whether standard output is a terminal that likes colour."""
     return sys.stdout.isatty() and settings_module.ambient().colour
+
+
+def width() -> int:
+    """Columns of the terminal; 80 where there is none."""
+    return min(shutil.get_terminal_size((80, 24)).columns, WIDEST)

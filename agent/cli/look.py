@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import sys
 from typing import Annotated, Any, Final
 
@@ -24,13 +23,11 @@ from agent.cli.common import (
     print_lines,
     station,
     told,
+    width,
 )
 from agent.doctor import Doctor
 from agent.explain import Explainer, Explanation, Overview
 from agent.findings import Kind
-
-WIDEST: Final = 120
-"""Longer lines are harder to read."""
 
 OPERATOR: Final = "operator"
 """The name under which a claim is given back by hand: no pod's, since the claim may be any pod's."""
@@ -50,11 +47,6 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: agent status --json")(status)
     app.command(epilog="Example: agent doctor --config agent.toml")(doctor)
     app.command(epilog="Examples: agent release 42 · agent release --pod pod-b")(release)
-
-
-def width() -> int:
-    """Columns of the terminal; 80 where there is none."""
-    return min(shutil.get_terminal_size((80, 24)).columns, WIDEST)
 
 
 def paint(text: str, kind: str) -> str:

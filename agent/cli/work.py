@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 from loguru import logger
 
-from agent import claim_token, daemon
+from agent import claim_token, daemon, screen
 from agent import settings as settings_module
 from agent.cli.common import (
     FAILED,
@@ -21,13 +21,13 @@ from agent.cli.common import (
     print_json,
     station,
     told,
+    width,
 )
 from agent.cycle import Result
 from agent.daemon import Pass
 from agent.errors import AgentError, BoardError, ConfigurationError
 from agent.markup import one_line
 from agent.pod import Pod
-from agent.screen import RUNG_WORDS
 
 STALE: Final = frozenset({400, 404, 422})
 """Answers after which the cached discovery is not trusted any more (DESIGN, section 2)."""
@@ -175,7 +175,8 @@ class Progress:
     def say(self, line: str) -> None:
         """One step of the work."""
         if not self._silent:
-            self._print(one_line(line, LINE))
+            room = width() - len(self._pod) - 2 if self._colour else LINE
+            self._print(screen.fit(line, room))
 
     def show(self, result: Result) -> None:
         """How the pass ended. Trouble stands in the log already."""
@@ -199,7 +200,7 @@ def outcome(result: Result) -> list[tuple[str, str]]:
         return [("nothing to do", "")]
     if result.ticket is None:
         return []
-    where = f"#{result.ticket} on rung {result.rung:d} ({RUNG_WORDS[result.rung]})"
+    where = f"#{result.ticket} on rung {result.rung:d} ({screen.RUNG_WORDS[result.rung]})"
     end = result.end
     if end is None:
         return [(f"{where}: given back", "")]

@@ -159,6 +159,31 @@ def test_a_repository_that_cannot_be_used_is_the_reason_of_its_tickets(shop: Sta
     }
 
 
+@pytest.mark.parametrize(
+    ("what", "statement", "reason"),
+    [
+        ("fields", "DELETE FROM custom_field_types", "lacks the fleet's fields"),
+        (
+            "assignee",
+            "DELETE FROM role_permissions WHERE permission = 'work_package_assigned'",
+            "not a possible assignee",
+        ),
+    ],
+)
+def test_what_the_project_lacks_is_a_reason_too(
+    shop: Station, ids: dict[str, int], what: str, statement: str, reason: str
+) -> None:
+    if what == "fields":  # on every executable type; the Epic keeps them, or the fleet could not start at all
+        statement += " WHERE type_id IN (SELECT id FROM types WHERE name IN ('Bug', 'Task', 'Feature'))"
+    operate(shop.board, statement)
+    assert reason in [one["reason"] for one in shop.agent("explain", str(ids["bug"]), "--json").json["reasons"]]
+    seen = shop.agent("explain", "--json").json
+    assert (seen["rung"], {one["reason"]: one["count"] for one in seen["reasons"]}) == (
+        7,
+        {"no repository": 1, reason: 10},
+    )
+
+
 def test_it_writes_nothing(shop: Station, ids: dict[str, int]) -> None:
     before = {key: read(shop.board, number) for key, number in ids.items()}
     refs = shop.remote.refs()

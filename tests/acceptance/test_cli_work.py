@@ -92,9 +92,9 @@ def test_verbose_logs_each_request_with_its_purpose_and_no_secret(shop: Station)
 
 def test_two_processes_do_not_share_a_state_folder(tmp_path: Path) -> None:
     with station(tmp_path) as shop:
-        with started("run", "--config", str(shop.config)):
+        with started("run", "--config", str(shop.config)) as running:
             state = shop.config.parent / "state" / "lock"
-            eventually(lambda: state.exists() and state.read_text(), "the first holds the lock")
+            eventually(lambda: state.exists() and state.read_text(), "the first holds the lock", by=running)
             done = shop.agent("cycle")
         assert done.code == 2
         assert "works with the state folder" in done.err
@@ -105,7 +105,7 @@ def test_a_signal_ends_the_model_keeps_the_claim_and_the_next_start_takes_over(t
     with station(tmp_path, script={"gates": str(gate)}) as shop:
         bug = fill(shop.board, ONE_BUG)["bug"]
         with started("run", "--config", str(shop.config)) as running:
-            eventually(Path(f"{gate}.waiting").exists, "the model is at work")
+            eventually(Path(f"{gate}.waiting").exists, "the model is at work", by=running)
             token = read(shop.board, bug)[shop.board.run]
             running.send_signal(signal.SIGTERM)
             assert running.wait(30) == 0
@@ -124,7 +124,7 @@ def test_a_second_signal_kills(tmp_path: Path) -> None:
     with station(tmp_path, model={"command": stubborn}) as shop:
         bug = fill(shop.board, ONE_BUG)["bug"]
         with started("run", "--json", "--config", str(shop.config)) as running:
-            eventually((tmp_path / "waiting").exists, "the model is at work")
+            eventually((tmp_path / "waiting").exists, "the model is at work", by=running)
             run = str(read(shop.board, bug)[shop.board.run]).partition(".")[0]
             running.send_signal(signal.SIGINT)
             assert running.stderr is not None

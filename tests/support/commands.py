@@ -74,11 +74,18 @@ def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def eventually(true: Callable[[], object], what: str, *, seconds: float = 60) -> None:
-    """Wait for something that another process does."""
+def eventually(
+    true: Callable[[], object], what: str, *, by: subprocess.Popen[str] | None = None, seconds: float = 60
+) -> None:
+    """Wait for something that another process does; if it does not, what that process said."""
     end = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < end, f"{what} did not happen within {seconds:.0f} s"
+        if time.monotonic() > end or (by is not None and by.poll() is not None):
+            said = ""
+            if by is not None:
+                by.kill()
+                said = "".join(by.communicate())
+            raise AssertionError(f"not within {seconds:.0f} s: {what}\n{said}")
         time.sleep(0.05)
 
 

@@ -4,10 +4,10 @@ import signal
 from collections.abc import Awaitable, Callable, Iterable
 
 import pytest
-from support.fake_clock import FakeClock, FixedRandomness
 
 from agent.daemon import JITTER, PAUSE_S, Pass, run, stop_on_signals
 from agent.errors import BoardError, ConfigurationError, PodTrouble
+from support.fake_clock import FakeClock, FixedRandomness
 
 Script = Iterable[Pass | Exception]
 
