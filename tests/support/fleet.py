@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
+
 from support.boards import Board
 from support.git_repo import Remote, git
 from support.pods import write_settings
@@ -45,7 +47,7 @@ class Fleet:
         """A raw request that must succeed."""
         answer = self.board.client(account).request(method, path, json=body)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
-        return answer.json() if answer.content else {}  # type: ignore[no-any-return]
+        return answer.json() if answer.content else {}
 
     def add(
         self, subject: str, *, kind: str = "Task", parent: int | None = None, account: str = "human", **more: Any
@@ -60,13 +62,12 @@ class Fleet:
 
     def change(self, number: int, *, account: str = "human", **more: Any) -> Json:
         """Change a work package: `status`, `priority`, `assignee` by name; `pod`, `run`, `due`, `text`, `subject`."""
-        for _ in range(5):
+        while True:
             body = {"lockVersion": self.get(number)["lockVersion"], **self._body(more)}
             answer = self.board.client(account).patch(f"/work_packages/{number}?notify=false", json=body)
-            if answer.status_code != 409:
-                break
-        assert answer.is_success, answer.text
-        return answer.json()  # type: ignore[no-any-return]
+            if answer.status_code != httpx.codes.CONFLICT:
+                assert answer.is_success, answer.text
+                return answer.json()  # type: ignore[no-any-return]
 
     def _body(self, more: Mapping[str, Any]) -> Json:
         board, body, links = self.board, {}, {}
@@ -154,7 +155,7 @@ class Fleet:
         """`agent cycle --json`: the result document."""
         done = self.agent("--config", str(config), "--json", command=("cycle",), env=env)
         assert done.returncode == code, f"exit {done.returncode}: {done.stdout}{done.stderr}"
-        return json.loads(done.stdout.splitlines()[-1]) if done.stdout.strip() else {}  # type: ignore[no-any-return]
+        return json.loads(done.stdout.splitlines()[-1]) if done.stdout.strip() else {}
 
     def agent(
         self, *options: str, command: Sequence[str], env: Mapping[str, str] | None = None
