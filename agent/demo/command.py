@@ -15,6 +15,7 @@ import typer
 
 from agent import settings
 from agent.demo import board, project
+from agent.demo.folders import remove
 from agent.demo.hands import Hands
 from agent.demo.pods import Pods
 from agent.demo.screen import Screen
@@ -80,13 +81,13 @@ def demo(
         with _signals():
             wrong = _play(screen, folder, opened, env, keep=keep)
     except NotHere as error:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
         typer.echo(f"agent: {error}", err=True)
         raise typer.Exit(USAGE) from None
     except DemoError as error:
         wrong = [str(error)]
     except KeyboardInterrupt:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
         screen.line("\nStopped; nothing is left running.")
         raise typer.Exit(INTERRUPTED) from None
     if wrong:
@@ -94,7 +95,7 @@ def demo(
             typer.echo(f"agent: {one}", err=True)
         typer.echo(f"       The logs are in {folder}.", err=True)
         raise typer.Exit(FAILED)
-    shutil.rmtree(folder, ignore_errors=True)
+    remove(folder)
 
 
 def _play(
