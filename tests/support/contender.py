@@ -1,7 +1,7 @@
 """A contender in a claim race: one process that lives for all rounds and runs the shipped claim.
 
-Reads a ticket id per line from stdin, waits for the barrier (a moment by CLOCK_MONOTONIC on the same line), claims, and
-prints `won` or `lost`. Arguments: the settings file.
+Reads from stdin, a line a round, the barrier (a moment by CLOCK_MONOTONIC) and the ticket as the board showed it; waits,
+claims, and prints `won` or `lost`. Argument: the settings file.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from pathlib import Path
 
 from loguru import logger
 
-from agent.choose import Rung, epic_of
+from agent import wire
+from agent.choose import Rung
+from agent.model import Around
 from agent.protocol import Claimed
-from agent.scan import Candidate, read_around
+from agent.scan import Candidate
 from support.pods import opened
 
 
@@ -25,10 +27,9 @@ async def contend(config: Path) -> None:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         while line := await asyncio.to_thread(sys.stdin.readline):
-            ticket, moment = line.split()
-            found = await pod.board.work_package(int(ticket), "the prize")
-            around = await read_around(pod.board, found)
-            candidate = Candidate(Rung.STANDALONE, found, around, epic_of(around.ancestors, pod.fleet))
+            moment, _, shown = line.partition(" ")
+            ticket = wire.work_package(wire.parse(shown.encode()), pod.board.fields)
+            candidate = Candidate(Rung.STANDALONE, ticket, Around(), None)
             await asyncio.sleep(max(0.0, float(moment) - time.monotonic()))
             claimed = await pod.protocol.claim(candidate)
             sys.stdout.write("won\n" if isinstance(claimed, Claimed) else "lost\n")
