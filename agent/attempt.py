@@ -15,19 +15,21 @@ from loguru import logger
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agent import briefing, refs, report
+from agent import briefing
 from agent.clock import Clock
 from agent.errors import LifetimeOver, NotFound, PodTrouble, Refused, Superseded, TicketFailure, Unreachable
 from agent.execution import Execution
+from agent.git import refs
+from agent.git.refs import ClaimRefRefused, LeaseRefused, PushRefused, Refs, Refusal
+from agent.git.repo import Repository
+from agent.git.workspace import RUN_TRAILER, TICKET_TRAILER, Workspace
 from agent.model import WorkPackage
 from agent.protocol import Protocol
-from agent.refs import ClaimRefRefused, LeaseRefused, PushRefused, Refs, Refusal
-from agent.repo import Repository
-from agent.report import Event
 from agent.reporting import CHANGED_TEXTS, Links, Reporter, with_failure
 from agent.spikes import Spikes
 from agent.state import RecordedFailure
-from agent.workspace import RUN_TRAILER, TICKET_TRAILER, Workspace
+from agent.texts import report
+from agent.texts.report import Event
 
 T = TypeVar("T")
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from agent import prompt, trail
-from agent.board import Board
+from agent.board.client import Board
+from agent.git.workspace import Workspace
 from agent.model import Activity, Fleet, WorkPackage
-from agent.prompt import Comment, Item, PromptFacts, ResolvedSpike
+from agent.programs.instructions import NAME, Instructions, read_instructions
 from agent.protocol import Protocol
-from agent.repository import NAME, Instructions, read_instructions
 from agent.spikes import Spikes
 from agent.state import RecordedClaim
-from agent.workspace import Workspace
+from agent.texts import prompt, trail
+from agent.texts.prompt import Comment, Item, PromptFacts, ResolvedSpike
 
 
 class Briefing(Struct, frozen=True):

@@ -13,21 +13,22 @@ from loguru import logger
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agent import choose, claim_token, epics, ownership, report, sweep
+from agent import choose, epics, ownership, sweep
 from agent.attempt import Attempt, End, Place
+from agent.board.query import one_of
 from agent.choose import Rung
-from agent.claim_token import ClaimToken
 from agent.daemon import Pass
 from agent.errors import NotFound, PodTrouble, Refused
 from agent.execution import Execution
 from agent.model import WorkPackage
 from agent.ownership import Held
 from agent.protocol import Claimed, Lost, Protocol
-from agent.query import one_of
 from agent.reporting import Reporter
 from agent.scan import LATER, Candidate, Scan
 from agent.spikes import Spikes
 from agent.state import RecordedClaim
+from agent.texts import claim_token, report
+from agent.texts.claim_token import ClaimToken
 
 CLAIMS: Final = 20
 """How many candidates a pod loses to others in one cycle before it calls it a day."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from loguru import logger
 
-from agent import claim_token, report
+from agent.board.query import none_of, one_of
 from agent.errors import Conflict, NotFound, Unreachable
 from agent.model import Changes, WorkPackage
 from agent.protocol import Protocol
-from agent.query import none_of, one_of
+from agent.texts import claim_token, report
 
 
 async def release(protocol: Protocol, epic: WorkPackage, reason: str = report.NOTHING_LEFT) -> bool:

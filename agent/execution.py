@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from agent.command import Command, environment, make_folders, verify
 from agent.errors import PodTrouble
-from agent.nix import DevShell, NixSettings
+from agent.git.workspace import Workspace
+from agent.programs.command import Command, environment, make_folders, verify
+from agent.programs.nix import DevShell, NixSettings
+from agent.programs.runner import Runner
+from agent.programs.survivors import kill_survivors
+from agent.programs.verdict import ModelResult
 from agent.settings import Ambient, Settings
-from agent.runner import Runner
-from agent.survivors import kill_survivors
-from agent.verdict import ModelResult
-from agent.workspace import Workspace
 
 LEAST_DISK: Final = 512 * 1024 * 1024
 """Bytes that must be free before anything is claimed: a worktree and a build need room (I-39)."""

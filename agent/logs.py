@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from loguru import logger
 
-from agent.text import clean
+from agent.texts.clean import clean
 
 if TYPE_CHECKING:
     from loguru import Message, Record

@@ -112,6 +112,17 @@ class Activity(Struct, frozen=True):
     created_at: str = ""
 
 
+class Draft(Struct, frozen=True, kw_only=True):
+    """A work package to be; everything by id."""
+
+    project: int
+    type: int
+    subject: str
+    description: str = ""
+    parent: int | None = None
+    responsible: int | None = None
+
+
 class Changes(Struct, frozen=True, omit_defaults=True):
     """What a PATCH is to write; `UNSET` leaves a property alone, None empties it.
 

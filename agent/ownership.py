@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from msgspec import UNSET, Struct
 
-from agent import claim_token
 from agent.choose import is_fleet_assigned
-from agent.claim_token import ClaimToken
 from agent.model import Changes, Fleet, WorkPackage
+from agent.texts import claim_token
+from agent.texts.claim_token import ClaimToken
 
 
 class Held(Struct, frozen=True, kw_only=True):

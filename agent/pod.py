@@ -17,21 +17,21 @@ from loguru import logger
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agent import catalog as catalogs
 from agent.attempt import Place
-from agent.board import Board
-from agent.catalog import Catalog, Names
+from agent.board import catalog as catalogs
+from agent.board.catalog import Catalog, Names
+from agent.board.client import Board
+from agent.board.discovery import discover
 from agent.clock import Clock, Randomness
 from agent.cycle import Cycle, Limits
-from agent.discovery import discover
 from agent.execution import Execution
+from agent.git.refs import RepositoryUnreachable
+from agent.git.repo import Repository
 from agent.memory import Memory
 from agent.model import Fleet
+from agent.programs.runner import Runner
 from agent.protocol import Protocol
-from agent.refs import RepositoryUnreachable
-from agent.repo import Repository
 from agent.reporting import Links
-from agent.runner import Runner
 from agent.settings import Ambient, BoardSettings, Credentials, Secret, Settings
 from agent.settings import Repository as RepositorySettings
 from agent.state import StateFolder

@@ -13,18 +13,19 @@ from loguru import logger
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from agent import choose, claim_token, ownership, report
-from agent.board import Board
+from agent import choose, ownership
+from agent.board.client import Board
+from agent.board.query import one_of
 from agent.choose import Why
-from agent.claim_token import ClaimToken
 from agent.clock import Clock, Randomness
 from agent.errors import Conflict, Ignored, NotFound, Refused, Superseded, Unreachable
 from agent.memory import Memory
 from agent.model import Changes, Fleet, WorkPackage
 from agent.ownership import Held
-from agent.query import one_of
 from agent.scan import Candidate, read_around
 from agent.state import RecordedClaim
+from agent.texts import claim_token, report
+from agent.texts.claim_token import ClaimToken
 
 SWAPS: Final = 5
 """How often a compare-and-swap is repeated while the work package still allows it: children bump their ancestors."""

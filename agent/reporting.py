@@ -12,14 +12,15 @@ from loguru import logger
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agent import epics, report, trail
+from agent import epics
 from agent.errors import Conflict, LifetimeOver, NotFound, Refused, Superseded, Unreachable
 from agent.model import Changes, WorkPackage
 from agent.ownership import Held, same_claim
 from agent.protocol import SWAPS, Protocol
-from agent.report import Event
 from agent.spikes import Spikes
 from agent.state import RecordedClaim, RecordedFailure
+from agent.texts import report, trail
+from agent.texts.report import Event
 
 TROUBLED_RELEASES: Final = 3
 """After so many releases for a pod's trouble, with nobody saying a word, the trouble comes with the ticket."""

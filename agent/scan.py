@@ -14,11 +14,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agent import choose
-from agent.board import PAGE, Board
+from agent.board.client import PAGE, Board
+from agent.board.query import MOST, Filter, none_of, one_of, portions
 from agent.choose import Reason, Rung, Why
 from agent.errors import BoardError, NotFound, Refused
 from agent.model import Around, Fleet, Row, WorkPackage
-from agent.query import MOST, Filter, none_of, one_of, portions
 from agent.survey import Survey, look
 
 RESTARTS: Final = 2

@@ -6,12 +6,11 @@ from typing import Final
 
 from loguru import logger
 
-from agent import report
+from agent.board.query import one_of
 from agent.errors import Conflict, NotFound, Refused, Unreachable
-from agent.model import Changes, WorkPackage
+from agent.model import Changes, Draft, WorkPackage
 from agent.protocol import Protocol
-from agent.query import one_of
-from agent.wire import creation
+from agent.texts import report
 
 POSTS: Final = 4
 """How often a Spike's creation is tried: each time after a look for one that landed unheard."""
@@ -46,17 +45,17 @@ class Spikes:
             there = await self.of_run(ticket.id, run)
             if there:
                 return there[0].id
-            body = creation(
-                ticket.project,
-                min(self._protocol.fleet.spikes),
-                report.spike_subject(ticket.id, ticket.subject),
-                description,
+            draft = Draft(
+                project=ticket.project,
+                type=min(self._protocol.fleet.spikes),
+                subject=report.spike_subject(ticket.id, ticket.subject),
+                description=description,
                 parent=ticket.id,
                 responsible=responsible,
             )
             try:
                 return await self._checked(
-                    await self._board.create(body, f"Spike for #{ticket.id}", notify=True), ticket
+                    await self._board.create(draft, f"Spike for #{ticket.id}", notify=True), ticket
                 )
             except (Unreachable, Conflict) as unsettled:
                 if not last:

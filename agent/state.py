@@ -20,8 +20,8 @@ from loguru import logger
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agent.claim_token import ClaimToken, parse
 from agent.errors import ConfigurationError, PodTrouble
+from agent.texts.claim_token import ClaimToken, parse
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from agent.board import Board
+from agent.board.client import Board
+from agent.board.query import contains, is_open, one_of
 from agent.errors import Refused
 from agent.model import Fleet, Row
-from agent.query import contains, is_open, one_of
-from agent.report import SPIKE_SUBJECT, spike_ticket
+from agent.texts.report import SPIKE_SUBJECT, spike_ticket
 
 
 class Survey(Struct, frozen=True):

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from loguru import logger
 
-from agent import claim_token, report
-from agent.claim_token import ClaimToken
+from agent.board.query import contains, one_of
 from agent.errors import Refused
 from agent.model import WorkPackage
 from agent.protocol import Protocol
-from agent.query import contains, one_of
+from agent.texts import claim_token, report
+from agent.texts.claim_token import ClaimToken
 
 
 async def sweep(protocol: Protocol, grace: float) -> tuple[frozenset[str], list[int]]:

@@ -20,11 +20,11 @@ from agent import settings as settings_module
 from agent.clock import Clock, Randomness, SystemClock, SystemRandomness
 from agent.errors import AgentError, ConfigurationError, NotFound, Refused, Unreachable
 from agent.pod import Pod, open_pod
-from agent.runner import Runner
+from agent.programs.processes import Processes
+from agent.programs.runner import Runner
 from agent.settings import Ambient, Credentials, Settings
-from agent.shell import Processes
 from agent.state import StateFolder
-from agent.text import clean
+from agent.texts.clean import clean
 
 FAILED: Final = 1
 USAGE: Final = 2

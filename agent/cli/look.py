@@ -8,9 +8,6 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from agent import release as releasing
-from agent import screen
-from agent import status as statuses
 from agent.cli.common import (
     FAILED,
     ConfigOption,
@@ -25,9 +22,12 @@ from agent.cli.common import (
     told,
     width,
 )
-from agent.doctor import Doctor
-from agent.explain import Explainer, Explanation, Overview
-from agent.findings import Kind
+from agent.operate import release as releasing
+from agent.operate import screen
+from agent.operate import status as statuses
+from agent.operate.doctor import Doctor
+from agent.operate.explain import Explainer, Explanation, Overview
+from agent.operate.findings import Kind
 
 OPERATOR: Final = "operator"
 """The name under which a claim is given back by hand: no pod's, since the claim may be any pod's."""

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 from loguru import logger
 
-from agent import claim_token, daemon, screen
+from agent import daemon
 from agent import settings as settings_module
 from agent.cli.common import (
     FAILED,
@@ -26,8 +26,10 @@ from agent.cli.common import (
 from agent.cycle import Result
 from agent.daemon import Pass
 from agent.errors import AgentError, BoardError, ConfigurationError
-from agent.markup import one_line
+from agent.operate import screen
 from agent.pod import Pod
+from agent.texts import claim_token
+from agent.texts.markup import one_line
 
 STALE: Final = frozenset({400, 404, 422})
 """Answers after which the cached discovery is not trusted any more (DESIGN, section 2)."""

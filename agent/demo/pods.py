@@ -15,7 +15,7 @@ from agent.demo.board import HUMAN, PODS, Stage
 from agent.demo.hands import Hands
 from agent.demo.processes import AGENT, Child, ask
 from agent.demo.project import BASE
-from agent.nix import private_store
+from agent.programs.nix import private_store
 
 NAMES: Final = ("pod-a", "pod-b")
 

@@ -20,11 +20,11 @@ from loguru import logger
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from agent.board import ATTEMPTS, LONGEST_WAIT, Board
+from agent.board.client import ATTEMPTS, LONGEST_WAIT, Board
+from agent.board.query import none_of, one_of
+from agent.board.wire import Fields, Malformed
 from agent.errors import BoardError, ConfigurationError, Conflict, Ignored, NotFound, Refused, Unreachable
-from agent.model import Changes, Principal
-from agent.query import none_of, one_of
-from agent.wire import Fields, Malformed, creation
+from agent.model import Changes, Draft, Principal
 from support.fake_clock import FakeClock, FixedRandomness
 from support.values import item
 
@@ -115,7 +115,7 @@ async def say(board: Board) -> None:
 
 
 async def ask_for_help(board: Board) -> object:
-    return await board.create(creation(31, 16, "S", "D", parent=42), "Spike", notify=True)
+    return await board.create(Draft(project=31, type=16, subject="S", description="D", parent=42), "Spike", notify=True)
 
 
 async def form(board: Board) -> object:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.command import Command, environment, failed, verify
 from agent.errors import PodTrouble, TicketFailure
-from agent.runner import Ended, Finished
-from agent.shell import Processes
-from agent.verdict import ModelResult, ModelTrouble
+from agent.programs.command import Command, environment, failed, verify
+from agent.programs.processes import Processes
+from agent.programs.runner import Ended, Finished
+from agent.programs.verdict import ModelResult, ModelTrouble
 
 PATH = os.environ["PATH"]
 RUN = str(uuid.uuid4())

@@ -9,12 +9,12 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from agent.board import Board
-from agent.catalog import Names, fleet, missing
-from agent.discovery import discover
+from agent.board.catalog import Names, fleet, missing
+from agent.board.client import Board
+from agent.board.discovery import discover
+from agent.board.wire import Fields
 from agent.errors import Refused
 from agent.model import Principal
-from agent.wire import Fields
 from support.fake_clock import FakeClock, FixedRandomness
 
 NAMES = Names(bugs=("Bug",), tasks=("Task",), done=("Closed",))

@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.command import Command, environment, verify
 from agent.errors import PodTrouble, TicketFailure
-from agent.nix import DevShell, NixSettings, private_store
-from agent.runner import Ended, Finished
-from agent.shell import Processes
+from agent.programs.command import Command, environment, verify
+from agent.programs.nix import DevShell, NixSettings, private_store
+from agent.programs.processes import Processes
+from agent.programs.runner import Ended, Finished
 from support.git_repo import FLAKE, PROJECT, git
 
 pytestmark = [

@@ -14,12 +14,12 @@ import pytest
 from msgspec.structs import replace
 
 from agent import choose, server
-from agent.board import Board as Client
-from agent.catalog import Catalog, Names, fleet
+from agent.board.catalog import Catalog, Names, fleet
+from agent.board.client import Board as Client
+from agent.board.discovery import discover
+from agent.board.query import one_of
 from agent.choose import Choice, Rung
-from agent.discovery import discover
 from agent.model import Fleet, Relation, WorkPackage
-from agent.query import one_of
 from agent.scan import LATER, Scan
 from support.backlogs import Backlog, into_embedded
 from support.boards import Board

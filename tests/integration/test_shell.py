@@ -14,9 +14,9 @@ import pytest
 
 from agent.clock import SystemClock
 from agent.errors import PodTrouble
-from agent.runner import Ended, Finished
-from agent.shell import Processes
-from agent.survivors import RUN_MARK, kill_survivors, members
+from agent.programs.processes import Processes
+from agent.programs.runner import Ended, Finished
+from agent.programs.survivors import RUN_MARK, kill_survivors, members
 
 PATH = os.environ["PATH"]
 ENV = {"PATH": PATH}
@@ -178,7 +178,7 @@ async def test_no_process_survives_the_end_of_the_event_loop(tmp_path: Path) -> 
     program.write_text(f"""
 import asyncio
 from pathlib import Path
-from agent.shell import Processes
+from agent.programs.processes import Processes
 script = "echo $$ > own; while :; do sleep 1; done"
 asyncio.run(Processes(grace=0.3).run(["sh", "-c", script], cwd=Path({str(tmp_path)!r}), env={{"PATH": {PATH!r}}}))
 """)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from agent.errors import TicketFailure
-from agent.refs import RepositoryUnreachable
-from agent.runner import Finished
+from agent.git.refs import RepositoryUnreachable
+from agent.programs.runner import Finished
 from support.git_bench import BRANCH, KEPT, NEXT, RUN, Bench, message, read, work, write
 from support.git_repo import git
 

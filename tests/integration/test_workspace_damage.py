@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.runner import Finished
-from agent.worktree import remove
+from agent.git.worktree import remove
+from agent.programs.runner import Finished
 from support.git_bench import BRANCH, KEPT, NEXT, RUN, Bench, read, write
 from support.git_repo import git
 

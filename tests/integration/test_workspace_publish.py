@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from agent.errors import PodTrouble, Superseded, TicketFailure
-from agent.refs import PushRefused, Refusal
-from agent.runner import Ended, Finished
+from agent.git.refs import PushRefused, Refusal
+from agent.programs.runner import Ended, Finished
 from support.git_bench import BRANCH, CLAIM, NEXT, OTHER, RUN, Bench, message, read, work, write
 from support.git_repo import git
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from agent import wire
+from agent.board import wire
 from agent.choose import Rung
 from agent.model import Around
 from agent.protocol import Claimed

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.repo import Repository
-from agent.runner import Finished
-from agent.shell import Processes
-from agent.workspace import Workspace
+from agent.git.repo import Repository
+from agent.git.workspace import Workspace
+from agent.programs.processes import Processes
+from agent.programs.runner import Finished
 from support.git_repo import Remote
 
 RUN = "7f9c0000-0000-4000-8000-000000000001"

@@ -15,8 +15,8 @@ import httpx
 
 from agent.clock import Clock, Randomness, SystemClock, SystemRandomness
 from agent.pod import Pod, open_pod
+from agent.programs.processes import Processes
 from agent.settings import ambient, credentials, load
-from agent.shell import Processes
 from support.boards import Board
 
 NIX = {"sandbox": "false", "build-users-group": "", "substituters": ""}

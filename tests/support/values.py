@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from agent.claim_token import ClaimToken
 from agent.model import Fleet, Principal, Relation, Row, WorkPackage
+from agent.texts.claim_token import ClaimToken
 
 NEW, ACTIVE, TESTING, CLOSED, REJECTED, HOLD = range(1, 7)
 TASK, FEATURE, BUG, EPIC, STORY, SPIKE, PHASE = range(11, 18)

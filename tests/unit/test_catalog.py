@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agent.catalog import Catalog, Names, ProjectFacts, find, fleet, fleet_types, merge_fields, missing
+from agent.board.catalog import Catalog, Names, ProjectFacts, find, fleet, fleet_types, merge_fields, missing
+from agent.board.wire import Fields
 from agent.errors import ConfigurationError
 from agent.model import Fleet, Named, Principal, Project, Status
-from agent.wire import Fields
 
 STATUSES = tuple(
     Status(number, name, closed)

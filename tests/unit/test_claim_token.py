@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agent.claim_token import ClaimToken, duration_text, is_pod_name, new, parse, parse_duration
+from agent.texts.claim_token import ClaimToken, duration_text, is_pod_name, new, parse, parse_duration
 
 RUN = "7f9c0d52-8a4e-4c11-9b5d-0123456789ab"
 TEXT = f"{RUN}.5f0c9a1e by pod-a try 1 for 4h @ 2026-11-24T08:00Z"

@@ -1,8 +1,8 @@
 import datetime as dt
 import re
 
-from agent.claim_token import RUN_ID, new
 from agent.clock import Clock, Randomness, SystemClock, SystemRandomness
+from agent.texts.claim_token import RUN_ID, new
 
 
 async def test_sleep_lasts_as_long_as_the_boot_clock_says() -> None:

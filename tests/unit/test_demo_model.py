@@ -13,14 +13,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent import prompt
 from agent.demo import backlog, model
 from agent.demo.project import FILES
 from agent.demo.story import ANSWER
-from agent.prompt import Comment, Item, PromptFacts, ResolvedSpike
-from agent.runner import Finished
+from agent.programs.runner import Finished
+from agent.programs.verdict import judge
 from agent.server.backlog import parse
-from agent.verdict import judge
+from agent.texts import prompt
+from agent.texts.prompt import Comment, Item, PromptFacts, ResolvedSpike
 
 ENTRIES: Mapping[str, Any] = {one["key"]: one for one in tomllib.loads(backlog.text())["work_packages"]}
 TICKETS = [key for key, one in ENTRIES.items() if one["type"] in ("Bug", "Task", "Feature")]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agent.findings import fail, ok, unknown, warn
-from agent.screen import findings
+from agent.operate.findings import fail, ok, unknown, warn
+from agent.operate.screen import findings
 
 FOUND = [
     ok("board", "it answers"),

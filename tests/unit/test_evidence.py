@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.evidence import CHARACTERS, LINES, last_lines, redact
+from agent.texts.evidence import CHARACTERS, LINES, last_lines, redact
 
 
 @pytest.mark.parametrize(

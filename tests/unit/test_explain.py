@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from agent.choose import Reason, Rung, Why
-from agent.explain import Example, Explanation, Kept, Overview
-from agent.screen import REASON_WORDS, RUNG_WORDS, columns, explanation, fit, overview, wrapped
+from agent.operate.explain import Example, Explanation, Kept, Overview
+from agent.operate.screen import REASON_WORDS, RUNG_WORDS, columns, explanation, fit, overview, wrapped
 
 SEEN = Overview(pod="pod-a", rung=Rung.BUG, ticket=42, subject="Fix the price", epic=7, ready=1234)
 ONE = Explanation(ticket=42, subject="Fix the price", type="Bug", status="New", priority="High", pod="pod-a")

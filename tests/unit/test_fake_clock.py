@@ -3,8 +3,8 @@
 import asyncio
 import re
 
-from agent.claim_token import RUN_ID, new
 from agent.clock import Clock, Randomness
+from agent.texts.claim_token import RUN_ID, new
 from support.fake_clock import START, FakeClock, FixedRandomness
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.markup import code, fence, last_lines, link, one_line, quote, shortened, spoken
+from agent.texts.markup import code, fence, last_lines, link, one_line, quote, shortened, spoken
 
 anything = st.text(st.characters() | st.sampled_from("\x00\x1b\r\n\t`~<>![]()\ud800\udfff\x85\u2028"))
 

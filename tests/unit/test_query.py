@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent import query
-from agent.query import LONGEST_QUERY, Filter
+from agent.board import query
+from agent.board.query import LONGEST_QUERY, Filter
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 

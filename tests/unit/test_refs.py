@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import ConfigurationError, TicketFailure
-from agent.refs import (
+from agent.git.refs import (
     Refs,
     blob_id,
     branch_for,

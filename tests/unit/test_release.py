@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agent.release import Released
-from agent.screen import released
+from agent.operate.release import Released
+from agent.operate.screen import released
 
 
 def test_each_claim_gets_its_sentence() -> None:

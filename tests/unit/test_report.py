@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import report
-from agent.report import Event, Marker, marker, parse_marker, spike_subject, spike_ticket
+from agent.texts import report
+from agent.texts.report import Event, Marker, marker, parse_marker, spike_subject, spike_ticket
 
 RUN = "7f9c0d52-8a4e-4c11-9b5d-0123456789ab"
 OTHER = "00000000-0000-4000-8000-000000000000"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import TicketFailure
-from agent.repository import Instructions, Verify, read_instructions
+from agent.programs.instructions import Instructions, Verify, read_instructions
 
 
 def test_a_repository_without_the_file_has_no_checks() -> None:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import settings_rules
 from agent.errors import ConfigurationError
-from agent.settings_keys import KEYS, LATER
-from agent.settings_rules import Settings, describe, judge
+from agent.settings import rules as settings_rules
+from agent.settings.keys import KEYS, LATER
+from agent.settings.rules import Settings, describe, judge
 
 LEAST = """
 [board]

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loguru import logger
 
-from agent.claim_token import new
 from agent.errors import ConfigurationError, PodTrouble
 from agent.state import Backoff, Reading, RecordedClaim, State, StateFolder, WorkedText
+from agent.texts.claim_token import new
 
 RUN = "7f9c0d52-8a4e-4c11-9b5d-0123456789ab"
 NOW = dt.datetime(2026, 11, 24, 8, 0, tzinfo=dt.UTC)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from agent.screen import status
-from agent.status import Claim, Listed, Status, Waiting
+from agent.operate.screen import status
+from agent.operate.status import Claim, Listed, Status, Waiting
 
 CLAIM = Claim(
     ticket=42,

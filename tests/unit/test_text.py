@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.text import clean, clean_all
+from agent.texts.clean import clean, clean_all
 
 ANY_TEXT = st.text(st.characters() | st.sampled_from("\x00\x1b[]\\\r\n\t\x07\ud800\udfff\x85"), max_size=50)
 JSON = st.recursive(

@@ -1,9 +1,9 @@
 import pytest
 
-from agent import report
 from agent.model import Activity
-from agent.report import Event
-from agent.trail import (
+from agent.texts import report
+from agent.texts.report import Event
+from agent.texts.trail import (
     comments_for_run,
     find,
     human_comments,

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import PodTrouble, TicketFailure
-from agent.runner import Ended, Finished
-from agent.verdict import LONGEST, ModelResult, ModelTrouble, judge
+from agent.programs.runner import Ended, Finished
+from agent.programs.verdict import LONGEST, ModelResult, ModelTrouble, judge
 
 USAGE = {"input_tokens": 200, "cache_creation_input_tokens": 30, "cache_read_input_tokens": 4, "output_tokens": 40}
 DONE = {

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agent import wire
-from agent.model import Activity, Changes, Named, Principal, Project, Relation, Row, Status, WorkPackage
-from agent.wire import Fields, Malformed, Page
+from agent.board import wire
+from agent.board.wire import Fields, Malformed, Page
+from agent.model import Activity, Changes, Draft, Named, Principal, Project, Relation, Row, Status, WorkPackage
 from support.values import item
 
 FIELDS = Fields("customField95", "customField96")
@@ -411,7 +411,7 @@ def test_only_what_is_to_change_is_written_and_always_with_the_lock_version(want
 
 
 def test_a_creation_links_what_it_needs_and_nothing_that_is_none() -> None:
-    assert wire.creation(1, 2, "S", "D", parent=42, responsible=None, assignee=0) == {
+    assert wire.creation(Draft(project=1, type=2, subject="S", description="D", parent=42)) == {
         "subject": "S",
         "description": {"raw": "D"},
         "_links": {
@@ -420,9 +420,8 @@ def test_a_creation_links_what_it_needs_and_nothing_that_is_none() -> None:
             "parent": {"href": "/api/v3/work_packages/42"},
         },
     }
-    links = wire.creation(1, 2, "S", "D", responsible=6, assignee=5, status=7)["_links"]
-    assert (links["responsible"], links["assignee"]) == ({"href": "/api/v3/users/6"}, {"href": "/api/v3/users/5"})
-    assert links["status"] == {"href": "/api/v3/statuses/7"}
+    links = wire.creation(Draft(project=1, type=2, subject="S", responsible=6))["_links"]
+    assert links["responsible"] == {"href": "/api/v3/users/6"}
 
 
 def test_a_body_holds_only_what_the_board_can_store() -> None:

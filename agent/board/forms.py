@@ -1,0 +1,20 @@
+"""What the board says in advance, pure: what a creation would be refused for, and what an account may do to a ticket."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.board.wire import understood
+
+
+@understood
+def refusals(form: Any) -> dict[str, str]:
+    """By property: why the creation that a form describes would be refused; empty where it would not."""
+    found = form["_embedded"].get("validationErrors") or {}
+    return {str(name): str(error.get("message", "")) for name, error in found.items()}
+
+
+@understood
+def abilities(document: Any) -> frozenset[str]:
+    """The links of a work package: `update`, `addComment`, `addChild` and others are there for who may follow them."""
+    return frozenset(document["_links"])

@@ -1,0 +1,1 @@
+"""Git: one mirror per repository, one worktree per branch owner, and the refs that fence them."""

@@ -1,0 +1,282 @@
+"""One repository's git: a bare mirror in a folder of ours, the remote, and nothing of the host's configuration.
+
+Every process gets a neutral configuration on its command line: no hooks, no signing, no helper programs, submodules not
+followed. Only processes that talk to the remote get the credential, in their environment; the URL travels there too, so
+that neither stands in a process list or on disk. The mirror is written as files, not by `git init`: that saves a process
+and leaves no half-made state behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from agent.errors import PodTrouble
+from agent.git.refs import CLAIMS, HEADS, Refs, RepositoryUnreachable, place_of, read_refs, trouble
+from agent.programs.runner import Ended, Finished, Runner
+from agent.texts.clean import clean
+from agent.texts.evidence import redact
+
+REMOTE: Final = "refs/remotes/origin/"
+"""Where the mirror keeps the remote's branches. It has no other refs: any other was made by the model."""
+LOCAL_TIMEOUT: Final = 900.0
+"""Seconds for a command that stays on this host; a checkout of a large repository takes a while."""
+OUTPUT: Final = 64 << 20
+"""Bytes of git's output that are kept: a listing that was cut would be a wrong answer."""
+NEUTRAL: Final = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.attributesFile=/dev/null",
+    "core.excludesFile=/dev/null",
+    "core.quotePath=false",
+    "core.autocrlf=false",
+    "core.editor=true",
+    "commit.gpgSign=false",
+    "push.gpgSign=false",
+    "push.followTags=false",
+    "push.recurseSubmodules=no",
+    "protocol.ext.allow=never",
+    "submodule.recurse=false",
+    "fetch.recurseSubmodules=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "advice.detachedHead=false",
+)
+"""The settings of every process of ours; the command line outweighs every file."""
+CONFIG: Final = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
+"""The mirror's own configuration, always exactly this: a changed one was changed by the model."""
+
+
+class Git:
+    """The git commands of one repository; the vocabulary of `repo`, `worktree` and `workspace`.
+
+    Args:
+        url: the remote, in any form that git takes.
+        base: its main branch.
+        folder: ours alone; the mirror, the worktrees and the records lie in it.
+        runner: what starts processes.
+        credential: environment variables for the processes that talk to the remote.
+        timeout: seconds for one of those.
+        author: `Name <address>` of our commits.
+        path: PATH of git and what it starts (ssh).
+        brief: fetch only the tip of the base, its history and file contents left out.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        base: str,
+        folder: Path,
+        runner: Runner,
+        credential: Mapping[str, str],
+        timeout: float,
+        author: str,
+        path: str,
+        brief: bool = False,
+    ) -> None:
+        self.base = base
+        self.folder = folder
+        self.mirror = folder / "mirror.git"
+        self.place = place_of(url)
+        self._url = url
+        self._runner = runner
+        self._credential = dict(credential)
+        self._timeout = timeout
+        self._brief = brief
+        self._prepared = False
+        name, _, address = author.rpartition("<")
+        self._env = {
+            "PATH": path,
+            "HOME": str(folder / "home"),
+            "LANG": "C.UTF-8",
+            "LC_ALL": "C.UTF-8",
+            "LANGUAGE": "C",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_ATTR_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_OPTIONAL_LOCKS": "0",
+            "GIT_AUTHOR_NAME": name.strip() or "Agent",
+            "GIT_AUTHOR_EMAIL": address.strip(" >"),
+            "GIT_COMMITTER_NAME": name.strip() or "Agent",
+            "GIT_COMMITTER_EMAIL": address.strip(" >"),
+        }
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be shown, whoever says it."""
+        return tuple(self._credential.values())
+
+    def prepare(self) -> None:
+        """Make the mirror if there is none; clear what a killed git left; put its configuration right."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not (self.mirror / "HEAD").exists():
+            shutil.rmtree(self.mirror, ignore_errors=True)
+            for part in ("objects/info", "objects/pack", "refs/heads", "info"):
+                (self.mirror / part).mkdir(parents=True)
+            (self.mirror / "config").write_text(CONFIG)
+            (self.mirror / "HEAD").write_text(f"ref: {HEADS}none\n")  # last: it makes the folder a repository
+        if not self._prepared:
+            (self.folder / "home").mkdir(exist_ok=True)
+            for pattern in ("*.lock", "refs/**/*.lock", "worktrees/*/*.lock"):
+                for stale in self.mirror.glob(pattern):  # one process a state folder: nobody holds them
+                    stale.unlink(missing_ok=True)
+            self._prepared = True
+        if not self.config_is_ours():
+            (self.mirror / "config").write_text(CONFIG)
+
+    def config_is_ours(self) -> bool:
+        """Whether the mirror's configuration is what we wrote."""
+        with contextlib.suppress(OSError):
+            return (self.mirror / "config").read_bytes() == CONFIG.encode()
+        return False
+
+    async def local(
+        self,
+        *arguments: str,
+        gitdir: Path | None = None,
+        tree: Path | None = None,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        ok: tuple[int, ...] = (0,),
+    ) -> Finished:
+        """A command that stays on this host.
+
+        Args:
+            arguments: the git command.
+            gitdir: the git directory, the mirror if none is given.
+            tree: the work tree, and where the command runs.
+            stdin: what it reads.
+            env: more environment.
+            ok: exit codes that are answers.
+
+        Raises:
+            PodTrouble: any other exit code, or no end.
+        """
+        self.prepare()
+        more = {"GIT_DIR": str(gitdir or self.mirror), **({"GIT_WORK_TREE": str(tree)} if tree else {}), **(env or {})}
+        done = await self._run(arguments, cwd=tree or self.folder, env=more, stdin=stdin, timeout=LOCAL_TIMEOUT)
+        if done.ended is not Ended.COMPLETED or done.returncode not in ok or done.dropped:
+            raise PodTrouble(
+                f"`git {arguments[0]}` failed in our copy of {self.place} ({self.mirror}): {self.said(done)}. "
+                "If that goes on, move the folder away; it is made anew."
+            )
+        return done
+
+    async def remote(self, *arguments: str) -> Finished:
+        """A command that talks to the remote, under the name `origin`; its failure is for the caller to read.
+
+        Raises:
+            RepositoryUnreachable: no end in time.
+        """
+        self.prepare()
+        count = int(self._credential.get("GIT_CONFIG_COUNT", "0"))
+        more = {
+            "GIT_DIR": str(self.mirror),
+            "GIT_SSH_COMMAND": "ssh -o BatchMode=yes",
+            **self._credential,
+            "GIT_CONFIG_COUNT": str(count + 1),
+            f"GIT_CONFIG_KEY_{count}": "remote.origin.url",
+            f"GIT_CONFIG_VALUE_{count}": self._url,
+        }
+        done = await self._run(arguments, cwd=self.folder, env=more, stdin=b"", timeout=self._timeout)
+        if done.ended is not Ended.COMPLETED:
+            raise RepositoryUnreachable(
+                f"The repository {self.place} cannot be used: it did not answer within {self._timeout:.0f} s. It is tried again later."
+            )
+        return done
+
+    async def _run(
+        self,
+        arguments: tuple[str, ...],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        stdin: bytes,
+        timeout: float,  # noqa: ASYNC109 - the runner's
+    ) -> Finished:
+        settings = [word for one in NEUTRAL for word in ("-c", one)]
+        argv = ["git", *settings, *arguments]
+        return await self._runner.run(
+            argv, cwd=cwd, env={**self._env, **env}, stdin=stdin, timeout=timeout, output_limit=OUTPUT
+        )
+
+    def said(self, done: Finished) -> str:
+        """Git's own words, fit to be shown."""
+        text = done.stderr.decode("utf-8", "replace") or done.stdout.decode("utf-8", "replace")
+        return (
+            redact(clean(text), (*self.secrets, self._url if "@" in self._url else "")).strip()
+            or f"exit code {done.returncode}"
+        )
+
+    def unreachable(self, done: Finished) -> RepositoryUnreachable:
+        """The error for a remote command that failed."""
+        return RepositoryUnreachable(trouble(self.place, self.said(done)))
+
+    async def list_refs(self, *patterns: str) -> Refs:
+        """Branches and claim refs of the remote, in one process.
+
+        Raises:
+            RepositoryUnreachable: no list, or one that is too long to be whole.
+        """
+        done = await self.remote("ls-remote", "--refs", "origin", *(patterns or (f"{HEADS}*", f"{CLAIMS}*")))
+        if not done.ok:
+            raise self.unreachable(done)
+        if done.dropped:
+            raise RepositoryUnreachable(
+                f"The repository {self.place} cannot be used: its list of branches is longer than {OUTPUT >> 20} MiB."
+            )
+        return read_refs(done.stdout.decode("utf-8", "replace"))
+
+    async def fetch(self) -> None:
+        """Bring all branches of the remote into the mirror and forget those that are gone."""
+        what = ["--prune", "origin", f"+{HEADS}*:{REMOTE}*"]
+        if self._brief:
+            what = ["--depth=1", "--filter=blob:none", "origin", f"+{HEADS}{self.base}:{REMOTE}{self.base}"]
+        done = await self.remote("fetch", "--no-tags", "--no-write-fetch-head", "--quiet", *what)
+        if not done.ok:
+            raise self.unreachable(done)
+        await self.local("-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet", ok=(0, 1, 128))
+
+    async def resolve(self, revision: str) -> str | None:
+        """The object id of a revision in the mirror; None if there is no such thing."""
+        done = await self.local("rev-parse", "--verify", "--quiet", "--end-of-options", revision, ok=(0, 1, 128))
+        return done.stdout.decode().strip() or None
+
+    async def tip(self, branch: str) -> str | None:
+        """Where the remote's branch stood at the last fetch."""
+        return await self.resolve(f"{REMOTE}{branch}")
+
+    async def commit_with(self, key: str, value: str, branch: str) -> str | None:
+        """The newest fetched commit on `branch`, or on the base, whose trailer `key` is exactly `value`.
+
+        The part beyond the base is asked first; the whole history only when it has none (the branch may be merged).
+        """
+        base = REMOTE + self.base if await self.tip(self.base) else ""
+        tip = REMOTE + branch if await self.tip(branch) else ""
+        ranges = [[tip, *([f"^{base}"] if base else [])]] if tip else []
+        ranges.append([ref for ref in (tip, base) if ref])
+        for span in ranges:
+            if span and (found := await self._search(key, value, span)):
+                return found
+        return None
+
+    async def _search(self, key: str, value: str, span: list[str]) -> str | None:
+        done = await self.local(
+            "log",
+            "--fixed-strings",
+            f"--grep={key}: {value}",
+            f"--format=%H%x00%(trailers:key={key},valueonly,unfold)%x01",
+            *span,
+            "--",
+        )
+        for entry in done.stdout.decode("utf-8", "replace").split("\x01"):
+            sha, _, values = entry.strip().partition("\0")
+            if value in (line.strip() for line in values.splitlines()):
+                return sha
+        return None

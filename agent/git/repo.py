@@ -1,0 +1,236 @@
+"""One repository: what its remote has, the claim refs that fence its branches, and the worktrees of its branch owners."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from agent.git.mirror import Git
+from agent.git.refs import (
+    CLAIMS,
+    ClaimRefRefused,
+    LeaseRefused,
+    Refs,
+    RepositoryUnreachable,
+    blob_id,
+    claim_ref,
+    kept_name,
+    rejected,
+)
+from agent.git.workspace import RUN_TRAILER, TICKET_TRAILER, Workspace
+from agent.git.worktree import Record, Worktree
+from agent.programs.runner import Runner
+
+AUTHOR: Final = "Agent <agent@localhost>"
+"""Who writes our commits unless the settings say otherwise."""
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class Repository:
+    """A repository of the fleet, as this pod sees it.
+
+    Args:
+        url: the remote.
+        base: its main branch.
+        folder: for the mirror and the worktrees; nobody else writes there.
+        runner: what starts processes.
+        credential: environment variables for the processes that talk to the remote, and for no other
+            (`GIT_SSH_COMMAND`, or an `http.extraHeader` by `GIT_CONFIG_COUNT`).
+        timeout: seconds for one command that talks to the remote.
+        author: `Name <address>` of our commits.
+        path: PATH of git.
+        brief: bring only the newest state of the base branch here, for commands that only look at it. Such a mirror is
+            cut short: never in the folder of a pod.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        base: str,
+        folder: Path,
+        runner: Runner,
+        credential: Mapping[str, str] = _NOTHING,
+        timeout: float = 120,
+        author: str = AUTHOR,
+        path: str = os.defpath,
+        brief: bool = False,
+    ) -> None:
+        self._git = Git(
+            url=url,
+            base=base,
+            folder=folder.absolute(),
+            runner=runner,
+            credential=credential,
+            timeout=timeout,
+            author=author,
+            path=path,
+            brief=brief,
+        )
+
+    @property
+    def place(self) -> str:
+        """The remote as it may be shown."""
+        return self._git.place
+
+    @property
+    def base(self) -> str:
+        """The main branch."""
+        return self._git.base
+
+    async def preflight(self) -> Refs:
+        """What the remote has now, by one process that also proves that it can be used.
+
+        Raises:
+            RepositoryUnreachable: it cannot, or it lacks the base branch.
+        """
+        refs = await self._git.list_refs()
+        if self.base not in refs.heads:
+            raise RepositoryUnreachable(
+                f"The repository {self.place} has no branch `{self.base}`. Push one, or mend `base` in the settings."
+            )
+        return refs
+
+    async def read_claim(self, owner: int) -> str | None:
+        """The blob that the claim ref of this owner holds; None if there is none."""
+        return (await self._git.list_refs(f"{CLAIMS}{owner}")).claims.get(owner)
+
+    @staticmethod
+    def claim_blob(text: str) -> str:
+        """The blob that `set_claim` pushes for this token: "is it mine" can be asked after a lost answer."""
+        return blob_id(text.encode())
+
+    async def set_claim(self, owner: int, text: str, expected: str | None) -> str:
+        """Set the claim ref to the token `text`, if it still is `expected` (None: not there); returns the blob.
+
+        Raises:
+            LeaseRefused: it is something else now.
+            ClaimRefRefused: the remote takes no such refs.
+            RepositoryUnreachable: no answer, and no trace of the write.
+        """
+        blob = self.claim_blob(text)
+        await self._git.local("hash-object", "-w", "--stdin", stdin=text.encode())
+        ref = claim_ref(owner)
+        refusal = await self._push(f"--force-with-lease={ref}:{expected or ''}", "origin", f"{blob}:{ref}", ref=ref)
+        if refusal is None:
+            return blob
+        found = await self.read_claim(owner)  # it may have arrived all the same
+        if found == blob:
+            return blob
+        if found != expected:
+            raise LeaseRefused(f"The claim ref {ref} of {self.place} is {found or 'gone'}, not {expected or 'unset'}.")
+        raise refusal
+
+    async def delete_claim(self, owner: int, expected: str) -> None:
+        """Delete the claim ref if it still is `expected`; that it is not is fine.
+
+        Raises:
+            RepositoryUnreachable: no answer; a leftover ref is harmless.
+        """
+        ref = claim_ref(owner)
+        refusal = await self._push(f"--force-with-lease={ref}:{expected}", "origin", f":{ref}", ref=ref)
+        if refusal is not None and not isinstance(refusal, ClaimRefRefused):
+            raise refusal
+
+    async def _push(self, *words: str, ref: str) -> RepositoryUnreachable | None:
+        """Push one claim ref; None if the remote says that it did."""
+        try:
+            done = await self._git.remote("push", "--porcelain", "--no-verify", *words)
+        except RepositoryUnreachable as error:
+            return error
+        if done.ok:
+            return None
+        said = rejected(done.stdout.decode("utf-8", "replace"))
+        if ref not in said:
+            return self._git.unreachable(done)
+        return ClaimRefRefused(
+            f"The repository {self.place} takes no refs below `{CLAIMS}`: {said[ref]}. "
+            "Allow them there; until then only the tip of the branch is guarded."
+        )
+
+    async def fetch(self) -> None:
+        """Bring the remote's branches here; those that are gone there are forgotten.
+
+        Raises:
+            RepositoryUnreachable: no answer.
+        """
+        await self._git.fetch()
+
+    async def tip(self, branch: str) -> str:
+        """Where the remote's branch stood at the last fetch; the base where it does not exist."""
+        return await self._git.tip(branch) or await self._base()
+
+    async def has_at_base(self, name: str, refs: Refs) -> bool:
+        """Whether the tip of the base branch has this file; fetches only what is not here yet.
+
+        Raises:
+            RepositoryUnreachable: no answer.
+        """
+        tip = refs.heads[self.base]
+        if await self._git.resolve(f"{tip}^{{commit}}") is None:
+            await self.fetch()
+        return await self._git.resolve(f"{tip}:{name}") is not None
+
+    async def commit_of_run(self, run: str, branch: str) -> str | None:
+        """The fetched commit of this run on `branch` (or already on the base): the evidence that its push happened."""
+        return await self._git.commit_with(RUN_TRAILER, run, branch)
+
+    async def commits_of_ticket(self, ticket: int, branch: str) -> bool:
+        """Whether `branch` (or the base) has a commit for this work package."""
+        return await self._git.commit_with(TICKET_TRAILER, f"#{ticket}", branch) is not None
+
+    async def open(self, owner: int, branch: str, run: str) -> Workspace:
+        """The worktree of this owner, ready for `run`; call `fetch` before.
+
+        The same run finds its files as it left them. Another run finds the branch brought up to its base, and what
+        the run before left is on `agent/kept/…` first.
+
+        Raises:
+            TicketFailure: base and branch conflict.
+            RepositoryUnreachable: leftovers could not be pushed; they are still there.
+        """
+        worktree = Worktree(self._git, owner)
+        record = worktree.record()
+        if record is not None and record.run == run and worktree.exists():
+            await worktree.adopt(record.onto)
+            kept = Record(run=run, branch=branch, start=record.start, onto=record.onto, tip=record.tip)
+            worktree.write(kept)
+            return Workspace(worktree, kept)
+        await self._keep_leftovers(worktree, record)
+        worktree.link(await self._base())
+        await worktree.clear_refs()
+        tip, start = await worktree.up_to_date(branch)
+        await worktree.reset(start)
+        fresh = Record(run=run, branch=branch, start=start, onto=start, tip=tip)
+        worktree.write(fresh)
+        return Workspace(worktree, fresh)
+
+    async def _base(self) -> str:
+        if tip := await self._git.tip(self.base):
+            return tip
+        raise RepositoryUnreachable(f"The repository {self.place} has no branch `{self.base}`.")
+
+    async def _keep_leftovers(self, worktree: Worktree, record: Record | None) -> None:
+        """Nothing of the run before is lost; its record goes once its work is safe."""
+        if record is None:
+            return
+        if worktree.exists():
+            if not await self._git.resolve(f"{record.onto}^{{commit}}"):  # the mirror was made anew
+                record = msgspec.structs.replace(record, onto=await self._base())
+            await worktree.adopt(record.onto)
+            before = Workspace(worktree, record)
+            if await before.has_leftovers():
+                message = f"Left behind by an earlier run\n\n{RUN_TRAILER}: {record.run}\n"
+                await before.keep(kept_name(worktree.owner, record.run), message)
+        worktree.forget()
+
+    async def discard(self, owner: int) -> None:
+        """Remove the worktree of a finished owner; unpublished work is pushed first, siblings are untouched."""
+        worktree = Worktree(self._git, owner)
+        await self._keep_leftovers(worktree, worktree.record())
+        worktree.remove()

@@ -1,0 +1,1 @@
+"""What operators look at: explain, status, doctor, release, and the screen."""

@@ -1,0 +1,181 @@
+"""Whether a pod could work here, one finding a line (`agent doctor`): the board, the repositories, this host.
+
+Nothing of anybody's is changed: the one write is a claim ref of its own, set and deleted again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import httpx
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agent.clock import Clock, Randomness
+from agent.errors import AgentError, BoardError, ConfigurationError, PodTrouble
+from agent.execution import LEAST_DISK
+from agent.git.refs import ClaimRefRefused, LeaseRefused
+from agent.operate.doctor_board import BoardDoctor
+from agent.operate.findings import Finding, Kind, fail, ok, unknown, warn
+from agent.pod import FLAKE, connect, names, repository
+from agent.programs.command import environment, make_folders
+from agent.programs.nix import DevShell, NixSettings
+from agent.programs.runner import Runner
+from agent.settings import Ambient, Credentials, Settings
+from agent.state import State, StateFolder
+
+NOBODY: Final = 0
+"""The id of the claim ref that doctor sets: no work package has it."""
+
+
+class Doctor(Struct, frozen=True, kw_only=True):
+    """What is looked at, and with what."""
+
+    settings: Settings
+    credentials: Credentials
+    ambient: Ambient
+    clock: Clock
+    randomness: Randomness
+    runner: Runner
+    transport: httpx.AsyncBaseTransport | None = None
+
+    async def examine(self) -> list[Finding]:
+        """Everything, in the order in which a pod meets it."""
+        with tempfile.TemporaryDirectory(prefix="agent-doctor-", ignore_cleanup_errors=True) as scratch:
+            place = Path(scratch)
+            found = self._host()
+            found += await self._programs(place)
+            state = self._state(found)
+            found += await self._board(state)
+            for identifier in sorted(self.settings.repositories):
+                found += await self._repository(identifier, place)
+            return found
+
+    # -- this host -------------------------------------------------------------------------------------------------
+
+    def _host(self) -> list[Finding]:
+        found = [warn("secrets", one) for one in self.credentials.warnings]
+        folder = Path(self.settings.state)
+        there = next(one for one in (folder, *folder.parents) if one.exists())
+        if os.access(there, os.W_OK):
+            found.append(ok("state", f"{folder} can be written"))
+        else:
+            remedy = "run doctor as the pod's user, or give that user the folder"
+            found.append(fail("state", f"{folder} cannot be written by this user", remedy))
+        free = shutil.disk_usage(there).free
+        room = f"{free // 2**20:,} MiB are free below {there}"
+        if free < LEAST_DISK:
+            found.append(fail("disk", room, f"make room: {LEAST_DISK // 2**20} MiB are needed before any claim"))
+        else:
+            found.append(ok("disk", room))
+        if self.settings.sandbox.kind == "none":
+            text = "the model runs without a sandbox: it can read and change whatever this user can"
+            found.append(warn("sandbox", text, "run it as a user of its own, and only on repositories you trust"))
+        return found
+
+    def _state(self, found: list[Finding]) -> State | None:
+        try:
+            return StateFolder(Path(self.settings.state)).load()
+        except ConfigurationError as error:
+            found.append(unknown("state", str(error), "run doctor as the pod's user"))
+            return None
+
+    async def _programs(self, place: Path) -> list[Finding]:
+        path = self.ambient.children.get("PATH", "/usr/bin:/bin")
+        found = [await self._version(one, path, place) for one in ("git", "nix")]
+        if found[-1].kind is Kind.OK:
+            found.append(await self._store(path, place))
+        program = self.settings.model.command[0]
+        if shutil.which(program, path=path):
+            found.append(ok("model", f"{program} is there"))
+        elif "/" in program:
+            found.append(fail("model", f"{program} does not exist or may not be run", "mend model.command"))
+        else:
+            text = f"{program} is not on this host: every repository's development shell must bring it"
+            found.append(unknown("model", text, "install it, or add it to each flake.nix"))
+        return found
+
+    async def _version(self, program: str, path: str, place: Path) -> Finding:
+        try:
+            done = await self.runner.run([program, "--version"], cwd=place, env={"PATH": path}, timeout=60)
+        except PodTrouble as trouble:
+            return fail(program, str(trouble), "install it on this host")
+        said = done.stdout.decode("utf-8", "replace").strip()
+        return ok(program, said) if done.ok else fail(program, f"{program} does not run", "install it anew")
+
+    async def _store(self, path: str, place: Path) -> Finding:
+        options = NixSettings(options=dict(self.settings.nix.settings))
+        shell = DevShell(runner=self.runner, folder=place / "nix", settings=options)
+        env = environment(path=path, home=place / "home", run="")
+        make_folders(env)
+        try:
+            await shell.check(cwd=place, env=env)
+        except PodTrouble as trouble:
+            return fail("nix", str(trouble), "see the manual's “Multi-user mode”, or set nix.settings")
+        return ok("nix", "its store opens")
+
+    # -- the board -------------------------------------------------------------------------------------------------
+
+    async def _board(self, state: State | None) -> list[Finding]:
+        settings = self.settings
+        try:
+            async with connect(
+                settings,
+                self.credentials,
+                clock=self.clock,
+                randomness=self.randomness,
+                transport=self.transport,
+            ) as board:
+                doctor = BoardDoctor(
+                    board,
+                    names(settings.board),
+                    sorted(settings.repositories),
+                    pod=settings.pod,
+                    state=state,
+                )
+                return await doctor.look()
+        except BoardError as error:
+            return [fail("board", str(error), "run doctor again with -v: it shows every request")]
+
+    # -- repositories ----------------------------------------------------------------------------------------------
+
+    async def _repository(self, identifier: str, place: Path) -> list[Finding]:
+        scratch = replace(self.settings, state=str(place))
+        one = repository(identifier, scratch, self.credentials, self.ambient, self.runner, brief=True)
+        try:
+            refs = await one.preflight()
+            found = [
+                ok("repository", f"{identifier}: {one.place} answers ({self._credential(identifier)}), has {one.base}")
+            ]
+            if await one.has_at_base(FLAKE, refs):
+                found.append(ok("repository", f"{identifier}: {FLAKE} is there"))
+            else:
+                remedy = "add one with a development shell: agents work inside it"
+                found.append(fail("repository", f"{identifier}: no {FLAKE} on {one.base}", remedy))
+        except AgentError as error:
+            return [fail("repository", f"{identifier}: {error}", "`git ls-remote` as the pod's user shows the same")]
+        try:
+            blob = await one.set_claim(NOBODY, f"doctor {self.randomness.uuid()}", refs.claims.get(NOBODY))
+            await one.delete_claim(NOBODY, blob)
+        except ClaimRefRefused as refused:
+            remedy = "allow refs below refs/agent/ there; until then the lease on the branch tip remains"
+            found.append(warn("claim ref", f"{identifier}: {refused}", remedy))
+        except LeaseRefused:
+            found.append(unknown("claim ref", f"{identifier}: not checked, another doctor is at it"))
+        except AgentError as error:
+            remedy = f"give the credential of [repositories.{identifier}] the right to push"
+            found.append(fail("claim ref", f"{identifier}: nothing can be pushed: {error}", remedy))
+        else:
+            found.append(ok("claim ref", f"{identifier}: can be set and deleted"))
+        return found
+
+    def _credential(self, identifier: str) -> str:
+        if identifier in self.credentials.ssh_keys:
+            return "with its ssh key"
+        if identifier in self.credentials.repositories:
+            return "with its token"
+        return "without a credential of its own"

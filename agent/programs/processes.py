@@ -1,0 +1,266 @@
+"""The only module that starts a process.
+
+A process gets an argument list, a complete environment (nothing is inherited), a session and process group of its own,
+and limits. However its run ends (exit, time-out, silence, too much output, cancellation of the awaiting task, an
+exception), the group is empty before `run` returns: TERM, a few seconds, KILL.
+
+A child may leave the group by `setsid`, as each Bash command of a coding model does. What is caught all the same: every
+process of our own user whose environment holds the run's mark, `AGENT_RUN=<run id>`, is found in /proc and ended too.
+What cannot be caught from here: a child that left the group *and* cleared its environment, or that runs as another
+user. Only a PID namespace ends those; that is the sandbox's part.
+
+Durations are differences of CLOCK_BOOTTIME, so that time spent in suspend counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from agent.clock import SystemClock
+from agent.errors import PodTrouble
+from agent.programs.runner import OUTPUT_LIMIT, Ended, Finished, missing
+from agent.programs.survivors import RUN_MARK, end, marked, members
+
+RUNAWAY: Final = 256 << 20
+"""Bytes of one stream beyond what is kept, after which the process is stopped: nobody will read them."""
+TICK: Final = 1.0
+"""Seconds between two looks at the clock: timers of the event loop stand still in suspend, this clock does not."""
+DRAIN: Final = 1.0
+"""Seconds that remain for reading after the end; more only matters when something uncatchable holds the pipe."""
+
+
+class Processes:
+    """The real runner.
+
+    Args:
+        clock: seconds that never go back and count suspend; CLOCK_BOOTTIME if none is given.
+        grace: seconds between TERM and KILL.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] | None = None, grace: float = 3.0) -> None:
+        self._clock = clock or SystemClock().monotonic
+        self._grace = grace
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        stdin: bytes = b"",
+        timeout: float | None = None,  # noqa: ASYNC109 - see Runner
+        idle: float | None = None,
+        output_limit: int = OUTPUT_LIMIT,
+    ) -> Finished:
+        """See `Runner.run`. A cancelled caller gets its CancelledError after the group is empty, not before."""
+        child = _Child(argv, cwd=cwd, env=env, stdin=stdin, limit=output_limit, clock=self._clock)
+        task = asyncio.create_task(self._attend(child, timeout, idle), name=f"run {argv[0]}")
+        cancelled: asyncio.CancelledError | None = None
+        while not task.done():
+            try:
+                await asyncio.wait((task,))
+            except asyncio.CancelledError as error:
+                cancelled = error
+                child.cancel()
+        if cancelled is not None:
+            raise cancelled
+        return task.result()
+
+    async def _attend(self, child: _Child, timeout: float | None, idle: float | None) -> Finished:  # noqa: ASYNC109
+        try:
+            with child.watched():
+                ended = await child.verdict(timeout, idle)
+                await self._clear(child)
+                await child.drained()
+        finally:
+            await self._clear(child)
+        return child.finished(ended)
+
+    async def _clear(self, child: _Child) -> None:
+        """Nothing of the child is left when this returns: it is reaped, its group empty, its marked strays gone."""
+        await end(child.remaining, self._grace)
+
+
+class _Kept:
+    """Head and tail of a stream within a limit."""
+
+    def __init__(self, limit: int) -> None:
+        self._half = max(limit // 2, 1)
+        self._head = bytearray()
+        self._tail = bytearray()
+        self.total = 0
+
+    def add(self, data: bytes) -> None:
+        self.total += len(data)
+        room = self._half - len(self._head)
+        self._head += data[:room]
+        self._tail += data[room:] if room else data
+        if len(self._tail) > 2 * self._half:
+            del self._tail[: -self._half]
+
+    @property
+    def dropped(self) -> int:
+        return max(0, self.total - len(self._head) - self._half)
+
+    def value(self) -> bytes:
+        if not self.dropped:
+            return bytes(self._head + self._tail)
+        note = f"\n[… {self.dropped} bytes left out …]\n".encode()
+        return bytes(self._head) + note + bytes(self._tail[-self._half :])
+
+
+class _Child:
+    """One started process with its pipes; closed by `watched`."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        stdin: bytes,
+        limit: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._clock = clock
+        self._limit = limit
+        self._mark = env.get(RUN_MARK) or None  # an empty one marks nobody
+        self._wake = asyncio.Event()
+        self._cancelled = False
+        self._kept: dict[int, _Kept] = {}
+        self.started = self._heard = clock()
+        self._process = _start(argv, cwd, env, stdin)
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._wake.set()
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Read its streams and wait for its end within this block."""
+        loop = asyncio.get_running_loop()
+        streams = [stream for stream in (self._process.stdout, self._process.stderr) if stream is not None]
+        ticket = os.pidfd_open(self._process.pid)
+        try:
+            loop.add_reader(ticket, self._exited, ticket)
+            for stream in streams:
+                os.set_blocking(stream.fileno(), False)
+                self._kept[stream.fileno()] = _Kept(self._limit)
+                loop.add_reader(stream.fileno(), self._read, stream.fileno())
+            self._fds = [stream.fileno() for stream in streams]
+            self._open = set(self._fds)
+            yield
+        finally:
+            loop.remove_reader(ticket)
+            os.close(ticket)
+            for stream in streams:
+                loop.remove_reader(stream.fileno())
+                stream.close()
+
+    def _exited(self, ticket: int) -> None:
+        asyncio.get_running_loop().remove_reader(ticket)  # it stays readable for ever
+        self._wake.set()
+
+    def _read(self, fd: int) -> None:
+        try:
+            data = os.read(fd, 1 << 16)
+        except BlockingIOError:  # pragma: no cover - a spurious wake-up
+            return
+        if not data:
+            asyncio.get_running_loop().remove_reader(fd)
+            self._open.discard(fd)
+            self._wake.set()
+            return
+        self._heard = self._clock()
+        self._kept[fd].add(data)
+        if self._kept[fd].total > RUNAWAY + self._limit:
+            self._wake.set()
+
+    async def verdict(self, timeout: float | None, idle: float | None) -> Ended:  # noqa: ASYNC109
+        """Wait until it is over or has to be."""
+        while True:
+            self._wake.clear()
+            if self._over():
+                return Ended.COMPLETED
+            if any(kept.total > RUNAWAY + self._limit for kept in self._kept.values()):
+                return Ended.OUTPUT
+            now = self._clock()
+            left = [TICK]
+            if timeout is not None:
+                if now - self.started >= timeout:
+                    return Ended.TIMED_OUT
+                left.append(timeout - (now - self.started))
+            if idle is not None:
+                if now - self._heard >= idle:
+                    return Ended.IDLE
+                left.append(idle - (now - self._heard))
+            await self._woken(min(left))
+
+    def _over(self) -> bool:
+        if self._cancelled:
+            return True
+        # Not reaped: its number stays taken, so that the group of that number is ours while it is cleared.
+        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    async def _woken(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+
+    async def drained(self) -> None:
+        """Read what the pipes still hold; everybody who could write is gone."""
+        deadline = time.monotonic() + DRAIN
+        while self._open and time.monotonic() < deadline:
+            self._wake.clear()
+            await self._woken(deadline - time.monotonic())
+
+    def remaining(self) -> list[int]:
+        """Who still lives of this run; reaps the process itself once it is over."""
+        self._process.poll()
+        found = members(self._process.pid)
+        if self._mark is not None:
+            found += [pid for pid in marked(self._mark) if pid not in found]
+        return found
+
+    def finished(self, ended: Ended) -> Finished:
+        out, err = (self._kept[fd] for fd in self._fds)
+        code = self._process.poll()
+        return Finished(
+            returncode=-signal.SIGKILL if code is None else code,  # none: it sits in the kernel and will not die
+            stdout=out.value(),
+            stderr=err.value(),
+            duration=self._clock() - self.started,
+            ended=ended,
+            dropped=out.dropped + err.dropped,
+        )
+
+
+def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: bytes) -> subprocess.Popen[bytes]:
+    source = os.memfd_create("stdin")  # a file in memory: no writer to babysit, no limit of a pipe
+    try:
+        with open(source, "wb", closefd=False) as file:
+            file.write(stdin)
+        os.lseek(source, 0, os.SEEK_SET)
+        return subprocess.Popen(  # noqa: S603 - an argument list, checked by nobody but the caller
+            list(argv),
+            cwd=cwd,
+            env=dict(env),
+            stdin=source,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        if not cwd.is_dir():
+            raise PodTrouble(f"The folder {cwd} is gone, so `{argv[0]}` cannot run in it.") from error
+        raise missing(argv[0]) from error
+    finally:
+        os.close(source)

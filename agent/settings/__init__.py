@@ -1,0 +1,296 @@
+"""Settings and secrets: the only reader of the environment.
+
+Reading and judging are two things: here files and variables are read, `agent.settings.rules` judges. The file is
+`--config`, else $AGENT_CONFIG, else ./agent.toml. A secret is $CREDENTIALS_DIRECTORY/<name> (systemd's LoadCredential),
+else the file that the settings name, else, for the board's token, $AGENT_BOARD_TOKEN.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import tomllib
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agent.errors import ConfigurationError
+from agent.settings.rules import (
+    BoardSettings,
+    Execution,
+    FieldNames,
+    ModelSettings,
+    NixSettings,
+    Repository,
+    SandboxSettings,
+    Settings,
+    Statuses,
+    Types,
+    describe,
+    judge,
+)
+from agent.texts.claim_token import POD_NAME, is_pod_name
+
+__all__ = [
+    "Ambient",
+    "BoardSettings",
+    "Credentials",
+    "Execution",
+    "FieldNames",
+    "ModelSettings",
+    "NixSettings",
+    "Repository",
+    "SandboxSettings",
+    "Secret",
+    "Settings",
+    "Statuses",
+    "Types",
+    "ambient",
+    "check",
+    "credentials",
+    "describe",
+    "find_config",
+    "judge",
+    "load",
+    "read",
+]
+
+Environment = Mapping[str, str]
+
+_OPEN_TO_OTHERS: Final = 0o077
+_HANDED_ON: Final = (
+    "HOME", "PATH", "TMPDIR", "TZ", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "XDG_CACHE_HOME",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "NIX_SSL_CERT_FILE", "NIX_REMOTE", "NIX_PATH", "NIX_CONF_DIR", "NIX_USER_CONF_FILES",
+    "SSH_AUTH_SOCK", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+)  # fmt: skip
+
+
+class Secret:
+    """A token or key that no `repr`, `str`, format, pickle or JSON shows; only `reveal` does."""
+
+    __slots__ = ("__value",)
+
+    def __init__(self, value: str) -> None:
+        self.__value = value
+
+    def reveal(self) -> str:
+        """The value itself, for the one place that sends it."""
+        return self.__value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return format(repr(self), spec)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other.reveal() == self.__value
+
+    def __hash__(self) -> int:
+        return hash((Secret, self.__value))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not written anywhere")
+
+
+class Credentials(Struct, frozen=True, kw_only=True):
+    """The secrets that were found.
+
+    Attributes:
+        board: the board's API token.
+        repositories: tokens for https, by project identifier.
+        ssh_keys: paths of private keys, by project identifier.
+        warnings: sentences about secrets that others on this host can read.
+    """
+
+    board: Secret
+    repositories: Mapping[str, Secret] = {}
+    ssh_keys: Mapping[str, pathlib.Path] = {}
+    warnings: tuple[str, ...] = ()
+
+    def secrets(self) -> tuple[Secret, ...]:
+        """All of them, for redaction."""
+        return self.board, *self.repositories.values()
+
+
+class Ambient(Struct, frozen=True, kw_only=True):
+    """What else the environment says.
+
+    Attributes:
+        children: the variables that commands of ours (git, nix, ssh) inherit; nothing else is handed on.
+        journal: whether the output goes to systemd's journal, which adds its own time stamps.
+        colour: whether colour is welcome, as far as $NO_COLOR and $TERM say.
+    """
+
+    children: Mapping[str, str]
+    journal: bool
+    colour: bool
+
+
+def load(config: str | None = None, pod: str | None = None, *, environ: Environment | None = None) -> Settings:
+    """The settings of one pod: pod and state are set, every path is absolute.
+
+    Args:
+        config: `--config`.
+        pod: `--pod`.
+        environ: the environment, if not this process's own.
+
+    Raises:
+        ConfigurationError: the file is missing, is no TOML, or holds something wrong.
+    """
+    env = os.environ if environ is None else environ
+    path = find_config(config, environ=env)
+    settings = judge(read(path))
+    return _settle(settings, path.absolute().parent, pod or env.get("AGENT_POD") or settings.pod, env)
+
+
+def check(config: str | None = None, *, environ: Environment | None = None) -> Settings:
+    """Judge a settings file without credentials, network or home, for instance while a host is built."""
+    return judge(read(find_config(config, environ=os.environ if environ is None else environ)))
+
+
+def find_config(option: str | None, *, environ: Environment) -> pathlib.Path:
+    """Which file holds the settings; whether it is there shows when it is read."""
+    return pathlib.Path(option or environ.get("AGENT_CONFIG") or "agent.toml")
+
+
+def read(path: pathlib.Path) -> dict[str, Any]:
+    """The TOML document in a file.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"The settings file {path} cannot be read: {error.strerror}. "
+            "Name one with --config or $AGENT_CONFIG, or put an agent.toml here."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"The settings file {path} is no TOML: {error}.") from error
+
+
+def credentials(settings: Settings, *, environ: Environment | None = None) -> Credentials:
+    """Read the secrets that the settings need.
+
+    Raises:
+        ConfigurationError: the board's token is nowhere, or a file cannot be read or holds no token.
+    """
+    env = os.environ if environ is None else environ
+    warnings: list[str] = []
+    board = _secret("board-token", settings.board.token_file, env, warnings)
+    if board is None and (value := env.get("AGENT_BOARD_TOKEN")):
+        board = _checked(value, "$AGENT_BOARD_TOKEN")
+    if board is None:
+        raise ConfigurationError(
+            "The board's token is nowhere: not in $CREDENTIALS_DIRECTORY/board-token, not in a file named by "
+            "board.token_file, not in $AGENT_BOARD_TOKEN. Make one on the board under My account → Access tokens."
+        )
+    tokens = {
+        project: token
+        for project, repository in settings.repositories.items()
+        if (token := _secret(f"repository-{project}-token", repository.token_file, env, warnings))
+    }
+    keys = {
+        project: key
+        for project, repository in settings.repositories.items()
+        if (key := _secret_file(f"repository-{project}-key", repository.ssh_key_file, env, warnings))
+    }
+    return Credentials(board=board, repositories=tokens, ssh_keys=keys, warnings=tuple(warnings))
+
+
+def ambient(*, environ: Environment | None = None) -> Ambient:
+    """What commands inherit, and where the output goes."""
+    env = os.environ if environ is None else environ
+    return Ambient(
+        children={name: env[name] for name in _HANDED_ON if name in env},
+        journal="JOURNAL_STREAM" in env,
+        colour=not env.get("NO_COLOR") and env.get("TERM") != "dumb",
+    )
+
+
+def _settle(settings: Settings, folder: pathlib.Path, pod: str, env: Environment) -> Settings:
+    """Fill in what depends on host and command line."""
+    if not pod:
+        raise ConfigurationError("This pod has no name. Set `pod`, or give one with --pod or $AGENT_POD.")
+    if not is_pod_name(pod):
+        raise ConfigurationError(f"The pod name {msgspec.json.encode(pod).decode()} is refused. Allowed: {POD_NAME}.")
+    return replace(
+        settings,
+        pod=pod,
+        state=_absolute(settings.state, folder, env) or str(_state_folder(pod, env)),
+        board=replace(settings.board, token_file=_absolute(settings.board.token_file, folder, env)),
+        repositories={
+            project: replace(
+                repository,
+                token_file=_absolute(repository.token_file, folder, env),
+                ssh_key_file=_absolute(repository.ssh_key_file, folder, env),
+            )
+            for project, repository in settings.repositories.items()
+        },
+    )
+
+
+def _state_folder(pod: str, env: Environment) -> pathlib.Path:
+    if given := env.get("STATE_DIRECTORY"):
+        return pathlib.Path(given.partition(":")[0])
+    if given := env.get("XDG_STATE_HOME"):
+        return pathlib.Path(given) / "agent" / pod
+    return _home(env, "the state folder") / ".local" / "state" / "agent" / pod
+
+
+def _absolute(path: str, folder: pathlib.Path, env: Environment) -> str:
+    """The path as seen from the settings file's folder; `~/` is the home of $HOME."""
+    if path.startswith("~/"):
+        return str(_home(env, path) / path[2:])
+    return path and str(folder / path)
+
+
+def _home(env: Environment, what: str) -> pathlib.Path:
+    if not env.get("HOME"):
+        raise ConfigurationError(f"$HOME is not set, so {what} has no place. Set `state` and name files from `/`.")
+    return pathlib.Path(env["HOME"])
+
+
+def _secret_file(name: str, named: str, env: Environment, warnings: list[str]) -> pathlib.Path | None:
+    """Where a secret is, if anywhere; a file that others can read is worth a warning, not a refusal."""
+    if folder := env.get("CREDENTIALS_DIRECTORY"):
+        credential = pathlib.Path(folder) / name
+        if credential.exists():
+            return credential
+    if not named:
+        return None
+    path = pathlib.Path(named)
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise ConfigurationError(f"The secret file {path} cannot be read: {error.strerror}.") from error
+    if mode & _OPEN_TO_OTHERS:
+        warnings.append(f"The secret file {path} is open to others on this host: chmod 600 {path}")
+    return path
+
+
+def _secret(name: str, named: str, env: Environment, warnings: list[str]) -> Secret | None:
+    path = _secret_file(name, named, env, warnings)
+    if path is None:
+        return None
+    try:
+        return _checked(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"The secret file {path} holds no text.") from None
+    except OSError as error:
+        raise ConfigurationError(f"The secret file {path} cannot be read: {error.strerror}.") from error
+
+
+def _checked(value: str, where: str) -> Secret:
+    """One line that fits into a header."""
+    value = value.strip()
+    if not value or not value.isascii() or not value.isprintable() or " " in value:
+        raise ConfigurationError(f"{where} holds no token: it must be one word of printable ASCII characters.")
+    return Secret(value)

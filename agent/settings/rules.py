@@ -1,0 +1,260 @@
+"""Judging settings, pure: a mapping in, frozen settings out; each refusal names the key, its meaning and its values."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from agent.errors import ConfigurationError
+from agent.settings.keys import FORGES, KEYS, LATER, PROJECT, Key, Unfit
+from agent.texts.claim_token import duration_text
+
+
+class Types(Struct, frozen=True, kw_only=True):
+    """Which types of the board play which role; names, or ids as digits."""
+
+    bugs: tuple[str, ...]
+    tasks: tuple[str, ...]
+    epic: str
+    story: str
+    spike: str
+    gates: tuple[str, ...]
+
+
+class Statuses(Struct, frozen=True, kw_only=True):
+    """Which statuses mean what; names, or ids as digits."""
+
+    ready: str
+    active: str
+    done: tuple[str, ...]
+
+
+class FieldNames(Struct, frozen=True, kw_only=True):
+    """How the fleet's two custom fields are called."""
+
+    pod: str
+    run: str
+
+
+class BoardSettings(Struct, frozen=True, kw_only=True):
+    """Where the board is and how it speaks."""
+
+    url: str
+    token_file: str
+    fleet_users: tuple[str, ...]
+    types: Types
+    statuses: Statuses
+    fields: FieldNames
+
+
+class Repository(Struct, frozen=True, kw_only=True):
+    """The repository of one project."""
+
+    url: str
+    base: str
+    branch: str
+    web: str
+    forge: str
+    token_file: str
+    ssh_key_file: str
+
+    def branch_url(self, branch: str) -> str:
+        """Where people see a branch; empty when `web` is."""
+        return self.web and self.web.rstrip("/") + FORGES[self.forge][0].format(branch)
+
+    def commit_url(self, commit: str) -> str:
+        """Where people see a commit; empty when `web` is."""
+        return self.web and self.web.rstrip("/") + FORGES[self.forge][1].format(commit)
+
+
+class Execution(Struct, frozen=True, kw_only=True):
+    """The limits of a run, in seconds and tries."""
+
+    timeout: int
+    idle: int
+    grace: int
+    margin: int
+    tries: int
+
+
+class ModelSettings(Struct, frozen=True, kw_only=True):
+    """Which coding model works."""
+
+    kind: str
+    command: tuple[str, ...]
+
+
+class SandboxSettings(Struct, frozen=True, kw_only=True):
+    """What the model is shut into."""
+
+    kind: str
+
+
+class NixSettings(Struct, frozen=True, kw_only=True):
+    """Nix, as far as this pod differs from the host."""
+
+    settings: Mapping[str, str]
+
+    def config(self) -> str:
+        """The text for NIX_CONFIG; empty when nothing is set."""
+        return "".join(f"{name} = {value}\n" for name, value in sorted(self.settings.items()))
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """All that can be set."""
+
+    pod: str
+    state: str
+    board: BoardSettings
+    repositories: Mapping[str, Repository]
+    execution: Execution
+    model: ModelSettings
+    sandbox: SandboxSettings
+    nix: NixSettings
+
+
+# --- the judge -----------------------------------------------------------------------------------------------------
+
+
+def judge(raw: Mapping[str, Any]) -> Settings:
+    """The settings that a TOML document stands for; `pod` and `state` may be empty still.
+
+    Raises:
+        ConfigurationError: names the key, its meaning and its allowed values.
+    """
+    _refuse_unknown(raw, "")
+    board = _table(raw, "board")
+    settings = Settings(
+        pod=_value("pod", raw, KEYS["pod"]),
+        state=_value("state", raw, KEYS["state"]),
+        board=BoardSettings(
+            **_values("board", board),
+            types=Types(**_values("board.types", _table(board, "board.types"))),
+            statuses=Statuses(**_values("board.statuses", _table(board, "board.statuses"))),
+            fields=FieldNames(**_values("board.fields", _table(board, "board.fields"))),
+        ),
+        repositories=_repositories(_table(raw, "repositories")),
+        execution=Execution(**_values("execution", _table(raw, "execution"))),
+        model=ModelSettings(**_values("model", _table(raw, "model"))),
+        sandbox=SandboxSettings(**_values("sandbox", _table(raw, "sandbox"))),
+        nix=NixSettings(**_values("nix", _table(raw, "nix"))),
+    )
+    _judge_together(settings)
+    return settings
+
+
+def _repositories(raw: Mapping[str, Any]) -> Mapping[str, Repository]:
+    if not raw:
+        raise ConfigurationError(
+            "[repositories] is missing or empty. It says where the work of each project goes, by the project's "
+            "identifier on the board. Allowed: tables such as `[repositories.shop]` with a `url`."
+        )
+    for identifier in raw:
+        if PROJECT.fullmatch(identifier) is None:
+            raise ConfigurationError(
+                f"repositories.{identifier!r} is refused. It is the identifier of a project, the last part of its "
+                "address on the board. Allowed: letters, digits, `-` and `_`."
+            )
+    return {
+        identifier: Repository(
+            **_values(path := f"repositories.{identifier}", _table(raw, path, "repositories.*"), "repositories.*")
+        )
+        for identifier in raw
+    }
+
+
+def _judge_together(settings: Settings) -> None:
+    """What no single value shows."""
+    execution, types, statuses = settings.execution, settings.board.types, settings.board.statuses
+    if execution.margin >= execution.timeout:
+        raise ConfigurationError(
+            f"execution.margin ({duration_text(execution.margin)}) leaves nothing of execution.timeout "
+            f"({duration_text(execution.timeout)}). It is {KEYS['execution.margin'].meaning}. Allowed: less than the timeout."
+        )
+    roles = (
+        ("bugs", types.bugs), ("tasks", types.tasks), ("epic", (types.epic,)), ("story", (types.story,)),
+        ("spike", (types.spike,)), ("gates", types.gates),
+    )  # fmt: skip
+    _judge_distinct("board.types", "a type plays one role", roles)
+    meanings = (("ready", (statuses.ready,)), ("active", (statuses.active,)), ("done", statuses.done))
+    _judge_distinct("board.statuses", "a status has one meaning", meanings)
+    fields = settings.board.fields
+    _judge_distinct("board.fields", "the two fields are two", (("pod", (fields.pod,)), ("run", (fields.run,))))
+
+
+def _judge_distinct(section: str, rule: str, roles: tuple[tuple[str, tuple[str, ...]], ...]) -> None:
+    taken: dict[str, str] = {}
+    for role, names in roles:
+        for name in names:
+            if name in taken:
+                raise ConfigurationError(
+                    f"{section}.{role} and {section}.{taken[name]} both name {name!r}: {rule}."
+                    if taken[name] != role
+                    else f"{section}.{role} names {name!r} twice."
+                )
+            taken[name] = role
+
+
+def describe() -> list[tuple[str, str, str, str]]:
+    """Every setting for the documentation: key, meaning, allowed values, default as TOML would write it."""
+    return [
+        (path, key.meaning, key.allowed, "(must be set)" if key.required else _shown(key.default))
+        for path, key in KEYS.items()
+    ]
+
+
+# --- one table, one value --------------------------------------------------------------------------------------------
+
+
+def _table(parent: Mapping[str, Any], path: str, pattern: str = "") -> Mapping[str, Any]:
+    """A section, empty if it is missing; what it does not know is refused."""
+    table = parent.get(path.rpartition(".")[2], {})
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"{path} = {_shown(table)} is refused. It is a section. Allowed: a table, `[{path}]`.")
+    _refuse_unknown(table, path, pattern or path)
+    return table
+
+
+def _refuse_unknown(table: Mapping[str, Any], path: str, pattern: str = "") -> None:
+    start = pattern + "." if pattern else ""
+    known = sorted({key.removeprefix(start).partition(".")[0] for key in KEYS if key.startswith(start)})
+    for name in table:
+        whole = f"{path}.{name}" if path else name
+        if whole in LATER:
+            raise ConfigurationError(f"{whole} comes with a later release.")
+        if name not in known and "*" not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean `{near[0]}`?" if near else ""
+            where = f"[{path}]" if path else "The file"
+            raise ConfigurationError(f"{whole} is unknown.{hint} {where} may hold: {', '.join(known)}.")
+
+
+def _values(path: str, table: Mapping[str, Any], pattern: str = "") -> dict[str, Any]:
+    """The values of a section, without those of the sections in it."""
+    start = (pattern or path) + "."
+    names = [key.removeprefix(start) for key in KEYS if key.startswith(start)]
+    return {name: _value(f"{path}.{name}", table, KEYS[start + name]) for name in names if "." not in name}
+
+
+def _value(path: str, table: Mapping[str, Any], key: Key) -> Any:
+    name = path.rpartition(".")[2]
+    meaning = f"It is {key.meaning}. Allowed: {key.allowed}."
+    if name not in table:
+        if key.required:
+            raise ConfigurationError(f"{path} is missing. {meaning}")
+        return key.default
+    try:
+        return key.read(table[name])
+    except Unfit as unfit:
+        shown = f" = {_shown(table[name])}" if key.shown else ""
+        why = f": {unfit}" if str(unfit) else ""
+        raise ConfigurationError(f"{path}{shown} is refused{why}. {meaning}") from None
+
+
+def _shown(value: Any) -> str:
+    text = msgspec.json.encode(value, enc_hook=str).decode(errors="replace")
+    return text if len(text) <= 80 else text[:79] + "…"  # noqa: PLR2004 - a line's worth

@@ -1,0 +1,1 @@
+"""Texts, pure: what the fleet writes on the board, reads back from it, and tells the model."""

@@ -1,0 +1,299 @@
+"""What the fleet writes on the board: one comment per event, the Spike, and the marker that finds them again.
+
+The first lines are the wording of DESIGN, section 5. The last line of every text is a marker that people do not see,
+`<!-- agent run=<full run id> event=<name> -->`: OpenProject keeps it in `raw` and leaves it out of the page. Reading
+the trail back is `agent.texts.trail`.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from agent.texts.claim_token import RUN_ID
+from agent.texts.markup import code, fence, last_lines, link, one_line, quote, spoken
+
+NOTHING_LEFT: Final = "nothing left to do in this Epic"
+SUBJECT_LIMIT: Final = 255
+"""OpenProject's longest subject."""
+
+_MARKER: Final = re.compile(rf"<!-- agent run=({RUN_ID}) event=([a-z_]{{1,40}}) -->")
+SPIKE_SUBJECT: Final = "Agent stuck on #"
+"""How the subject of every Spike of ours begins; the ticket's number follows."""
+
+_SPIKE_SUBJECT: Final = re.compile(rf"{SPIKE_SUBJECT}([1-9]\d{{0,17}}):", re.ASCII)
+_COMMIT_DIGITS: Final = 7
+
+
+class Event(enum.StrEnum):
+    """What a marker stands for; a step is done when its event is there for its run."""
+
+    CLAIMED = "claimed"
+    TAKEN_OVER = "taken_over"
+    COMPLETED = "completed"
+    PUSHED = "pushed"
+    ALREADY_DONE = "already_done"
+    FAILED = "failed"
+    SPIKE_CREATED = "spike_created"
+    SPIKE = "spike"
+    SPIKE_DUPLICATE = "spike_duplicate"
+    INTERRUPTED = "interrupted"
+    EXPIRED = "expired"
+    GIVEN_BACK = "given_back"
+    UNAVAILABLE = "unavailable"
+    STOPPED = "stopped"
+    STARTER_FLAKE = "starter_flake"
+    EPIC_TAKEN = "epic_taken"
+    EPIC_RELEASED = "epic_released"
+    TEXT_CHANGED = "text_changed"
+    REFUSED = "refused"
+    RELEASED = "released"
+
+
+class Marker(Struct, frozen=True):
+    """A marker read back; `event` is plain text, since a newer version may know more of them."""
+
+    run: str
+    event: str
+
+
+def marker(run: str, event: str) -> str:
+    """The last line of every text of ours.
+
+    Raises:
+        ValueError: the run id is none; such a marker could not be read back.
+    """
+    line = f"<!-- agent run={run} event={event} -->"
+    if _MARKER.fullmatch(line) is None:
+        raise ValueError(f"not a marker: {line}")
+    return line
+
+
+def parse_marker(raw: str) -> Marker | None:
+    """The marker in the last line of a comment or description; one quoted further up is somebody's quotation."""
+    found = _MARKER.fullmatch(raw.rstrip().rpartition("\n")[2])
+    return None if found is None else Marker(found[1], found[2])
+
+
+def _text(run: str, event: Event, first_line: str, *blocks: str) -> str:
+    return "\n\n".join((first_line, *filter(None, blocks), marker(run, event)))
+
+
+# --- the claim ---------------------------------------------------------------------------------------------------
+
+
+def claimed(run: str, *, pod: str) -> str:
+    """A claim was won."""
+    return _text(run, Event.CLAIMED, f"Claimed by pod {code(pod)} — session {code(run)}")
+
+
+def taken_over(run: str, *, pod: str, attempt: int = 0, tries: int = 0) -> str:
+    """The same pod goes on with its run after a crash or restart; the try is told if it is given."""
+    note = f"Try {attempt} of {tries}." if attempt else ""
+    return _text(
+        run, Event.TAKEN_OVER, f"Taken over by pod {code(pod)} after an interruption — session {code(run)}", note
+    )
+
+
+def epic_taken(run: str, *, pod: str) -> str:
+    """An Epic was claimed, for whatever is below it."""
+    return _text(run, Event.EPIC_TAKEN, f"Epic taken by pod {code(pod)}")
+
+
+def epic_released(run: str, *, reason: str = NOTHING_LEFT) -> str:
+    """An Epic was given back; the reason follows "Released: "."""
+    return _text(run, Event.EPIC_RELEASED, f"Released: {one_line(reason)}")
+
+
+def unavailable(run: str, *, reason: str) -> str:
+    """Between the choice and the claim something came up; released without a Spike."""
+    return _text(run, Event.UNAVAILABLE, f"Returned to the pool: {one_line(reason)}")
+
+
+# --- a run that ends well ----------------------------------------------------------------------------------------
+
+
+def completed(
+    run: str,
+    *,
+    input_tokens: int | None = None,
+    output_tokens: int | None = None,
+    summary: str = "",
+    cost_usd: float | None = None,
+    duration_s: float | None = None,
+    verified: Sequence[str] = (),
+) -> str:
+    """The work is done and verified.
+
+    Args:
+        run: the run id.
+        input_tokens: input, cache creation and cache read added up; None where the model does not count.
+        output_tokens: likewise.
+        summary: the model's own words.
+        cost_usd: as the model's command line reckons; None where it does not.
+        duration_s: of the whole run.
+        verified: the commands that passed; none says "not verified".
+    """
+    counted = input_tokens is not None and output_tokens is not None
+    tokens = f", {input_tokens} input tokens / {output_tokens} output tokens" if counted else ""
+    figures = (
+        f"Cost: {cost_usd:.2f} USD" if cost_usd is not None else "",
+        f"Duration: {spoken(duration_s)}" if duration_s is not None else "",
+        verification(verified),
+    )
+    return _text(
+        run,
+        Event.COMPLETED,
+        f"Execution complete — session {code(run)}{tokens}",
+        quote(summary) if summary.strip() else "",
+        " · ".join(filter(None, figures)),
+    )
+
+
+def verification(commands: Sequence[str]) -> str:
+    """What the result was verified with; without commands in `.agent.toml` a person must know that nothing was."""
+    if not commands:
+        return "Not verified: `.agent.toml` names no commands in `[verify]`"
+    return "Verified with " + ", ".join(code(command) for command in commands)
+
+
+def pushed(run: str, *, branch: str, commit: str, branch_url: str = "", commit_url: str = "") -> str:
+    """The result is on the remote."""
+    where = f"Pushed to {link(branch, branch_url)} — commit {_commit(commit, commit_url)}"
+    return _text(run, Event.PUSHED, where)
+
+
+def already_done(run: str, *, branch: str, commit: str, branch_url: str = "", commit_url: str = "") -> str:
+    """The model found nothing to do, and the branch has a commit for this ticket that passes."""
+    where = f"Already done: {link(branch, branch_url)} has it — commit {_commit(commit, commit_url)}"
+    return _text(run, Event.ALREADY_DONE, where)
+
+
+def starter_flake(run: str, *, commit: str, commit_url: str = "") -> str:
+    """The repository had no flake; ours was committed first."""
+    return _text(run, Event.STARTER_FLAKE, f"Added a starter `flake.nix` — commit {_commit(commit, commit_url)}")
+
+
+def text_changed(run: str, *, commit: str, commit_url: str = "") -> str:
+    """Subject or description changed since the claim; what was done is pushed all the same."""
+    again = f"The text changed during the run; it will be worked on again from commit {_commit(commit, commit_url)}"
+    return _text(run, Event.TEXT_CHANGED, again)
+
+
+# --- a run that does not -----------------------------------------------------------------------------------------
+
+
+def failed(run: str, *, reason: str, evidence: str = "", branch: str = "", branch_url: str = "") -> str:
+    """The ticket's own failure; `branch` is where the work so far was pushed."""
+    return _text(
+        run,
+        Event.FAILED,
+        f"Execution failed: {one_line(reason)}",
+        fence(last_lines(evidence)) if evidence.strip() else "",
+        f"The work so far is in {link(branch, branch_url)}." if branch else "",
+    )
+
+
+def spike_created(run: str, *, spike: int) -> str:
+    """A person was asked."""
+    return _text(run, Event.SPIKE_CREATED, f"Created spike #{spike} for human review")
+
+
+def spike_duplicate(run: str, *, stays: int) -> str:
+    """On a Spike that a late request created a second time, as it is closed."""
+    return _text(run, Event.SPIKE_DUPLICATE, f"Closed: #{stays} asks the same")
+
+
+def interrupted(run: str, *, reason: str, attempt: int, tries: int) -> str:
+    """Pod trouble; the claim is kept and the run goes on later."""
+    return _text(run, Event.INTERRUPTED, f"Interrupted: {one_line(reason)} (try {attempt} of {tries})")
+
+
+def given_back(run: str, *, pod: str, reason: str) -> str:
+    """Pod trouble that did not pass; the one comment about it."""
+    return _text(
+        run,
+        Event.GIVEN_BACK,
+        f"Returned to the pool: {one_line(reason)}",
+        f"This is trouble of pod {code(pod)} and says nothing about the ticket.",
+    )
+
+
+def expired(run: str, *, pod: str, silent_s: float) -> str:
+    """Another pod's claim was found expired after that many seconds of the same token."""
+    return _text(
+        run, Event.EXPIRED, f"Returned to the pool: pod {code(pod)} has not been heard of for {spoken(silent_s)}"
+    )
+
+
+def released(run: str, *, pod: str) -> str:
+    """An operator gave a claim back by hand (`agent release`)."""
+    return _text(run, Event.RELEASED, f"Returned to the pool: an operator released the claim of pod {code(pod)}")
+
+
+def stopped(run: str, *, kept: str = "", kept_url: str = "", change: str = "") -> str:
+    """A person took the ticket out of our hands; `kept` is the ref of the work, `change` what was seen."""
+    where = f"the work is in {link(kept, kept_url)}" if kept else "there was no work to keep"
+    return _text(
+        run,
+        Event.STOPPED,
+        f"Stopped: this ticket was changed while it was being worked on; {where}",
+        f"What changed: {one_line(change)}" if change else "",
+    )
+
+
+def refused_report(run: str, *, refused: str, pod: str) -> str:
+    """The board does not take the result; the ticket stays active and is a person's."""
+    return _text(
+        run,
+        Event.REFUSED,
+        f"The board refused the report: {one_line(refused, 500)}",
+        f"Pod {code(pod)} let go of the ticket and left its status: it is a person's now.",
+    )
+
+
+# --- the Spike ---------------------------------------------------------------------------------------------------
+
+
+def spike_subject(ticket: int, subject: str) -> str:
+    """The subject of the Spike for a ticket: one line that names it, within the board's bound."""
+    start = f"{SPIKE_SUBJECT}{ticket}: "
+    return start + (one_line(subject, SUBJECT_LIMIT - len(start)) or "(no subject)")
+
+
+def spike_ticket(subject: str) -> int | None:
+    """The ticket that a Spike of ours names in its subject; None for a Spike that a person wrote."""
+    found = _SPIKE_SUBJECT.match(subject)
+    return None if found is None else int(found[1])
+
+
+def spike_description(
+    run: str,
+    *,
+    ticket: int,
+    reason: str,
+    question: str = "",
+    evidence: str = "",
+    branch: str = "",
+    branch_url: str = "",
+) -> str:
+    """What a person needs to answer: why, the question, the evidence, the work so far, and what to do now."""
+    return _text(
+        run,
+        Event.SPIKE,
+        f"The fleet could not finish #{ticket} and needs a person.",
+        f"**Reason:** {one_line(reason, 500)}",
+        f"**The model asks:**\n\n{quote(question)}" if question.strip() else "",
+        f"**Last lines of the output:**\n\n{fence(last_lines(evidence))}" if evidence.strip() else "",
+        f"**The work so far** is in {link(branch, branch_url)}." if branch else "",
+        "**What to do:** answer in a comment here or in this description, or change the text of "
+        f"#{ticket}. Then close this Spike: #{ticket} is picked up again, and the next run reads what you wrote.",
+    )
+
+
+def _commit(commit: str, url: str) -> str:
+    return link(commit[:_COMMIT_DIGITS], url)
