@@ -1,6 +1,6 @@
 # The front door. Every target provisions what it needs; afterwards the command is .venv/bin/agent.
 .DEFAULT_GOAL := help
-.PHONY: help provision test unit lint demo clean
+.PHONY: help provision tools test unit lint demo clean
 
 BOARD ?= embedded
 
@@ -10,13 +10,18 @@ help: ## what can be made
 provision: ## install what is missing and make .venv
 	@.ci/provision
 
-test: lint unit ## every test (the unit suite on /usr/bin/python3 too)
-	.venv/bin/pytest -q -n 2 tests --ignore tests/unit
+tools:
+	@.ci/provision test
 
-unit: provision ## the unit suite, with the coverage of the pure cores
-	.venv/bin/pytest -q tests/unit
+test: lint unit ## every test; with CI=true nothing that ../shared provides is skipped
+	.venv/bin/pytest -q -n 2 --dist worksteal tests --ignore tests/unit
 
-lint: provision ## ruff, mypy, import contracts
+unit: tools ## the unit suite with the coverage of the pure cores, and once more on /usr/bin/python3
+	.venv/bin/pytest -q -n 2 --cov --cov-report=term tests/unit
+	@if [ -x /usr/bin/python3 ] && ! .venv/bin/python -c 'import os, sys; sys.exit(not os.path.samefile(sys._base_executable, "/usr/bin/python3"))'; then \
+	  PYTHON=/usr/bin/python3 VENV=.venv-system .ci/provision && .venv-system/bin/pytest -q -n 2 tests/unit; fi
+
+lint: tools ## ruff, mypy, import contracts
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy

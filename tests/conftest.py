@@ -40,11 +40,13 @@ def measured(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The figures that were noted, whichever worker noted them."""
-    reports = terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", [])
-    noted = [
-        text for report in reports if report.when == "call" for key, text in report.user_properties if key == "measured"
-    ]
+    """How much of the contract was tried on each server, and the figures that were noted, whichever worker did it."""
+    reports = [one for kind in ("passed", "failed", "error") for one in terminalreporter.getreports(kind)]
+    contract = {one.nodeid for one in reports if "tests/contract/" in one.nodeid}
+    if contract:
+        halves = {server: sum(f"[{server}" in one for one in contract) for server in ("embedded", "openproject")}
+        terminalreporter.section("contract tests: " + ", ".join(f"{count} on {name}" for name, count in halves.items()))
+    noted = [text for one in reports if one.when == "call" for key, text in one.user_properties if key == "measured"]
     if noted:
         terminalreporter.section("measured")
         for text in sorted(noted):

@@ -20,18 +20,3 @@ def board(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture
 def world(board: Board) -> World:
     return World(board)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How many of the rules were tried on each server, so that a half that did not run is seen."""
-    reports = [report for outcome in ("passed", "failed", "error") for report in terminalreporter.getreports(outcome)]
-    tried = {
-        name: len(
-            {report.nodeid for report in reports if "tests/contract/" in report.nodeid and f"[{name}" in report.nodeid}
-        )
-        for name in SERVERS
-    }
-    if any(tried.values()):
-        terminalreporter.write_sep(
-            "-", "contract tests: " + ", ".join(f"{count} on {name}" for name, count in tried.items())
-        )
