@@ -115,7 +115,7 @@ class Board:
         self, filters: Iterable[Filter | None], purpose: str, *, size: int = FULL_PAGE
     ) -> list[WorkPackage]:
         """Every match in full: dear, so only for what is about to be touched."""
-        parameters = {"filters": query.encode(filters), "sortBy": '[["id","asc"]]'}
+        parameters = _list(filters, BY_ID)
         found = []
         async for page in self._pages("work_packages", parameters, purpose, size):
             found += [wire.work_package(one, self.fields) for one in page]
@@ -141,7 +141,7 @@ class Board:
         self, filters: Iterable[Filter | None], purpose: str, *, sort: Sequence[tuple[str, str]] = BY_ID
     ) -> AsyncIterator[list[Row]]:
         """The matches as rows, page by page; a page is asked for when the one before it did not do."""
-        parameters = {"filters": query.encode(filters), "sortBy": wire.text(sort), "select": _ROW}
+        parameters = _list(filters, sort) | {"select": _ROW}
         async for page in self._pages("work_packages", parameters, purpose, PAGE):
             yield [wire.row(one) for one in page]
 
@@ -158,12 +158,7 @@ class Board:
 
     async def sample(self, filters: Iterable[Filter | None], limit: int, purpose: str) -> tuple[int, list[Row]]:
         """How many match, and the first of them by id: one request whatever their number."""
-        parameters = {
-            "filters": query.encode(filters),
-            "sortBy": wire.text((("id", "asc"),)),
-            "select": _ROW,
-            "pageSize": str(limit),
-        }
+        parameters = _list(filters, BY_ID) | {"select": _ROW, "pageSize": str(limit)}
         page = wire.page(await self._read("work_packages", purpose, parameters))
         return page.total, [wire.row(one) for one in page.elements]
 
@@ -208,7 +203,7 @@ class Board:
     async def allowed_statuses(self, item: WorkPackage, purpose: str) -> tuple[int, ...]:
         """The statuses that the workflow offers this account, the present one included. Costs a form: no hot path."""
         body = {"lockVersion": item.lock_version}
-        return wire.allowed_statuses(await self._write("POST", f"work_packages/{item.id}/form", body, purpose))
+        return forms.allowed_statuses(await self._write("POST", f"work_packages/{item.id}/form", body, purpose))
 
     async def creation_refusals(self, draft: Draft, purpose: str) -> dict[str, str]:
         """Why a creation would be refused, by property; nothing is created.
@@ -389,6 +384,11 @@ class Board:
             busy.retry_after = _retry_after(answer.headers.get("Retry-After", ""))
             return busy
         return kind(words, status=code, identifier=identifier, attribute=attribute)
+
+
+def _list(filters: Iterable[Filter | None], sort: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The parameters of an ordered list."""
+    return {"filters": query.encode(filters), "sortBy": wire.text(sort)}
 
 
 @contextlib.contextmanager

@@ -167,8 +167,8 @@ def work_package(document: Any, fields: Fields) -> WorkPackage:
         assignee=_principal(links, "assignee"),
         responsible=_principal(links, "responsible"),
         parent=parent,
-        ancestors=_ids(links, "ancestors"),
-        children=_ids(links, "children"),
+        ancestors=ids(links, "ancestors"),
+        children=ids(links, "children"),
         due_date=plain.due_date or plain.date,
         schedule_manually=plain.schedule_manually is not False,
         updated_at=plain.updated_at or "",
@@ -282,14 +282,6 @@ def schema_fields(document: Any, names: Fields) -> tuple[int, int, Fields]:
     return int(match[1]), int(match[2]), Fields(keys.get(names.pod, ""), keys.get(names.run, ""))
 
 
-@understood
-def allowed_statuses(form: Any) -> tuple[int, ...]:
-    """The statuses that a form offers, the present one included."""
-    entry = form["_embedded"]["schema"]["status"]
-    links = entry["_links"].get("allowedValues") or []
-    return tuple(one for one in (_of(link)[1] for link in links) if one)
-
-
 def creation(draft: Draft) -> dict[str, Any]:
     """The body of a POST."""
     links = {"project": f"projects/{draft.project}", "type": f"types/{draft.type}"}
@@ -375,7 +367,8 @@ def _required(links: Any, name: str) -> int:
     return found
 
 
-def _ids(links: Any, name: str) -> tuple[int, ...]:
+def ids(links: Any, name: str) -> tuple[int, ...]:
+    """The ids behind a list of links; what leads nowhere is passed over."""
     return tuple(one for one in (_of(link)[1] for link in links.get(name) or []) if one)
 
 

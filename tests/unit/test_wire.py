@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agent.board import wire
+from agent.board import forms, wire
 from agent.board.wire import Fields, Malformed, Page
 from agent.model import Activity, Changes, Draft, Named, Principal, Project, Relation, Row, Status, WorkPackage
 from support.values import item
@@ -371,17 +371,6 @@ def test_a_schema_tells_under_which_keys_the_two_fields_are() -> None:
         wire.schema_fields({"_links": {"self": {"href": "/api/v3/work_packages/schemas/x"}}}, names)
 
 
-def test_a_form_offers_statuses() -> None:
-    def form(links: Any) -> Any:
-        return {"_embedded": {"schema": {"status": {"_links": links}}}}
-
-    allowed = {"allowedValues": [link("statuses/1"), link("statuses/7"), NOBODY]}
-    assert wire.allowed_statuses(form(allowed)) == (1, 7)
-    assert wire.allowed_statuses(form({})) == ()
-    with pytest.raises(Malformed):
-        wire.allowed_statuses(form(None))
-
-
 # -- writing ---------------------------------------------------------------------------------------------------------
 
 
@@ -598,7 +587,9 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "activity": wire.activity,
     "relation": wire.relation,
     "schema_fields": lambda document: wire.schema_fields(document, Fields("Agent pod", "Agent run")),
-    "allowed_statuses": wire.allowed_statuses,
+    "allowed_statuses": forms.allowed_statuses,
+    "refusals": forms.refusals,
+    "abilities": forms.abilities,
 }
 
 
@@ -745,7 +736,7 @@ def test_recorded_lists_pages_groups_and_forms_are_understood() -> None:
         if "groupBy" in query:
             grouped += sum(wire.groups(body).values())
         if exchange["request"]["path"].endswith("/form"):
-            offered += len(wire.allowed_statuses(body))
+            offered += len(forms.allowed_statuses(body))
         if isinstance(body.get("_embedded"), dict) and "elements" in body["_embedded"]:
             page = wire.page(body)
             pages += 1
