@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
@@ -51,10 +52,22 @@ class Place(Struct, frozen=True, kw_only=True):
     """What the remote had at the preflight, before the claim."""
 
 
-class End(Struct, frozen=True):
-    """How a run ended: `done`, `text changed`, `failed`, `stopped`, `interrupted`, `refused` or `gone`."""
+class Ending(enum.StrEnum):
+    """How a run can end."""
 
-    kind: str
+    DONE = "done"
+    TEXT_CHANGED = "text changed"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    INTERRUPTED = "interrupted"
+    REFUSED = "refused"
+    GONE = "gone"
+
+
+class End(Struct, frozen=True):
+    """How a run ended, and what it left."""
+
+    kind: Ending
     branch: str = ""
     commit: str = ""
     spike: int | None = None
@@ -116,16 +129,18 @@ class Attempt:
             return await self._stopped(str(superseded))
         except NotFound as gone:
             self._protocol.memory.forget_ticket(self._held.ticket)
-            return End("gone", reason=str(gone))
+            return End(Ending.GONE, reason=str(gone))
         except Refused as refusal:
             await self._reporter.refused(refusal)
-            return End("refused", reason=str(refusal))
+            return End(Ending.REFUSED, reason=str(refusal))
         except LifetimeOver:
             raise
         except PodTrouble as trouble:
             logger.warning("#{}: interrupted: {}", self._held.ticket, trouble)
             too_often = await self._reporter.interrupted(str(trouble))
-            return await self._failed(too_often) if too_often is not None else End("interrupted", reason=str(trouble))
+            return (
+                await self._failed(too_often) if too_often is not None else End(Ending.INTERRUPTED, reason=str(trouble))
+            )
 
     # -- the steps -------------------------------------------------------------------------------------------------
 
@@ -190,7 +205,7 @@ class Attempt:
         now, commit = await self._publish(workspace, commit, ticket, commands)
         return await self._report(branch, commit, now)
 
-    async def _report(self, branch: str, commit: str, ticket: WorkPackage) -> End:
+    async def _report(self, branch: str, commit: str, ticket: WorkPackage, *, pushed: bool = True) -> End:
         """Done; or, if the text changed since the claim, ready once more: at most twice, and the next prompt shows both."""
         record, state = self._reporter.record, self._protocol.memory.state
         before = state.texts.get(ticket.id)
@@ -199,8 +214,8 @@ class Attempt:
         again = changed and (before is None or known or before.times < CHANGED_TEXTS)
         if again and not known:
             self._protocol.memory.change(lambda now: now.with_text(ticket.id, record.subject, record.description))
-        await self._reporter.done(branch, commit, changed_text=again)
-        return End("text changed" if again else "done", branch=branch, commit=commit)
+        await self._reporter.done(branch, commit, changed_text=again, pushed=pushed)
+        return End(Ending.TEXT_CHANGED if again else Ending.DONE, branch=branch, commit=commit)
 
     async def _raise_known_failure(self, ticket: WorkPackage, branch: str) -> None:
         """A run that has failed before it was interrupted finishes the failure, and never runs the model again."""
@@ -218,13 +233,13 @@ class Attempt:
         self, workspace: Workspace, commit: str, ticket: WorkPackage, commands: tuple[str, ...]
     ) -> tuple[WorkPackage, str]:
         """Fence, push; on a branch that others share too: rebase, verify, fence, push."""
-        for last in range(PUSHES - 1, -1, -1):
+        for left in reversed(range(PUSHES)):
             now = await self._reporter.fence()
             self._say(f"pushing {commit[:7]} to {workspace.branch}")
             try:
                 return now, await workspace.publish(commit, claim_blob=self._claim_blob)
             except PushRefused as refused:
-                if refused.kind is not Refusal.BRANCH_MOVED or not last:
+                if refused.kind is not Refusal.BRANCH_MOVED or not left:
                     raise TicketFailure("the push was refused", evidence=refused.detail) from refused
             commit = await workspace.rebase()
             await self._watched(self._execution.verify(commands, workspace, self._run, self._time_left()), ticket)
@@ -237,7 +252,7 @@ class Attempt:
         commit = await self._repository.tip(branch)
         completion = report.completed(self._run, summary=summary, verified=commands)
         self._reporter.remember(replace(self._reporter.record, completion=completion))
-        end = await self._report(branch, commit, ticket)
+        end = await self._report(branch, commit, ticket, pushed=False)
         await self._delete_claim_ref()
         return end
 
@@ -254,14 +269,14 @@ class Attempt:
         except Superseded as superseded:
             return await self._stopped(str(superseded))
         await self._delete_claim_ref()
-        return End("failed", branch=kept, spike=spike, reason=failure.reason)
+        return End(Ending.FAILED, branch=kept, spike=spike, reason=failure.reason)
 
     async def _stopped(self, why: str) -> End:
         logger.warning("#{}: stopped: {}", self._held.ticket, why)
         kept = await self._keep(refs.kept_name(self._held.ticket, self._run))
         await self._reporter.stopped(why, kept)
         await self._delete_claim_ref()
-        return End("stopped", branch=kept, reason=why)
+        return End(Ending.STOPPED, branch=kept, reason=why)
 
     async def _keep(self, name: str) -> str:
         """The branch with what is there; empty if there is nothing, or the remote does not take it now."""

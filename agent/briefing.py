@@ -42,7 +42,7 @@ async def read(
     text = protocol.memory.state.texts.get(ticket.id)
     facts = PromptFacts(
         work_package=_item(ticket),
-        kind="Bug" if ticket.type in fleet.bugs else "Task",
+        kind="Bug" if ticket.type in fleet.bugs else "",
         epic=_item(epic) if epic is not None else None,
         user_story=_item(story) if story is not None else None,
         spikes=[await _resolved(board, spike, fleet) for spike in await _answered(protocol, ticket)],
@@ -69,7 +69,7 @@ async def _resolved(board: Board, spike: WorkPackage, fleet: Fleet) -> ResolvedS
 
 
 async def _story(board: Board, ticket: WorkPackage, fleet: Fleet) -> WorkPackage | None:
-    """The nearest story above the ticket."""
+    """The parent, if it is a story."""
     if ticket.parent is None or not fleet.stories:
         return None
     parent = await board.work_package(ticket.parent, "what is above the ticket")

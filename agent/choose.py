@@ -14,6 +14,7 @@ from enum import IntEnum, StrEnum
 from msgspec import Struct
 
 from agent.model import Around, Fleet, Relation, Row, WorkPackage
+from agent.texts.claim_token import SIGN
 
 
 class Rung(IntEnum):
@@ -79,7 +80,7 @@ def epics_above(ancestors: Sequence[WorkPackage], fleet: Fleet) -> list[WorkPack
 
 def is_owned(epic: WorkPackage, fleet: Fleet) -> bool:
     """Owned = active and a token in the run field; a person's "In progress" is no ownership."""
-    return epic.status == fleet.active and "@" in epic.run
+    return epic.status == fleet.active and SIGN in epic.run
 
 
 def is_mine(item: WorkPackage, fleet: Fleet) -> bool:
@@ -90,6 +91,16 @@ def is_mine(item: WorkPackage, fleet: Fleet) -> bool:
 def is_fleet_assigned(item: WorkPackage | Row, fleet: Fleet) -> bool:
     """Whether the assignee is one of the accounts that pods act as."""
     return item.assignee is not None and item.assignee.kind == "users" and item.assignee.id in fleet.users
+
+
+def is_unfinished(item: WorkPackage, fleet: Fleet) -> bool:
+    """A run of this pod that nobody took, moved or re-routed meanwhile: rung 1."""
+    return (
+        item.type in fleet.executable
+        and is_mine(item, fleet)
+        and is_fleet_assigned(item, fleet)
+        and item.pod in ("", fleet.pod)
+    )
 
 
 def is_taken(item: WorkPackage | Row, fleet: Fleet) -> bool:
@@ -232,10 +243,13 @@ def as_row(item: WorkPackage) -> Row:
 
 
 def ladder(board: Sequence[WorkPackage], relations: Sequence[Relation], fleet: Fleet) -> Choice:
-    """The whole decision over a whole board: the yardstick that the scan is held to."""
+    """The whole decision over a board in memory.
+
+    No pod calls it: a pod asks the server (`agent.scan`), and a property test holds the two together.
+    """
     by_id = {one.id: one for one in board}
     for item in board:
-        if item.type in fleet.executable and is_mine(item, fleet) and is_fleet_assigned(item, fleet):
+        if is_unfinished(item, fleet):
             return Choice(Rung.FINISH, item.id)
     best: dict[Rung, WorkPackage] = {}
     for item in board:

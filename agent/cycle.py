@@ -11,14 +11,13 @@ from typing import Final
 
 from loguru import logger
 from msgspec import Struct
-from msgspec.structs import replace
 
 from agent import choose, epics, ownership, sweep
-from agent.attempt import Attempt, End, Place
+from agent.attempt import Attempt, End, Ending, Place
 from agent.board.query import one_of
 from agent.choose import Rung
 from agent.daemon import Pass
-from agent.errors import NotFound, PodTrouble, Refused
+from agent.errors import NotFound, PodTrouble, Refused, Superseded
 from agent.execution import Execution
 from agent.model import WorkPackage
 from agent.ownership import Held
@@ -82,7 +81,7 @@ class Cycle:
         self._places: dict[int, Place] = {}
         self._troubles: dict[int, str] = {}
         self._ready_to_work = False
-        self._tokens: frozenset[str] | None = None
+        self._claims_seen: frozenset[str] | None = None
 
     async def run(self) -> Result:
         """Walk down the ladder once.
@@ -92,7 +91,7 @@ class Cycle:
         """
         now = self._memory.now()
         if self._memory.state.sweep_is_due(now.at, now.boot, self._limits.grace / 2):
-            self._tokens, _ = await sweep.sweep(self._protocol, self._limits.grace)
+            self._claims_seen = await sweep.sweep(self._protocol, self._limits.grace)
         wait = self._memory.state.wait(now.at, now.boot)
         if wait > 0:
             reason = f"waiting {wait:.0f} s after trouble"
@@ -107,9 +106,9 @@ class Cycle:
             return Result(outcome=Pass.TROUBLE, reason=str(trouble))
 
     async def _descend(self) -> Result:
+        """Rungs 1 to 7, the first that yields work. A release (rung 3) is none: the walk goes on."""
         mine = await self._read_mine()
-        unfinished = await self._settle(mine)
-        if unfinished is not None:
+        if (unfinished := await self._settle(mine)) is not None:
             return await self._finish(*unfinished)
         my_epics = await self._my_epics(mine)
         scan = Scan(self._board, self._protocol.fleet, my_epics, self._answers)
@@ -144,9 +143,11 @@ class Cycle:
 
     def _may_hold_something(self) -> bool:
         """False where this pass has seen every token on the board, and none in this pod's name."""
-        if self._tokens is None:
+        if self._claims_seen is None:
             return True
-        return any(token.pod == self._protocol.fleet.pod for token in map(claim_token.parse, self._tokens) if token)
+        return any(
+            token.pod == self._protocol.fleet.pod for token in map(claim_token.parse, self._claims_seen) if token
+        )
 
     async def _settle(self, mine: Iterable[WorkPackage]) -> tuple[WorkPackage, RecordedClaim] | None:
         """The run to finish, if there is one; what a person has changed meanwhile is given back on the way."""
@@ -164,11 +165,9 @@ class Cycle:
                         item.id, fleet.pod, item.id,
                     )  # fmt: skip
                 continue
-            if item.type in fleet.epics:
-                continue
-            if item.status == fleet.active and choose.is_fleet_assigned(item, fleet) and item.pod in ("", fleet.pod):
+            if choose.is_unfinished(item, fleet):
                 unfinished = unfinished or (item, record)
-            else:
+            elif item.type not in fleet.epics:
                 await self._let_go(item, record, token)
         return unfinished
 
@@ -181,30 +180,31 @@ class Cycle:
 
     async def _let_go(self, item: WorkPackage, record: RecordedClaim, token: ClaimToken) -> None:
         """A person changed the ticket while this pod was away."""
-        held = _held(item, record, token)
+        held = Held.of(item, token, record.epic)
         why = ownership.ticket_lost(item, held, held.epic, self._protocol.fleet) or "this pod was away"
-        await self._reporter(held, record, None).stopped(why, "")
+        await self._reporter(held, record).stopped(why, "")
 
     async def _finish(self, item: WorkPackage, record: RecordedClaim) -> Result:
         """Take over what this pod left unfinished: the Epic first, then a new nonce, then the ref, then look."""
         place = await self._place_of(item.project)
         await self._preflight()
+        nothing_left = Result(outcome=Pass.WORKED, rung=Rung.FINISH, ticket=item.id, subject=item.subject)
         token = claim_token.parse(record.token)
-        assert token is not None  # noqa: S101 - it was found by being parsed
-        held = _held(item, record, token)
-        if not await self._protocol.renew_epic(held):
-            await self._reporter(held, record, place).stopped(f"its Epic #{held.epic} is not this pod's any more", "")
-            return Result(outcome=Pass.WORKED, rung=Rung.FINISH, ticket=item.id, subject=item.subject)
-        taken = await self._protocol.take_over(item, record)
-        if taken is None:
-            return Result(outcome=Pass.WORKED, rung=Rung.FINISH, ticket=item.id, subject=item.subject)
-        ticket, record = taken
-        token = claim_token.parse(record.token)
-        assert token is not None  # noqa: S101 - it was just written
-        text = report.taken_over(token.run, pod=token.pod, attempt=token.attempt, tries=self._limits.tries)
-        await self._protocol.say(ticket.id, text, "taken over")
-        epic = await self._board.work_package(held.epic, "the Epic of the run") if held.epic else None
-        return await self._attempt(Rung.FINISH, Claimed(_held(ticket, record, token), ticket, epic), record, place)
+        if token is None:
+            return nothing_left
+        try:
+            claimed = await self._protocol.take_over(item, record, token)
+        except Superseded as superseded:
+            await self._reporter(Held.of(item, token, record.epic), record, place).stopped(str(superseded), "")
+            return nothing_left
+        if claimed is None:
+            return nothing_left
+        held = claimed.held
+        text = report.taken_over(
+            held.token.run, pod=held.token.pod, attempt=held.token.attempt, tries=self._limits.tries
+        )
+        await self._protocol.say(held.ticket, text, "taken over")
+        return await self._attempt(Rung.FINISH, claimed, place)
 
     # -- rungs 2 and 4 to 6 ----------------------------------------------------------------------------------------
 
@@ -237,38 +237,33 @@ class Cycle:
     def _lost(self, scan: Scan, candidate: Candidate, lost: Lost) -> None:
         words = "; ".join(why.detail for why in lost.whys) or "another pod was faster"
         logger.info("#{} was not claimed: {}", candidate.ticket.id, words)
-        scan.skip(candidate, whole_epic=lost.whole_epic)
-        scan.fleet = replace(scan.fleet, tokens=self._protocol.fleet.tokens)
+        scan.skip(candidate, tokens=self._protocol.fleet.tokens, whole_epic=lost.whole_epic)
 
     async def _start(self, candidate: Candidate, claimed: Claimed) -> Result:
         held = claimed.held
         await self._protocol.say(held.ticket, report.claimed(held.token.run, pod=held.token.pod), "claimed")
-        record = self._memory.state.recorded(str(held.token))
-        assert record is not None  # noqa: S101 - it was written before the claim
-        place = self._places[held.project]
-        return await self._attempt(candidate.rung, claimed, record, place)
+        return await self._attempt(candidate.rung, claimed, self._places[held.project])
 
-    async def _attempt(self, rung: Rung, claimed: Claimed, record: RecordedClaim, place: Place) -> Result:
+    async def _attempt(self, rung: Rung, claimed: Claimed, place: Place) -> Result:
         ticket = claimed.ticket
         logger.info("#{} on rung {:d}: {}", ticket.id, rung, " ".join(ticket.subject.split()))
         self._say(f"#{ticket.id} {' '.join(ticket.subject.split())}")
         attempt = Attempt(
             self._protocol,
-            self._reporter(claimed.held, record, place),
+            self._reporter(claimed.held, claimed.record, place),
             place=place,
             execution=self._execution,
             clock=self._protocol.clock,
             say=self._say,
         )
         end = await attempt.work(ticket, claimed.epic)
-        outcome = Pass.TROUBLE if end.kind == "interrupted" else Pass.WORKED
+        outcome = Pass.TROUBLE if end.kind is Ending.INTERRUPTED else Pass.WORKED
         logger.info("#{} ended: {} {}", ticket.id, end.kind, end.reason or end.commit)
         return Result(outcome=outcome, rung=rung, ticket=ticket.id, subject=ticket.subject, end=end, reason=end.reason)
 
-    def _reporter(self, held: Held, record: RecordedClaim, place: Place | None) -> Reporter:
-        return Reporter(
-            self._protocol, held, record, tries=self._limits.tries, links=place.links if place is not None else None
-        )
+    def _reporter(self, held: Held, record: RecordedClaim, place: Place | None = None) -> Reporter:
+        links = place.links if place is not None else None
+        return Reporter(self._protocol, held, record, tries=self._limits.tries, links=links)
 
     # -- preflight -------------------------------------------------------------------------------------------------
 
@@ -287,7 +282,7 @@ class Cycle:
         except PodTrouble as trouble:
             now = self._memory.now()
             self._troubles[project] = str(trouble)
-            self._memory.change(lambda state: state.with_repository_trouble(str(project), now.at, now.boot))
+            self._memory.change(lambda state: state.with_repository_trouble(project, now.at, now.boot))
             logger.warning("{}", trouble)
             return False
         await self._preflight()
@@ -296,9 +291,5 @@ class Cycle:
     async def _place_of(self, project: int) -> Place:
         if project not in self._places:
             self._places[project] = await self._ask_place(project)
-            self._memory.change(lambda state: state.with_repository(str(project)))
+            self._memory.change(lambda state: state.with_repository(project))
         return self._places[project]
-
-
-def _held(item: WorkPackage, record: RecordedClaim, token: ClaimToken) -> Held:
-    return Held(ticket=item.id, token=token, project=item.project, type=item.type, epic=record.epic)

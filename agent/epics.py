@@ -11,27 +11,26 @@ from agent.protocol import Protocol
 from agent.texts import claim_token, report
 
 
-async def release(protocol: Protocol, epic: WorkPackage, reason: str = report.NOTHING_LEFT) -> bool:
-    """Give back what is ours of an Epic and say why; False if it was not ours any more.
+async def release(protocol: Protocol, epic: WorkPackage, reason: str = report.NOTHING_LEFT) -> None:
+    """Give back what is ours of an Epic and say why.
 
     Stories, gates and Spikes are never moved by the fleet and do not count.
     """
     fleet, board = protocol.fleet, protocol.board
     token = claim_token.parse(epic.run)
     if token is None:
-        return False
+        return
     below = [one_of("ancestor", [epic.id]), one_of("type", fleet.executable)]
     finished = frozenset(fleet.done) | fleet.closed
     every = await board.groups(below, "status", f"what is left in Epic #{epic.id}")
     all_done = bool(every) and all(int(status) in finished for status in every)
     released = await protocol.give_back(epic.id, token, to=(*fleet.done, fleet.ready) if all_done else ())
     if released is None:
-        return False
+        return
     logger.info("Epic #{} released: {}", epic.id, reason)
     await protocol.say(epic.id, report.epic_released(token.run, reason=reason), "Epic released")
     if released.status in fleet.closed:
         await _reopen_if_needed(protocol, released)
-    return True
 
 
 async def _reopen_if_needed(protocol: Protocol, epic: WorkPackage) -> None:

@@ -10,7 +10,11 @@ AgentError
 │   └── Ignored            200, but the answer does not carry what was written
 ├── Superseded             the claim is somebody else's now: stop every effect
 ├── PodTrouble             not the ticket's fault: model API, remote, disk, a missing tool
+│   └── LifetimeOver       the claim's lifetime ended under its holder: it writes nothing any more
 └── TicketFailure          the ticket's own: verify failed, the model gave up, nothing changed
+
+`ConfigurationError` and `BoardError` are sentences. The last three are read behind a colon ("Interrupted: …"): they begin
+in lower case and have no full stop at the end.
 """
 
 from __future__ import annotations
@@ -69,6 +73,10 @@ class PodTrouble(AgentError):
     """This pod cannot work now, whatever the ticket: it backs off and never raises a Spike."""
 
 
+class LifetimeOver(PodTrouble):
+    """The claim's lifetime has ended under its holder: from here on it writes nothing."""
+
+
 class TicketFailure(AgentError):
     """The run ended without a result that may be reported as done.
 
@@ -83,7 +91,3 @@ class TicketFailure(AgentError):
         self.reason = reason
         self.evidence = evidence
         self.question = question
-
-
-class LifetimeOver(PodTrouble):
-    """The claim's lifetime has ended under its holder: from here on it writes nothing."""

@@ -19,6 +19,11 @@ class Held(Struct, frozen=True, kw_only=True):
     type: int
     epic: int | None = None
 
+    @classmethod
+    def of(cls, ticket: WorkPackage, token: ClaimToken, epic: int | None) -> Held:
+        """The claim of a ticket as it is now."""
+        return cls(ticket=ticket.id, token=token, project=ticket.project, type=ticket.type, epic=epic)
+
     @property
     def owner(self) -> int:
         """Who owns the branch: the Epic, else the ticket."""

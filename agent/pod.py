@@ -138,9 +138,7 @@ async def open_pod(
         memory = Memory(folder, clock, kept=not look_only)
         now = memory.now()
         waiting = memory.state.repositories_waiting(now.at, now.boot)
-        fleet = catalogs.fleet(
-            names(settings.board), found, pod=settings.pod, tokens=(), unreachable=[int(one) for one in waiting]
-        )
+        fleet = catalogs.fleet(names(settings.board), found, pod=settings.pod, tokens=(), unreachable=waiting)
         protocol = Protocol(
             board, fleet, memory, clock=clock, randomness=randomness, lifetime=settings.execution.timeout
         )

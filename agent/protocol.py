@@ -24,8 +24,11 @@ from agent.model import Changes, Fleet, WorkPackage
 from agent.ownership import Held
 from agent.scan import Candidate, read_around
 from agent.state import RecordedClaim
-from agent.texts import claim_token, report
+from agent.texts import claim_token, report, trail
 from agent.texts.claim_token import ClaimToken
+
+COMMENTS: Final = 3
+"""How often a comment is posted when the board does not answer: each time after a look for the one before."""
 
 SWAPS: Final = 5
 """How often a compare-and-swap is repeated while the work package still allows it: children bump their ancestors."""
@@ -35,6 +38,7 @@ class Claimed(Struct, frozen=True):
     """A claim that was made and checked."""
 
     held: Held
+    record: RecordedClaim
     ticket: WorkPackage
     epic: WorkPackage | None
 
@@ -98,7 +102,6 @@ class Protocol:
             born=self.memory.now(),
             pod=token.pod,
             epic=epic.id if epic is not None else None,
-            epic_token=epic.run if epic is not None else "",
             epic_owned_before=owned,
             schedule_manually_before=before.schedule_manually,
             subject=before.subject,
@@ -108,18 +111,12 @@ class Protocol:
         if ticket is None:
             refusal = self.refusals.get(before.id)
             return Lost(whys=(refusal,) if refusal else ())
-        held = Held(
-            ticket=ticket.id,
-            token=token,
-            project=ticket.project,
-            type=ticket.type,
-            epic=epic.id if epic is not None else None,
-        )
+        held = Held.of(ticket, token, epic.id if epic is not None else None)
         whys = await self._second_look(ticket)
         if whys:
             await self.give_back(ticket.id, token)
             return Lost(whys=tuple(whys))
-        return Claimed(held, ticket, epic)
+        return Claimed(held, record, ticket, epic)
 
     async def hold_epic(self, epic: WorkPackage) -> WorkPackage | None:
         """Claim an Epic, or renew the token of one that is mine; None = it is another's, or closed to us."""
@@ -136,16 +133,18 @@ class Protocol:
             self.memory.forget(str(old))
         return held
 
-    async def take_over(self, ticket: WorkPackage, record: RecordedClaim) -> tuple[WorkPackage, RecordedClaim] | None:
-        """After a crash or restart: a new nonce and the next try. None = the claim changed hands meanwhile."""
-        old = claim_token.parse(record.token)
-        if old is None:
-            return None
+    async def take_over(self, ticket: WorkPackage, record: RecordedClaim, old: ClaimToken) -> Claimed | None:
+        """After a crash or restart: the Epic is renewed, then a new nonce and the next try.
+
+        Returns:
+            None where the ticket changed hands meanwhile.
+
+        Raises:
+            Superseded: its Epic is not this pod's any more.
+        """
+        epic = await self._renewed_epic(record.epic)
         token = old.renewed(
-            nonce=self.randomness.nonce(),
-            now=self.clock.now(),
-            attempt=old.attempt + 1,
-            lifetime_s=self.lifetime,
+            nonce=self.randomness.nonce(), now=self.clock.now(), attempt=old.attempt + 1, lifetime_s=self.lifetime
         )
         fresh = replace(record, token=str(token), born=self.memory.now(), attempt=token.attempt)
         active = self.fleet.active
@@ -153,7 +152,20 @@ class Protocol:
         if taken is None:
             return None
         self.memory.forget(record.token)
-        return taken, fresh
+        return Claimed(Held.of(taken, token, record.epic), fresh, taken, epic)
+
+    async def _renewed_epic(self, number: int | None) -> WorkPackage | None:
+        if number is None:
+            return None
+        try:
+            epic = await self.board.work_package(number, "the Epic to renew")
+        except NotFound as gone:
+            raise Superseded(f"its Epic #{number} is gone") from gone
+        why = ownership.epic_lost(epic, self.fleet)
+        held = None if why else await self.hold_epic(epic)
+        if held is None:
+            raise Superseded(why or f"its Epic #{number} is another pod's now")
+        return held
 
     def _new_token(self, item: WorkPackage) -> ClaimToken:
         return claim_token.new(
@@ -250,18 +262,6 @@ class Protocol:
             raise Superseded(why)
         return ticket
 
-    async def renew_epic(self, held: Held) -> bool:
-        """Before a take-over the Epic's token starts anew; False = the Epic is not this pod's any more."""
-        if held.epic is None:
-            return True
-        try:
-            epic = await self.board.work_package(held.epic, "the Epic to renew")
-        except NotFound:
-            return False
-        if ownership.epic_lost(epic, self.fleet):
-            return False
-        return await self.hold_epic(epic) is not None
-
     # -- giving back -----------------------------------------------------------------------------------------------
 
     async def give_back(
@@ -308,7 +308,7 @@ class Protocol:
     async def say(self, number: int, text: str, purpose: str, *, notify: bool = False) -> None:
         """A comment, at most once: after an unanswered POST its marker is looked for."""
         marker = report.parse_marker(text)
-        for last in (False, False, True):
+        for left in reversed(range(COMMENTS)):
             try:
                 await self.board.comment(number, text, purpose, notify=notify)
             except NotFound:
@@ -316,7 +316,7 @@ class Protocol:
             except (Unreachable, Conflict) as unsettled:
                 if marker is not None and await self.said(number, marker.run, marker.event):
                     return
-                if last:
+                if not left:
                     raise
                 logger.info("#{}: the comment is not settled, once more: {}", number, unsettled)
             else:
@@ -326,5 +326,4 @@ class Protocol:
         """Whether a comment of a fleet user with this marker is there."""
         fleet = self.fleet
         activities = await self.board.activities(number, "what was said already")
-        marks = (report.parse_marker(one.text) for one in activities if one.user in fleet.users)
-        return any(mark is not None and mark.run == run and mark.event == event for mark in marks)
+        return any(mark.run == run and mark.event == event for _, mark in trail.markers(activities, fleet.users))

@@ -12,7 +12,7 @@ from loguru import logger
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agent import epics
+from agent import epics, ownership
 from agent.errors import Conflict, LifetimeOver, NotFound, Refused, Superseded, Unreachable
 from agent.model import Changes, WorkPackage
 from agent.ownership import Held, same_claim
@@ -96,8 +96,14 @@ class Reporter:
 
     # -- done ------------------------------------------------------------------------------------------------------
 
-    async def done(self, branch: str, commit: str, *, changed_text: bool = False) -> None:
+    async def done(self, branch: str, commit: str, *, changed_text: bool = False, pushed: bool = True) -> None:
         """The result is on the remote: say so, then the last PATCH.
+
+        Args:
+            branch: where it is.
+            commit: which one it is.
+            changed_text: the ticket's text changed during the run, so that it goes back to ready.
+            pushed: by this run; False where an earlier one had done the work already.
 
         Raises:
             Superseded: the ticket is not ours any more; the branch is, and stays.
@@ -106,8 +112,9 @@ class Reporter:
         await self.fence()
         if self.record.completion:
             await self.once(Event.COMPLETED, self.record.completion)
-        pushed = report.pushed(self._run, branch=branch, commit=commit, branch_url=branch_url, commit_url=commit_url)
-        await self.once(Event.PUSHED, pushed)
+        say, event = (report.pushed, Event.PUSHED) if pushed else (report.already_done, Event.ALREADY_DONE)
+        where = say(self._run, branch=branch, commit=commit, branch_url=branch_url, commit_url=commit_url)
+        await self.once(event, where)
         if changed_text:
             text = report.text_changed(self._run, commit=commit, commit_url=commit_url)
             await self.once(Event.TEXT_CHANGED, text)
@@ -162,8 +169,8 @@ class Reporter:
                 ticket = await self._board.work_package(self.held.ticket, "to let go of")
                 if not same_claim(ticket, self.held.token):
                     return
-                pod = ticket.pod if self.held.token.routed else ""
-                await self._board.patch(ticket, Changes(run="", pod=pod, assignee=None), "let go of a refused report")
+                ours = ownership.give_back(ticket, self.held.token, self._protocol.fleet, to=None)
+                await self._board.patch(ticket, ours, "let go of a refused report")
             except (NotFound, Refused) as worse:
                 logger.error("#{}: cannot let go of it, its claim will expire: {}", self.held.ticket, worse)
             except (Conflict, Unreachable):

@@ -94,8 +94,12 @@ class Scan:
         self._batches = 0
         self._related: set[int] = set()
 
-    def skip(self, candidate: Candidate, *, whole_epic: bool = False) -> None:
-        """Not this one again in this cycle; with `whole_epic` nothing below its Epic either."""
+    def skip(self, candidate: Candidate, *, tokens: frozenset[str], whole_epic: bool = False) -> None:
+        """Not this one again in this cycle; with `whole_epic` nothing below its Epic either.
+
+        `tokens` are mine now: an Epic may have been won before the ticket was lost.
+        """
+        self.fleet = replace(self.fleet, tokens=tokens)
         self._lost.add(candidate.ticket.id)
         self._out.add(candidate.ticket.id)
         if whole_epic and candidate.epic is not None:

@@ -41,7 +41,7 @@ class Spikes:
             Unreachable: nobody knows whether it was made.
         """
         responsible = self._responsible(ticket)
-        for last in range(POSTS - 1, -1, -1):
+        for left in reversed(range(POSTS)):
             there = await self.of_run(ticket.id, run)
             if there:
                 return there[0].id
@@ -58,7 +58,7 @@ class Spikes:
                     await self._board.create(draft, f"Spike for #{ticket.id}", notify=True), ticket
                 )
             except (Unreachable, Conflict) as unsettled:
-                if not last:
+                if not left:
                     raise
                 logger.info("#{}: the Spike is not settled, looking again: {}", ticket.id, unsettled)
             except Refused as refusal:
@@ -74,8 +74,8 @@ class Spikes:
         await self._close(made)
         raise Refused(f"The board made #{made.id} for a Spike, of another type or elsewhere: see `agent doctor`")
 
-    async def close_surplus(self, ticket: int) -> int:
-        """Of several open Spikes of one run the lowest stays: a POST that was given up may land late. How many went."""
+    async def close_surplus(self, ticket: int) -> None:
+        """Of several open Spikes of one run the lowest stays: a POST that was given up may land late."""
         fleet = self._protocol.fleet
         opened: dict[str, list[WorkPackage]] = {}
         for spike in await self.of_ticket(ticket):
@@ -86,7 +86,6 @@ class Spikes:
         for run, stays, spike in surplus:
             await self._protocol.say(spike.id, report.spike_duplicate(run, stays=stays), "a Spike too many")
             await self._close(spike)
-        return len(surplus)
 
     async def _close(self, spike: WorkPackage) -> None:
         fleet = self._protocol.fleet

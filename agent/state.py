@@ -76,7 +76,6 @@ class RecordedClaim(Struct, frozen=True, kw_only=True):
         pod: the name under which it was claimed.
         attempt: the try, from 1.
         epic: the Epic above it, None for standalone work and for an Epic itself.
-        epic_token: the Epic's token at that time, empty without an Epic.
         epic_owned_before: whether the pod owned the Epic before this ticket; if not, it goes back with a bug.
         is_epic: whether the claimed work package is an Epic.
         schedule_manually_before: what the last PATCH of a failure restores.
@@ -92,7 +91,6 @@ class RecordedClaim(Struct, frozen=True, kw_only=True):
     pod: str
     attempt: int = 1
     epic: int | None = None
-    epic_token: str = ""
     epic_owned_before: bool = False
     is_epic: bool = False
     schedule_manually_before: bool = True
@@ -127,10 +125,8 @@ class State(Struct, frozen=True, kw_only=True):
     """When each foreign token was first seen, by its text."""
     last_sweep: Reading | None = None
     backoff: Backoff | None = None
-    repositories: Mapping[str, Backoff] = {}
-    """By project identifier: repositories that could not be reached."""
-    troubles: Mapping[int, int] = {}
-    """By ticket: how often this pod had trouble in its present claim."""
+    repositories: Mapping[int, Backoff] = {}
+    """By project: repositories that could not be reached."""
     texts: Mapping[int, WorkedText] = {}
     """By ticket: what the next prompt shows beside the present text."""
 
@@ -146,9 +142,9 @@ class State(Struct, frozen=True, kw_only=True):
         return replace(self, claims=tuple(claim for claim in self.claims if claim.token != token))
 
     def without_ticket(self, ticket: int) -> State:
-        """Forget every claim of a ticket and the troubles with it."""
+        """Forget every claim of a ticket."""
         claims = tuple(claim for claim in self.claims if claim.ticket != ticket)
-        return replace(self, claims=claims, troubles=_less(self.troubles, ticket))
+        return replace(self, claims=claims)
 
     def recorded(self, token: str) -> RecordedClaim | None:
         """The record of what the board shows in `Agent run`, compared as locks are: run id and nonce.
@@ -213,27 +209,19 @@ class State(Struct, frozen=True, kw_only=True):
         """Seconds before the next resume or claim."""
         return self.backoff.left(now, boot) if self.backoff else 0.0
 
-    def with_repository_trouble(self, project: str, now: float, boot: str) -> State:
+    def with_repository_trouble(self, project: int, now: float, boot: str) -> State:
         """A repository could not be reached: its tickets wait."""
         return replace(
             self, repositories={**self.repositories, project: _more(self.repositories.get(project), now, boot)}
         )
 
-    def with_repository(self, project: str) -> State:
+    def with_repository(self, project: int) -> State:
         """A repository answered."""
         return replace(self, repositories=_less(self.repositories, project))
 
-    def repositories_waiting(self, now: float, boot: str) -> frozenset[str]:
+    def repositories_waiting(self, now: float, boot: str) -> frozenset[int]:
         """The projects whose repository is not asked again yet."""
         return frozenset(project for project, wait in self.repositories.items() if wait.left(now, boot) > 0)
-
-    def with_ticket_trouble(self, ticket: int) -> State:
-        """One more interruption of this ticket's run."""
-        return replace(self, troubles={**self.troubles, ticket: self.troubles.get(ticket, 0) + 1})
-
-    def without_ticket_trouble(self, ticket: int) -> State:
-        """The run got on."""
-        return replace(self, troubles=_less(self.troubles, ticket))
 
     # --- changed texts ---
 

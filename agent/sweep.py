@@ -15,55 +15,49 @@ from agent.texts import claim_token, report
 from agent.texts.claim_token import ClaimToken
 
 
-async def sweep(protocol: Protocol, grace: float) -> tuple[frozenset[str], list[int]]:
-    """One request where nothing has expired.
+async def sweep(protocol: Protocol, grace: float) -> frozenset[str]:
+    """Give back the claims that expired; one request where none did. Returns every token that the board shows.
 
     Args:
         protocol: the pod's protocol.
         grace: seconds after its lifetime for which a silent claim is still left alone.
-
-    Returns:
-        Every token on the board, and the work packages that were given back.
     """
     board, memory = protocol.board, protocol.memory
     run_field = board.fields.run
-    tokens = await board.groups([contains(run_field, "@")], run_field, "sweep: all claims")
+    tokens = await board.groups([contains(run_field, claim_token.SIGN)], run_field, "sweep: all claims")
     now = memory.now()
     memory.change(lambda state: state.observe(tokens.keys() - memory.tokens, now.at, now.boot))
     expired = memory.state.expired(now.at, now.boot, grace)
     if not expired:
-        return frozenset(tokens), []
+        return frozenset(tokens)
     found = await board.work_packages([one_of(run_field, expired)], "sweep: expired claims")
     fleet = protocol.fleet
-    freed = []
     for item in sorted(found, key=lambda one: one.type in fleet.epics):
         token = claim_token.parse(item.run)
         if token is None or item.run not in expired:
             continue
         if item.type in fleet.epics and await _lives(protocol, item, expired):
             continue
-        if await _free(protocol, item, token):
-            freed.append(item.id)
-    return frozenset(tokens), freed
+        await _free(protocol, item, token)
+    return frozenset(tokens)
 
 
 async def _lives(protocol: Protocol, epic: WorkPackage, expired: tuple[str, ...]) -> bool:
     """An Epic does not expire while a descendant holds a living token."""
     board = protocol.board
-    below = [one_of("ancestor", [epic.id]), contains(board.fields.run, "@")]
+    below = [one_of("ancestor", [epic.id]), contains(board.fields.run, claim_token.SIGN)]
     tokens = await board.groups(below, board.fields.run, f"sweep: claims below Epic #{epic.id}")
     return any(text not in expired for text in tokens)
 
 
-async def _free(protocol: Protocol, item: WorkPackage, token: ClaimToken) -> bool:
+async def _free(protocol: Protocol, item: WorkPackage, token: ClaimToken) -> None:
     now = protocol.memory.now()
     silent = protocol.memory.state.silent_for(item.run, now.at, now.boot)
     try:
         if await protocol.give_back(item.id, token) is None:
-            return False
+            return
     except Refused as refusal:
         logger.error("#{}: the expired claim of {} cannot be given back: {}", item.id, token.pod, refusal)
-        return False
+        return
     logger.warning("#{}: given back, pod {} has not been heard of for {:.0f} s", item.id, token.pod, silent)
     await protocol.say(item.id, report.expired(token.run, pod=token.pod, silent_s=silent), "expired")
-    return True

@@ -80,14 +80,14 @@ async def look(pod: Pod) -> Status:
         pod: opened to look only.
     """
     board, fleet, catalog = pod.board, pod.fleet, pod.catalog
-    claimed = await board.work_packages([contains(board.fields.run, "@")], "all claims")
+    claimed = await board.work_packages([contains(board.fields.run, claim_token.SIGN)], "all claims")
     claims = sorted((one for item in claimed if (one := _claim(item, pod))), key=lambda one: (one.pod, one.ticket))
     spikes = await board.sample([one_of("type", fleet.spikes), is_open()], FIRST, "open Spikes")
     routed: dict[str, int] = {}
     unclaimed: tuple[int, list[Row]] = (0, [])
     if fleet.projects and fleet.executable:
         ours: list[Filter | None] = [one_of("project", fleet.projects), one_of("type", fleet.executable)]
-        without: Filter = (board.fields.run, "!~", ("@",))
+        without: Filter = (board.fields.run, "!~", (claim_token.SIGN,))
         active = [*ours, one_of("status", [fleet.active]), without]
         unclaimed = await board.sample(active, FIRST, "active without a claim")
         routed = await board.groups([*ours, one_of("status", [fleet.ready])], board.fields.pod, "what is routed")
@@ -104,7 +104,7 @@ async def look(pod: Pod) -> Status:
         unclaimed=_listed(*unclaimed),
         backoff_s=state.wait(now.at, now.boot),
         failures=state.backoff.failures if state.backoff else 0,
-        repositories=tuple(one.project.identifier for one in catalog.projects if str(one.project.id) in waiting),
+        repositories=tuple(one.project.identifier for one in catalog.projects if one.project.id in waiting),
     )
 
 

@@ -16,6 +16,9 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import astuple, replace
 
+SIGN: Final = "@"
+"""Every token holds it, so `Agent run ~ "@"` means "claimed": a text field cannot be asked whether it is empty."""
+
 RUN_ID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 """A run id: a UUID in lower case, as the model's command line wants it (claude-cli.md, section 1)."""
 
