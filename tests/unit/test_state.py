@@ -188,7 +188,7 @@ def test_state_of_another_version_is_understood(tmp_path: pathlib.Path) -> None:
     raw["from_the_future"] = {"x": 1}
     raw["claims"][0]["colour"] = "red"
     (tmp_path / "state.json").write_bytes(msgspec.json.encode(raw))
-    assert StateFolder(tmp_path).load() == full_state().without_ticket_trouble(42)
+    assert StateFolder(tmp_path).load() == full_state().without_text(42)
 
 
 @pytest.mark.parametrize(
