@@ -5,21 +5,17 @@ from __future__ import annotations
 import enum
 import hashlib
 import re
-import string
-import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec import Struct
 
-from agent.errors import AgentError, ConfigurationError, PodTrouble, TicketFailure
+from agent.errors import AgentError, PodTrouble
+from agent.texts.branches import FAILED, KEPT
+from agent.texts.branches import branch_name as branch_name  # noqa: PLC0414 - until `attempt` asks there
 
 CLAIMS: Final = "refs/agent/claim/"
 HEADS: Final = "refs/heads/"
-KEPT: Final = "agent/kept/"
-FAILED: Final = "agent/failed/"
-SLUG: Final = 40
-"""Characters of a subject that a branch name carries."""
 
 
 class RepositoryUnreachable(PodTrouble):
@@ -155,72 +151,6 @@ def place_of(url: str) -> str:
     """The URL as it may be shown: without user, password or query."""
     shown = re.sub(r"^([a-z][a-z0-9+.-]*://)[^/@]*@", r"\1", url, flags=re.IGNORECASE)
     return re.sub(r"[?#].*$", "", shown) if "://" in shown else shown
-
-
-def slug(subject: str) -> str:
-    """A subject as part of a branch name: ASCII, lower case, words joined by dashes, never empty."""
-    plain = unicodedata.normalize("NFKD", subject).encode("ascii", "ignore").decode().lower()
-    words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
-    if len(words) > SLUG:
-        cut = words[: SLUG + 1].rpartition("-")[0]
-        words = cut or words[:SLUG]
-    return words.strip("-") or "work"
-
-
-def check_template(template: str, *, base: str) -> None:
-    """Raise ConfigurationError unless the template can give each ticket its branch."""
-    try:
-        fields = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
-    except ValueError as error:
-        raise ConfigurationError(f"The branch template `{template}` cannot be read: {error}.") from error
-    for name in fields:
-        if name not in ("id", "slug", "version"):
-            raise ConfigurationError(
-                f"The branch template `{template}` uses {{{name}}}; there are {{id}}, {{slug}}, {{version}}."
-            )
-    if not {"id", "version"} & set(fields):
-        raise ConfigurationError(
-            f"The branch template `{template}` needs {{id}} or {{version}}, or all tickets share a branch."
-        )
-    sample = template.format(id=1, slug="work", version="1")
-    if problem := wrong_with(sample, base=base):
-        raise ConfigurationError(f"The branch template `{template}` gives `{sample}`, which {problem}.")
-
-
-def branch_name(template: str, *, id: int, subject: str, version: str = "", base: str = "main") -> str:  # noqa: A002
-    """The branch of a ticket or Epic: `agent/{id}-{slug}`, or `release/{version}`.
-
-    Raises:
-        ConfigurationError: the template is wrong for every ticket.
-        TicketFailure: it is wrong for this one: no version, or one that gives a name that is taken.
-    """
-    check_template(template, base=base)
-    part = re.sub(r"\.{2,}", ".", re.sub(r"[^A-Za-z0-9._+-]+", "-", version)).strip("-.")
-    if "{version" in template and not part:
-        raise TicketFailure(f"no version is set, which the branch template `{template}` needs")
-    name = template.format(id=id, slug=slug(subject), version=part)
-    if problem := wrong_with(name, base=base):
-        raise TicketFailure(f"its branch would be `{name}`, which {problem}")
-    return name
-
-
-def wrong_with(name: str, *, base: str) -> str:
-    """Why a result may not be pushed to the branch `name`; empty if it may. The rules of `git check-ref-format`."""
-    if _malformed(name):
-        return "is no valid name of a branch"
-    taken = (base, "HEAD", KEPT.rstrip("/"), FAILED.rstrip("/"))
-    # A branch is a file in git's eyes: `a` and `a/b` cannot both be.
-    if any(name == other or other.startswith(f"{name}/") or name.startswith(f"{other}/") for other in taken):
-        return "is taken"
-    return ""
-
-
-def _malformed(name: str) -> bool:
-    if re.search(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{", name) or name in ("", "@") or name[0] == "-":
-        return True
-    if name.startswith("refs/") or name.endswith("."):
-        return True
-    return any(not part or part.startswith(".") or part.endswith(".lock") for part in name.split("/"))
 
 
 def names(paths: Iterable[str], *, most: int = 5) -> str:

@@ -7,12 +7,12 @@ against the structs.
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
 
+from agent.texts.branches import malformed
 from agent.texts.claim_token import POD_NAME, is_pod_name, parse_duration
 
 FORGES: Final = {
@@ -47,9 +47,6 @@ class Key(Struct, frozen=True):
 
 _PLAIN: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 PROJECT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-_REF: Final = re.compile(
-    r"(?!-)(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|$)|[./]$))[^\s\x00-\x20\x7f~^:?*\[\\./][^\s\x00-\x20\x7f~^:?*\[\\]*"
-)
 _HTTP: Final = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?")
 _PASSWORD: Final = re.compile(r"\w+://[^/@\s]*:[^/@\s]*@")
 _NIX_NAME: Final = re.compile(r"[a-z][a-z0-9-]*")
@@ -106,21 +103,9 @@ def _git(value: object) -> str:
 
 
 def _ref(value: object) -> str:
-    if _REF.fullmatch(_text(value)) is None:
+    if malformed(_text(value)):
         raise Unfit
     return _text(value)
-
-
-def _branch(value: object) -> str:
-    template = _text(value)
-    try:
-        parts = [part[1:] for part in string.Formatter().parse(template) if part[1] is not None]
-    except ValueError as error:
-        raise Unfit(str(error)) from None
-    if not parts or any(part not in {(name, "", None) for name in ("id", "slug", "version")} for part in parts):
-        raise Unfit
-    _ref(template.format(id="42", slug="fix", version="v1"))
-    return template
 
 
 def _duration(value: object) -> int:
@@ -240,8 +225,8 @@ KEYS: Final[Mapping[str, Key]] = {
     "repositories.*.base": Key("the branch that work starts from and is brought up to", "a branch name", _ref, "main"),
     "repositories.*.branch": Key(
         "the branch that work is pushed to, named after the Epic or else the ticket",
-        "a branch name with {id}, {slug} or {version} in it",
-        _branch,
+        "a branch name with {id} or {version} in it, and {slug} if you like",
+        _text,
         "agent/{id}-{slug}",
     ),
     "repositories.*.web": Key(

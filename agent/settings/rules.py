@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from agent.errors import ConfigurationError
 from agent.settings.keys import FORGES, KEYS, LATER, PROJECT, Key, Unfit
+from agent.texts.branches import wrong_with_template
 from agent.texts.claim_token import duration_text
 
 
@@ -159,12 +160,14 @@ def _repositories(raw: Mapping[str, Any]) -> Mapping[str, Repository]:
                 f"repositories.{identifier!r} is refused. It is the identifier of a project, the last part of its "
                 "address on the board. Allowed: letters, digits, `-` and `_`."
             )
-    return {
-        identifier: Repository(
-            **_values(path := f"repositories.{identifier}", _table(raw, path, "repositories.*"), "repositories.*")
-        )
-        for identifier in raw
-    }
+    return {identifier: _repository(raw, f"repositories.{identifier}") for identifier in raw}
+
+
+def _repository(raw: Mapping[str, Any], path: str) -> Repository:
+    one = Repository(**_values(path, _table(raw, path, "repositories.*"), "repositories.*"))
+    if problem := wrong_with_template(one.branch, base=one.base):
+        raise _refusal(f"{path}.branch", KEYS["repositories.*.branch"], one.branch, problem)
+    return one
 
 
 def _judge_together(settings: Settings) -> None:
@@ -242,17 +245,23 @@ def _values(path: str, table: Mapping[str, Any], pattern: str = "") -> dict[str,
 
 def _value(path: str, table: Mapping[str, Any], key: Key) -> Any:
     name = path.rpartition(".")[2]
-    meaning = f"It is {key.meaning}. Allowed: {key.allowed}."
     if name not in table:
         if key.required:
-            raise ConfigurationError(f"{path} is missing. {meaning}")
+            raise ConfigurationError(f"{path} is missing. {_explained(key)}")
         return key.default
     try:
         return key.read(table[name])
     except Unfit as unfit:
-        shown = f" = {_shown(table[name])}" if key.shown else ""
-        why = f": {unfit}" if str(unfit) else ""
-        raise ConfigurationError(f"{path}{shown} is refused{why}. {meaning}") from None
+        raise _refusal(path, key, table[name], str(unfit)) from None
+
+
+def _refusal(path: str, key: Key, value: object, why: str) -> ConfigurationError:
+    shown = f" = {_shown(value)}" if key.shown else ""
+    return ConfigurationError(f"{path}{shown} is refused{f': {why}' if why else ''}. {_explained(key)}")
+
+
+def _explained(key: Key) -> str:
+    return f"It is {key.meaning}. Allowed: {key.allowed}."
 
 
 def _shown(value: Any) -> str:

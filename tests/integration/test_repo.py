@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 
 from agent.errors import TicketFailure
-from agent.git.refs import ClaimRefRefused, LeaseRefused, RepositoryUnreachable, branch_name, wrong_with
+from agent.git.refs import ClaimRefRefused, LeaseRefused, RepositoryUnreachable
 from agent.git.repo import Repository
 from agent.programs.processes import Processes
 from agent.programs.runner import Ended, Finished
+from agent.texts.branches import branch_name, wrong_with
 from support.git_repo import Remote, git
 
 TOKEN = "7f9c0000-0000-4000-8000-000000000001.aa11 by pod-a try 1 for 4h @ 2026-11-24T08:00Z"

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.errors import ConfigurationError
+from agent.errors import ConfigurationError, TicketFailure
 from agent.settings import rules as settings_rules
 from agent.settings.keys import KEYS, LATER
 from agent.settings.rules import Settings, describe, judge
+from agent.texts.branches import branch_name, wrong_with
 
 LEAST = """
 [board]
@@ -24,6 +25,14 @@ command = ["worker", "--fast"]
 """
 
 TIME = 'Allowed: a duration such as "4h30m", "15m" or "45s", or a whole number of seconds; above zero and at most 720h.'
+
+
+def branch(value: str, why: str) -> str:
+    return (
+        f"repositories.shop.branch = {value} is refused: {why}. It is the branch that work is pushed to, named after the "
+        "Epic or else the ticket. Allowed: a branch name with {id} or {version} in it, and {slug} if you like."
+    )
+
 
 REFUSED = [
     # a misspelt key
@@ -55,10 +64,16 @@ REFUSED = [
     ("repositories.shop.url = 'https://me:pw@forge/x'", "repositories.shop.url is refused: it holds a password, which belongs into `token_file`. It is where git finds the project's repository. Allowed: an address for git, without blanks and without a password."),
     ("repositories.shop.url = '--upload-pack=x'", "repositories.shop.url is refused. It is where git finds the project's repository. Allowed: an address for git, without blanks and without a password."),
     ("repositories.shop.base = '-b'", 'repositories.shop.base = "-b" is refused. It is the branch that work starts from and is brought up to. Allowed: a branch name.'),
-    ("repositories.shop.branch = 'work'", 'repositories.shop.branch = "work" is refused. It is the branch that work is pushed to, named after the Epic or else the ticket. Allowed: a branch name with {id}, {slug} or {version} in it.'),
-    ("repositories.shop.branch = '{id.__class__}'", 'repositories.shop.branch = "{id.__class__}" is refused. It is the branch that work is pushed to, named after the Epic or else the ticket. Allowed: a branch name with {id}, {slug} or {version} in it.'),
-    ("repositories.shop.branch = '{id'", "repositories.shop.branch = \"{id\" is refused: expected '}' before end of string. It is the branch that work is pushed to, named after the Epic or else the ticket. Allowed: a branch name with {id}, {slug} or {version} in it."),
-    ("repositories.shop.branch = '../{id}'", 'repositories.shop.branch = "../{id}" is refused. It is the branch that work is pushed to, named after the Epic or else the ticket. Allowed: a branch name with {id}, {slug} or {version} in it.'),
+    ("repositories.shop.branch = 'work'", branch('"work"', "without {id} and {version} tickets would share a branch")),
+    ("repositories.shop.branch = 'agent/{slug}'", branch('"agent/{slug}"', "without {id} and {version} tickets would share a branch")),
+    ("repositories.shop.branch = '{id.__class__}'", branch('"{id.__class__}"', "it has {id.__class__}; there are {id}, {slug} and {version}")),
+    ("repositories.shop.branch = '{id'", branch('"{id"', "expected '}' before end of string")),
+    ("repositories.shop.branch = '../{id}'", branch('"../{id}"', "it gives `../1`, which is no valid name of a branch")),
+    ("repositories.shop.branch = 'refs/x{id}'", branch('"refs/x{id}"', "it gives `refs/x1`, which is no valid name of a branch")),
+    ("repositories.shop.branch = 'agent/kept/{id}'", branch('"agent/kept/{id}"', "it gives `agent/kept/1`, which is taken")),
+    ("repositories.shop.branch = 'main/{id}'", branch('"main/{id}"', "it gives `main/1`, which is taken")),
+    ("repositories.shop.base = 'agent'", branch('"agent/{id}-{slug}"', "it gives `agent/1-work`, which is taken")),
+    ("repositories.shop.base = 'refs/heads/main'", 'repositories.shop.base = "refs/heads/main" is refused. It is the branch that work starts from and is brought up to. Allowed: a branch name.'),
     ("repositories.shop.forge = 'svn'", 'repositories.shop.forge = "svn" is refused. It is what serves `web`, which decides the links. Allowed: one of github, gitlab, gitea, cgit.'),
     ("repositories.'a b'.url = 'x'", "repositories.'a b' is refused. It is the identifier of a project, the last part of its address on the board. Allowed: letters, digits, `-` and `_`."),
     ("nix.settings = 'x'", 'nix.settings = "x" is refused. It is settings of Nix for this pod, such as substituters, in the words of nix.conf. Allowed: a table of texts, numbers, booleans and lists of texts.'),
@@ -177,6 +192,27 @@ def test_any_value_anywhere_is_judged_and_nothing_else_is_raised(path: str, valu
     table[name] = value
     with contextlib.suppress(ConfigurationError):
         judge(raw)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["{id}", "{slug}", "{version}", "{id!r}", "{id:>9}", "{", "main", "agent", "kept", "/", ".", "-", " "]
+        )
+    ).map("".join),
+    st.sampled_from(["main", "agent", "release/1"]),
+    st.text(),
+    st.text(),
+)
+def test_a_template_that_is_taken_gives_every_ticket_its_branch_or_fails_that_ticket(
+    template: str, base: str, subject: str, version: str
+) -> None:
+    raw = merged(tomllib.loads(LEAST), {"repositories": {"shop": {"branch": template, "base": base}}})
+    with contextlib.suppress(ConfigurationError):
+        shop = judge(raw).repositories["shop"]
+        with contextlib.suppress(TicketFailure):
+            name = branch_name(shop.branch, id=42, subject=subject, version=version, base=base)
+            assert wrong_with(name, base=base) == ""
 
 
 def test_every_field_of_every_section_can_be_set_and_is_explained() -> None:

@@ -1,0 +1,92 @@
+"""Pure: names of branches: what a template of the settings gives a ticket, and what git and the fleet forbid.
+
+The settings' reader judges a template once, with the base branch beside it; a template that got past it can only fail
+for one ticket, by the version that is set there.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+from typing import Final
+
+from agent.errors import TicketFailure
+
+KEPT: Final = "agent/kept/"
+"""Where work goes that a run left behind."""
+FAILED: Final = "agent/failed/"
+"""Where work goes that did not pass."""
+SLUG: Final = 40
+"""Characters of a subject that a branch name carries."""
+_FIELDS: Final = ("id", "slug", "version")
+_FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{")
+
+
+def slug(subject: str) -> str:
+    """A subject as part of a branch name: ASCII, lower case, words joined by dashes, never empty."""
+    plain = unicodedata.normalize("NFKD", subject).encode("ascii", "ignore").decode().lower()
+    words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    if len(words) > SLUG:
+        cut = words[: SLUG + 1].rpartition("-")[0]
+        words = cut or words[:SLUG]
+    return words.strip("-") or "work"
+
+
+def wrong_with_template(template: str, *, base: str) -> str:
+    """Why a template cannot give each ticket its branch, as it stands behind a colon; empty if it can."""
+    try:
+        fields = [part[1:] for part in string.Formatter().parse(template) if part[1] is not None]
+    except ValueError as error:
+        return str(error)
+    for name, form, conversion in fields:
+        if name not in _FIELDS or form or conversion is not None:
+            shown = f"{{{name}{f'!{conversion}' if conversion else ''}{f':{form}' if form else ''}}}"
+            return f"it has {shown}; there are {{id}}, {{slug}} and {{version}}"
+    if not {"id", "version"} & {name for name, _, _ in fields}:
+        return "without {id} and {version} tickets would share a branch"
+    sample = template.format(id=1, slug="work", version="1")
+    problem = wrong_with(sample, base=base)
+    return f"it gives `{sample}`, which {problem}" if problem else ""
+
+
+def branch_name(template: str, *, id: int, subject: str, version: str = "", base: str = "main") -> str:  # noqa: A002
+    """The branch of a ticket or Epic: `agent/{id}-{slug}`, or `release/{version}`.
+
+    Args:
+        template: one that nothing is wrong with.
+        id: of the Epic or standalone work package.
+        subject: its subject.
+        version: the name of the version that is set on it.
+        base: the main branch.
+
+    Raises:
+        TicketFailure: it is wrong for this ticket: no version, or one that gives a name that is taken.
+    """
+    part = re.sub(r"\.{2,}", ".", re.sub(r"[^A-Za-z0-9._+-]+", "-", version)).strip("-.")
+    if "{version}" in template and not part:
+        raise TicketFailure(f"no version is set, which the branch template `{template}` needs")
+    name = template.format(id=id, slug=slug(subject), version=part)
+    if problem := wrong_with(name, base=base):
+        raise TicketFailure(f"its branch would be `{name}`, which {problem}")
+    return name
+
+
+def wrong_with(name: str, *, base: str) -> str:
+    """Why a result may not be pushed to the branch `name`; empty if it may."""
+    if malformed(name):
+        return "is no valid name of a branch"
+    taken = (base, "HEAD", KEPT.rstrip("/"), FAILED.rstrip("/"))
+    # A branch is a file in git's eyes: `a` and `a/b` cannot both be.
+    if any(name == other or other.startswith(f"{name}/") or name.startswith(f"{other}/") for other in taken):
+        return "is taken"
+    return ""
+
+
+def malformed(name: str) -> bool:
+    """Whether it cannot be a branch at all. The rules of `git check-ref-format`."""
+    if _FORBIDDEN.search(name) or name in ("", "@") or name[0] == "-":
+        return True
+    if name.startswith("refs/") or name.endswith("."):
+        return True
+    return any(not part or part.startswith(".") or part.endswith(".lock") for part in name.split("/"))
