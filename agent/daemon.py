@@ -21,12 +21,13 @@ from typing import Any, Final
 from loguru import logger
 
 from agent.clock import Clock, Randomness
-from agent.errors import AgentError, ConfigurationError
 
 PAUSE_S: Final = 60.0
 """The mean pause after a pass that found nothing to do."""
 JITTER: Final = 0.5
 """By what part of it a pause is shorter or longer."""
+ONE_PASS: Final = 0.0
+"""A time limit that is over when the first pass is: no second one, no pause."""
 
 
 class Pass(enum.Enum):
@@ -50,16 +51,16 @@ async def run(
     """Run passes until there is a reason not to; how the last whole pass ended.
 
     Args:
-        cycle: one pass; cancelling it stops it in order.
+        cycle: one pass; cancelling it stops it in order. What a later pass may not meet is its outcome, no error.
         clock: paces the passes.
         randomness: the jitter.
         stop: set by the command line on the first signal.
         until_idle: end after the first pass that did not work, instead of pausing.
-        for_s: end after that many seconds, between two passes.
+        for_s: end after that many seconds, between two passes; `ONE_PASS` for a single one.
         pause_s: the mean pause.
 
     Raises:
-        ConfigurationError: a person must mend something first; pausing would not help.
+        ConfigurationError: a person must mend something first; pausing would not help. The pass raises nothing else.
     """
     end = None if for_s is None else clock.monotonic() + for_s
     last = Pass.NOTHING
@@ -108,7 +109,7 @@ def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
 
 
 async def _one_pass(cycle: Callable[[], Awaitable[Pass]], stop: asyncio.Event) -> Pass | None:
-    """One pass; None when it was stopped. Errors that a later pass may not meet are trouble."""
+    """One pass; None when it was stopped."""
     task = asyncio.ensure_future(_awaited(cycle))
     try:
         await _first_of(_settled(task), stop)
@@ -124,11 +125,6 @@ async def _one_pass(cycle: Callable[[], Awaitable[Pass]], stop: asyncio.Event) -
         if not stop.is_set():
             raise
         return None
-    except ConfigurationError:
-        raise
-    except AgentError as error:
-        logger.bind(action="pass_failed").error("{}: {}", type(error).__name__, error)
-        return Pass.TROUBLE
 
 
 async def _awaited(cycle: Callable[[], Awaitable[Pass]]) -> Pass:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -47,4 +46,3 @@ def root(
 def main() -> None:
     """The entry point of the command `agent`."""
     app(prog_name="agent")
-    sys.exit(0)

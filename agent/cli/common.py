@@ -5,25 +5,20 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
 import msgspec
 import typer
 from loguru import logger
-from msgspec import Struct
 
 from agent import logs
 from agent import settings as settings_module
-from agent.clock import Clock, Randomness, SystemClock, SystemRandomness
+from agent.clock import SystemClock, SystemRandomness
 from agent.errors import AgentError, ConfigurationError, NotFound, Refused, Unreachable
-from agent.pod import Pod, open_pod
+from agent.operate.station import Station
 from agent.programs.processes import Processes
-from agent.programs.runner import Runner
-from agent.settings import Ambient, Credentials, Settings
-from agent.state import StateFolder
+from agent.settings import Ambient
 from agent.texts.clean import clean
 
 FAILED: Final = 1
@@ -46,41 +41,6 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a scrip
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="Log every request with purpose and duration; tracebacks.")
 ]
-
-
-class Station(Struct, frozen=True, kw_only=True):
-    """The settings of one pod, its secrets, and the real clock, chance and processes."""
-
-    settings: Settings
-    credentials: Credentials
-    ambient: Ambient
-    clock: Clock
-    randomness: Randomness
-    runner: Runner
-
-    @property
-    def folder(self) -> StateFolder:
-        """Where this pod's state lives."""
-        return StateFolder(Path(self.settings.state))
-
-    @asynccontextmanager
-    async def open(self, *, look_only: bool = False) -> AsyncIterator[Pod]:
-        """The pod, connected to its board; with `look_only` its state folder stays as it is.
-
-        Raises:
-            BoardError: the board does not answer, or does not know the token.
-            ConfigurationError: the board lacks something that a fleet cannot do without.
-        """
-        async with open_pod(
-            self.settings,
-            self.credentials,
-            self.ambient,
-            clock=self.clock,
-            randomness=self.randomness,
-            runner=self.runner,
-            look_only=look_only,
-        ) as pod:
-            yield pod
 
 
 def station(config: str | None, pod: str | None, *, verbose: bool, level: str = "WARNING") -> Station:

@@ -13,7 +13,6 @@ from agent.cli.common import (
     ConfigOption,
     JsonOption,
     PodOption,
-    Station,
     VerboseOption,
     colourful,
     print_json,
@@ -28,6 +27,7 @@ from agent.operate import status as statuses
 from agent.operate.doctor import Doctor
 from agent.operate.explain import Explainer, Explanation, Overview
 from agent.operate.findings import Kind
+from agent.operate.station import Station
 
 OPERATOR: Final = "operator"
 """The name under which a claim is given back by hand: no pod's, since the claim may be any pod's."""
@@ -110,15 +110,7 @@ def doctor(
     """
     with told(verbose=verbose):
         here = station(config, pod, verbose=verbose, level="CRITICAL")
-        doctor = Doctor(
-            settings=here.settings,
-            credentials=here.credentials,
-            ambient=here.ambient,
-            clock=here.clock,
-            randomness=here.randomness,
-            runner=here.runner,
-        )
-        found = asyncio.run(doctor.examine())
+        found = asyncio.run(Doctor(here).examine())
         if as_json:
             print_json(found)
         else:
@@ -132,7 +124,12 @@ def release(
         int | None, typer.Argument(metavar="ID", help="The claimed work package.", show_default=False)
     ] = None,
     *,
-    pod: Annotated[str | None, typer.Option("--pod", metavar="NAME", help="All that this pod holds.")] = None,
+    pod: Annotated[
+        str | None,
+        typer.Option(
+            "--pod", metavar="NAME", help="Give back all that this pod holds. (Elsewhere --pod says who you are.)"
+        ),
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,

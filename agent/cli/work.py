@@ -10,12 +10,12 @@ from loguru import logger
 
 from agent import daemon
 from agent import settings as settings_module
+from agent.attempt import Ending
 from agent.cli.common import (
     FAILED,
     ConfigOption,
     JsonOption,
     PodOption,
-    Station,
     VerboseOption,
     colourful,
     print_json,
@@ -27,6 +27,7 @@ from agent.cycle import Result
 from agent.daemon import Pass
 from agent.errors import AgentError, BoardError, ConfigurationError
 from agent.operate import screen
+from agent.operate.station import Station
 from agent.pod import Pod
 from agent.texts import claim_token
 from agent.texts.markup import one_line
@@ -37,7 +38,7 @@ STALE: Final = frozenset({400, 404, 422})
 LINE: Final = 160
 """Characters of a text of others on the screen."""
 
-_COLOURS: Final = {"done": "green", "failed": "red", "interrupted": "red"}
+_COLOURS: Final = {Ending.DONE: "green", Ending.FAILED: "red", Ending.INTERRUPTED: "red"}
 
 
 def register(app: typer.Typer) -> None:
@@ -53,7 +54,7 @@ def cycle(
 
     Exit code 0: something was done, or there is nothing to do. 1: the pass failed. 2: usage or configuration.
     """
-    _work(config, pod, as_json=as_json, verbose=verbose, for_s=0.0)
+    _work(config, pod, as_json=as_json, verbose=verbose, for_s=daemon.ONE_PASS)
 
 
 def run(
@@ -124,7 +125,7 @@ class Passes:
         self._first = True
 
     async def __call__(self) -> Pass:
-        """Run a pass and show what it did.
+        """Run a pass and show what it did; an error that a later pass may not meet is trouble, and its log line.
 
         Raises:
             ConfigurationError: a person must mend something before any pass can work.

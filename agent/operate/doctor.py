@@ -11,37 +11,33 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-import httpx
-from msgspec import Struct
 from msgspec.structs import replace
 
-from agent.clock import Clock, Randomness
 from agent.errors import AgentError, BoardError, ConfigurationError, PodTrouble
 from agent.execution import LEAST_DISK
 from agent.git.refs import ClaimRefRefused, LeaseRefused
 from agent.operate.doctor_board import BoardDoctor
 from agent.operate.findings import Finding, Kind, fail, ok, unknown, warn
-from agent.pod import FLAKE, connect, names, repository
+from agent.operate.station import Station
+from agent.pod import FLAKE, names, repository
 from agent.programs.command import environment, make_folders
-from agent.programs.nix import DevShell, NixSettings
-from agent.programs.runner import Runner
-from agent.settings import Ambient, Credentials, Settings
-from agent.state import State, StateFolder
+from agent.programs.nix import DevShell
+from agent.state import State
 
 NOBODY: Final = 0
 """The id of the claim ref that doctor sets: no work package has it."""
 
 
-class Doctor(Struct, frozen=True, kw_only=True):
-    """What is looked at, and with what."""
+class Doctor:
+    """Looks at all that a pod needs.
 
-    settings: Settings
-    credentials: Credentials
-    ambient: Ambient
-    clock: Clock
-    randomness: Randomness
-    runner: Runner
-    transport: httpx.AsyncBaseTransport | None = None
+    Args:
+        here: what the pod is made of.
+    """
+
+    def __init__(self, here: Station) -> None:
+        self._here = here
+        self._settings = here.settings
 
     async def examine(self) -> list[Finding]:
         """Everything, in the order in which a pod meets it."""
@@ -51,15 +47,15 @@ class Doctor(Struct, frozen=True, kw_only=True):
             found += await self._programs(place)
             state = self._state(found)
             found += await self._board(state)
-            for identifier in sorted(self.settings.repositories):
+            for identifier in sorted(self._settings.repositories):
                 found += await self._repository(identifier, place)
             return found
 
     # -- this host -------------------------------------------------------------------------------------------------
 
     def _host(self) -> list[Finding]:
-        found = [warn("secrets", one) for one in self.credentials.warnings]
-        folder = Path(self.settings.state)
+        found = [warn("secrets", one) for one in self._here.credentials.warnings]
+        folder = Path(self._settings.state)
         there = next(one for one in (folder, *folder.parents) if one.exists())
         if os.access(there, os.W_OK):
             found.append(ok("state", f"{folder} can be written"))
@@ -72,24 +68,24 @@ class Doctor(Struct, frozen=True, kw_only=True):
             found.append(fail("disk", room, f"make room: {LEAST_DISK // 2**20} MiB are needed before any claim"))
         else:
             found.append(ok("disk", room))
-        if self.settings.sandbox.kind == "none":
+        if self._settings.sandbox.kind == "none":
             text = "the model runs without a sandbox: it can read and change whatever this user can"
             found.append(warn("sandbox", text, "run it as a user of its own, and only on repositories you trust"))
         return found
 
     def _state(self, found: list[Finding]) -> State | None:
         try:
-            return StateFolder(Path(self.settings.state)).load()
+            return self._here.folder.load()
         except ConfigurationError as error:
             found.append(unknown("state", str(error), "run doctor as the pod's user"))
             return None
 
     async def _programs(self, place: Path) -> list[Finding]:
-        path = self.ambient.children.get("PATH", "/usr/bin:/bin")
+        path = self._here.ambient.children.get("PATH", "/usr/bin:/bin")
         found = [await self._version(one, path, place) for one in ("git", "nix")]
         if found[-1].kind is Kind.OK:
             found.append(await self._store(path, place))
-        program = self.settings.model.command[0]
+        program = self._settings.model.command[0]
         if shutil.which(program, path=path):
             found.append(ok("model", f"{program} is there"))
         elif "/" in program:
@@ -101,15 +97,14 @@ class Doctor(Struct, frozen=True, kw_only=True):
 
     async def _version(self, program: str, path: str, place: Path) -> Finding:
         try:
-            done = await self.runner.run([program, "--version"], cwd=place, env={"PATH": path}, timeout=60)
+            done = await self._here.runner.run([program, "--version"], cwd=place, env={"PATH": path}, timeout=60)
         except PodTrouble as trouble:
             return fail(program, str(trouble), "install it on this host")
         said = done.stdout.decode("utf-8", "replace").strip()
         return ok(program, said) if done.ok else fail(program, f"{program} does not run", "install it anew")
 
     async def _store(self, path: str, place: Path) -> Finding:
-        options = NixSettings(options=dict(self.settings.nix.settings))
-        shell = DevShell(runner=self.runner, folder=place / "nix", settings=options)
+        shell = DevShell(runner=self._here.runner, folder=place / "nix", options=self._settings.nix.settings)
         env = environment(path=path, home=place / "home", run="")
         make_folders(env)
         try:
@@ -121,15 +116,9 @@ class Doctor(Struct, frozen=True, kw_only=True):
     # -- the board -------------------------------------------------------------------------------------------------
 
     async def _board(self, state: State | None) -> list[Finding]:
-        settings = self.settings
+        settings = self._settings
         try:
-            async with connect(
-                settings,
-                self.credentials,
-                clock=self.clock,
-                randomness=self.randomness,
-                transport=self.transport,
-            ) as board:
+            async with self._here.board() as board:
                 doctor = BoardDoctor(
                     board,
                     names(settings.board),
@@ -144,8 +133,8 @@ class Doctor(Struct, frozen=True, kw_only=True):
     # -- repositories ----------------------------------------------------------------------------------------------
 
     async def _repository(self, identifier: str, place: Path) -> list[Finding]:
-        scratch = replace(self.settings, state=str(place))
-        one = repository(identifier, scratch, self.credentials, self.ambient, self.runner, brief=True)
+        scratch = replace(self._settings, state=str(place))
+        one = repository(identifier, scratch, self._here.credentials, self._here.ambient, self._here.runner, brief=True)
         try:
             refs = await one.preflight()
             found = [
@@ -159,7 +148,7 @@ class Doctor(Struct, frozen=True, kw_only=True):
         except AgentError as error:
             return [fail("repository", f"{identifier}: {error}", "`git ls-remote` as the pod's user shows the same")]
         try:
-            blob = await one.set_claim(NOBODY, f"doctor {self.randomness.uuid()}", refs.claims.get(NOBODY))
+            blob = await one.set_claim(NOBODY, f"doctor {self._here.randomness.uuid()}", refs.claims.get(NOBODY))
             await one.delete_claim(NOBODY, blob)
         except ClaimRefRefused as refused:
             remedy = "allow refs below refs/agent/ there; until then the lease on the branch tip remains"
@@ -174,8 +163,8 @@ class Doctor(Struct, frozen=True, kw_only=True):
         return found
 
     def _credential(self, identifier: str) -> str:
-        if identifier in self.credentials.ssh_keys:
+        if identifier in self._here.credentials.ssh_keys:
             return "with its ssh key"
-        if identifier in self.credentials.repositories:
+        if identifier in self._here.credentials.repositories:
             return "with its token"
         return "without a credential of its own"

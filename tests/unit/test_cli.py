@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from typing import NoReturn, cast
+
 import pytest
 import typer
+from loguru import logger
 
-from agent.attempt import End
+from agent.attempt import End, Ending
 from agent.choose import Rung
 from agent.cli.board import _address
 from agent.cli.common import exit_code, told, words
-from agent.cli.work import STALE, Progress, outcome
+from agent.cli.work import STALE, Passes, Progress, outcome
 from agent.cycle import Result
 from agent.daemon import Pass
-from agent.errors import AgentError, ConfigurationError, NotFound, PodTrouble, Refused, Unreachable
+from agent.errors import AgentError, BoardError, ConfigurationError, NotFound, PodTrouble, Refused, Unreachable
+from agent.operate.station import Station
 
 
 @pytest.mark.parametrize(
@@ -43,6 +48,47 @@ def test_a_message_of_several_lines_is_indented_and_cleaned() -> None:
     assert words(ConfigurationError("one\ntwo \x1b[31mred")) == ["agent: one", "       two red"]
 
 
+class Broken:
+    """What a pod is made of, where no pod can be opened."""
+
+    def __init__(self, error: AgentError) -> None:
+        self.error = error
+        self.dropped = 0
+        self.folder = self
+
+    def open(self) -> NoReturn:
+        raise self.error
+
+    def drop_catalog(self) -> None:
+        self.dropped += 1
+
+
+@pytest.mark.parametrize(
+    ("error", "stale"),
+    [
+        (PodTrouble("no disk"), False),
+        (BoardError("503", status=503), False),
+        (Refused("no such type", status=400), True),
+    ],
+)
+async def test_a_pass_that_fails_is_trouble_and_its_error_one_line_of_the_log(
+    error: AgentError, stale: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, said = Broken(error), list[str]()
+    sink = logger.add(lambda message: said.append(message.record["message"]), level="ERROR")
+    passed = await Passes(cast("Station", here), Progress("pod-a", silent=True, as_json=True))()
+    logger.remove(sink)
+    assert (passed, said, here.dropped) == (Pass.TROUBLE, [str(error)], int(stale))
+    assert json.loads(capsys.readouterr().out)["reason"] == str(error)
+
+
+async def test_what_a_person_must_mend_ends_a_pass_as_an_error_and_discovery_is_made_anew() -> None:
+    here = Broken(ConfigurationError("no such status"))
+    with pytest.raises(ConfigurationError, match="no such status"):
+        await Passes(cast("Station", here), Progress("pod-a", silent=True, as_json=True))()
+    assert here.dropped == 1
+
+
 def test_other_exceptions_are_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError), told():
         _ = 1 / 0
@@ -55,9 +101,12 @@ def test_a_stale_discovery_is_known_by_its_answers() -> None:
 @pytest.mark.parametrize(
     ("end", "said"),
     [
-        (End("done", branch="agent/42-x", commit="a3f9c12de"), "done · agent/42-x a3f9c12"),
-        (End("failed", reason="test suite failed\nwith 1", spike=50), "failed · test suite failed with 1 · Spike #50"),
-        (End("interrupted", reason="529"), "interrupted · 529"),
+        (End(Ending.DONE, branch="agent/42-x", commit="a3f9c12de"), "done · agent/42-x a3f9c12"),
+        (
+            End(Ending.FAILED, reason="test suite failed\nwith 1", spike=50),
+            "failed · test suite failed with 1 · Spike #50",
+        ),
+        (End(Ending.INTERRUPTED, reason="529"), "interrupted · 529"),
         (None, None),
     ],
 )

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import pytest
 
-from agent.daemon import JITTER, PAUSE_S, Pass, run, stop_on_signals
-from agent.errors import BoardError, ConfigurationError, PodTrouble
+from agent.daemon import JITTER, ONE_PASS, PAUSE_S, Pass, run, stop_on_signals
+from agent.errors import ConfigurationError
 from support.fake_clock import FakeClock, FixedRandomness
 
 Script = Iterable[Pass | Exception]
@@ -70,10 +70,9 @@ async def test_time_without_end_is_only_one_limit_of_two() -> None:
     assert await ran(Pass.WORKED, Pass.NOTHING, until_idle=True, for_s=3600) == (Pass.NOTHING, 2, [])
 
 
-@pytest.mark.parametrize("error", [PodTrouble("no disk"), BoardError("503", status=503)])
-async def test_error_that_may_pass_is_trouble_and_not_the_end(error: Exception) -> None:
-    assert (await ran(error, Pass.WORKED))[:2] == (Pass.WORKED, 3)
-    assert await ran(error, until_idle=True) == (Pass.TROUBLE, 1, [])
+@pytest.mark.parametrize("outcome", list(Pass))
+async def test_one_pass_is_one_however_it_ends(outcome: Pass) -> None:
+    assert await ran(outcome, Pass.WORKED, for_s=ONE_PASS) == (outcome, 1, [])
 
 
 @pytest.mark.parametrize("error", [ConfigurationError("no such status"), ValueError("a bug")])
