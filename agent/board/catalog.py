@@ -17,18 +17,18 @@ from agent.model import Fleet, Named, Principal, Project, Status
 class Names(Struct, frozen=True, kw_only=True):
     """How the settings call what the fleet works with: display names, or ids as digits."""
 
-    bugs: tuple[str, ...] = ("Bug",)
-    tasks: tuple[str, ...] = ("Task", "Feature")
-    epic: str = "Epic"
-    story: str = "User story"
-    spike: str = "Spike"
-    gates: tuple[str, ...] = ("Phase", "Summary task")
-    ready: str = "New"
-    active: str = "In progress"
-    done: tuple[str, ...] = ("In testing", "Closed")
-    pod_field: str = "Agent pod"
-    run_field: str = "Agent run"
-    fleet_users: tuple[str, ...] = ()
+    bugs: tuple[str, ...]
+    tasks: tuple[str, ...]
+    epic: str
+    story: str
+    spike: str
+    gates: tuple[str, ...]
+    ready: str
+    active: str
+    done: tuple[str, ...]
+    pod_field: str
+    run_field: str
+    fleet_users: tuple[str, ...]
 
 
 class ProjectFacts(Struct, frozen=True, kw_only=True):
@@ -65,6 +65,11 @@ def find(names: Iterable[str], among: Sequence[Named | Status | Principal]) -> l
     return [one for one in found if one is not None]
 
 
+def name_of(number: int, among: Iterable[Named | Status]) -> str:
+    """What people call an id; the number itself where the board did not show it."""
+    return next((one.name for one in among if one.id == number), f"#{number}")
+
+
 def missing(names: Names, catalog: Catalog) -> list[str]:
     """What a fleet cannot do without and this board does not have, each in a sentence with the way to mend it."""
     gone = []
@@ -79,9 +84,9 @@ def missing(names: Names, catalog: Catalog) -> list[str]:
                 f"The board has no {kind} “{name}”: create it (Administration → Work packages), or set another name."
             )
     if not find(names.done, catalog.statuses):
-        gone.append(f"The board has none of the statuses {', '.join(names.done)}: set statuses.done.")
+        gone.append(f"The board has none of the statuses {', '.join(names.done)}: set board.statuses.done.")
     if not find((*names.bugs, *names.tasks), catalog.types):
-        gone.append("The board has none of the executable types: set types.bugs and types.tasks.")
+        gone.append("The board has none of the executable types: set board.types.bugs and board.types.tasks.")
     if not (catalog.fields.pod and catalog.fields.run):
         lacking = [
             name

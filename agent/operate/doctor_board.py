@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from agent.board import catalog as catalogs
-from agent.board.catalog import Catalog, Names, ProjectFacts, find
+from agent.board.catalog import Catalog, Names, ProjectFacts, find, name_of
 from agent.board.client import Board
 from agent.board.discovery import discover
 from agent.board.query import Filter, contains, is_open, one_of
@@ -147,13 +147,13 @@ class BoardDoctor:
         if not (catalog.fields.pod and catalog.fields.run):
             return found
         for project, kind in sorted(catalog.fieldless):
-            where = f"type {_name(catalog.types, kind)} in project {_project(catalog, project)}"
+            where = f"type {name_of(kind, catalog.types)} in project {_project(catalog, project)}"
             remedy = "add both fields to the type (Administration → Types → Form configuration) and to the project"
             found.append(fail("field", f"{where} lacks {names.pod_field} or {names.run_field}", remedy))
         return found
 
     def _fleet_types(self, catalog: Catalog) -> list[str]:
-        return [_name(catalog.types, one) for one in catalogs.fleet_types(self._names, catalog.types)]
+        return [name_of(one, catalog.types) for one in catalogs.fleet_types(self._names, catalog.types)]
 
     async def _filters(self, catalog: Catalog) -> list[Finding]:
         """What the scan asks the server must be askable."""
@@ -162,7 +162,7 @@ class BoardDoctor:
             if not key:
                 continue
             try:
-                await self._board.groups([contains(key, "@")], key, f"is {name} a filter")
+                await self._board.groups([contains(key, claim_token.SIGN)], key, f"is {name} a filter")
             except Refused as refusal:
                 remedy = "switch on “Used as a filter” and “For all projects” in the custom field"
                 found.append(fail("field", f"{name} cannot be filtered by: {refusal}", remedy))
@@ -189,7 +189,7 @@ class BoardDoctor:
             remedy = f"{member} that may be assigned work packages"
             found.append(fail("project", f"{identifier}: {self._me} is no possible assignee", remedy))
         executable = find((*self._names.bugs, *self._names.tasks), catalog.types)
-        off = [_name(catalog.types, one) for one in executable if one not in facts.types]
+        off = [name_of(one, catalog.types) for one in executable if one not in facts.types]
         if off:
             found.append(warn("project", f"{identifier}: not switched on there: {', '.join(off)}"))
         return found + await self._permissions(identifier, facts, catalog, member)
@@ -243,7 +243,7 @@ class BoardDoctor:
         if allowed is None or not closed & set(allowed):
             text = f"{identifier}: {self._me} cannot close {name} #{spike.id}; people must be able to"
             return warn(
-                "spike", text, f"{WORKFLOW}, type {name}: {_name(catalog.statuses, spike.status)} → a closed one"
+                "spike", text, f"{WORKFLOW}, type {name}: {name_of(spike.status, catalog.statuses)} → a closed one"
             )
         return ok("spike", f"{identifier}: a {name} can be closed")
 
@@ -266,7 +266,7 @@ class BoardDoctor:
         return found
 
     async def _workflow(self, catalog: Catalog, kind: int, ready: int, active: int) -> list[Finding]:
-        name = _name(catalog.types, kind)
+        name = name_of(kind, catalog.types)
         ours = [one_of("project", [one.project.id for one in catalog.projects]), one_of("type", [kind])]
         before = await self._one([*ours, one_of("status", [ready])])
         during = await self._one([*ours, one_of("status", [active])])
@@ -287,7 +287,7 @@ class BoardDoctor:
     def _step(
         self, catalog: Catalog, name: str, item: WorkPackage, allowed: tuple[int, ...] | None, to: int
     ) -> Finding:
-        step = f"{name}: {_name(catalog.statuses, item.status)} → {_name(catalog.statuses, to)}"
+        step = f"{name}: {name_of(item.status, catalog.statuses)} → {name_of(to, catalog.statuses)}"
         if allowed is None:
             return fail("workflow", f"{step}: {self._me} may not edit #{item.id}", "give it a role that may")
         if to in allowed:
@@ -296,7 +296,7 @@ class BoardDoctor:
         return fail("workflow", f"{step} is not allowed (seen on #{item.id})", remedy)
 
     def _done(self, catalog: Catalog, name: str, item: WorkPackage, allowed: tuple[int, ...] | None) -> Finding:
-        start = f"{name}: {_name(catalog.statuses, item.status)} →"
+        start = f"{name}: {name_of(item.status, catalog.statuses)} →"
         wanted = find(self._names.done, catalog.statuses)
         first = next((one for one in wanted if one in (allowed or ())), None)
         if first is None:
@@ -304,8 +304,10 @@ class BoardDoctor:
             return fail("workflow", f"{start} none of {', '.join(self._names.done)} is allowed (#{item.id})", remedy)
         if any(one.id == first and one.is_closed for one in catalog.statuses):
             remedy = f"allow an open done status before it ({WORKFLOW}, type {name}), or leave it if that is meant"
-            return warn("workflow", f"{start} {_name(catalog.statuses, first)}: agents close it without review", remedy)
-        return ok("workflow", f"{start} {_name(catalog.statuses, first)}")
+            return warn(
+                "workflow", f"{start} {name_of(first, catalog.statuses)}: agents close it without review", remedy
+            )
+        return ok("workflow", f"{start} {name_of(first, catalog.statuses)}")
 
     async def _one(self, filters: Sequence[Filter | None]) -> WorkPackage | None:
         _, rows = await self._board.sample(filters, 1, "one to look at")
@@ -345,10 +347,6 @@ class BoardDoctor:
             for one in mine
             if self._state.recorded(one.run) is None
         ]
-
-
-def _name(among: Sequence[object], number: int) -> str:
-    return next((str(getattr(one, "name", "")) for one in among if getattr(one, "id", 0) == number), f"#{number}")
 
 
 def _project(catalog: Catalog, number: int) -> str:

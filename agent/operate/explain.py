@@ -7,7 +7,7 @@ Spike) is told of what the scan met. One ticket alone is read in full, with all 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from loguru import logger
@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agent import choose
+from agent.board.catalog import name_of
 from agent.board.client import PAGE
 from agent.board.query import Filter, none_of, one_of
 from agent.choose import Reason, Rung, Why
@@ -30,12 +31,13 @@ FIRST: Final = 10
 """How many work packages are shown for each reason."""
 
 
-class Example(Struct, frozen=True):
+class Example(Struct, frozen=True, omit_defaults=True):
     """One work package that is not taken."""
 
     id: int
     subject: str
     detail: str = ""
+    """The particulars, where they are known without a request of their own; left out of JSON where they are not."""
 
 
 class Kept(Struct, frozen=True):
@@ -148,10 +150,7 @@ class Explainer:
         return [one for one in found if choose.is_mine(one, self._fleet)]
 
     def _unfinished(self, mine: Iterable[WorkPackage]) -> WorkPackage | None:
-        fleet = self._fleet
-        return next(
-            (one for one in mine if one.type in fleet.executable and choose.is_fleet_assigned(one, fleet)), None
-        )
+        return next((one for one in mine if choose.is_unfinished(one, self._fleet)), None)
 
     async def _walk(self, mine: Iterable[WorkPackage]) -> tuple[Scan, Candidate | None]:
         """The scan of a cycle, and what it finds."""
@@ -191,7 +190,6 @@ class Explainer:
     async def _reasons(self, scan: Scan) -> list[Kept]:
         """In the order of `Reason`; those that keep nothing back are left out."""
         fleet = self._fleet
-        open_to_us = fleet.projects - fleet.unreachable - fleet.unassignable - fleet.spikeless
         found = [
             await self._kept(Reason.NO_REPOSITORY, [none_of("project", fleet.projects)]),
             await self._of_projects(Reason.UNREACHABLE, fleet.unreachable),
@@ -201,7 +199,7 @@ class Explainer:
         ]
         survey = await scan.survey()
         if survey is not None:
-            found += await self._surveyed(survey, self._ready(open_to_us))
+            found += await self._surveyed(survey, self._ready(fleet.open_projects))
         by_reason = {one.reason: one for one in found}
         for row, whys in scan.met.values():
             for why in whys:
@@ -228,21 +226,25 @@ class Explainer:
         gates = survey.closed_subtrees - bad_epics | {one.id for one in closed if one.type in fleet.gates}
         holders = await self._board.groups(ready, "assignee", "who took what")
         takers = [int(one) for one in holders if one.isdigit() and int(one) not in fleet.users]
-        inside = (
-            (Reason.TAKEN, "assignee", takers),
-            (Reason.ROUTED, self._board.fields.pod, survey.others),
-            (Reason.EPIC, "ancestor", bad_epics),
-            (Reason.GATED, "ancestor", gates),
-            (Reason.SPIKED, "id", survey.spiked),
+        inside: tuple[tuple[Reason, str, Collection[object], str], ...] = (
+            (Reason.TAKEN, "assignee", takers, ""),
+            (Reason.ROUTED, self._board.fields.pod, survey.others, "to {}"),
+            (Reason.EPIC, "ancestor", bad_epics, "Epic #{}"),
+            (Reason.GATED, "ancestor", gates, "below #{}"),
+            (Reason.SPIKED, "id", survey.spiked, ""),
         )
-        found = [await self._kept(reason, [*ready, one_of(name, ids)]) for reason, name, ids in inside if ids]
+        found = [
+            await self._kept(reason, [*ready, one_of(name, keepers)], _only(keepers, words))
+            for reason, name, keepers, words in inside
+            if keepers
+        ]
         return [*found, await self._blocked(survey, ready)]
 
-    async def _kept(self, reason: Reason, filters: list[Filter | None]) -> Kept:
+    async def _kept(self, reason: Reason, filters: list[Filter | None], detail: str = "") -> Kept:
         if not any(one and one[0] == "status" for one in filters):
             filters = [*self._ready(), *filters]
         count, rows = await self._board.sample(filters, FIRST, f"reason: {reason}")
-        first = [Example(one.id, one.subject) for one in rows]
+        first = [Example(one.id, one.subject, detail) for one in rows]
         if reason is Reason.TAKEN:
             first = [
                 replace(one, detail=row.assignee.name if row.assignee else "")
@@ -306,9 +308,9 @@ class Explainer:
         seen = Explanation(
             ticket=item.id,
             subject=item.subject,
-            type=_name(catalog.types, item.type),
-            status=_name(catalog.statuses, item.status),
-            priority=_name(catalog.priorities, item.priority),
+            type=name_of(item.type, catalog.types),
+            status=name_of(item.status, catalog.statuses),
+            priority=name_of(item.priority, catalog.priorities),
             pod=self._fleet.pod,
             claimed=self._claim(item),
             reasons=tuple(whys),
@@ -327,10 +329,10 @@ class Explainer:
     def _worded(self, why: Why, item: WorkPackage) -> Why:
         """The names behind the ids, and the preflight's own sentence."""
         catalog, fleet = self._pod.catalog, self._fleet
-        status, kind = _name(catalog.statuses, item.status), _name(catalog.types, item.type)
-        wanted = ", ".join(_name(catalog.types, one) for one in sorted(fleet.executable))
+        status, kind = name_of(item.status, catalog.statuses), name_of(item.type, catalog.types)
+        wanted = ", ".join(name_of(one, catalog.types) for one in sorted(fleet.executable))
         details = {
-            Reason.NOT_READY: f"its status is {status}, not {_name(catalog.statuses, fleet.ready)}",
+            Reason.NOT_READY: f"its status is {status}, not {name_of(fleet.ready, catalog.statuses)}",
             Reason.NOT_EXECUTABLE: f"its type is {kind}; agents take {wanted}",
             Reason.UNREACHABLE: self._troubles.get(item.project, "it failed lately and is asked again later"),
         }
@@ -340,7 +342,9 @@ class Explainer:
         """Whether the board would let this account claim the ticket and its Epic; asked of those that are ready."""
         fleet = self._fleet
         found: list[Why] = []
-        active = _name(self._pod.catalog.statuses, fleet.active)
+        if item.project not in fleet.projects:
+            return found  # no pod of this fleet would try, and this account may not even ask
+        active = name_of(fleet.active, self._pod.catalog.statuses)
         for one, kinds in ((item, fleet.executable), (epic, fleet.epics)):
             if one is None or one.status != fleet.ready or one.type not in kinds:
                 continue
@@ -395,5 +399,6 @@ class Explainer:
         return count
 
 
-def _name(among: Iterable[object], number: int) -> str:
-    return next((str(getattr(one, "name", "")) for one in among if getattr(one, "id", 0) == number), f"#{number}")
+def _only(keepers: Collection[object], words: str) -> str:
+    """Who keeps a ticket, known without asking again where only one can be meant."""
+    return words.format(*keepers) if words and len(keepers) == 1 else ""

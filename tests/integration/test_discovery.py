@@ -9,15 +9,16 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from agent.board.catalog import Names, fleet, missing
+from agent.board.catalog import fleet, missing
 from agent.board.client import Board
 from agent.board.discovery import discover
 from agent.board.wire import Fields
 from agent.errors import Refused
 from agent.model import Principal
 from support.fake_clock import FakeClock, FixedRandomness
+from support.values import names
 
-NAMES = Names(bugs=("Bug",), tasks=("Task",), done=("Closed",))
+NAMES = names(bugs=("Bug",), tasks=("Task",), done=("Closed",))
 TYPES = {1: "Task", 2: "Bug", 3: "Epic", 4: "Spike", 5: "Milestone"}
 PEOPLE = [
     {"_type": "User", "id": 71, "name": "Hanna Human"},

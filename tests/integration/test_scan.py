@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from agent import choose, server
-from agent.board.catalog import Catalog, Names, fleet
+from agent.board.catalog import Catalog, fleet
 from agent.board.client import Board as Client
 from agent.board.discovery import discover
 from agent.board.query import one_of
@@ -27,6 +27,7 @@ from support.crowds import AVAILABLE, CROWDS, crowd, mixed
 from support.fake_clock import FakeClock, FixedRandomness
 from support.pods import Requests
 from support.random_boards import MINE, random_backlog
+from support.values import names
 from support.worlds import SAMPLES, SIZE, world
 
 POD = "pod-a"
@@ -42,7 +43,7 @@ class Asker:
         self.catalog = catalog
 
     def fleet(self, *, tokens: tuple[str, ...] = ()) -> Fleet:
-        return fleet(Names(), self.catalog, pod=POD, tokens=tokens)
+        return fleet(names(), self.catalog, pod=POD, tokens=tokens)
 
 
 @asynccontextmanager
@@ -51,7 +52,7 @@ async def asker(
 ) -> AsyncIterator[Asker]:
     requests = Requests(inner)
     async with Client(url, token, clock=FakeClock(), randomness=FixedRandomness(1), transport=requests) as client:
-        found = await discover(client, Names(), [project])
+        found = await discover(client, names(), [project])
         client.fields = found.fields
         requests.sent.clear()
         yield Asker(client, requests, found)

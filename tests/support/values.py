@@ -7,7 +7,10 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from agent import pod
+from agent.board.catalog import Names
 from agent.model import Fleet, Principal, Relation, Row, WorkPackage
+from agent.settings.rules import judge
 from agent.texts.claim_token import ClaimToken
 
 NEW, ACTIVE, TESTING, CLOSED, REJECTED, HOLD = range(1, 7)
@@ -86,3 +89,9 @@ def row(number: int, **changes: Any) -> Row:
 
 def blocks(blocker: int, blocked: int, *, number: int = 900) -> Relation:
     return Relation(number, "blocks", blocker, blocked)
+
+
+def names(**changes: Any) -> Names:
+    """The names of the settings where nothing is set."""
+    least = {"board": {"url": "http://board"}, "repositories": {"shop": {"url": "x"}}, "model": {"command": ["x"]}}
+    return replace(pod.names(judge(least).board), **changes)

@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agent.board.catalog import Catalog, Names, ProjectFacts, find, fleet, fleet_types, merge_fields, missing
+from agent.board.catalog import Catalog, Names, ProjectFacts, find, fleet, fleet_types, merge_fields, missing, name_of
 from agent.board.wire import Fields
 from agent.errors import ConfigurationError
 from agent.model import Fleet, Named, Principal, Project, Status
+from support.values import names
 
 STATUSES = tuple(
     Status(number, name, closed)
@@ -50,7 +51,7 @@ BOARD = Catalog(
     fields=Fields("customField95", "customField96"),
     fieldless=frozenset({(94, 218)}),
 )
-NAMES = Names()
+NAMES = names()
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,12 @@ def test_a_type_called_like_a_number_is_found_by_name_unless_an_id_is_meant() ->
     odd = [Named(5, "2026"), Named(6, "5")]
     assert find(["2026"], odd) == [5]
     assert find(["5"], odd) == [5]
+
+
+def test_an_id_is_called_by_its_name_and_an_unknown_one_by_its_number() -> None:
+    assert name_of(224, TYPES) == "Bug"
+    assert name_of(331, STATUSES) == "New"
+    assert name_of(99, TYPES) == "#99"
 
 
 @given(st.text(max_size=5))
@@ -148,12 +155,12 @@ FIELD = (
         (
             replace(NAMES, done=("Done", "Over")),
             BOARD,
-            "The board has none of the statuses Done, Over: set statuses.done.",
+            "The board has none of the statuses Done, Over: set board.statuses.done.",
         ),
         (
             replace(NAMES, bugs=(), tasks=("Chore",)),
             BOARD,
-            "The board has none of the executable types: set types.bugs and types.tasks.",
+            "The board has none of the executable types: set board.types.bugs and board.types.tasks.",
         ),
         (
             NAMES,
