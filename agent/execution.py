@@ -10,7 +10,7 @@ from typing import Final
 from agent.errors import PodTrouble
 from agent.git.workspace import Workspace
 from agent.programs.command import Command, environment, make_folders, verify
-from agent.programs.nix import DevShell, NixSettings
+from agent.programs.nix import DevShell
 from agent.programs.runner import Runner
 from agent.programs.survivors import kill_survivors
 from agent.programs.verdict import ModelResult
@@ -35,9 +35,7 @@ class Execution:
         """Seconds before the end of the lifetime at which model and verify end, so that a failure can be reported."""
         self._folder = Path(settings.state)
         self._path = ambient.children.get("PATH", "/usr/bin:/bin")
-        self._shell = DevShell(
-            runner=runner, folder=self._folder / "nix", settings=NixSettings(options=dict(settings.nix.settings))
-        )
+        self._shell = DevShell(runner=runner, folder=self._folder / "nix", options=settings.nix.settings)
         self._model = Command(
             runner=self._shell, argv=settings.model.command, path=self._path, home=self._folder / "home"
         )

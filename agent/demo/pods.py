@@ -116,12 +116,6 @@ class Pods:
 
 def configuration(name: str, stage: Stage, repository: Path, *, store: Path, users: Iterable[int]) -> str:
     """The settings of one pod, as TOML. JSON's strings and lists are TOML's."""
-    nix = private_store(store)
-    values = {
-        "substituters": " ".join(nix.substituters or ()),
-        **({"store": nix.store} if nix.store else {}),
-        **nix.options,
-    }
     # -P: the working directory, which is the model's worktree, is no place to import from.
     command = [sys.executable, "-P", "-m", "agent.demo.model"]
     lines = [
@@ -138,7 +132,7 @@ def configuration(name: str, stage: Stage, repository: Path, *, store: Path, use
         'kind = "command"',
         f"command = {json.dumps(command)}",
         "[nix.settings]",
-        *(f"{key} = {json.dumps(value)}" for key, value in values.items()),
+        *(f"{key} = {json.dumps(value)}" for key, value in private_store(store).items()),
     ]
     return "\n".join(lines) + "\n"
 

@@ -17,8 +17,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
-
 from agent.errors import PodTrouble, TicketFailure
 from agent.programs.runner import OUTPUT_LIMIT, Ended, Finished, Runner, missing
 from agent.texts.clean import clean
@@ -42,42 +40,25 @@ _POD: Final = re.compile(
 """What Nix says when it, its store, its daemon or a cache is the trouble, and not the repository's flake (measured, 2.26)."""
 
 
-class NixSettings(Struct, frozen=True, kw_only=True):
-    """How Nix is run, whatever the host's nix.conf says.
-
-    `substituters` None leaves the host's, `()` switches them off: then Nix fails at once offline, and does not retry
-    names that do not resolve. `store` empty is the host's own store or daemon; see `private_store`. `options` are lines
-    of nix.conf (`sandbox`, `build-users-group`, `trusted-public-keys`).
-    """
-
-    store: str = ""
-    substituters: tuple[str, ...] | None = None
-    options: dict[str, str] = {}
-
-
-def configuration(settings: NixSettings) -> str:
-    """The text for NIX_CONFIG. A flake's own settings are never taken, and no registry is asked."""
+def configuration(options: Mapping[str, str]) -> str:
+    """The text for NIX_CONFIG. A flake's own settings are never taken, and no registry is asked; `options` go last."""
     lines = {"experimental-features": "nix-command flakes", "accept-flake-config": "false", "flake-registry": ""}
-    if settings.substituters is not None:
-        lines["substituters"] = " ".join(settings.substituters)
-    if settings.store:
-        lines["store"] = settings.store
-    lines.update(settings.options)
-    return "".join(f"{key} = {value}\n" for key, value in lines.items())
+    return "".join(f"{key} = {value}\n" for key, value in {**lines, **options}.items())
 
 
-def private_store(folder: Path) -> NixSettings:
-    """Settings for a store of one's own below `folder`: no daemon, no root, no cache.
+def private_store(folder: Path) -> dict[str, str]:
+    """Options for a store of one's own below `folder`: no daemon, no root, no cache.
 
     Its paths begin with `folder`, so a public cache has nothing for it; it serves flakes without inputs, as in the demo
-    and in tests.
+    and in tests. Without substituters Nix fails at once offline, and does not retry names that do not resolve.
     """
     place = folder.resolve()
-    return NixSettings(
-        store=f"local?store={place}/store&state={place}/state&log={place}/log",
-        substituters=(),
-        options={"sandbox": "false", "build-users-group": ""},
-    )
+    return {
+        "store": f"local?store={place}/store&state={place}/state&log={place}/log",
+        "substituters": "",
+        "sandbox": "false",
+        "build-users-group": "",
+    }
 
 
 class DevShell:
@@ -86,15 +67,13 @@ class DevShell:
     Args:
         runner: what starts processes.
         folder: ours, for Nix's caches and the words from inside; it outlives the run.
-        settings: how Nix is run.
-        shell: the name of the shell; empty for the default one.
+        options: settings of Nix in the words of nix.conf, whatever the host's says.
     """
 
-    def __init__(self, *, runner: Runner, folder: Path, settings: NixSettings, shell: str = "") -> None:
+    def __init__(self, *, runner: Runner, folder: Path, options: Mapping[str, str]) -> None:
         self._runner = runner
         self._folder = folder.absolute()
-        self._settings = settings
-        self._flake = f".#{shell}" if shell else "."
+        self._options = dict(options)
 
     async def run(
         self,
@@ -141,12 +120,12 @@ class DevShell:
 
     def argv(self, command: Sequence[str]) -> list[str]:
         """The command line that runs `command` in the shell."""
-        return ["nix", "develop", "--no-write-lock-file", self._flake, "--command", *command]
+        return ["nix", "develop", "--no-write-lock-file", "--command", *command]
 
     def environment(self) -> dict[str, str]:
         """What Nix needs to know; nothing of it is secret. Its cache is ours, one a store: it names paths of that store."""
-        store = hashlib.sha256(self._settings.store.encode()).hexdigest()[:8]
-        return {"NIX_CONFIG": configuration(self._settings), "XDG_CACHE_HOME": str(self._folder / f"cache-{store}")}
+        store = hashlib.sha256(self._options.get("store", "").encode()).hexdigest()[:8]
+        return {"NIX_CONFIG": configuration(self._options), "XDG_CACHE_HOME": str(self._folder / f"cache-{store}")}
 
     async def check(self, *, cwd: Path, env: Mapping[str, str]) -> None:
         """Prove that Nix is there and its store opens; for the preflight.
@@ -157,7 +136,7 @@ class DevShell:
         done = await self._runner.run(["nix", "store", "info"], cwd=cwd, env={**env, **self.environment()}, timeout=60)
         if not done.ok:
             raise PodTrouble(
-                f"Nix cannot be used on this host: {_gist(done)}. Mend it, or set `nix.store` to a store of its own."
+                f"Nix cannot be used on this host: {_gist(done)}. Mend it, or give it a store of its own: `[nix.settings] store = …`"
             )
 
 

@@ -100,10 +100,6 @@ class NixSettings(Struct, frozen=True, kw_only=True):
 
     settings: Mapping[str, str]
 
-    def config(self) -> str:
-        """The text for NIX_CONFIG; empty when nothing is set."""
-        return "".join(f"{name} = {value}\n" for name, value in sorted(self.settings.items()))
-
 
 class Settings(Struct, frozen=True, kw_only=True):
     """All that can be set."""

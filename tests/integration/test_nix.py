@@ -9,12 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from agent.errors import PodTrouble, TicketFailure
 from agent.programs.command import Command, environment, verify
-from agent.programs.nix import DevShell, NixSettings, private_store
+from agent.programs.nix import DevShell, private_store
 from agent.programs.processes import Processes
 from agent.programs.runner import Ended, Finished
 from support.git_repo import FLAKE, PROJECT, git
@@ -50,11 +49,11 @@ def checkout(tmp_path: Path) -> Path:
 class Bench:
     """A dev shell over a checkout."""
 
-    def __init__(self, tmp_path: Path, checkout: Path, settings: NixSettings) -> None:
+    def __init__(self, tmp_path: Path, checkout: Path, options: Mapping[str, str]) -> None:
         self.checkout = checkout
         self.runner = Processes(grace=0.3)
         self.folder = tmp_path / "dev"
-        self.shell = DevShell(runner=self.runner, folder=self.folder, settings=settings)
+        self.shell = DevShell(runner=self.runner, folder=self.folder, options=options)
         self.home = tmp_path / "home"
 
     async def run(self, *argv: str, env: Mapping[str, str] | None = None, **more: Any) -> Finished:
@@ -71,9 +70,9 @@ def bench(tmp_path: Path, checkout: Path, store: Path) -> Bench:
     return Bench(tmp_path, checkout, impatient(private_store(store)))
 
 
-def impatient(settings: NixSettings, **more: Any) -> NixSettings:
+def impatient(options: Mapping[str, str]) -> dict[str, str]:
     """Without Nix's own retries."""
-    return msgspec.structs.replace(settings, options={**settings.options, "download-attempts": "1"}, **more)
+    return {**options, "download-attempts": "1"}
 
 
 async def test_a_program_runs_in_the_repositorys_shell(bench: Bench) -> None:
@@ -145,7 +144,7 @@ async def test_missing_nix_is_pod_trouble(bench: Bench, tmp_path: Path) -> None:
 
 async def test_a_daemon_that_does_not_answer_is_pod_trouble(tmp_path: Path, checkout: Path) -> None:
     socket = f"unix://{tmp_path}/nobody"
-    bench = Bench(tmp_path, checkout, NixSettings(store=socket, substituters=()))
+    bench = Bench(tmp_path, checkout, {"store": socket, "substituters": ""})
     with pytest.raises(PodTrouble, match="cannot connect to socket"):
         await bench.run("true")
     with pytest.raises(PodTrouble, match="Nix cannot be used on this host: cannot connect to socket"):
@@ -164,10 +163,19 @@ async def test_an_input_that_cannot_be_reached_is_pod_trouble(bench: Bench) -> N
 async def test_an_unreachable_cache_does_not_stop_what_can_be_built_here(
     tmp_path: Path, checkout: Path, store: Path
 ) -> None:
-    settings = impatient(private_store(store), substituters=("https://cache.invalid",))
-    bench = Bench(tmp_path, checkout, settings)
+    options = impatient({**private_store(store), "substituters": "https://cache.invalid"})
+    bench = Bench(tmp_path, checkout, options)
     bench.flake("from the shell", f"fresh {uuid.uuid4()}")
     assert (await bench.run("true")).ok
+
+
+def test_two_stores_never_share_a_cache_and_one_store_keeps_its_own(tmp_path: Path) -> None:
+    def cache(options: Mapping[str, str]) -> str:
+        return DevShell(runner=Processes(), folder=tmp_path, options=options).environment()["XDG_CACHE_HOME"]
+
+    own = private_store(tmp_path / "own")
+    assert len({cache(own), cache(private_store(tmp_path / "other")), cache({})}) == 3
+    assert cache(own) == cache({**own, "max-jobs": "1"})
 
 
 async def test_the_preflight_opens_the_store(bench: Bench) -> None:
@@ -278,11 +286,11 @@ async def test_an_ordinary_user_without_a_daemon_enters_by_a_store_of_its_own(be
     folder = belongs_to_nobody
     env = {"PATH": PATH, "HOME": str(folder / "home")}
 
-    async def enter(settings: NixSettings) -> Finished:
-        shell = DevShell(runner=AsNobody(grace=0.3), folder=folder / "dev", settings=settings)
+    async def enter(options: Mapping[str, str]) -> Finished:
+        shell = DevShell(runner=AsNobody(grace=0.3), folder=folder / "dev", options=options)
         return await shell.run(["sh", "-c", 'echo "$SOME_VAR"; id -u'], cwd=folder / "checkout", env=env)
 
     with pytest.raises(PodTrouble, match=r"ermission denied|annot connect"):
-        await enter(NixSettings(store="daemon", substituters=()))
+        await enter({"store": "daemon", "substituters": ""})
     done = await enter(private_store(folder / "nix"))
     assert done.stdout == b"from the shell\n65534\n"

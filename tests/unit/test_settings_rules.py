@@ -1,7 +1,10 @@
+import ast
 import contextlib
+import itertools
 import re
 import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import agent
 from agent.errors import ConfigurationError, TicketFailure
 from agent.settings import rules as settings_rules
 from agent.settings.keys import KEYS, LATER
@@ -123,7 +127,7 @@ def test_defaults_are_those_of_the_design() -> None:
     assert settings.board.statuses.done == ("In testing", "Closed")
     assert (settings.execution.timeout, settings.execution.idle, settings.execution.grace) == (14_400, 900, 1800)
     assert settings.repositories["shop"].branch == "agent/{id}-{slug}"
-    assert settings.nix.config() == ""
+    assert settings.nix.settings == {}
 
 
 def test_all_that_can_be_set_is_taken() -> None:
@@ -150,9 +154,12 @@ def test_all_that_can_be_set_is_taken() -> None:
     assert settings.board.types.gates == ()
     assert settings.board.types.epic == "5"
     assert settings.execution.timeout == 5400
-    assert settings.nix.config() == (
-        "fallback = false\nflake-registry = \nmax-jobs = 4\nsubstituters = https://a https://b\n"
-    )
+    assert settings.nix.settings == {
+        "substituters": "https://a https://b",
+        "max-jobs": "4",
+        "fallback": "false",
+        "flake-registry": "",
+    }
 
 
 @pytest.mark.parametrize(
@@ -230,6 +237,38 @@ def test_every_field_of_every_section_can_be_set_and_is_explained() -> None:
     assert structs == set(KEYS)
     assert [path for path, *_ in describe()] == list(KEYS)
     assert all(meaning and allowed and default for _, meaning, allowed, default in describe())
+
+
+NAMED = re.compile(
+    r"\b((?:board|repositories|execution|model|sandbox|nix)\.(?!conf\b)[a-z_.{}]+[a-z_}])"  # a dotted key or section
+    r"|(?i:set|mend|check the|into|to) `([a-z_.]+)`"  # "mend `base`"
+)
+
+
+def messages(*packages: str) -> list[str]:
+    """The texts in the code of these packages that are no docstrings; a value in one is `{}`."""
+    found = []
+    for path in (path for package in packages for path in Path(agent.__file__).parent.joinpath(package).rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        loose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+        for node in ast.walk(tree):
+            if id(node) in loose | inner:
+                continue
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+            elif isinstance(node, ast.JoinedStr):
+                found.append("".join(str(one.value) if isinstance(one, ast.Constant) else "{}" for one in node.values))
+    return found
+
+
+def test_every_setting_that_a_message_names_exists() -> None:
+    wholes = {part for key in KEYS for part in itertools.accumulate(key.split("."), "{}.{}".format)}
+    leaves = {key.rpartition(".")[2] for key in KEYS}
+    named = {one[0] or one[1] for text in messages("git", "programs", "settings") for one in NAMED.findall(text)}
+    assert {"nix.settings", "base", "url", "state"} <= named, "they are found at all"
+    wrong = {re.sub(r"^repositories\.[^.]+", "repositories.*", one) for one in named} - wholes - leaves - {*LATER}
+    assert not wrong
 
 
 def test_every_default_is_a_value_that_may_be_set() -> None:
