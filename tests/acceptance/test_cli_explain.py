@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.state import Reading, RecordedClaim, State, StateFolder
+from agent.texts import claim_token
 from support.boards import Board
 from support.commands import Station, agent, fill, first_lines, operate, read, station, update
 from support.git_repo import Remote
@@ -80,6 +85,21 @@ def test_the_choice_and_every_reason_with_its_count_and_first_tickets(shop: Stat
     }
 
 
+def test_the_particulars_are_told_where_they_are_known(shop: Station, ids: dict[str, int]) -> None:
+    seen = shop.agent("explain", "--json").json
+    details = {one["reason"]: [first.get("detail") for first in one["first"]] for one in seen["reasons"]}
+    assert details == {
+        "no repository": [None],
+        "taken": ["Hanna Human"],
+        "routed": ["to pod-b"],
+        "Epic": [None, None],
+        "gated": [f"below #{ids['gate']}"],
+        "container": [f"it has a child that is no Spike (#{ids['part']})"],
+        "spiked": [None],
+        "blocked": [f"waits for #{ids['blocker']}"],
+    }
+
+
 def test_for_people_it_fits_on_a_terminal_of_80_columns(shop: Station, ids: dict[str, int]) -> None:
     operate(shop.board, f"UPDATE work_packages SET subject = '{'long ' * 40}' WHERE id = {ids['blocked']}")
     done = shop.agent("explain")
@@ -117,6 +137,30 @@ def test_every_reason_of_one_ticket_is_named_not_only_the_first(shop: Station, i
     update(shop.board, ids["gated"], assignee=f"/api/v3/users/{shop.board.users['human']}", **{shop.board.pod: "pod-b"})
     reasons = [one["reason"] for one in shop.agent("explain", str(ids["gated"]), "--json").json["reasons"]]
     assert reasons == ["taken", "routed", "gated"]
+
+
+def test_outside_the_fleets_projects_the_workflow_is_not_even_asked_for(shop: Station, ids: dict[str, int]) -> None:
+    (why,) = shop.agent("explain", str(ids["elsewhere"]), "--json").json["reasons"]
+    assert why["reason"] == "no repository"
+
+
+def test_a_run_that_somebody_re_routed_is_given_back_and_not_finished(shop: Station, ids: dict[str, int]) -> None:
+    """What the cycle does with it, explain says."""
+    token = claim_token.new(
+        run=str(uuid.uuid4()), nonce="n7", pod="pod-a", lifetime_s=14_400, now=dt.datetime.now(dt.UTC)
+    )
+    (shop.config.parent / "state").mkdir()
+    folder = StateFolder(shop.config.parent / "state")
+    record = RecordedClaim(ticket=ids["second"], token=str(token), born=Reading(0.0, "boot"), pod="pod-a")
+    folder.save(State().with_claim(record))
+    agent_user = f"/api/v3/users/{shop.board.users['agent']}"
+    active = f"/api/v3/statuses/{shop.board.statuses['In progress']}"
+    update(shop.board, ids["second"], status=active, assignee=agent_user, **{shop.board.run: str(token)})
+    mine = shop.agent("explain", "--json").json
+    assert (mine["rung"], mine["ticket"]) == (1, ids["second"])
+    update(shop.board, ids["second"], **{shop.board.pod: "pod-b"})
+    theirs = shop.agent("explain", "--json").json
+    assert (theirs["rung"], theirs["ticket"]) == (4, ids["bug"])
 
 
 def test_an_available_ticket_says_its_rung_and_what_comes_before_it(shop: Station, ids: dict[str, int]) -> None:
@@ -184,6 +228,24 @@ def test_what_the_project_lacks_is_a_reason_too(
     )
 
 
+def test_a_project_without_the_spike_type_is_a_reason_too(shop: Station) -> None:
+    """The embedded board has every type in every project, so it is taken out of what the pod remembers of the board."""
+    assert shop.agent("cycle").out == "pod-a: nothing to do\n"
+    remembered = shop.config.parent / "state" / "catalog.json"
+    known = json.loads(remembered.read_text())
+    for project in known["catalog"]["projects"]:
+        project["types"].remove(shop.board.types["Spike"])
+    remembered.write_text(json.dumps(known))
+    bug = fill(shop.board, BACKLOG)["bug"]
+    (why,) = shop.agent("explain", str(bug), "--json").json["reasons"]
+    assert (why["reason"], why["detail"]) == ("no Spike possible", "no Spike can be created in its project")
+    seen = shop.agent("explain", "--json").json
+    assert (seen["rung"], {one["reason"]: one["count"] for one in seen["reasons"]}) == (
+        7,
+        {"no repository": 1, "no Spike possible": 10},
+    )
+
+
 def test_it_writes_nothing(shop: Station, ids: dict[str, int]) -> None:
     before = {key: read(shop.board, number) for key, number in ids.items()}
     refs = shop.remote.refs()
@@ -246,9 +308,10 @@ def test_on_a_real_openproject(openproject_board: Board, tmp_path: Path) -> None
     assert [why["reason"] for why in one.json["reasons"]] == ["taken", "routed"]
     whole = agent("explain", "--config", config, "--json")
     assert whole.code == 0
-    counts = {one["reason"]: one["count"] for one in whole.json["reasons"]}
-    assert counts["taken"] >= 1
-    assert counts["routed"] >= 1
+    keeps = {one["reason"]: (one["count"], [first["id"] for first in one["first"]]) for one in whole.json["reasons"]}
+    for reason in ("taken", "routed"):
+        count, first = keeps[reason]
+        assert made in first or (count > len(first) == 10 and made > max(first)), keeps
 
 
 def _requests(shop: Station) -> int:
