@@ -27,6 +27,14 @@ USAGE: Final = 2
 WIDEST: Final = 120
 """Longer lines are harder to read."""
 
+_STYLES: Final[dict[str, dict[str, Any]]] = {
+    "good": {"fg": "green"},
+    "bad": {"fg": "red"},
+    "warn": {"fg": "yellow"},
+    "dim": {"dim": True},
+    "strong": {"bold": True},
+}
+
 ConfigOption = Annotated[
     str | None,
     typer.Option(
@@ -141,6 +149,11 @@ def print_lines(lines: list[str]) -> None:
 def colourful() -> bool:
     """Whether standard output is a terminal that likes colour."""
     return sys.stdout.isatty() and settings_module.ambient().colour
+
+
+def paint(text: str, kind: str) -> str:
+    """Colour for a terminal."""
+    return typer.style(text, **_STYLES[kind]) if colourful() else text
 
 
 def width() -> int:

@@ -1,4 +1,4 @@
-"""`agent config …`: the settings file, looked at on its own."""
+"""`agent config …`: the settings file, looked at on its own, and all that it may hold."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from agent import settings
-from agent.cli.common import JsonOption, print_json, told
+from agent.cli.common import JsonOption, paint, print_json, print_lines, told, width
+from agent.operate import screen
 
-app = typer.Typer(no_args_is_help=True, help="The settings file.")
+app = typer.Typer(no_args_is_help=True, help="The settings file: judge one, or see all that can be set.")
 
 
 @app.command(epilog="Example: agent config check /etc/agent/agent.toml")
@@ -28,3 +29,13 @@ def check(
             return
         projects = ", ".join(sorted(found.repositories)) or "none"
         typer.echo(f"The settings are in order: board {found.board.url}, projects: {projects}.")
+
+
+@app.command(epilog="Example: agent config keys")
+def keys(as_json: JsonOption = False) -> None:
+    """All that can be set: what it means, what it may be, and what it is where nothing is set."""
+    found = settings.describe()
+    if as_json:
+        print_json([dict(zip(("key", "meaning", "allowed", "default"), one, strict=True)) for one in found])
+    else:
+        print_lines(screen.keys(found, width(), paint))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -14,7 +14,7 @@ from agent.cli.common import (
     JsonOption,
     PodOption,
     VerboseOption,
-    colourful,
+    paint,
     print_json,
     print_lines,
     station,
@@ -32,14 +32,6 @@ from agent.operate.station import Station
 OPERATOR: Final = "operator"
 """The name under which a claim is given back by hand: no pod's, since the claim may be any pod's."""
 
-_STYLES: Final[dict[str, dict[str, Any]]] = {
-    "good": {"fg": "green"},
-    "bad": {"fg": "red"},
-    "warn": {"fg": "yellow"},
-    "dim": {"dim": True},
-    "strong": {"bold": True},
-}
-
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -47,11 +39,6 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: agent status --json")(status)
     app.command(epilog="Example: agent doctor --config agent.toml")(doctor)
     app.command(epilog="Examples: agent release 42 · agent release --pod pod-b")(release)
-
-
-def paint(text: str, kind: str) -> str:
-    """Colour for a terminal."""
-    return typer.style(text, **_STYLES[kind]) if colourful() else text
 
 
 def explain(

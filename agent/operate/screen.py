@@ -1,4 +1,4 @@
-"""What explain, status and doctor look like on a terminal, pure: values in, lines of at most the terminal's width out."""
+"""What operators look at on a terminal, pure: values in, lines of at most the terminal's width out."""
 
 from __future__ import annotations
 
@@ -258,3 +258,14 @@ def findings(found: Sequence[Finding], width: int | None = 80, paint: Paint = pl
         if counts[kind]
     ]
     return [*lines, "", verdict + (f" Besides: {', '.join(asides)}." if asides else "")]
+
+
+def keys(found: Iterable[tuple[str, str, str, str]], width: int = 80, paint: Paint = plain) -> list[str]:
+    """Every setting with its meaning, its allowed values and its default."""
+    lines = wrapped("Settings by their TOML keys; `*` stands for the identifier of a project on the board.", width)
+    for key, meaning, allowed, default in found:
+        lines += ["", paint(key, "strong"), *wrapped(f"{meaning[:1].upper()}{meaning[1:]}.", width, "  ")]
+        for label, text in (("Allowed", allowed), ("Default", default)):
+            first, *rest = wrapped(text, width - 11)
+            lines += [paint(f"  {label}: ", "dim") + first, *(" " * 11 + line for line in rest)]
+    return lines

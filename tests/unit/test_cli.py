@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
+from pathlib import Path
 from typing import NoReturn, cast
 
 import pytest
 import typer
 from loguru import logger
 
+import agent
 from agent.attempt import End, Ending
 from agent.choose import Rung
 from agent.cli.board import _address
@@ -18,6 +22,7 @@ from agent.cycle import Result
 from agent.daemon import Pass
 from agent.errors import AgentError, BoardError, ConfigurationError, NotFound, PodTrouble, Refused, Unreachable
 from agent.operate.station import Station
+from agent.settings.keys import KEYS
 
 
 @pytest.mark.parametrize(
@@ -153,3 +158,25 @@ def test_an_address_is_host_and_port(listen: str, address: tuple[str, int]) -> N
 def test_what_is_no_address_is_a_usage_error(listen: str) -> None:
     with pytest.raises(typer.BadParameter):
         _address(listen)
+
+
+SETTING = re.compile(
+    r"(?<![\w./$])(?:board|execution|model|sandbox|nix|repositories|statuses|types|fields)\.[a-z_.*]*[a-z_*]"
+)
+
+
+def test_every_setting_that_a_message_names_exists() -> None:
+    """A section counts too: `set board.types.…` is cut where the text goes on with a name."""
+    sections = {key.rpartition(".")[0] for key in KEYS}
+    named = {
+        (file.name, name)
+        for file in Path(agent.__file__).parent.rglob("*.py")
+        if "server" not in file.parts
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value
+        for name in SETTING.findall(node.value)
+    }
+    assert ("catalog.py", "board.statuses.done") in named
+    no_settings = {"nix.conf", "board.json", "repositories.shop"}
+    """Files, and the example of a section."""
+    assert {(file, name) for file, name in named if name not in KEYS.keys() | sections | no_settings} == set()

@@ -1,9 +1,10 @@
-"""What `agent doctor` looks like."""
+"""What `agent doctor` and `agent config keys` look like."""
 
 from __future__ import annotations
 
 from agent.operate.findings import fail, ok, unknown, warn
-from agent.operate.screen import findings
+from agent.operate.screen import findings, keys
+from agent.settings import describe
 
 FOUND = [
     ok("board", "it answers"),
@@ -33,3 +34,19 @@ def test_on_a_terminal_long_lines_are_broken_below_their_text() -> None:
 
 def test_without_a_failure_a_pod_can_work() -> None:
     assert findings([ok("board", "it answers")])[-1] == "A pod can work here."
+
+
+def test_every_setting_is_shown_with_its_meaning_its_values_and_its_default() -> None:
+    found = [("board.url", "the address of the board", "http:// or https://", "(must be set)")]
+    assert keys(found) == [
+        "Settings by their TOML keys; `*` stands for the identifier of a project on the",
+        "board.",
+        "",
+        "board.url",
+        "  The address of the board.",
+        "  Allowed: http:// or https://",
+        "  Default: (must be set)",
+    ]
+    lines = keys(describe(), 80)
+    assert {key for key, *_ in describe()} <= set(lines)
+    assert max(map(len, lines)) <= 80
