@@ -123,7 +123,8 @@ def _read(given: Path) -> dict[str, Any]:
         known: dict[str, Any] = msgspec.json.decode(given.read_bytes())
     except (OSError, msgspec.DecodeError) as error:
         raise NotHere(
-            f"$AGENT_DEMO_OPENPROJECT names {given}, which cannot be read: {error}. It is the `board.json` of a running server."
+            f"{given} (--openproject, $AGENT_DEMO_OPENPROJECT) cannot be read: {error}. It is the `board.json` of a running "
+            "server."
         ) from error
     return known
 

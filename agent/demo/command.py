@@ -43,7 +43,10 @@ class Model(enum.StrEnum):
 
 def demo(
     kind: Annotated[
-        Kind, typer.Option("--board", help="The embedded board, or a real OpenProject (root; boots one).")
+        Kind,
+        typer.Option(
+            "--board", help="The embedded board, or a real OpenProject: the given one, else one booted (as root)."
+        ),
     ] = Kind.EMBEDDED,
     model: Annotated[
         Model, typer.Option("--model", help="Who codes: a script, which needs no account.")
@@ -55,7 +58,7 @@ def demo(
             "--openproject",
             envvar="AGENT_DEMO_OPENPROJECT",
             metavar="BOARD.JSON",
-            help="A running OpenProject of openproject/openproject, instead of booting one.",
+            help="The board.json of a running OpenProject.",
             show_default=False,
         ),
     ] = None,
