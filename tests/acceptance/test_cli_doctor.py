@@ -258,6 +258,12 @@ def test_on_openproject_a_reader_learns_what_it_may_not_do(openproject_board: Bo
     config = str(
         write_settings(tmp_path / "pod", openproject_board, {"shop": remote.url, "vault": remote.url}, account="reader")
     )
+    links = {
+        "project": {"href": f"/api/v3/projects/{openproject_board.projects['shop']}"},
+        "type": {"href": f"/api/v3/types/{openproject_board.types['Task']}"},
+    }
+    seen = {"subject": "What a reader may do is seen on a ticket", "_links": links}
+    openproject_board.client("human").post("/work_packages", json=seen).raise_for_status()
     failed = " ".join(lines(agent("doctor", "--config", config), "FAIL"))
     assert "shop: Rita Reader is no possible assignee" in failed
     assert "shop: Rita Reader may not edit work packages" in failed
