@@ -15,6 +15,7 @@ from agent.programs.runner import Runner
 from agent.programs.survivors import kill_survivors
 from agent.programs.verdict import ModelResult
 from agent.settings import Ambient, Settings
+from agent.texts.evidence import Redact
 
 LEAST_DISK: Final = 512 * 1024 * 1024
 """Bytes that must be free before anything is claimed: a worktree and a build need room (I-39)."""
@@ -27,17 +28,23 @@ class Execution:
         settings: which model, and its limits.
         ambient: what processes of ours inherit.
         runner: what starts processes.
+        redact: takes the pod's secrets out of what model and verify said.
     """
 
-    def __init__(self, settings: Settings, ambient: Ambient, runner: Runner) -> None:
+    def __init__(self, settings: Settings, ambient: Ambient, runner: Runner, redact: Redact) -> None:
         self._settings = settings
+        self._redact = redact
         self.margin = settings.execution.margin
         """Seconds before the end of the lifetime at which model and verify end, so that a failure can be reported."""
         self._folder = Path(settings.state)
         self._path = ambient.children.get("PATH", "/usr/bin:/bin")
-        self._shell = DevShell(runner=runner, folder=self._folder / "nix", options=settings.nix.settings)
+        self._shell = DevShell(runner=runner, folder=self._folder / "nix", options=settings.nix.settings, redact=redact)
         self._model = Command(
-            runner=self._shell, argv=settings.model.command, path=self._path, home=self._folder / "home"
+            runner=self._shell,
+            argv=settings.model.command,
+            path=self._path,
+            home=self._folder / "home",
+            redact=redact,
         )
 
     async def preflight(self) -> None:
@@ -82,7 +89,7 @@ class Execution:
             PodTrouble: the shell is the trouble.
         """
         env = self._environment(run)
-        await verify(commands, runner=self._shell, cwd=workspace.path, env=env, timeout=seconds)
+        await verify(commands, runner=self._shell, cwd=workspace.path, env=env, timeout=seconds, redact=self._redact)
 
     def _environment(self, run: str) -> dict[str, str]:
         env = environment(path=self._path, home=self._folder / "home", run=run)

@@ -6,21 +6,18 @@ a record carries (message, ids, traceback) is redacted as the finished text, so 
 
 from __future__ import annotations
 
-import base64
 import sys
-import urllib.parse
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, TextIO
 
 from loguru import logger
 
 from agent.texts.clean import clean
+from agent.texts.evidence import redactor
 
 if TYPE_CHECKING:
     from loguru import Message, Record
 
-REDACTED: Final = "[secret]"
-_SHORTEST_SECRET: Final = 4
 _JOURNAL_LEVELS: Final = {"TRACE": 7, "DEBUG": 7, "INFO": 6, "SUCCESS": 5, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
 _COLOURS: Final = {"DEBUG": "2", "SUCCESS": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
@@ -43,7 +40,7 @@ def configure(
         stream: standard error unless given.
     """
     target = sys.stderr if stream is None else stream
-    redact = redaction(secrets)
+    redact = redactor(secrets)
 
     def write(message: Message) -> None:
         target.write(redact(_line(message.record, str(message), pretty=pretty, journal=journal)))
@@ -51,28 +48,6 @@ def configure(
 
     logger.remove()
     logger.add(write, level=level, format=lambda _: "{exception}", backtrace=False, diagnose=False, catch=True)
-
-
-class redaction:  # noqa: N801 - used as a function
-    """A function that takes known secrets out of a text."""
-
-    def __init__(self, secrets: Iterable[str]) -> None:
-        forms = {form for secret in secrets if len(secret) >= _SHORTEST_SECRET for form in _forms(secret)}
-        self._forms = sorted(forms, key=len, reverse=True)
-
-    def __call__(self, text: str) -> str:
-        """The text without them."""
-        for form in self._forms:
-            text = text.replace(form, REDACTED)
-        return text
-
-
-def _forms(secret: str) -> Iterable[str]:
-    """The secret itself, in a URL, and in the Basic authorisation of the board (`apikey`) and of git's forges."""
-    yield secret
-    yield urllib.parse.quote(secret, safe="")
-    for user in ("apikey:", "x-access-token:", "oauth2:", ":", ""):
-        yield base64.b64encode(f"{user}{secret}".encode()).decode().rstrip("=")
 
 
 def _line(record: Record, exception: str, *, pretty: bool, journal: bool) -> str:

@@ -25,6 +25,7 @@ from agent.board.discovery import discover
 from agent.clock import Clock, Randomness
 from agent.cycle import Cycle, Limits
 from agent.execution import Execution
+from agent.git.mirror import Mirror
 from agent.git.refs import RepositoryUnreachable
 from agent.git.repo import Repository
 from agent.memory import Memory
@@ -149,7 +150,7 @@ async def open_pod(
             fleet=fleet,
             memory=memory,
             protocol=protocol,
-            execution=Execution(scratch, ambient, runner),
+            execution=Execution(scratch, ambient, runner, credentials.redactor()),
             repositories={
                 one.project.id: repository(
                     one.project.identifier, scratch, credentials, ambient, runner, brief=look_only
@@ -220,13 +221,16 @@ def repository(
     """The repository of a project, its files in the state folder."""
     one = settings.repositories[identifier]
     return Repository(
-        url=one.url,
-        base=one.base,
-        folder=Path(settings.state) / "repositories" / identifier,
-        runner=runner,
-        credential=_credential(one, identifier, credentials) | _ssh_agent(ambient),
-        path=ambient.children.get("PATH", "/usr/bin:/bin"),
-        brief=brief,
+        Mirror(
+            url=one.url,
+            base=one.base,
+            folder=Path(settings.state) / "repositories" / identifier,
+            runner=runner,
+            redact=credentials.redactor(),
+            credential=_credential(one, identifier, credentials) | _ssh_agent(ambient),
+            path=ambient.children.get("PATH", "/usr/bin:/bin"),
+            brief=brief,
+        )
     )
 
 

@@ -13,14 +13,18 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from agent.errors import PodTrouble
 from agent.git.refs import CLAIMS, HEADS, Refs, RepositoryUnreachable, place_of, read_refs, trouble
 from agent.programs.runner import Ended, Finished, Runner
 from agent.texts.clean import clean
-from agent.texts.evidence import redact
+from agent.texts.evidence import Redact
 
+AUTHOR: Final = "Agent"
+ADDRESS: Final = "agent@localhost"
+"""Who writes our commits."""
 REMOTE: Final = "refs/remotes/origin/"
 """Where the mirror keeps the remote's branches. It has no other refs: any other was made by the model."""
 LOCAL_TIMEOUT: Final = 900.0
@@ -51,19 +55,24 @@ CONFIG: Final = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbar
 """The mirror's own configuration, always exactly this: a changed one was changed by the model."""
 
 
-class Git:
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class Mirror:
     """The git commands of one repository; the vocabulary of `repo`, `worktree` and `workspace`.
 
     Args:
         url: the remote, in any form that git takes.
         base: its main branch.
-        folder: ours alone; the mirror, the worktrees and the records lie in it.
+        folder: for the mirror, the worktrees and the records; nobody else writes there.
         runner: what starts processes.
-        credential: environment variables for the processes that talk to the remote.
-        timeout: seconds for one of those.
-        author: `Name <address>` of our commits.
+        credential: environment variables for the processes that talk to the remote, and for no other
+            (`GIT_SSH_COMMAND`, or an `http.extraHeader` by `GIT_CONFIG_COUNT`).
+        redact: takes out of git's words what must not be shown.
+        timeout: seconds for one command that talks to the remote.
         path: PATH of git and what it starts (ssh).
-        brief: fetch only the tip of the base, its history and file contents left out.
+        brief: fetch only the tip of the base, its history and file contents left out, for commands that only look at
+            it. Such a mirror is cut short: never in the folder of a pod.
     """
 
     def __init__(
@@ -73,23 +82,23 @@ class Git:
         base: str,
         folder: Path,
         runner: Runner,
-        credential: Mapping[str, str],
-        timeout: float,
-        author: str,
-        path: str,
+        redact: Redact,
+        credential: Mapping[str, str] = _NOTHING,
+        timeout: float = 120,
+        path: str = os.defpath,
         brief: bool = False,
     ) -> None:
         self.base = base
-        self.folder = folder
-        self.mirror = folder / "mirror.git"
+        self.folder = folder = folder.absolute()
+        self.path = folder / "mirror.git"
         self.place = place_of(url)
         self._url = url
         self._runner = runner
+        self._redact = redact
         self._credential = dict(credential)
         self._timeout = timeout
         self._brief = brief
         self._prepared = False
-        name, _, address = author.rpartition("<")
         self._env = {
             "PATH": path,
             "HOME": str(folder / "home"),
@@ -101,39 +110,32 @@ class Git:
             "GIT_ATTR_NOSYSTEM": "1",
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_OPTIONAL_LOCKS": "0",
-            "GIT_AUTHOR_NAME": name.strip() or "Agent",
-            "GIT_AUTHOR_EMAIL": address.strip(" >"),
-            "GIT_COMMITTER_NAME": name.strip() or "Agent",
-            "GIT_COMMITTER_EMAIL": address.strip(" >"),
+            **{f"GIT_{role}_NAME": AUTHOR for role in ("AUTHOR", "COMMITTER")},
+            **{f"GIT_{role}_EMAIL": ADDRESS for role in ("AUTHOR", "COMMITTER")},
         }
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """What must not be shown, whoever says it."""
-        return tuple(self._credential.values())
 
     def prepare(self) -> None:
         """Make the mirror if there is none; clear what a killed git left; put its configuration right."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        if not (self.mirror / "HEAD").exists():
-            shutil.rmtree(self.mirror, ignore_errors=True)
+        if not (self.path / "HEAD").exists():
+            shutil.rmtree(self.path, ignore_errors=True)
             for part in ("objects/info", "objects/pack", "refs/heads", "info"):
-                (self.mirror / part).mkdir(parents=True)
-            (self.mirror / "config").write_text(CONFIG)
-            (self.mirror / "HEAD").write_text(f"ref: {HEADS}none\n")  # last: it makes the folder a repository
+                (self.path / part).mkdir(parents=True)
+            (self.path / "config").write_text(CONFIG)
+            (self.path / "HEAD").write_text(f"ref: {HEADS}none\n")  # last: it makes the folder a repository
         if not self._prepared:
             (self.folder / "home").mkdir(exist_ok=True)
             for pattern in ("*.lock", "refs/**/*.lock", "worktrees/*/*.lock"):
-                for stale in self.mirror.glob(pattern):  # one process a state folder: nobody holds them
+                for stale in self.path.glob(pattern):  # one process a state folder: nobody holds them
                     stale.unlink(missing_ok=True)
             self._prepared = True
         if not self.config_is_ours():
-            (self.mirror / "config").write_text(CONFIG)
+            (self.path / "config").write_text(CONFIG)
 
     def config_is_ours(self) -> bool:
         """Whether the mirror's configuration is what we wrote."""
         with contextlib.suppress(OSError):
-            return (self.mirror / "config").read_bytes() == CONFIG.encode()
+            return (self.path / "config").read_bytes() == CONFIG.encode()
         return False
 
     async def local(
@@ -159,11 +161,11 @@ class Git:
             PodTrouble: any other exit code, or no end.
         """
         self.prepare()
-        more = {"GIT_DIR": str(gitdir or self.mirror), **({"GIT_WORK_TREE": str(tree)} if tree else {}), **(env or {})}
+        more = {"GIT_DIR": str(gitdir or self.path), **({"GIT_WORK_TREE": str(tree)} if tree else {}), **(env or {})}
         done = await self._run(arguments, cwd=tree or self.folder, env=more, stdin=stdin, timeout=LOCAL_TIMEOUT)
         if done.ended is not Ended.COMPLETED or done.returncode not in ok or done.dropped:
             raise PodTrouble(
-                f"`git {arguments[0]}` failed in our copy of {self.place} ({self.mirror}): {self.said(done)}. "
+                f"`git {arguments[0]}` failed in our copy of {self.place} ({self.path}): {self.said(done)}. "
                 "If that goes on, move the folder away; it is made anew."
             )
         return done
@@ -177,7 +179,7 @@ class Git:
         self.prepare()
         count = int(self._credential.get("GIT_CONFIG_COUNT", "0"))
         more = {
-            "GIT_DIR": str(self.mirror),
+            "GIT_DIR": str(self.path),
             "GIT_SSH_COMMAND": "ssh -o BatchMode=yes",
             **self._credential,
             "GIT_CONFIG_COUNT": str(count + 1),
@@ -209,10 +211,7 @@ class Git:
     def said(self, done: Finished) -> str:
         """Git's own words, fit to be shown."""
         text = done.stderr.decode("utf-8", "replace") or done.stdout.decode("utf-8", "replace")
-        return (
-            redact(clean(text), (*self.secrets, self._url if "@" in self._url else "")).strip()
-            or f"exit code {done.returncode}"
-        )
+        return self._redact(clean(text)).strip() or f"exit code {done.returncode}"
 
     def unreachable(self, done: Finished) -> RepositoryUnreachable:
         """The error for a remote command that failed."""

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from pathlib import Path
-from types import MappingProxyType
-from typing import Final
-
 import msgspec
 
-from agent.git.mirror import Git
+from agent.git.mirror import Mirror
 from agent.git.refs import (
     CLAIMS,
     ClaimRefRefused,
@@ -24,64 +18,27 @@ from agent.git.refs import (
 )
 from agent.git.workspace import RUN_TRAILER, TICKET_TRAILER, Workspace
 from agent.git.worktree import Record, Worktree
-from agent.programs.runner import Runner
-
-AUTHOR: Final = "Agent <agent@localhost>"
-"""Who writes our commits unless the settings say otherwise."""
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Repository:
     """A repository of the fleet, as this pod sees it.
 
     Args:
-        url: the remote.
-        base: its main branch.
-        folder: for the mirror and the worktrees; nobody else writes there.
-        runner: what starts processes.
-        credential: environment variables for the processes that talk to the remote, and for no other
-            (`GIT_SSH_COMMAND`, or an `http.extraHeader` by `GIT_CONFIG_COUNT`).
-        timeout: seconds for one command that talks to the remote.
-        author: `Name <address>` of our commits.
-        path: PATH of git.
-        brief: bring only the newest state of the base branch here, for commands that only look at it. Such a mirror is
-            cut short: never in the folder of a pod.
+        mirror: its git.
     """
 
-    def __init__(
-        self,
-        *,
-        url: str,
-        base: str,
-        folder: Path,
-        runner: Runner,
-        credential: Mapping[str, str] = _NOTHING,
-        timeout: float = 120,
-        author: str = AUTHOR,
-        path: str = os.defpath,
-        brief: bool = False,
-    ) -> None:
-        self._git = Git(
-            url=url,
-            base=base,
-            folder=folder.absolute(),
-            runner=runner,
-            credential=credential,
-            timeout=timeout,
-            author=author,
-            path=path,
-            brief=brief,
-        )
+    def __init__(self, mirror: Mirror) -> None:
+        self._mirror = mirror
 
     @property
     def place(self) -> str:
         """The remote as it may be shown."""
-        return self._git.place
+        return self._mirror.place
 
     @property
     def base(self) -> str:
         """The main branch."""
-        return self._git.base
+        return self._mirror.base
 
     async def preflight(self) -> Refs:
         """What the remote has now, by one process that also proves that it can be used.
@@ -89,7 +46,7 @@ class Repository:
         Raises:
             RepositoryUnreachable: it cannot, or it lacks the base branch.
         """
-        refs = await self._git.list_refs()
+        refs = await self._mirror.list_refs()
         if self.base not in refs.heads:
             raise RepositoryUnreachable(
                 f"The repository {self.place} has no branch `{self.base}`. Push one, or mend `base` in the settings."
@@ -98,7 +55,7 @@ class Repository:
 
     async def read_claim(self, owner: int) -> str | None:
         """The blob that the claim ref of this owner holds; None if there is none."""
-        return (await self._git.list_refs(f"{CLAIMS}{owner}")).claims.get(owner)
+        return (await self._mirror.list_refs(f"{CLAIMS}{owner}")).claims.get(owner)
 
     @staticmethod
     def claim_blob(text: str) -> str:
@@ -114,7 +71,7 @@ class Repository:
             RepositoryUnreachable: no answer, and no trace of the write.
         """
         blob = self.claim_blob(text)
-        await self._git.local("hash-object", "-w", "--stdin", stdin=text.encode())
+        await self._mirror.local("hash-object", "-w", "--stdin", stdin=text.encode())
         ref = claim_ref(owner)
         refusal = await self._push(f"--force-with-lease={ref}:{expected or ''}", "origin", f"{blob}:{ref}", ref=ref)
         if refusal is None:
@@ -140,14 +97,14 @@ class Repository:
     async def _push(self, *words: str, ref: str) -> RepositoryUnreachable | None:
         """Push one claim ref; None if the remote says that it did."""
         try:
-            done = await self._git.remote("push", "--porcelain", "--no-verify", *words)
+            done = await self._mirror.remote("push", "--porcelain", "--no-verify", *words)
         except RepositoryUnreachable as error:
             return error
         if done.ok:
             return None
         said = rejected(done.stdout.decode("utf-8", "replace"))
         if ref not in said:
-            return self._git.unreachable(done)
+            return self._mirror.unreachable(done)
         return ClaimRefRefused(
             f"The repository {self.place} takes no refs below `{CLAIMS}`: {said[ref]}. "
             "Allow them there; until then only the tip of the branch is guarded."
@@ -159,11 +116,11 @@ class Repository:
         Raises:
             RepositoryUnreachable: no answer.
         """
-        await self._git.fetch()
+        await self._mirror.fetch()
 
     async def tip(self, branch: str) -> str:
         """Where the remote's branch stood at the last fetch; the base where it does not exist."""
-        return await self._git.tip(branch) or await self._base()
+        return await self._mirror.tip(branch) or await self._base()
 
     async def has_at_base(self, name: str, refs: Refs) -> bool:
         """Whether the tip of the base branch has this file; fetches only what is not here yet.
@@ -172,17 +129,22 @@ class Repository:
             RepositoryUnreachable: no answer.
         """
         tip = refs.heads[self.base]
-        if await self._git.resolve(f"{tip}^{{commit}}") is None:
+        if await self._mirror.resolve(f"{tip}^{{commit}}") is None:
             await self.fetch()
-        return await self._git.resolve(f"{tip}:{name}") is not None
+        return await self._mirror.resolve(f"{tip}:{name}") is not None
 
     async def commit_of_run(self, run: str, branch: str) -> str | None:
         """The fetched commit of this run on `branch` (or already on the base): the evidence that its push happened."""
-        return await self._git.commit_with(RUN_TRAILER, run, branch)
+        return await self._mirror.commit_with(RUN_TRAILER, run, branch)
 
     async def commits_of_ticket(self, ticket: int, branch: str) -> bool:
         """Whether `branch` (or the base) has a commit for this work package."""
-        return await self._git.commit_with(TICKET_TRAILER, f"#{ticket}", branch) is not None
+        return await self._mirror.commit_with(TICKET_TRAILER, f"#{ticket}", branch) is not None
+
+    def run_of(self, owner: int) -> str | None:
+        """The run that the worktree of this owner was last opened for; None if there is none."""
+        record = Worktree(self._mirror, owner).record()
+        return None if record is None else record.run
 
     async def open(self, owner: int, branch: str, run: str) -> Workspace:
         """The worktree of this owner, ready for `run`; call `fetch` before.
@@ -194,7 +156,7 @@ class Repository:
             TicketFailure: base and branch conflict.
             RepositoryUnreachable: leftovers could not be pushed; they are still there.
         """
-        worktree = Worktree(self._git, owner)
+        worktree = Worktree(self._mirror, owner)
         record = worktree.record()
         if record is not None and record.run == run and worktree.exists():
             await worktree.adopt(record.onto)
@@ -211,7 +173,7 @@ class Repository:
         return Workspace(worktree, fresh)
 
     async def _base(self) -> str:
-        if tip := await self._git.tip(self.base):
+        if tip := await self._mirror.tip(self.base):
             return tip
         raise RepositoryUnreachable(f"The repository {self.place} has no branch `{self.base}`.")
 
@@ -220,7 +182,7 @@ class Repository:
         if record is None:
             return
         if worktree.exists():
-            if not await self._git.resolve(f"{record.onto}^{{commit}}"):  # the mirror was made anew
+            if not await self._mirror.resolve(f"{record.onto}^{{commit}}"):  # the mirror was made anew
                 record = msgspec.structs.replace(record, onto=await self._base())
             await worktree.adopt(record.onto)
             before = Workspace(worktree, record)
@@ -231,6 +193,6 @@ class Repository:
 
     async def discard(self, owner: int) -> None:
         """Remove the worktree of a finished owner; unpublished work is pushed first, siblings are untouched."""
-        worktree = Worktree(self._git, owner)
+        worktree = Worktree(self._mirror, owner)
         await self._keep_leftovers(worktree, worktree.record())
         worktree.remove()

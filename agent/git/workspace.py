@@ -14,7 +14,6 @@ import msgspec
 from msgspec import Struct
 
 from agent.errors import PodTrouble, Superseded, TicketFailure
-from agent.git.mirror import Git
 from agent.git.refs import CLAIMS, HEADS, PushRefused, Refusal, RepositoryUnreachable, claim_ref, names, rejected
 from agent.git.worktree import Record, Worktree
 
@@ -42,7 +41,7 @@ class Workspace:
 
     def __init__(self, worktree: Worktree, record: Record) -> None:
         self._worktree = worktree
-        self._git: Git = worktree.repository
+        self._mirror = worktree.mirror
         self._record = record
         self._head = record.onto
 
@@ -162,23 +161,23 @@ class Workspace:
         else:
             words = [f"--force-with-lease={branch}:{self._record.tip}", "origin", f"{sha}:{branch}"]
         try:
-            done = await self._git.remote("push", "--porcelain", "--atomic", "--no-verify", *words)
+            done = await self._mirror.remote("push", "--porcelain", "--atomic", "--no-verify", *words)
         except RepositoryUnreachable as error:  # it may have arrived all the same
             detail = str(error)
         else:
-            detail = "; ".join(rejected(done.stdout.decode("utf-8", "replace")).values()) or self._git.said(done)
+            detail = "; ".join(rejected(done.stdout.decode("utf-8", "replace")).values()) or self._mirror.said(done)
         shown = await self._look(sha, claim_blob, detail)
         self._remember(published=shown)
         return shown
 
     async def _look(self, sha: str, claim_blob: str | None, detail: str) -> str:
         """After any push, the remote's own list decides: a push that reports success proves nothing."""
-        refs = await self._git.list_refs(f"{HEADS}{self.branch}", f"{CLAIMS}{self._worktree.owner}")
+        refs = await self._mirror.list_refs(f"{HEADS}{self.branch}", f"{CLAIMS}{self._worktree.owner}")
         tip = refs.heads.get(self.branch, "")
         if tip == sha:
             return sha
-        await self._git.fetch()
-        if found := await self._git.commit_with(RUN_TRAILER, self.run, self.branch):
+        await self._mirror.fetch()
+        if found := await self._mirror.commit_with(RUN_TRAILER, self.run, self.branch):
             return found
         if claim_blob and refs.claims.get(self._worktree.owner) != claim_blob:
             raise Superseded(
@@ -192,7 +191,7 @@ class Workspace:
         Raises:
             TicketFailure: it conflicts; everything is as before, and can be kept.
         """
-        await self._git.fetch()
+        await self._mirror.fetch()
         tip, onto = await self._worktree.up_to_date(self.branch)
         try:
             tree = await self._worktree.merged(onto, self._head, base=self._record.onto)
@@ -218,9 +217,9 @@ class Workspace:
             return None
         date = await self._worktree.answer("log", "-1", "--format=%cI", self._record.onto)
         sha = await self._worktree.commit(tree, (self._record.onto,), message, date=date)
-        done = await self._git.remote("push", "--porcelain", "--no-verify", "origin", f"+{sha}:{HEADS}{ref}")
+        done = await self._mirror.remote("push", "--porcelain", "--no-verify", "origin", f"+{sha}:{HEADS}{ref}")
         if not done.ok:
-            raise self._git.unreachable(done)
+            raise self._mirror.unreachable(done)
         self._remember(saved=tree)
         return sha
 
@@ -230,11 +229,6 @@ class Workspace:
             return False  # the snapshot that was pushed is the work; what came after is litter
         tree = await self._worktree.tree()
         return tree not in (self._record.saved, await self._tree_of(self._record.onto))
-
-    async def reset(self) -> None:
-        """Back to the start of the run; ignored files stay."""
-        await self._worktree.reset(self._record.onto)
-        self._head = self._record.onto
 
     def _remember(self, **changes: str) -> None:
         self._record = msgspec.structs.replace(self._record, **changes)

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from agent.errors import PodTrouble, TicketFailure
-from agent.git.mirror import REMOTE, Git
+from agent.git.mirror import REMOTE, Mirror
 from agent.git.refs import names
 from agent.programs.runner import Finished
 
@@ -44,16 +44,16 @@ class Worktree:
     """The worktree of one branch owner.
 
     Args:
-        git: its repository.
+        mirror: of its repository.
         owner: the id of the Epic or standalone work package.
     """
 
-    def __init__(self, git: Git, owner: int) -> None:
-        self.repository = git
+    def __init__(self, mirror: Mirror, owner: int) -> None:
+        self.mirror = mirror
         self.owner = owner
-        self.path = git.folder / "work" / str(owner)
-        self._admin = git.mirror / "worktrees" / str(owner)
-        self._note = git.folder / "runs" / f"{owner}.json"
+        self.path = mirror.folder / "work" / str(owner)
+        self._admin = mirror.path / "worktrees" / str(owner)
+        self._note = mirror.folder / "runs" / f"{owner}.json"
 
     async def git(
         self,
@@ -63,7 +63,7 @@ class Worktree:
         ok: tuple[int, ...] = (0,),
     ) -> Finished:
         """A git command in this worktree."""
-        return await self.repository.local(*arguments, gitdir=self._admin, tree=self.path, stdin=stdin, env=env, ok=ok)
+        return await self.mirror.local(*arguments, gitdir=self._admin, tree=self.path, stdin=stdin, env=env, ok=ok)
 
     async def answer(self, *arguments: str) -> str:
         """What a git command in this worktree prints."""
@@ -99,7 +99,7 @@ class Worktree:
 
         The index stays, since it makes git fast.
         """
-        self.repository.prepare()
+        self.mirror.prepare()
         self.path.mkdir(parents=True, exist_ok=True)
         self._admin.mkdir(parents=True, exist_ok=True)
         for entry in self._admin.iterdir():
@@ -172,10 +172,10 @@ class Worktree:
             TicketFailure: the two conflict.
             PodTrouble: the base was not fetched.
         """
-        base = await self.repository.tip(self.repository.base)
+        base = await self.mirror.tip(self.mirror.base)
         if base is None:
-            raise PodTrouble(f"The repository {self.repository.place} has no branch `{self.repository.base}`.")
-        tip = await self.repository.tip(branch)
+            raise PodTrouble(f"The repository {self.mirror.place} has no branch `{self.mirror.base}`.")
+        tip = await self.mirror.tip(branch)
         if tip is None or await self._contains(base, tip):
             return tip or "", base
         if await self._contains(tip, base):
@@ -183,8 +183,8 @@ class Worktree:
         try:
             tree = await self.merged(tip, base)
         except TicketFailure as error:
-            raise TicketFailure(f"merging `{self.repository.base}` into `{branch}` failed: {error.reason}") from error
-        return tip, await self.commit(tree, (tip, base), f"Merge branch '{self.repository.base}' into {branch}\n")
+            raise TicketFailure(f"merging `{self.mirror.base}` into `{branch}` failed: {error.reason}") from error
+        return tip, await self.commit(tree, (tip, base), f"Merge branch '{self.mirror.base}' into {branch}\n")
 
     async def _contains(self, commit: str, other: str) -> bool:
         return (await self.git("merge-base", "--is-ancestor", other, commit, ok=(0, 1))).returncode == 0
@@ -198,7 +198,7 @@ class Worktree:
                 return "HEAD moved"
             if (self.path / ".git").is_symlink() or (self.path / ".git").read_text() != self._pointer():
                 return "`.git` was changed"
-            if not self.repository.config_is_ours():
+            if not self.mirror.config_is_ours():
                 return "git's configuration was changed"
             made = await self._strange_refs()
             return f"{names(made)} was made" if made else ""

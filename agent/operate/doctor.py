@@ -104,7 +104,12 @@ class Doctor:
         return ok(program, said) if done.ok else fail(program, f"{program} does not run", "install it anew")
 
     async def _store(self, path: str, place: Path) -> Finding:
-        shell = DevShell(runner=self._here.runner, folder=place / "nix", options=self._settings.nix.settings)
+        shell = DevShell(
+            runner=self._here.runner,
+            folder=place / "nix",
+            options=self._settings.nix.settings,
+            redact=self._here.credentials.redactor(),
+        )
         env = environment(path=path, home=place / "home", run="")
         make_folders(env)
         try:

@@ -7,7 +7,7 @@ runner is handed in, which is the development shell in a pod.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,25 +15,25 @@ from agent.errors import TicketFailure
 from agent.programs.runner import Ended, Finished, Runner
 from agent.programs.survivors import RUN_MARK
 from agent.programs.verdict import ModelResult, judge
-from agent.texts.evidence import last_lines
+from agent.texts.evidence import Redact, last_words
+from agent.texts.markup import spoken
 
 RESULT_LIMIT: Final = 16 << 20
 """Bytes of a model's output that are kept: its result document may quote whole files."""
 
 
-def environment(*, path: str, home: Path, run: str, tmp: Path | None = None) -> dict[str, str]:
+def environment(*, path: str, home: Path, run: str) -> dict[str, str]:
     """All that a program of others gets to see.
 
     Args:
         path: where programs are found; the development shell puts its own before it.
         home: a folder of its own, without anything of ours.
         run: the run id; marks the process and its children.
-        tmp: where temporary files go, `home/tmp` if not given.
     """
     return {
         "PATH": path,
         "HOME": str(home),
-        "TMPDIR": str(tmp or home / "tmp"),
+        "TMPDIR": str(home / "tmp"),
         "LANG": "C.UTF-8",
         RUN_MARK: run,
     }
@@ -47,17 +47,15 @@ class Command:
         argv: the program and its arguments.
         path: PATH outside the development shell.
         home: its HOME.
-        secrets: what must not appear in evidence, should it get there after all.
+        redact: takes out of its words what must not be shown, should it get there after all.
     """
 
-    def __init__(
-        self, *, runner: Runner, argv: Sequence[str], path: str, home: Path, secrets: Iterable[str] = ()
-    ) -> None:
+    def __init__(self, *, runner: Runner, argv: Sequence[str], path: str, home: Path, redact: Redact) -> None:
         self._runner = runner
         self._argv = tuple(argv)
         self._path = path
         self._home = home.absolute()
-        self._secrets = tuple(secrets)
+        self._redact = redact
 
     async def run(
         self,
@@ -67,7 +65,6 @@ class Command:
         run: str,
         timeout: float | None,  # noqa: ASYNC109 - the runner's
         idle: float | None = None,
-        output_limit: int = RESULT_LIMIT,
     ) -> ModelResult:
         """Let it work in `cwd` until it has a verdict.
 
@@ -77,7 +74,6 @@ class Command:
             run: the run id.
             timeout: seconds in all.
             idle: seconds without output. A program that prints only at its end needs None.
-            output_limit: bytes kept of each stream.
 
         Raises:
             PodTrouble: the program, Nix or the model's API is the trouble.
@@ -92,9 +88,9 @@ class Command:
             stdin=prompt.encode("utf-8", "replace"),
             timeout=timeout,
             idle=idle,
-            output_limit=output_limit,
+            output_limit=RESULT_LIMIT,
         )
-        return judge(done, secrets=self._secrets)
+        return judge(done, redact=self._redact)
 
 
 async def verify(
@@ -104,7 +100,7 @@ async def verify(
     cwd: Path,
     env: dict[str, str],
     timeout: float,  # noqa: ASYNC109 - the runner's
-    secrets: Iterable[str] = (),
+    redact: Redact,
 ) -> float:
     """Run the repository's checks in order; returns the seconds that they took.
 
@@ -114,7 +110,7 @@ async def verify(
         cwd: the worktree.
         env: their environment, see `environment`.
         timeout: seconds for all of them together.
-        secrets: what must not appear in evidence.
+        redact: takes out of the evidence what must not be shown.
 
     Raises:
         TicketFailure: one failed, with the last lines of its output; the later ones did not run.
@@ -131,15 +127,15 @@ async def verify(
         )
         spent += done.duration
         if not done.ok:
-            shown = last_lines(done.stdout, done.stderr, secrets=secrets)
-            raise TicketFailure(failed(done, timeout), evidence=f"$ {command}\n{shown}".rstrip())
+            shown = last_words(done.stdout, done.stderr, redact=redact)
+            raise TicketFailure(failed(done, timeout), evidence=f"$ {redact(command)}\n{shown}".rstrip())
     return spent
 
 
 def failed(done: Finished, limit: float) -> str:
     """The reason, as it stands on the ticket."""
     if done.ended is Ended.TIMED_OUT:
-        return f"test suite was not done after {limit / 60:.0f} min"
+        return f"test suite was not done after {spoken(limit)}"
     if done.ended is not Ended.COMPLETED:
         return "test suite wrote without end"
     if done.returncode < 0:

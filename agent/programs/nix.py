@@ -20,7 +20,8 @@ from typing import Final
 from agent.errors import PodTrouble, TicketFailure
 from agent.programs.runner import OUTPUT_LIMIT, Ended, Finished, Runner, missing
 from agent.texts.clean import clean
-from agent.texts.evidence import last_lines
+from agent.texts.evidence import Redact, last_words
+from agent.texts.markup import spoken
 
 _OUTER: Final = 'exec 3>&1 1>&2; exec "$@"'
 """Keeps the real standard output as descriptor 3 while Nix and the shellHook speak."""
@@ -68,12 +69,14 @@ class DevShell:
         runner: what starts processes.
         folder: ours, for Nix's caches and the words from inside; it outlives the run.
         options: settings of Nix in the words of nix.conf, whatever the host's says.
+        redact: takes out of Nix's words what must not be shown.
     """
 
-    def __init__(self, *, runner: Runner, folder: Path, options: Mapping[str, str]) -> None:
+    def __init__(self, *, runner: Runner, folder: Path, options: Mapping[str, str], redact: Redact) -> None:
         self._runner = runner
         self._folder = folder.absolute()
         self._options = dict(options)
+        self._redact = redact
 
     async def run(
         self,
@@ -116,7 +119,7 @@ class DevShell:
                 f"The program `{argv[0]}` is neither in the repository's development shell nor on this host: "
                 "add it to one of them, or mend the setting that names it."
             )
-        raise failure(done)
+        raise failure(done, self._redact)
 
     def argv(self, command: Sequence[str]) -> list[str]:
         """The command line that runs `command` in the shell."""
@@ -136,7 +139,7 @@ class DevShell:
         done = await self._runner.run(["nix", "store", "info"], cwd=cwd, env={**env, **self.environment()}, timeout=60)
         if not done.ok:
             raise PodTrouble(
-                f"Nix cannot be used on this host: {_gist(done)}. Mend it, or give it a store of its own: `[nix.settings] store = …`"
+                f"Nix cannot be used on this host: {_gist(done, self._redact)}. Mend it, or give it a store of its own: `[nix.settings] store = …`"
             )
 
 
@@ -146,17 +149,18 @@ def _said_inside(word: Path) -> str:
     return ""
 
 
-def failure(done: Finished) -> PodTrouble | TicketFailure:
+def failure(done: Finished, redact: Redact) -> PodTrouble | TicketFailure:
     """Whose fault it is that the shell was not entered."""
     if done.ended is not Ended.COMPLETED:
         return TicketFailure(
-            f"the development shell was not entered in time ({done.ended.value} after {done.duration:.0f} s)",
-            evidence=last_lines(done.stderr),
+            f"the development shell was not entered in time ({done.ended.value} after {spoken(done.duration)})",
+            evidence=last_words(done.stderr, redact=redact),
         )
     if any(_POD.search(line) for line in _telling(done)):
-        return PodTrouble(f"Nix cannot enter the development shell: {_gist(done)}")
+        return PodTrouble(f"Nix cannot enter the development shell: {_gist(done, redact)}")
     return TicketFailure(
-        f"the development shell of `flake.nix` cannot be entered: {_gist(done)}", evidence=last_lines(done.stderr)
+        f"the development shell of `flake.nix` cannot be entered: {_gist(done, redact)}",
+        evidence=last_words(done.stderr, redact=redact),
     )
 
 
@@ -166,8 +170,8 @@ def _telling(done: Finished) -> list[str]:
     return [line for line in lines if line.strip() and not line.startswith(("warning:", "error (ignored):"))]
 
 
-def _gist(done: Finished) -> str:
-    lines = [line.strip() for line in _telling(done)]
+def _gist(done: Finished, redact: Redact) -> str:
+    lines = [redact(line).strip() for line in _telling(done)]
     errors = [line for line in lines if line.startswith("error:") and line != "error:"]
     silent = f"exit code {done.returncode}, most likely of its `shellHook`"
     return (errors or [silent])[-1].removeprefix("error: ")[:300]

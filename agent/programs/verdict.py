@@ -7,7 +7,6 @@ order is: limits of ours, the document, `subtype`, the HTTP status, and only the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any, Final, Literal
 
 import msgspec
@@ -16,7 +15,8 @@ from msgspec import Struct
 from agent.errors import PodTrouble, TicketFailure
 from agent.programs.runner import Ended, Finished
 from agent.texts.clean import clean
-from agent.texts.evidence import last_lines, redact
+from agent.texts.evidence import Redact, last_words
+from agent.texts.markup import spoken
 
 Verdict = Literal["done", "already_done", "stuck"]
 LONGEST: Final = 4_000
@@ -34,18 +34,7 @@ _LIMITS: Final = {
 
 
 class ModelTrouble(PodTrouble):
-    """The model cannot be asked now: its API, the account or the way there.
-
-    Args:
-        message: one line, as behind "Interrupted: ".
-        status: the HTTP status, 0 if there was none.
-        detail: the program's own words.
-    """
-
-    def __init__(self, message: str, *, status: int = 0, detail: str = "") -> None:
-        super().__init__(message)
-        self.status = status
-        self.detail = detail
+    """The model cannot be asked now: its API, the account or the way there."""
 
 
 class ModelResult(Struct, frozen=True, kw_only=True):
@@ -62,8 +51,6 @@ class ModelResult(Struct, frozen=True, kw_only=True):
     output_tokens: int = 0
     cost_usd: float = 0.0
     duration_s: float = 0.0
-    turns: int = 0
-    session: str = ""
 
 
 class _Usage(Struct, frozen=True):
@@ -89,26 +76,24 @@ class _Document(Struct, frozen=True, kw_only=True):
     api_error_status: int | None = None
     terminal_reason: str | None = None
     stop_reason: str | None = None
-    session_id: str | None = None
     num_turns: int | None = None
     duration_ms: float | None = None
     total_cost_usd: float | None = None
     usage: _Usage | None = None
 
 
-def judge(done: Finished, *, secrets: Iterable[str] = ()) -> ModelResult:
+def judge(done: Finished, *, redact: Redact) -> ModelResult:
     """The verdict of a run.
 
     Args:
         done: the process that is over.
-        secrets: what must not appear in evidence.
+        redact: takes out of the model's words what must not be shown.
 
     Raises:
         ModelTrouble: the model could not be asked; not the ticket's fault.
         TicketFailure: anything else without a verdict; with the last lines of output.
     """
-    hidden = tuple(secrets)
-    evidence = last_lines(done.stdout, done.stderr, secrets=hidden)
+    evidence = last_words(done.stdout, done.stderr, redact=redact)
     if done.ended is not Ended.COMPLETED:
         raise TicketFailure(_over(done), evidence=evidence)
     document = _read(done.stdout)
@@ -117,22 +102,21 @@ def judge(done: Finished, *, secrets: Iterable[str] = ()) -> ModelResult:
             f"the model's program ended with exit code {done.returncode} and without a result", evidence=evidence
         )
     if document.is_error:
-        _raise(document, _fit(_words(document), hidden))
+        _raise(document, _fit(_words(document), redact))
     if done.returncode != 0:
         raise TicketFailure(f"the model's program ended with exit code {done.returncode}", evidence=evidence)
     if document.num_turns == 0:
-        raise TicketFailure("the model was never asked", evidence=_fit(_words(document), hidden))
+        raise TicketFailure("the model was never asked", evidence=_fit(_words(document), redact))
     answer = document.structured_output
     if answer is None:
-        raise TicketFailure("the model returned no verdict", evidence=_fit(_words(document), hidden))
-    return _result(document, answer, done, hidden)
+        raise TicketFailure("the model returned no verdict", evidence=_fit(_words(document), redact))
+    return _result(document, answer, done, redact)
 
 
 def _over(done: Finished) -> str:
-    minutes = f"{done.duration / 60:.0f} min" if done.duration >= 60 else f"{done.duration:.0f} s"  # noqa: PLR2004
     return {
-        Ended.TIMED_OUT: f"the model was not done after {minutes}",
-        Ended.IDLE: f"the model fell silent and was stopped after {minutes}",
+        Ended.TIMED_OUT: f"the model was not done after {spoken(done.duration)}",
+        Ended.IDLE: f"the model fell silent and was stopped after {spoken(done.duration)}",
         Ended.OUTPUT: "the model's program wrote without end",
     }[done.ended]
 
@@ -152,8 +136,8 @@ def _words(document: _Document) -> str:
     return document.result or "\n".join(str(error) for error in document.errors or ())
 
 
-def _fit(text: str, secrets: Iterable[str]) -> str:
-    return redact(clean(text), secrets).strip()[:LONGEST]
+def _fit(text: str, redact: Redact) -> str:
+    return redact(clean(text)).strip()[:LONGEST]
 
 
 def _raise(document: _Document, words: str) -> None:
@@ -161,13 +145,9 @@ def _raise(document: _Document, words: str) -> None:
         raise TicketFailure(reason, evidence=words)
     status = document.api_error_status
     if status is not None and (status in _TROUBLE or status >= _SERVER):
-        raise ModelTrouble(f"the model's API answered {status}", status=status, detail=words)
+        raise ModelTrouble(f"the model's API answered {status}")
     if _CREDIT.search(words):
-        raise ModelTrouble(
-            f"the model's API answered {status or 'no'}: the credit balance is too low",
-            status=status or 0,
-            detail=words,
-        )
+        raise ModelTrouble(f"the model's API answered {status or 'no'}: the credit balance is too low")
     if document.stop_reason == "refusal":
         raise TicketFailure("the model refused the task", evidence=words)
     if document.terminal_reason == "prompt_too_long" or status == 413 or _FINAL.search(words):  # noqa: PLR2004 - HTTP
@@ -176,11 +156,11 @@ def _raise(document: _Document, words: str) -> None:
         raise TicketFailure(f"the model's API refused the request with {status}", evidence=words)
     if document.subtype != "success":
         raise TicketFailure("the model's program failed", evidence=words)
-    raise ModelTrouble("the model's API could not be used", detail=words)
+    raise ModelTrouble("the model's API could not be used")
 
 
-def _result(document: _Document, answer: _Answer, done: Finished, secrets: tuple[str, ...]) -> ModelResult:
-    summary, question = (_fit(text or "", secrets) for text in (answer.summary, answer.question))
+def _result(document: _Document, answer: _Answer, done: Finished, redact: Redact) -> ModelResult:
+    summary, question = (_fit(text or "", redact) for text in (answer.summary, answer.question))
     try:
         verdict = msgspec.convert(answer.verdict, Verdict)
     except msgspec.ValidationError as error:
@@ -195,6 +175,4 @@ def _result(document: _Document, answer: _Answer, done: Finished, secrets: tuple
         output_tokens=max(0, usage.output_tokens or 0),
         cost_usd=max(0.0, document.total_cost_usd or 0.0),
         duration_s=max(0.0, (document.duration_ms or 0.0) / 1000) or done.duration,
-        turns=max(0, document.num_turns or 0),
-        session=_fit(document.session_id or "", ())[:64],
     )

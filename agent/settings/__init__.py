@@ -33,6 +33,7 @@ from agent.settings.rules import (
     judge,
 )
 from agent.texts.claim_token import POD_NAME, is_pod_name
+from agent.texts.evidence import Redact, redactor
 
 __all__ = [
     "Ambient",
@@ -116,6 +117,10 @@ class Credentials(Struct, frozen=True, kw_only=True):
     def secrets(self) -> tuple[Secret, ...]:
         """All of them, for redaction."""
         return self.board, *self.repositories.values()
+
+    def redactor(self) -> Redact:
+        """A function that takes all of them out of a text."""
+        return redactor(one.reveal() for one in self.secrets())
 
 
 class Ambient(Struct, frozen=True, kw_only=True):

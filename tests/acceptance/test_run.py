@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from pathlib import Path
 
@@ -136,3 +138,23 @@ def test_the_model_sees_no_credential_and_no_setting_of_ours(small_fleet: Fleet,
     assert "opapi-" not in seen
     assert "SOME_SECRET" not in seen
     assert fleet.board.tokens["agent"] not in seen
+
+
+def test_a_secret_that_model_or_checks_print_is_not_on_the_ticket(small_fleet: Fleet) -> None:
+    """I-70: known secrets, in a form that does not look like one."""
+    fleet = small_fleet
+    secret = fleet.board.tokens["agent"]
+    basic = base64.b64encode(f"apikey:{secret}".encode()).decode().rstrip("=")
+    config = fleet.pod(script={"verdict": "stuck", "summary": f"It says {basic}.", "question": f"Is it {basic}?"})
+    said = fleet.add("Say it")
+    assert fleet.cycle(config)["end"]["kind"] == "failed"
+    check = f"printf 'apikey:%s' \"$(cat {config.with_name('token')})\" | base64 -w0; false"
+    fleet.remote.push("main", {".agent.toml": f"verify.commands = [{json.dumps(check)}]\n"}, "Verify")
+    printed = fleet.add("Print it")
+    assert fleet.cycle(fleet.pod(script={}))["end"]["kind"] == "failed"
+    for ticket in (said, printed):
+        (spike,) = fleet.children(ticket)
+        shown = "\n".join([*fleet.comments(ticket), fleet.get(spike)["description"]["raw"]])
+        assert "[redacted]" in shown
+        assert secret not in shown
+        assert basic not in shown

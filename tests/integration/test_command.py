@@ -14,6 +14,7 @@ from agent.programs.command import Command, environment, failed, verify
 from agent.programs.processes import Processes
 from agent.programs.runner import Ended, Finished
 from agent.programs.verdict import ModelResult, ModelTrouble
+from agent.texts.evidence import redactor
 
 PATH = os.environ["PATH"]
 RUN = str(uuid.uuid4())
@@ -43,7 +44,11 @@ class Bench:
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)
         return Command(
-            runner=self.runner, argv=[str(program), *arguments], path=PATH, home=self.home, secrets=["correct horse"]
+            runner=self.runner,
+            argv=[str(program), *arguments],
+            path=PATH,
+            home=self.home,
+            redact=redactor(["correct horse"]),
         )
 
     async def run(
@@ -59,7 +64,7 @@ class Bench:
     async def check(self, *commands: str, limit: float = 30) -> float:
         env = environment(path=PATH, home=self.home, run=RUN)
         return await verify(
-            commands, runner=self.runner, cwd=self.tree, env=env, timeout=limit, secrets=["correct horse"]
+            commands, runner=self.runner, cwd=self.tree, env=env, timeout=limit, redact=redactor(["correct horse"])
         )
 
 
@@ -105,7 +110,7 @@ async def test_an_overloaded_api_is_pod_trouble(bench: Bench) -> None:
 
 
 async def test_a_missing_model_is_pod_trouble(bench: Bench) -> None:
-    model = Command(runner=bench.runner, argv=["claude"], path=str(bench.folder), home=bench.home)
+    model = Command(runner=bench.runner, argv=["claude"], path=str(bench.folder), home=bench.home, redact=redactor())
     with pytest.raises(PodTrouble, match="`claude` is missing"):
         await model.run("x", cwd=bench.tree, run=RUN, timeout=5)
 
@@ -165,7 +170,7 @@ async def test_evidence_is_the_last_50_lines_without_secrets(bench: Bench) -> No
 
 
 async def test_all_checks_share_one_limit(bench: Bench) -> None:
-    with pytest.raises(TicketFailure, match="test suite was not done after 0 min"):
+    with pytest.raises(TicketFailure, match="test suite was not done after 1 s"):
         await bench.check("sleep 0.4", "sleep 0.4", "sleep 30", limit=1.0)
 
 

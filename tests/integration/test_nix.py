@@ -16,6 +16,7 @@ from agent.programs.command import Command, environment, verify
 from agent.programs.nix import DevShell, private_store
 from agent.programs.processes import Processes
 from agent.programs.runner import Ended, Finished
+from agent.texts.evidence import redactor
 from support.git_repo import FLAKE, PROJECT, git
 
 pytestmark = [
@@ -53,7 +54,7 @@ class Bench:
         self.checkout = checkout
         self.runner = Processes(grace=0.3)
         self.folder = tmp_path / "dev"
-        self.shell = DevShell(runner=self.runner, folder=self.folder, options=options)
+        self.shell = DevShell(runner=self.runner, folder=self.folder, options=options, redact=redactor())
         self.home = tmp_path / "home"
 
     async def run(self, *argv: str, env: Mapping[str, str] | None = None, **more: Any) -> Finished:
@@ -171,7 +172,9 @@ async def test_an_unreachable_cache_does_not_stop_what_can_be_built_here(
 
 def test_two_stores_never_share_a_cache_and_one_store_keeps_its_own(tmp_path: Path) -> None:
     def cache(options: Mapping[str, str]) -> str:
-        return DevShell(runner=Processes(), folder=tmp_path, options=options).environment()["XDG_CACHE_HOME"]
+        return DevShell(runner=Processes(), folder=tmp_path, options=options, redact=redactor()).environment()[
+            "XDG_CACHE_HOME"
+        ]
 
     own = private_store(tmp_path / "own")
     assert len({cache(own), cache(private_store(tmp_path / "other")), cache({})}) == 3
@@ -235,7 +238,7 @@ async def test_a_model_and_the_checks_run_in_the_shell(bench: Bench, tmp_path: P
     )
     program.chmod(0o755)
     home = tmp_path / "home"
-    model = Command(runner=bench.shell, argv=[str(program)], path=PATH, home=home)
+    model = Command(runner=bench.shell, argv=[str(program)], path=PATH, home=home, redact=redactor())
     result = await model.run("Do it.", cwd=bench.checkout, run=str(uuid.uuid4()), timeout=60)
     assert result.verdict == "done"
     assert (bench.checkout / "prompt.txt").read_text() == "Do it."
@@ -247,12 +250,15 @@ async def test_a_model_and_the_checks_run_in_the_shell(bench: Bench, tmp_path: P
             cwd=bench.checkout,
             env=env,
             timeout=60,
+            redact=redactor(),
         )
         > 0
     )
     (bench.checkout / "shop.py").write_text("def total(prices):\n    return 0\n")
     with pytest.raises(TicketFailure, match=r"^test suite failed with exit code 1$") as caught:
-        await verify(["python3 -m unittest -q"], runner=bench.shell, cwd=bench.checkout, env=env, timeout=60)
+        await verify(
+            ["python3 -m unittest -q"], runner=bench.shell, cwd=bench.checkout, env=env, timeout=60, redact=redactor()
+        )
     assert "AssertionError: 0 != 3" in caught.value.evidence
 
 
@@ -287,7 +293,7 @@ async def test_an_ordinary_user_without_a_daemon_enters_by_a_store_of_its_own(be
     env = {"PATH": PATH, "HOME": str(folder / "home")}
 
     async def enter(options: Mapping[str, str]) -> Finished:
-        shell = DevShell(runner=AsNobody(grace=0.3), folder=folder / "dev", options=options)
+        shell = DevShell(runner=AsNobody(grace=0.3), folder=folder / "dev", options=options, redact=redactor())
         return await shell.run(["sh", "-c", 'echo "$SOME_VAR"; id -u'], cwd=folder / "checkout", env=env)
 
     with pytest.raises(PodTrouble, match=r"ermission denied|annot connect"):

@@ -17,11 +17,13 @@ from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 
 from agent.errors import TicketFailure
+from agent.git.mirror import Mirror
 from agent.git.refs import ClaimRefRefused, LeaseRefused, RepositoryUnreachable
 from agent.git.repo import Repository
 from agent.programs.processes import Processes
 from agent.programs.runner import Ended, Finished
 from agent.texts.branches import branch_name, wrong_with
+from agent.texts.evidence import redactor
 from support.git_repo import Remote, git
 
 TOKEN = "7f9c0000-0000-4000-8000-000000000001.aa11 by pod-a try 1 for 4h @ 2026-11-24T08:00Z"
@@ -54,7 +56,7 @@ def runner() -> Counting:
 def repository(tmp_path: Path, remote: Remote | str, runner: Processes | None = None, **more: Any) -> Repository:
     url = remote if isinstance(remote, str) else remote.url
     options = {"base": "main", "folder": tmp_path / "state", "path": os.environ["PATH"], **more}
-    return Repository(url=url, runner=runner or Processes(grace=0.3), **options)
+    return Repository(Mirror(url=url, runner=runner or Processes(grace=0.3), redact=redactor(), **options))
 
 
 async def test_preflight_is_one_process_and_lists_branches_and_claims(

@@ -28,7 +28,7 @@ async def test_the_result_is_pushed_and_the_claim_given_back_in_one_push(bench: 
     assert bench.remote.tip(BRANCH) == sha
     assert bench.remote.ref(CLAIM) == ""
     author = git(bench.remote.path, "show", "-s", "--format=%an <%ae> %cn", sha)
-    assert author == "Agent pod-a <pod-a@example.org> Agent pod-a"
+    assert author == "Agent <agent@localhost> Agent"
     assert bench.remote.message(sha) == message().strip()
     assert await workspace.publish(sha, claim_blob=blob) == sha, "twice is as good as once"
 

@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from agent.git.mirror import Mirror
 from agent.git.repo import Repository
 from agent.git.workspace import Workspace
 from agent.programs.processes import Processes
 from agent.programs.runner import Finished
+from agent.texts.evidence import redactor
 from support.git_repo import Remote
 
 RUN = "7f9c0000-0000-4000-8000-000000000001"
@@ -45,12 +47,14 @@ class Bench:
 
     def pod(self, name: str) -> Repository:
         return Repository(
-            url=self.remote.url,
-            base="main",
-            folder=self.folder / name,
-            runner=self.runner,
-            author="Agent pod-a <pod-a@example.org>",
-            path=os.environ["PATH"],
+            Mirror(
+                url=self.remote.url,
+                base="main",
+                folder=self.folder / name,
+                runner=self.runner,
+                redact=redactor(),
+                path=os.environ["PATH"],
+            )
         )
 
     async def open(

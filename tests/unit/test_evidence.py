@@ -1,10 +1,13 @@
 """What of a program's output may stand on a ticket."""
 
+import base64
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.texts.evidence import CHARACTERS, LINES, last_lines, redact
+from agent.texts.evidence import CHARACTERS, REDACTED, last_words, redactor
+from agent.texts.markup import EVIDENCE_LINES
 
 
 @pytest.mark.parametrize(
@@ -26,7 +29,7 @@ from agent.texts.evidence import CHARACTERS, LINES, last_lines, redact
     ],
 )
 def test_what_looks_like_a_credential_is_not_shown(secret: str) -> None:
-    shown = redact(f"before {secret} after")
+    shown = redactor()(f"before {secret} after")
     assert "hunter2" not in shown
     assert "[redacted]" in shown
     assert shown.startswith("before ")
@@ -43,27 +46,44 @@ def test_what_looks_like_a_credential_is_not_shown(secret: str) -> None:
     ],
 )
 def test_ordinary_words_stay(text: str) -> None:
-    assert redact(text) == text
+    assert redactor()(text) == text
 
 
 def test_known_secrets_are_not_shown_whatever_they_look_like() -> None:
-    assert redact("it is correct horse battery", ["correct horse", "correct horse battery"]) == "it is [redacted]"
-    assert redact("a b c", ["b", ""]) == "a b c", "what is too short to be a secret would blacken everything"
+    assert redactor(["correct horse", "correct horse battery"])("it is correct horse battery") == "it is [redacted]"
+    assert redactor(["b", "", "abc"])("a b c abc") == "a b c abc", (
+        "what is too short to be a secret would blacken everything"
+    )
+
+
+def test_a_known_secret_is_found_in_the_forms_in_which_it_travels() -> None:
+    secret = "s3cr3t/t+ken"
+    for user in ("apikey", "x-access-token", "oauth2", ""):
+        basic = base64.b64encode(f"{user}:{secret}".encode()).decode()
+        assert redactor([secret])(f"sent {basic}").startswith(f"sent {REDACTED}")
+    assert redactor([secret])("?t=s3cr3t%2Ft%2Bken&x") == f"?t={REDACTED}&x"
+
+
+@given(st.lists(st.text(min_size=4, max_size=12), max_size=3), st.text(max_size=20), st.text(max_size=20))
+def test_a_known_secret_is_never_left_in_a_text(secrets: list[str], before: str, after: str) -> None:
+    for secret in secrets:
+        shown = redactor(secrets)(f"{before}{secret}{after}")
+        assert not any(secret in part for part in shown.split(REDACTED))
 
 
 def test_the_last_lines_are_shown_and_the_secret_before_the_cut_is_known_whole() -> None:
-    shown = last_lines("\n".join(str(number) for number in range(200)).encode(), b"\nlast\xff\n\n")
-    assert shown.splitlines() == [*(str(number) for number in range(200 - LINES + 1, 200)), "last�"]
-    long = last_lines(b"x" * 3 * CHARACTERS)
+    shown = last_words("\n".join(str(number) for number in range(200)).encode(), b"\nlast\xff\n\n", redact=redactor())
+    assert shown.splitlines() == [*(str(number) for number in range(200 - EVIDENCE_LINES + 1, 200)), "last�"]
+    long = last_words(b"x" * 3 * CHARACTERS, redact=redactor())
     assert len(long) == CHARACTERS
-    assert last_lines(b"", b"") == ""
+    assert last_words(b"", b"", redact=redactor()) == ""
     key = b"-----BEGIN PRIVATE KEY-----\n" + b"abc\n" * 100
-    assert "abc" not in last_lines(key)
+    assert "abc" not in last_words(key, redact=redactor())
 
 
 @given(st.lists(st.binary(max_size=300), max_size=3), st.lists(st.text(max_size=20), max_size=3))
 def test_any_bytes_become_text_that_the_board_takes(outputs: list[bytes], secrets: list[str]) -> None:
-    shown = last_lines(*outputs, secrets=secrets)
+    shown = last_words(*outputs, redact=redactor(secrets))
     shown.encode()
     assert "\0" not in shown
-    assert len(shown.splitlines()) <= LINES or "\x85" in shown or "\u2028" in shown
+    assert len(shown.splitlines()) <= EVIDENCE_LINES or "\x85" in shown or "\u2028" in shown

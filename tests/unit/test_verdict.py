@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from agent.errors import PodTrouble, TicketFailure
 from agent.programs.runner import Ended, Finished
 from agent.programs.verdict import LONGEST, ModelResult, ModelTrouble, judge
+from agent.texts.evidence import redactor
 
 USAGE = {"input_tokens": 200, "cache_creation_input_tokens": 30, "cache_read_input_tokens": 4, "output_tokens": 40}
 DONE = {
@@ -46,20 +47,18 @@ def finished(document: Any, code: int = 0, **more: Any) -> Finished:
 
 def failure(document: Any, code: int = 1, **more: Any) -> TicketFailure:
     with pytest.raises(TicketFailure) as caught:
-        judge(finished(document, code, **more))
+        judge(finished(document, code, **more), redact=redactor())
     return caught.value
 
 
 def test_a_verdict_comes_back_with_what_it_cost() -> None:
-    assert judge(finished(DONE)) == ModelResult(
+    assert judge(finished(DONE), redact=redactor()) == ModelResult(
         verdict="done",
         summary="Wrote hello.txt.",
         input_tokens=234,
         output_tokens=40,
         cost_usd=0.0008,
         duration_s=2.5,
-        turns=3,
-        session="00000000-0000-4000-8000-000000000003",
     )
 
 
@@ -71,21 +70,22 @@ def test_the_smallest_document_is_enough(verdict: str) -> None:
         "is_error": False,
         "structured_output": {"verdict": verdict, "question": "Which file?"},
     }
-    result = judge(finished(small, duration=1.5))
-    assert (result.verdict, result.question, result.duration_s, result.turns) == (verdict, "Which file?", 1.5, 0)
+    result = judge(finished(small, duration=1.5), redact=redactor())
+    assert (result.verdict, result.question, result.duration_s) == (verdict, "Which file?", 1.5)
 
 
 def test_a_document_behind_other_lines_is_found() -> None:
-    assert judge(finished(b"Working\xff...\n{}\n" + json.dumps(DONE).encode() + b"\n\n")).verdict == "done"
+    assert (
+        judge(finished(b"Working\xff...\n{}\n" + json.dumps(DONE).encode() + b"\n\n"), redact=redactor()).verdict
+        == "done"
+    )
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404, 408, 409, 429, 500, 502, 503, 529])
 def test_the_apis_trouble_is_the_pods_and_names_the_status(status: int) -> None:
-    with pytest.raises(ModelTrouble, match=f"^the model's API answered {status}$") as caught:
-        judge(finished({**ERROR, "api_error_status": status}, 1))
-    assert caught.value.status == status
-    assert isinstance(caught.value, PodTrouble)
-    assert caught.value.detail == "API Error"
+    with pytest.raises(ModelTrouble, match=f"^the model's API answered {status}$"):
+        judge(finished({**ERROR, "api_error_status": status}, 1), redact=redactor())
+    assert issubclass(ModelTrouble, PodTrouble)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_the_apis_trouble_is_the_pods_and_names_the_status(status: int) -> None:
 )
 def test_trouble_without_a_telling_status_is_the_pods_too(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelTrouble) as caught:
-        judge(finished({**ERROR, **change}, 1))
+        judge(finished({**ERROR, **change}, 1), redact=redactor())
     assert str(caught.value) == message
 
 
@@ -193,7 +193,7 @@ def test_no_document_means_no_success_even_with_exit_code_0(stdout: bytes) -> No
 @pytest.mark.parametrize(
     ("ended", "seconds", "reason"),
     [
-        (Ended.TIMED_OUT, 14400, "the model was not done after 240 min"),
+        (Ended.TIMED_OUT, 14400, "the model was not done after 4 h"),
         (Ended.TIMED_OUT, 5, "the model was not done after 5 s"),
         (Ended.IDLE, 900, "the model fell silent and was stopped after 15 min"),
         (Ended.OUTPUT, 9, "the model's program wrote without end"),
@@ -209,7 +209,7 @@ def test_a_models_words_are_cleaned_redacted_and_bounded() -> None:
     words = "a\0b\x1b[31m\ud800 correct horse ghp_abcdefghijkl " + "x" * 2 * LONGEST
     raw = json.dumps({**DONE, "structured_output": {"verdict": "stuck", "summary": words, "question": words}}).encode()
     raw = raw.replace(rb"\ud800", b"")
-    result = judge(Finished(0, stdout=raw), secrets=["correct horse"])
+    result = judge(Finished(0, stdout=raw), redact=redactor(["correct horse"]))
     for text in (result.summary, result.question):
         assert text.startswith("ab [redacted] [redacted] xxx")
         assert len(text) == LONGEST
@@ -217,14 +217,8 @@ def test_a_models_words_are_cleaned_redacted_and_bounded() -> None:
 
 def test_negative_numbers_count_nothing() -> None:
     odd = {**DONE, "usage": dict.fromkeys(USAGE, -5), "total_cost_usd": -1, "duration_ms": -1, "num_turns": -1}
-    result = judge(finished(odd, duration=2.0))
-    assert (result.input_tokens, result.output_tokens, result.cost_usd, result.duration_s, result.turns) == (
-        0,
-        0,
-        0.0,
-        2.0,
-        0,
-    )
+    result = judge(finished(odd, duration=2.0), redact=redactor())
+    assert (result.input_tokens, result.output_tokens, result.cost_usd, result.duration_s) == (0, 0, 0.0, 2.0)
 
 
 JSON = st.recursive(
@@ -237,12 +231,12 @@ JSON = st.recursive(
 @given(st.dictionaries(st.sampled_from(sorted({*DONE, "errors", "terminal_reason"})), JSON), st.integers(-15, 255))
 def test_a_hostile_document_is_judged_and_never_crashes(change: dict[str, Any], code: int) -> None:
     try:
-        result = judge(finished({**DONE, **change}, code))
+        result = judge(finished({**DONE, **change}, code), redact=redactor())
     except (TicketFailure, ModelTrouble):
         return
     assert code == 0
     assert result.verdict in ("done", "already_done", "stuck")
-    assert result.summary.encode() is not None
+    result.summary.encode()  # the board takes it: no half of a character is left
 
 
 @given(st.binary(max_size=200), st.binary(max_size=200))
