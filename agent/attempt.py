@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from agent import briefing
 from agent.clock import Clock
-from agent.errors import LifetimeOver, NotFound, PodTrouble, Refused, Superseded, TicketFailure, Unreachable
+from agent.errors import BoardError, LifetimeOver, NotFound, PodTrouble, Refused, Superseded, TicketFailure, Unreachable
 from agent.execution import Execution
 from agent.git import refs
 from agent.git.refs import ClaimRefRefused, LeaseRefused, PushRefused, Refs, Refusal
@@ -120,6 +120,43 @@ class Attempt:
             Unreachable: the board fell silent in the report; the next cycle finishes it.
         """
         try:
+            end = await self._to_its_end(ticket, epic)
+        except Refused as refusal:
+            await self._reporter.refused(refusal)
+            await self._delete_claim_ref()
+            return End(Ending.REFUSED, reason=str(refusal))
+        except BoardError as silent:
+            if isinstance(silent, NotFound) and await self._is_gone():
+                self._protocol.memory.forget_ticket(self._held.ticket)
+                return End(Ending.GONE, reason=str(silent))
+            self._reporter.troubled(str(silent))
+            raise
+        if end.kind is Ending.DONE and self._held.epic is None:
+            with contextlib.suppress(PodTrouble, OSError):
+                await self._repository.discard(self._held.owner)
+        return end
+
+    async def abandon(self, why: str) -> None:
+        """The ticket was changed while this pod was away: end what is left running, keep the work, let go."""
+        await self._execution.clear(self._run)
+        branch = self._reporter.record.branch
+        if branch:
+            with contextlib.suppress(PodTrouble, TicketFailure):
+                self._workspace = await self._repository.open(self._held.owner, branch, self._run)
+        await self._stopped(why)
+
+    async def _is_gone(self) -> bool:
+        """Whether the 404 was about the ticket itself, and not about something around it."""
+        try:
+            await self._protocol.board.work_package(self._held.ticket, "is it gone")
+        except NotFound:
+            return True
+        return False
+
+    async def _to_its_end(self, ticket: WorkPackage, epic: WorkPackage | None) -> End:
+        try:
+            if self._held.token.attempt > 1:
+                await self._look_again(ticket)
             await self._set_claim_ref()
             await self._repository.fetch()
             return await self._carry_out(ticket, epic, self._branch(ticket, epic))
@@ -127,20 +164,12 @@ class Attempt:
             return await self._failed(RecordedFailure(failure.reason, failure.evidence, failure.question))
         except Superseded as superseded:
             return await self._stopped(str(superseded))
-        except NotFound as gone:
-            self._protocol.memory.forget_ticket(self._held.ticket)
-            return End(Ending.GONE, reason=str(gone))
-        except Refused as refusal:
-            await self._reporter.refused(refusal)
-            return End(Ending.REFUSED, reason=str(refusal))
         except LifetimeOver:
             raise
         except PodTrouble as trouble:
-            logger.warning("#{}: interrupted: {}", self._held.ticket, trouble)
-            too_often = await self._reporter.interrupted(str(trouble))
-            return (
-                await self._failed(too_often) if too_often is not None else End(Ending.INTERRUPTED, reason=str(trouble))
-            )
+            return await self._interrupted(str(trouble))
+        except OSError as error:
+            return await self._interrupted(f"this host: {error}")
 
     # -- the steps -------------------------------------------------------------------------------------------------
 
@@ -161,25 +190,34 @@ class Attempt:
                 return
         raise Superseded("the claim ref is set by another again and again")
 
+    async def _look_again(self, ticket: WorkPackage) -> None:
+        """What a first try did before it came here, if it came so far; and whether the ticket is still ours to do."""
+        token = self._held.token
+        await self._reporter.once(Event.CLAIMED, report.claimed(token.run, pod=token.pod))
+        text = report.taken_over(token.run, pod=token.pod, attempt=token.attempt, tries=self._reporter.tries)
+        await self._protocol.say(ticket.id, text, "taken over")
+        await self._protocol.still_mine(self._held)
+
     async def _carry_out(self, ticket: WorkPackage, epic: WorkPackage | None, branch: str) -> End:
         """Look what is done already, else work; ends with a result on the board."""
-        taken_over = self._held.token.attempt > 1
-        if taken_over:
-            await self._execution.clear(self._run)
+        if self._held.token.attempt > 1:
             commit = await self._repository.commit_of_run(self._run, branch)
             if commit is not None:
                 self._say("the commit of this run is on the remote already")
                 return await self._report(branch, commit, ticket)
             await self._raise_known_failure(ticket, branch)
-        workspace = await self._repository.open(self._held.owner, branch, self._run)
-        self._workspace = workspace
+            if whys := await self._protocol.second_look(ticket):
+                raise Superseded("; ".join(why.detail for why in whys))
+        workspace = await self._open(branch)
         if not workspace.has_flake:
             raise TicketFailure("the branch has no flake.nix, so there is no environment to work in")
         await workspace.show_to_nix()
-        brief = await briefing.read(self._protocol, ticket, epic, self._reporter.record, workspace)
-        result = await self._watched(
-            self._execution.model(brief.prompt(), workspace, self._run, self._time_left()), ticket
+        started = replace(
+            self._reporter.record, subject=ticket.subject, description=ticket.description, branch=branch, trouble=""
         )
+        self._reporter.remember(started)
+        brief = await briefing.read(self._protocol, ticket, epic, started, workspace)
+        result = await self._watched(self._execution.model(brief.prompt(), workspace, self._run, self._time_left()))
         snapshot = await workspace.snapshot()
         if result.verdict == "stuck":
             raise TicketFailure(f"the model gave up: {result.summary}", question=result.question)
@@ -188,7 +226,7 @@ class Attempt:
         self._say("verifying")
         commands = brief.instructions.verify.commands
         await workspace.show_to_nix()
-        await self._watched(self._execution.verify(commands, workspace, self._run, self._time_left()), ticket)
+        await self._watched(self._execution.verify(commands, workspace, self._run, self._time_left()))
         if not snapshot.changed:
             return await self._already_done(branch, result.summary, commands, ticket)
         commit = await workspace.commit(snapshot.tree, self._message(ticket, result.summary))
@@ -202,7 +240,7 @@ class Attempt:
             verified=commands,
         )
         self._reporter.remember(replace(self._reporter.record, completion=completion))
-        now, commit = await self._publish(workspace, commit, ticket, commands)
+        now, commit = await self._publish(workspace, commit, commands)
         return await self._report(branch, commit, now)
 
     async def _report(self, branch: str, commit: str, ticket: WorkPackage, *, pushed: bool = True) -> End:
@@ -217,6 +255,14 @@ class Attempt:
         await self._reporter.done(branch, commit, changed_text=again, pushed=pushed)
         return End(Ending.TEXT_CHANGED if again else Ending.DONE, branch=branch, commit=commit)
 
+    async def _open(self, branch: str) -> Workspace:
+        """The worktree, after whatever an earlier run left running in it has ended (I-50)."""
+        for run in {self._run, self._repository.run_of(self._held.owner)}:
+            if run:
+                await self._execution.clear(run)
+        self._workspace = await self._repository.open(self._held.owner, branch, self._run)
+        return self._workspace
+
     async def _raise_known_failure(self, ticket: WorkPackage, branch: str) -> None:
         """A run that has failed before it was interrupted finishes the failure, and never runs the model again."""
         known = self._reporter.record.failure
@@ -224,14 +270,14 @@ class Attempt:
         if known is None and (spikes or Event.FAILED in await self._reporter.events()):
             known = RecordedFailure("the run failed before it was interrupted")
         if known is None and self._held.token.attempt > self._reporter.tries:
+            if self._reporter.record.trouble:
+                raise PodTrouble(self._reporter.record.trouble)
             known = RecordedFailure(f"the run was interrupted {self._reporter.tries} times")
         if known is not None:
-            self._workspace = await self._repository.open(self._held.owner, branch, self._run)
+            await self._open(branch)
             raise TicketFailure(known.reason, evidence=known.evidence, question=known.question)
 
-    async def _publish(
-        self, workspace: Workspace, commit: str, ticket: WorkPackage, commands: tuple[str, ...]
-    ) -> tuple[WorkPackage, str]:
+    async def _publish(self, workspace: Workspace, commit: str, commands: tuple[str, ...]) -> tuple[WorkPackage, str]:
         """Fence, push; on a branch that others share too: rebase, verify, fence, push."""
         for left in reversed(range(PUSHES)):
             now = await self._reporter.fence()
@@ -242,7 +288,7 @@ class Attempt:
                 if refused.kind is not Refusal.BRANCH_MOVED or not left:
                     raise TicketFailure("the push was refused", evidence=refused.detail) from refused
             commit = await workspace.rebase()
-            await self._watched(self._execution.verify(commands, workspace, self._run, self._time_left()), ticket)
+            await self._watched(self._execution.verify(commands, workspace, self._run, self._time_left()))
         raise AssertionError("unreachable")
 
     async def _already_done(self, branch: str, summary: str, commands: tuple[str, ...], ticket: WorkPackage) -> End:
@@ -271,6 +317,19 @@ class Attempt:
         await self._delete_claim_ref()
         return End(Ending.FAILED, branch=kept, spike=spike, reason=failure.reason)
 
+    async def _interrupted(self, reason: str) -> End:
+        """Pod trouble: the claim is kept for a resume, or given back; a failure only if it comes with the ticket."""
+        logger.warning("#{}: interrupted: {}", self._held.ticket, reason)
+        try:
+            too_often = await self._reporter.interrupted(reason)
+        except Superseded as superseded:
+            return await self._stopped(str(superseded))
+        if too_often is not None:
+            return await self._failed(too_often)
+        if not self._protocol.memory.state.of_ticket(self._held.ticket):
+            await self._delete_claim_ref()
+        return End(Ending.INTERRUPTED, reason=reason)
+
     async def _stopped(self, why: str) -> End:
         logger.warning("#{}: stopped: {}", self._held.ticket, why)
         kept = await self._keep(refs.kept_name(self._held.ticket, self._run))
@@ -298,10 +357,10 @@ class Attempt:
 
     # -- the watch -------------------------------------------------------------------------------------------------
 
-    async def _watched(self, work: Coroutine[Any, Any, T], ticket: WorkPackage) -> T:
+    async def _watched(self, work: Coroutine[Any, Any, T]) -> T:
         """Work, while the ticket is looked at every minute; when it is not ours any more the work is stopped whole."""
         working = asyncio.ensure_future(work)
-        watching = asyncio.ensure_future(self._watch(ticket))
+        watching = asyncio.ensure_future(self._watch())
         try:
             await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
@@ -313,14 +372,12 @@ class Attempt:
                 task.cancel()
             await asyncio.gather(working, watching, return_exceptions=True)
 
-    async def _watch(self, ticket: WorkPackage) -> None:
-        known = set(ticket.children)
+    async def _watch(self) -> None:
         while True:
             await self._clock.sleep(WATCH)
             try:
                 now = await self._protocol.still_mine(self._held)
-                if not set(now.children) <= known:
-                    known = set(now.children)
+                if now.children:
                     await self._refuse_foreign_spike()
             except Unreachable as silent:
                 logger.warning("#{}: the board does not answer the watch: {}", self._held.ticket, silent)
@@ -341,6 +398,9 @@ class Attempt:
         return left
 
     def _branch(self, ticket: WorkPackage, epic: WorkPackage | None) -> str:
+        """Where the result goes; a run that is taken over goes on where it began."""
+        if self._reporter.record.branch:
+            return self._reporter.record.branch
         top = epic or ticket
         name = refs.branch_name(
             self._place.template,

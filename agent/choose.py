@@ -126,27 +126,28 @@ def order_key(ticket: WorkPackage, fleet: Fleet) -> tuple[bool, int, tuple[dt.da
 
 def own_reasons(ticket: WorkPackage, fleet: Fleet) -> list[Why]:
     """The reasons that the work package itself shows."""
-    found = []
-    if ticket.type not in fleet.executable:
-        found.append(Why(Reason.NOT_EXECUTABLE, "its type is none that agents execute"))
-    if ticket.status != fleet.ready:
-        found.append(Why(Reason.NOT_READY, "its status is not the ready one"))
-    if ticket.project not in fleet.projects:
-        found.append(Why(Reason.NO_REPOSITORY, "no repository is set for its project"))
-    if ticket.project in fleet.unreachable:
-        found.append(Why(Reason.UNREACHABLE, "the repository of its project did not answer"))
-    if ticket.project in fleet.unassignable:
-        found.append(Why(Reason.NOT_ASSIGNABLE, "this pod's account cannot be an assignee in its project"))
-    if ticket.project in fleet.spikeless:
-        found.append(Why(Reason.NO_SPIKE, "no Spike can be created in its project"))
-    if not ticket.has_fields:
-        found.append(Why(Reason.FIELDS, "its type lacks the fleet's fields"))
-    if is_taken(ticket, fleet):
-        name = ticket.assignee.name if ticket.assignee else ""
-        found.append(Why(Reason.TAKEN, f"assigned to {name or 'somebody'}, who is no fleet user"))
-    if ticket.pod and ticket.pod != fleet.pod:
-        found.append(Why(Reason.ROUTED, f"routed to {ticket.pod}"))
-    return found
+    who = (ticket.assignee.name if ticket.assignee else "") or "somebody"
+    shown = (
+        (ticket.type not in fleet.executable, Reason.NOT_EXECUTABLE, "its type is none that agents execute"),
+        (ticket.status != fleet.ready, Reason.NOT_READY, "its status is not the ready one"),
+        (ticket.project not in fleet.projects, Reason.NO_REPOSITORY, "no repository is set for its project"),
+        (ticket.project in fleet.unreachable, Reason.UNREACHABLE, "the repository of its project did not answer"),
+        (
+            ticket.project in fleet.unassignable,
+            Reason.NOT_ASSIGNABLE,
+            "this pod's account cannot be an assignee in its project",
+        ),
+        (ticket.project in fleet.spikeless, Reason.NO_SPIKE, "no Spike can be created in its project"),
+        (not ticket.has_fields, Reason.FIELDS, "its type lacks the fleet's fields"),
+        (
+            (ticket.id, ticket.lock_version) in fleet.refused,
+            Reason.REFUSED,
+            "the board refused its claim: the workflow, or a required field",
+        ),
+        (is_taken(ticket, fleet), Reason.TAKEN, f"assigned to {who}, who is no fleet user"),
+        (ticket.pod not in ("", fleet.pod), Reason.ROUTED, f"routed to {ticket.pod}"),
+    )
+    return [Why(reason, detail) for true, reason, detail in shown if true]
 
 
 def epic_reasons(epic: WorkPackage, fleet: Fleet) -> list[Why]:

@@ -17,12 +17,12 @@ from agent.attempt import Attempt, End, Ending, Place
 from agent.board.query import one_of
 from agent.choose import Rung
 from agent.daemon import Pass
-from agent.errors import NotFound, PodTrouble, Refused, Superseded
+from agent.errors import BoardError, NotFound, PodTrouble, Refused, Superseded, Unreachable
 from agent.execution import Execution
 from agent.model import WorkPackage
 from agent.ownership import Held
 from agent.protocol import Claimed, Lost, Protocol
-from agent.reporting import Reporter
+from agent.reporting import TAKEN_FOR_A_BUG, Reporter
 from agent.scan import LATER, Candidate, Scan
 from agent.spikes import Spikes
 from agent.state import RecordedClaim
@@ -108,21 +108,29 @@ class Cycle:
     async def _descend(self) -> Result:
         """Rungs 1 to 7, the first that yields work. A release (rung 3) is none: the walk goes on."""
         mine = await self._read_mine()
-        if (unfinished := await self._settle(mine)) is not None:
-            return await self._finish(*unfinished)
+        unfinished = await self._settle(mine)
+        result = await self._finish(*unfinished) if unfinished is not None else None
+        if result is not None:
+            return result
         my_epics = await self._my_epics(mine)
         scan = Scan(self._board, self._protocol.fleet, my_epics, self._answers)
         result = await self._work_on_one(scan, (Rung.CONTINUE_EPIC,)) if my_epics else None
         if result is None:
-            for epic in my_epics.values():
+            for epic in my_epics:
                 await epics.release(self._protocol, epic)
             scan.own((), self._protocol.fleet.tokens)
             result = await self._work_on_one(scan, LATER)
-        for ticket in scan.surplus_spikes():
-            await Spikes(self._protocol).close_surplus(ticket)
+        await self._tidy_spikes(scan)
         if result is None and self._troubles and not self._places:
             raise PodTrouble("; ".join(self._troubles.values()))
         return result or Result(outcome=Pass.NOTHING)
+
+    async def _tidy_spikes(self, scan: Scan) -> None:
+        for ticket in scan.surplus_spikes():
+            try:
+                await Spikes(self._protocol).close_surplus(ticket)
+            except BoardError as left:
+                logger.warning("#{}: its surplus Spikes are left to the next pass: {}", ticket, left)
 
     # -- rung 1 ----------------------------------------------------------------------------------------------------
 
@@ -165,60 +173,92 @@ class Cycle:
                         item.id, fleet.pod, item.id,
                     )  # fmt: skip
                 continue
-            if choose.is_unfinished(item, fleet):
+            moved = (item.project, item.type) != (record.project, record.type)
+            if choose.is_unfinished(item, fleet) and not moved:
                 unfinished = unfinished or (item, record)
             elif item.type not in fleet.epics:
                 await self._let_go(item, record, token)
         return unfinished
 
     def _forget_ended(self, item: WorkPackage) -> None:
-        """A recorded token that the board shows no more has ended: replaced by another, or too old to land still."""
+        """Forget the tokens that have ended: older than the shown one, replaced by another's, or too old to land still.
+
+        One that is newer than the shown one may still be on its way.
+        """
         now = self._memory.now()
-        for claim in self._memory.state.of_ticket(item.id):
-            if claim.token != item.run and (item.run or claim.left(now.at, now.boot) <= 0):
+        claims = self._memory.state.of_ticket(item.id)
+        shown = next((n for n, claim in enumerate(claims) if claim.token == item.run), None)
+        for n, claim in enumerate(claims):
+            replaced = shown is None and bool(item.run)
+            if n != shown and (replaced or (shown is not None and n < shown) or claim.left(now.at, now.boot) <= 0):
                 self._memory.forget(claim.token)
 
     async def _let_go(self, item: WorkPackage, record: RecordedClaim, token: ClaimToken) -> None:
-        """A person changed the ticket while this pod was away."""
-        held = Held.of(item, token, record.epic)
+        """A person changed the ticket while this pod was away: the work is kept, what is still ours goes back."""
+        held = Held.of(record, token)
         why = ownership.ticket_lost(item, held, held.epic, self._protocol.fleet) or "this pod was away"
-        await self._reporter(held, record).stopped(why, "")
+        try:
+            place = await self._place_of(record.project)
+        except PodTrouble as trouble:
+            logger.warning("#{}: its work stays on this host: {}", item.id, trouble)
+            await self._reporter(held, record).stopped(why, "")
+        else:
+            await self._new_attempt(held, record, place).abandon(why)
 
-    async def _finish(self, item: WorkPackage, record: RecordedClaim) -> Result:
-        """Take over what this pod left unfinished: the Epic first, then a new nonce, then the ref, then look."""
-        place = await self._place_of(item.project)
-        await self._preflight()
-        nothing_left = Result(outcome=Pass.WORKED, rung=Rung.FINISH, ticket=item.id, subject=item.subject)
+    async def _finish(self, item: WorkPackage, record: RecordedClaim) -> Result | None:
+        """Take over what this pod left unfinished: the Epic first, then a new nonce, then the ref, then look.
+
+        Returns:
+            None where its repository cannot be used now: the claim waits, within its lifetime, and the walk goes on.
+        """
         token = claim_token.parse(record.token)
-        if token is None:
-            return nothing_left
+        if token is None or not await self._can_resume(item, record, token):
+            return None
+        done = Result(outcome=Pass.WORKED, rung=Rung.FINISH, ticket=item.id, subject=item.subject)
+        reporter = self._reporter(Held.of(record, token), record, self._places[item.project])
         try:
             claimed = await self._protocol.take_over(item, record, token)
         except Superseded as superseded:
-            await self._reporter(Held.of(item, token, record.epic), record, place).stopped(str(superseded), "")
-            return nothing_left
+            await reporter.stopped(str(superseded), "")
+            return done
+        except Refused as refusal:
+            await reporter.refused(refusal)
+            return done
         if claimed is None:
-            return nothing_left
-        held = claimed.held
-        text = report.taken_over(
-            held.token.run, pod=held.token.pod, attempt=held.token.attempt, tries=self._limits.tries
-        )
-        await self._protocol.say(held.ticket, text, "taken over")
-        return await self._attempt(Rung.FINISH, claimed, place)
+            raise Unreachable(f"#{item.id} could not be taken over: the board does not settle it")
+        return await self._attempt(Rung.FINISH, claimed, self._places[item.project])
+
+    async def _can_resume(self, item: WorkPackage, record: RecordedClaim, token: ClaimToken) -> bool:
+        """Whether the repository and this host can be used; at the end of its lifetime the claim is given back if not.
+
+        Raises:
+            PodTrouble: this host cannot work at all.
+        """
+        if await self._answers(item.project):
+            return True
+        now = self._memory.now()
+        if record.left(now.at, now.boot) <= 0:
+            await self._reporter(Held.of(record, token), record).give_up(self._troubles[item.project])
+        return False
 
     # -- rungs 2 and 4 to 6 ----------------------------------------------------------------------------------------
 
-    async def _my_epics(self, mine: Iterable[WorkPackage]) -> dict[int, WorkPackage]:
-        """The Epics that I own; one that was routed to another pod is given up at once."""
-        fleet, kept = self._protocol.fleet, {}
+    async def _my_epics(self, mine: Iterable[WorkPackage]) -> set[int]:
+        """The Epics that I own; one that a person moved or re-routed, or whose bug is over, is given up at once."""
+        fleet, state, kept = self._protocol.fleet, self._memory.state, set()
         for epic in mine:
-            if epic.type not in fleet.epics or not choose.is_mine(epic, fleet):
+            record, token = state.recorded(epic.run), claim_token.parse(epic.run)
+            if epic.type not in fleet.epics or record is None or token is None:
                 continue
             why = ownership.epic_lost(epic, fleet)
-            if why:
-                await epics.release(self._protocol, epic, why)
+            if epic.status != fleet.active:
+                await self._protocol.try_give_back(epic.id, token)
+            elif why:
+                await epics.release(self._protocol, epic.id, why)
+            elif record.taken_for and not state.of_ticket(record.taken_for):
+                await epics.release(self._protocol, epic.id, TAKEN_FOR_A_BUG)
             else:
-                kept[epic.id] = epic
+                kept.add(epic.id)
         return kept
 
     async def _work_on_one(self, scan: Scan, rungs: tuple[Rung, ...]) -> Result | None:
@@ -230,36 +270,42 @@ class Cycle:
             claimed = await self._protocol.claim(candidate)
             if isinstance(claimed, Claimed):
                 return await self._start(candidate, claimed)
-            self._lost(scan, candidate, claimed)
+            await self._lost(scan, candidate, claimed)
         logger.info("{} candidates were lost to other pods in a row", CLAIMS)
         return None
 
-    def _lost(self, scan: Scan, candidate: Candidate, lost: Lost) -> None:
+    async def _lost(self, scan: Scan, candidate: Candidate, lost: Lost) -> None:
         words = "; ".join(why.detail for why in lost.whys) or "another pod was faster"
         logger.info("#{} was not claimed: {}", candidate.ticket.id, words)
+        epic = candidate.epic
+        if epic is not None and not choose.is_mine(epic, scan.fleet):
+            await epics.release(self._protocol, epic.id, f"#{candidate.ticket.id} could not be claimed")
         scan.skip(candidate, tokens=self._protocol.fleet.tokens, whole_epic=lost.whole_epic)
 
     async def _start(self, candidate: Candidate, claimed: Claimed) -> Result:
         held = claimed.held
         await self._protocol.say(held.ticket, report.claimed(held.token.run, pod=held.token.pod), "claimed")
-        return await self._attempt(candidate.rung, claimed, self._places[held.project])
+        return await self._attempt(candidate.rung, claimed, await self._place_of(held.project))
 
     async def _attempt(self, rung: Rung, claimed: Claimed, place: Place) -> Result:
         ticket = claimed.ticket
         logger.info("#{} on rung {:d}: {}", ticket.id, rung, " ".join(ticket.subject.split()))
         self._say(f"#{ticket.id} {' '.join(ticket.subject.split())}")
-        attempt = Attempt(
+        attempt = self._new_attempt(claimed.held, claimed.record, place)
+        end = await attempt.work(ticket, claimed.epic)
+        outcome = Pass.TROUBLE if end.kind is Ending.INTERRUPTED else Pass.WORKED
+        logger.info("#{} ended: {} {}", ticket.id, end.kind, end.reason or end.commit)
+        return Result(outcome=outcome, rung=rung, ticket=ticket.id, subject=ticket.subject, end=end, reason=end.reason)
+
+    def _new_attempt(self, held: Held, record: RecordedClaim, place: Place) -> Attempt:
+        return Attempt(
             self._protocol,
-            self._reporter(claimed.held, claimed.record, place),
+            self._reporter(held, record, place),
             place=place,
             execution=self._execution,
             clock=self._protocol.clock,
             say=self._say,
         )
-        end = await attempt.work(ticket, claimed.epic)
-        outcome = Pass.TROUBLE if end.kind is Ending.INTERRUPTED else Pass.WORKED
-        logger.info("#{} ended: {} {}", ticket.id, end.kind, end.reason or end.commit)
-        return Result(outcome=outcome, rung=rung, ticket=ticket.id, subject=ticket.subject, end=end, reason=end.reason)
 
     def _reporter(self, held: Held, record: RecordedClaim, place: Place | None = None) -> Reporter:
         links = place.links if place is not None else None

@@ -5,26 +5,30 @@ from __future__ import annotations
 from loguru import logger
 
 from agent.board.query import none_of, one_of
-from agent.errors import Conflict, NotFound, Unreachable
+from agent.errors import Conflict, NotFound, Refused, Unreachable
 from agent.model import Changes, WorkPackage
 from agent.protocol import Protocol
 from agent.texts import claim_token, report
 
 
-async def release(protocol: Protocol, epic: WorkPackage, reason: str = report.NOTHING_LEFT) -> None:
+async def release(protocol: Protocol, number: int, reason: str = report.NOTHING_LEFT) -> None:
     """Give back what is ours of an Epic and say why.
 
     Stories, gates and Spikes are never moved by the fleet and do not count.
     """
     fleet, board = protocol.fleet, protocol.board
+    try:
+        epic = await board.work_package(number, "the Epic to release")
+    except NotFound:
+        return
     token = claim_token.parse(epic.run)
-    if token is None:
+    if token is None or epic.run not in protocol.memory.tokens:
         return
     below = [one_of("ancestor", [epic.id]), one_of("type", fleet.executable)]
     finished = frozenset(fleet.done) | fleet.closed
     every = await board.groups(below, "status", f"what is left in Epic #{epic.id}")
     all_done = bool(every) and all(int(status) in finished for status in every)
-    released = await protocol.give_back(epic.id, token, to=(*fleet.done, fleet.ready) if all_done else ())
+    released = await protocol.try_give_back(epic.id, token, to=(*fleet.done, fleet.ready) if all_done else ())
     if released is None:
         return
     logger.info("Epic #{} released: {}", epic.id, reason)
@@ -36,10 +40,14 @@ async def release(protocol: Protocol, epic: WorkPackage, reason: str = report.NO
 async def _reopen_if_needed(protocol: Protocol, epic: WorkPackage) -> None:
     """A descendant that became ready while the Epic was being closed would never be found: put the Epic back."""
     fleet, board = protocol.fleet, protocol.board
-    waiting = [one_of("ancestor", [epic.id]), one_of("type", fleet.executable), none_of("status", fleet.closed)]
+    waiting = [
+        one_of("ancestor", [epic.id]),
+        one_of("type", fleet.executable),
+        none_of("status", fleet.closed | set(fleet.done)),
+    ]
     if not await board.count(waiting, f"what was reopened in Epic #{epic.id}"):
         return
     try:
         await board.patch(epic, Changes(status=fleet.ready), f"Epic #{epic.id} back to ready")
-    except (Conflict, NotFound, Unreachable) as settled:
+    except (Conflict, NotFound, Refused, Unreachable) as settled:
         logger.info("Epic #{} was changed by somebody else: {}", epic.id, settled)

@@ -186,6 +186,8 @@ class Fleet(Struct, frozen=True, kw_only=True):
     """Projects whose repository did not answer the last time."""
     tokens: frozenset[str] = frozenset()
     """The tokens that this pod's state folder recorded: what is mine."""
+    refused: frozenset[tuple[int, int]] = frozenset()
+    """Work packages whose claim the board refused, each with the lockVersion that it had then."""
 
     @property
     def executable(self) -> frozenset[int]:

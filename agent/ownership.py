@@ -6,6 +6,7 @@ from msgspec import UNSET, Struct
 
 from agent.choose import is_fleet_assigned
 from agent.model import Changes, Fleet, WorkPackage
+from agent.state import RecordedClaim
 from agent.texts import claim_token
 from agent.texts.claim_token import ClaimToken
 
@@ -20,9 +21,9 @@ class Held(Struct, frozen=True, kw_only=True):
     epic: int | None = None
 
     @classmethod
-    def of(cls, ticket: WorkPackage, token: ClaimToken, epic: int | None) -> Held:
-        """The claim of a ticket as it is now."""
-        return cls(ticket=ticket.id, token=token, project=ticket.project, type=ticket.type, epic=epic)
+    def of(cls, record: RecordedClaim, token: ClaimToken) -> Held:
+        """The claim as it was recorded when it was made."""
+        return cls(ticket=record.ticket, token=token, project=record.project, type=record.type, epic=record.epic)
 
     @property
     def owner(self) -> int:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from agent import choose, ownership
 from agent.board.client import Board
 from agent.board.query import one_of
-from agent.choose import Why
+from agent.choose import Reason, Why
 from agent.clock import Clock, Randomness
 from agent.errors import Conflict, Ignored, NotFound, Refused, Superseded, Unreachable
 from agent.memory import Memory
@@ -26,6 +26,8 @@ from agent.scan import Candidate, read_around
 from agent.state import RecordedClaim
 from agent.texts import claim_token, report, trail
 from agent.texts.claim_token import ClaimToken
+
+FORBIDDEN: Final = 403
 
 COMMENTS: Final = 3
 """How often a comment is posted when the board does not answer: each time after a look for the one before."""
@@ -69,13 +71,14 @@ class Protocol:
         self.clock = clock
         self.randomness = randomness
         self.lifetime = lifetime
-        self.refusals: dict[int, Why] = {}
+        self.refusals: dict[int, Refused] = {}
         """Work packages whose claim the board refused in this cycle, and its words."""
 
     @property
     def fleet(self) -> Fleet:
         """Who is who, with the tokens that are mine at this moment."""
-        return replace(self._fleet, tokens=self.memory.tokens)
+        refused = frozenset(self.memory.state.refused.items())
+        return replace(self._fleet, tokens=self.memory.tokens, refused=refused)
 
     # -- claiming --------------------------------------------------------------------------------------------------
 
@@ -85,16 +88,15 @@ class Protocol:
         Raises:
             Unreachable: the board fell silent; what was written will be found by rung 1.
         """
-        epic, owned = candidate.epic, False
+        before, epic = candidate.ticket, candidate.epic
         if epic is not None:
             owned = choose.is_mine(epic, self.fleet)
-            epic = await self.hold_epic(epic)
+            epic = await self.hold_epic(epic, before.id if before.type in self.fleet.bugs else 0)
             if epic is None:
                 return Lost(whole_epic=True)
             if not owned:
                 run = claim_token.parse(epic.run)
                 await self.say(epic.id, report.epic_taken(run.run if run else "", pod=self.fleet.pod), "Epic taken")
-        before = candidate.ticket
         token = self._new_token(before)
         record = RecordedClaim(
             ticket=before.id,
@@ -102,31 +104,38 @@ class Protocol:
             born=self.memory.now(),
             pod=token.pod,
             epic=epic.id if epic is not None else None,
-            epic_owned_before=owned,
-            schedule_manually_before=before.schedule_manually,
-            subject=before.subject,
-            description=before.description,
+            project=before.project,
+            type=before.type,
         )
         ticket = await self._swap(before, record, lambda one: not choose.own_reasons(one, self.fleet))
         if ticket is None:
             refusal = self.refusals.get(before.id)
-            return Lost(whys=(refusal,) if refusal else ())
-        held = Held.of(ticket, token, epic.id if epic is not None else None)
-        whys = await self._second_look(ticket)
+            return Lost(whys=(Why(Reason.REFUSED, str(refusal)),) if refusal else ())
+        record = replace(record, schedule_manually_before=ticket.schedule_manually)
+        self.memory.record(record)
+        whys = await self.second_look(ticket)
         if whys:
-            await self.give_back(ticket.id, token)
+            await self.try_give_back(ticket.id, token)
             return Lost(whys=tuple(whys))
-        return Claimed(held, record, ticket, epic)
+        return Claimed(Held.of(record, token), record, ticket, epic)
 
-    async def hold_epic(self, epic: WorkPackage) -> WorkPackage | None:
-        """Claim an Epic, or renew the token of one that is mine; None = it is another's, or closed to us."""
+    async def hold_epic(self, epic: WorkPackage, bug: int = 0) -> WorkPackage | None:
+        """Claim an Epic, or renew the token of one that is mine; None = it is another's, or closed to us.
+
+        Args:
+            epic: as it was read.
+            bug: the bug that it is taken for, with which it goes back; 0 if for its own sake. An Epic that was held
+                for its own sake before stays so.
+        """
         old = claim_token.parse(epic.run)
-        if old is not None and choose.is_mine(epic, self.fleet):
+        known = self.memory.state.recorded(epic.run) if choose.is_mine(epic, self.fleet) else None
+        if old is not None and known is not None:
             token = old.renewed(nonce=self.randomness.nonce(), now=self.clock.now(), lifetime_s=self.lifetime)
+            bug = bug if known.taken_for else 0
         else:
             token = self._new_token(epic)
         record = RecordedClaim(
-            ticket=epic.id, token=str(token), born=self.memory.now(), pod=token.pod, is_epic=True, subject=epic.subject
+            ticket=epic.id, token=str(token), born=self.memory.now(), pod=token.pod, is_epic=True, taken_for=bug
         )
         held = await self._swap(epic, record, lambda one: not choose.epic_reasons(one, self.fleet))
         if held is not None and old is not None:
@@ -141,20 +150,23 @@ class Protocol:
 
         Raises:
             Superseded: its Epic is not this pod's any more.
+            Refused: the board does not let this account write to the ticket any more.
         """
-        epic = await self._renewed_epic(record.epic)
+        epic = await self._renewed_epic(record.epic, record.ticket if record.type in self.fleet.bugs else 0)
         token = old.renewed(
             nonce=self.randomness.nonce(), now=self.clock.now(), attempt=old.attempt + 1, lifetime_s=self.lifetime
         )
         fresh = replace(record, token=str(token), born=self.memory.now(), attempt=token.attempt)
         active = self.fleet.active
         taken = await self._swap(ticket, fresh, lambda one: ownership.same_claim(one, old) and one.status == active)
+        if taken is None and ticket.id in self.refusals:
+            raise self.refusals[ticket.id]
         if taken is None:
             return None
         self.memory.forget(record.token)
-        return Claimed(Held.of(taken, token, record.epic), fresh, taken, epic)
+        return Claimed(Held.of(fresh, token), fresh, taken, epic)
 
-    async def _renewed_epic(self, number: int | None) -> WorkPackage | None:
+    async def _renewed_epic(self, number: int | None, bug: int) -> WorkPackage | None:
         if number is None:
             return None
         try:
@@ -162,7 +174,7 @@ class Protocol:
         except NotFound as gone:
             raise Superseded(f"its Epic #{number} is gone") from gone
         why = ownership.epic_lost(epic, self.fleet)
-        held = None if why else await self.hold_epic(epic)
+        held = None if why else await self.hold_epic(epic, bug)
         if held is None:
             raise Superseded(why or f"its Epic #{number} is another pod's now")
         return held
@@ -196,11 +208,11 @@ class Protocol:
             except Ignored as ignored:
                 logger.error("#{}: {}", item.id, ignored)
                 await self._put_back(item)
-                self.refusals[item.id] = Why(choose.Reason.FIELDS, str(ignored))
+                self._note_refusal(item, Refused(str(ignored)))
                 break
             except Refused as refusal:
                 logger.warning("#{} cannot be claimed: {}", item.id, refusal)
-                self.refusals[item.id] = Why(choose.Reason.REFUSED, str(refusal))
+                self._note_refusal(item, refusal)
                 break
             except NotFound:
                 break
@@ -219,19 +231,32 @@ class Protocol:
             self.memory.forget(text)
         return None
 
+    def _note_refusal(self, item: WorkPackage, refusal: Refused) -> None:
+        """As it is, this one cannot be claimed: another is taken until it changes."""
+        self.refusals[item.id] = refusal
+        self.memory.change(lambda state: state.with_refused(item.id, item.lock_version))
+
     async def _put_back(self, before: WorkPackage) -> None:
-        """The claim was half written: status and assignee as they were, in the same breath."""
+        """The claim was half written: what is still as we wrote it becomes as it was, in the same breath."""
+        fleet = self.fleet
         for _ in range(SWAPS):
             now = await self.board.work_package(before.id, "what was half written")
-            taken = choose.is_taken(before, self.fleet)
-            wanted = Changes(status=before.status, assignee=UNSET if taken else None)
+            ours = now.assignee is not None and now.assignee.id == fleet.me
+            assignee = before.assignee.id if before.assignee is not None and ours else None
+            wanted = Changes(
+                status=before.status if now.status == fleet.active else UNSET,
+                assignee=assignee if ours else UNSET,
+                pod=before.pod if now.pod == fleet.pod else UNSET,
+            )
             try:
                 await self.board.patch(now, wanted, f"undo the half-written claim of #{before.id}")
             except (Conflict, Unreachable):
                 continue
+            except (Refused, Ignored) as left:
+                logger.error("#{}: its half-written claim cannot be undone: {}", before.id, left)
             return
 
-    async def _second_look(self, ticket: WorkPackage) -> list[Why]:
+    async def second_look(self, ticket: WorkPackage) -> list[Why]:
         """Relations, gates and Spikes do not bump a lockVersion: what came up between the choice and the claim?"""
         around = await read_around(self.board, ticket)
         return choose.surrounding_reasons(ticket, around, self.fleet)
@@ -254,8 +279,12 @@ class Protocol:
                 above = await self.board.work_packages([one_of("id", ticket.ancestors)], "which Epic it is in")
                 by_id = {one.id: one for one in above}
                 outermost = choose.epic_of([by_id[one] for one in ticket.ancestors if one in by_id], fleet)
-        except (NotFound, Refused) as gone:
+        except NotFound as gone:
             raise Superseded("it is gone or hidden from the fleet") from gone
+        except Refused as refusal:
+            if refusal.status != FORBIDDEN:
+                raise
+            raise Superseded("it is hidden from the fleet") from refusal
         epic = outermost.id if outermost is not None else None
         why = ownership.ticket_lost(ticket, held, epic, fleet) or ownership.epic_lost(outermost, fleet)
         if why:
@@ -278,6 +307,7 @@ class Protocol:
             schedule_manually: switch it on again: a first Spike switches it off (reference, section 5.4).
         """
         choices: list[int | None] = [*(to or (self.fleet.ready,)), None]
+        refused = ""
         for _ in range(SWAPS + len(choices)):
             try:
                 item = await self.board.work_package(number, "what is still ours to give back")
@@ -296,14 +326,27 @@ class Protocol:
             except Refused as refusal:
                 if choices.pop(0) is None:
                     raise
+                refused = str(refusal)
                 logger.warning("#{}: the board refuses the status: {}", number, refusal)
                 continue
             self.memory.forget(str(token))
+            if choices[0] is None and done.status == self.fleet.active:
+                text = report.refused_report(token.run, refused=refused, pod=token.pod)
+                await self.say(number, text, "the status was refused", notify=True)
             return done
         else:
             raise Unreachable(f"#{number} could not be given back: the board does not settle it")
         self.memory.forget(str(token))
         return None
+
+    async def try_give_back(self, number: int, token: ClaimToken, *, to: Sequence[int] = ()) -> WorkPackage | None:
+        """Give back; where the board refuses even that, the claim is left to expire and the cycle goes on."""
+        try:
+            return await self.give_back(number, token, to=to)
+        except Refused as refusal:
+            logger.error("#{}: its claim cannot be given back and is left to expire: {}", number, refusal)
+            self.memory.forget(str(token))
+            return None
 
     async def say(self, number: int, text: str, purpose: str, *, notify: bool = False) -> None:
         """A comment, at most once: after an unanswered POST its marker is looked for."""

@@ -25,6 +25,9 @@ from agent.texts.report import Event
 TROUBLED_RELEASES: Final = 3
 """After so many releases for a pod's trouble, with nobody saying a word, the trouble comes with the ticket."""
 
+TAKEN_FOR_A_BUG: Final = "it was taken for a bug only"
+"""Why an Epic goes back with a bug."""
+
 CHANGED_TEXTS: Final = 2
 """How often a ticket whose text changed during the run is worked on again."""
 
@@ -168,15 +171,15 @@ class Reporter:
             try:
                 ticket = await self._board.work_package(self.held.ticket, "to let go of")
                 if not same_claim(ticket, self.held.token):
-                    return
+                    break
                 ours = ownership.give_back(ticket, self.held.token, self._protocol.fleet, to=None)
                 await self._board.patch(ticket, ours, "let go of a refused report")
             except (NotFound, Refused) as worse:
                 logger.error("#{}: cannot let go of it, its claim will expire: {}", self.held.ticket, worse)
             except (Conflict, Unreachable):
                 continue
-            self._memory.forget_ticket(self.held.ticket)
-            return
+            break
+        await self._settle()
 
     # -- failed ----------------------------------------------------------------------------------------------------
 
@@ -208,7 +211,6 @@ class Reporter:
             spike = await self._spikes.ask(ticket, self._run, description)
         except Refused as refusal:
             await self.refused(refusal)
-            await self._settle()
             return None
         await self.once(Event.SPIKE_CREATED, report.spike_created(self._run, spike=spike))
         await self._spikes.close_surplus(ticket.id)
@@ -218,10 +220,18 @@ class Reporter:
             await self._protocol.give_back(ticket.id, self.held.token, schedule_manually=restore)
         except Refused as refusal:
             await self.refused(refusal)
+            return spike
+        self._memory.change(lambda state: state.without_text(self.held.ticket))
         await self._settle()
         return spike
 
     # -- neither ---------------------------------------------------------------------------------------------------
+
+    def troubled(self, reason: str) -> None:
+        """The pod cannot go on: remembered with the claim, and it backs off."""
+        now = self._memory.now()
+        self.remember(replace(self.record, trouble=reason))
+        self._memory.change(lambda state: state.with_trouble(now.at, now.boot))
 
     async def interrupted(self, reason: str) -> RecordedFailure | None:
         """Pod trouble: keep the claim while a resume is worth it, then give it back with one comment.
@@ -229,9 +239,11 @@ class Reporter:
         Returns:
             A failure, where the trouble has come with this ticket too often to be the pod's.
         """
-        attempt, token = self.held.token.attempt, self.held.token
+        attempt = self.held.token.attempt
+        self.troubled(reason)
+        if self.record.failure is not None:
+            return self.record.failure
         now = self._memory.now()
-        self._memory.change(lambda state: state.with_trouble(now.at, now.boot))
         if attempt < self.tries and self.record.left(now.at, now.boot) > 0:
             text = report.interrupted(self._run, reason=reason, attempt=attempt, tries=self.tries)
             await self._protocol.say(self.held.ticket, text, "interrupted")
@@ -239,39 +251,38 @@ class Reporter:
         activities = await self._board.activities(self.held.ticket, "how often it was given back")
         if trail.releases_since_person(activities, self._protocol.fleet.users) >= TROUBLED_RELEASES:
             return RecordedFailure(f"every pod has trouble with this ticket: {reason}")
-        if await self._protocol.give_back(self.held.ticket, token) is not None:
-            text = report.given_back(self._run, pod=token.pod, reason=reason)
-            await self._protocol.say(self.held.ticket, text, "given back")
-        await self._release_epic()
+        await self.fence()
+        await self.give_up(reason)
         return None
+
+    async def give_up(self, reason: str) -> None:
+        """Give the claim back for this pod's trouble, with one comment: they are counted, so it comes first."""
+        await self.once(Event.GIVEN_BACK, report.given_back(self._run, pod=self.held.token.pod, reason=reason))
+        await self._protocol.try_give_back(self.held.ticket, self.held.token)
+        await self.release_epic()
 
     async def stopped(self, why: str, kept: str) -> None:
         """Somebody changed the ticket under the run: give back what is still ours and say where the work is."""
-        await self._protocol.give_back(self.held.ticket, self.held.token)
+        await self._protocol.try_give_back(self.held.ticket, self.held.token)
         url = self._links.branch(kept) if kept else ""
         text = report.stopped(self._run, kept=kept, kept_url=url, change=why)
         try:
             await self._protocol.say(self.held.ticket, text, "stopped")
         except Refused as refusal:
             logger.warning("#{}: cannot say that the run was stopped: {}", self.held.ticket, refusal)
-        await self._release_epic()
+        await self.release_epic()
 
     async def _settle(self) -> None:
         """The run has its verdict: nothing of it is left to remember, and an Epic taken for a bug goes back."""
         self._memory.change(lambda state: state.without_ticket(self.held.ticket).with_verdict())
-        await self._release_epic()
+        await self.release_epic()
 
-    async def _release_epic(self) -> None:
+    async def release_epic(self) -> None:
         """An Epic taken for a bug is released with the bug's last PATCH: bugs go before features."""
-        epic, fleet = self.held.epic, self._protocol.fleet
-        if epic is None or self.record.epic_owned_before or self.held.type not in fleet.bugs:
+        epic, state = self.held.epic, self._memory.state
+        if epic is None or not any(one.taken_for == self.held.ticket for one in state.of_ticket(epic)):
             return
-        try:
-            item = await self._board.work_package(epic, "the Epic taken for a bug")
-        except (NotFound, Refused):
-            return
-        if item.run in fleet.tokens:
-            await epics.release(self._protocol, item, "it was taken for a bug only")
+        await epics.release(self._protocol, epic, TAKEN_FOR_A_BUG)
 
 
 def with_failure(record: RecordedClaim, failure: RecordedFailure) -> RecordedClaim:

@@ -26,6 +26,9 @@ from agent.texts.claim_token import ClaimToken, parse
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
+MOST_REFUSED: Final = 200
+"""Refused claims that are remembered."""
+
 LONGEST_BACKOFF_MIN: Final = 60
 """The pauses after trouble are 1, 2, 4 … 60 minutes (DESIGN, section 3, pod trouble)."""
 
@@ -76,11 +79,15 @@ class RecordedClaim(Struct, frozen=True, kw_only=True):
         pod: the name under which it was claimed.
         attempt: the try, from 1.
         epic: the Epic above it, None for standalone work and for an Epic itself.
-        epic_owned_before: whether the pod owned the Epic before this ticket; if not, it goes back with a bug.
+        taken_for: of an Epic: the bug that it was taken for, with which it goes back; 0 if for its own sake.
+        project: where the ticket was at the claim: a move while the pod is away is seen.
+        type: likewise.
         is_epic: whether the claimed work package is an Epic.
         schedule_manually_before: what the last PATCH of a failure restores.
         subject: as it was at the claim, so that a change of the text is seen.
         description: likewise.
+        branch: where the result goes; kept before the push, since a template may depend on what a person can change.
+        trouble: what kept the pod from working in its last try; empty once the model has started.
         completion: the comment that reports the result, kept before the push; empty while there is no result.
         failure: how the run failed; None while it has not.
     """
@@ -91,11 +98,15 @@ class RecordedClaim(Struct, frozen=True, kw_only=True):
     pod: str
     attempt: int = 1
     epic: int | None = None
-    epic_owned_before: bool = False
+    taken_for: int = 0
+    project: int = 0
+    type: int = 0
     is_epic: bool = False
     schedule_manually_before: bool = True
     subject: str = ""
     description: str = ""
+    branch: str = ""
+    trouble: str = ""
     completion: str = ""
     failure: RecordedFailure | None = None
 
@@ -127,6 +138,8 @@ class State(Struct, frozen=True, kw_only=True):
     backoff: Backoff | None = None
     repositories: Mapping[int, Backoff] = {}
     """By project: repositories that could not be reached."""
+    refused: Mapping[int, int] = {}
+    """By work package: the lockVersion at which the board refused its claim; it is tried again when it changes."""
     texts: Mapping[int, WorkedText] = {}
     """By ticket: what the next prompt shows beside the present text."""
 
@@ -222,6 +235,13 @@ class State(Struct, frozen=True, kw_only=True):
     def repositories_waiting(self, now: float, boot: str) -> frozenset[int]:
         """The projects whose repository is not asked again yet."""
         return frozenset(project for project, wait in self.repositories.items() if wait.left(now, boot) > 0)
+
+    # --- refused claims ---
+
+    def with_refused(self, item: int, lock_version: int) -> State:
+        """The board refused to let this work package be claimed as it is; only the latest are remembered."""
+        kept = dict(list(_less(self.refused, item).items())[1 - MOST_REFUSED :])
+        return replace(self, refused={**kept, item: lock_version})
 
     # --- changed texts ---
 

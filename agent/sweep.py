@@ -8,7 +8,7 @@ from __future__ import annotations
 from loguru import logger
 
 from agent.board.query import contains, one_of
-from agent.errors import Refused
+from agent.errors import BoardError
 from agent.model import WorkPackage
 from agent.protocol import Protocol
 from agent.texts import claim_token, report
@@ -56,8 +56,8 @@ async def _free(protocol: Protocol, item: WorkPackage, token: ClaimToken) -> Non
     try:
         if await protocol.give_back(item.id, token) is None:
             return
-    except Refused as refusal:
-        logger.error("#{}: the expired claim of {} cannot be given back: {}", item.id, token.pod, refusal)
+    except BoardError as trouble:
+        logger.error("#{}: the expired claim of {} cannot be given back: {}", item.id, token.pod, trouble)
         return
     logger.warning("#{}: given back, pod {} has not been heard of for {:.0f} s", item.id, token.pod, silent)
     await protocol.say(item.id, report.expired(token.run, pod=token.pod, silent_s=silent), "expired")

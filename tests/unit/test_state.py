@@ -164,7 +164,7 @@ def test_texts_that_changed_are_counted_and_kept_for_the_next_prompt() -> None:
 def full_state() -> State:
     return (
         State()
-        .with_claim(claim(epic=7, subject="ü\n\0", epic_owned_before=True))
+        .with_claim(claim(epic=7, subject="ü\n\0", taken_for=42))
         .observe([token()], 12.5, "b1")
         .with_trouble(1.0, "b1")
         .with_repository_trouble(31, 1.0, "b1")
