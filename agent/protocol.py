@@ -73,6 +73,8 @@ class Protocol:
         self.lifetime = lifetime
         self.refusals: dict[int, Refused] = {}
         """Work packages whose claim the board refused in this cycle, and its words."""
+        self.doubtful = False
+        """Whether the board refused something that the discovery promised: it may be out of date."""
 
     @property
     def fleet(self) -> Fleet:
@@ -234,6 +236,7 @@ class Protocol:
     def _note_refusal(self, item: WorkPackage, refusal: Refused) -> None:
         """As it is, this one cannot be claimed: another is taken until it changes."""
         self.refusals[item.id] = refusal
+        self.doubtful = True
         self.memory.change(lambda state: state.with_refused(item.id, item.lock_version))
 
     async def _put_back(self, before: WorkPackage) -> None:

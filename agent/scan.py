@@ -179,7 +179,7 @@ class Scan:
             closed |= survey.epics
         return [
             *self._ready(types),
-            one_of("ancestor", under) if under else none_of("ancestor", closed),
+            one_of("ancestor", sorted(under)[:MOST]) if under else none_of("ancestor", sorted(closed)[:MOST]),
             one_of(fields.pod, [fleet.pod]) if routed else none_of(fields.pod, survey.others),
             none_of("id", sorted(self._out | self._below if under else self._out)[:MOST]),
             none_of("assignee", self._takers),

@@ -136,6 +136,8 @@ class Passes:
                     warn(pod)
                     self._first = False
                 result = await pod.cycle(self._progress.say).run()
+                if pod.protocol.doubtful:
+                    self._here.folder.drop_catalog()
         except ConfigurationError:
             self._here.folder.drop_catalog()  # it may be mended on the board already
             raise
