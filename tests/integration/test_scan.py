@@ -171,12 +171,17 @@ async def test_a_thousand_unavailable_tickets_hide_nothing_on_openproject(
         assert requests <= 8 + (3 * len(CROWDS) if reason == "mixed" else EXTRA[reason])
 
 
+PAGE_SECONDS: dict[str, float] = {}
+
+
 async def page_of_full(asked: Asker) -> float:
-    """Seconds for 100 full work packages, the second time."""
-    for _ in range(2):
-        asked.requests.sent.clear()
-        await asked.client._read("work_packages", "a page", {"filters": "[]", "pageSize": "100"})
-    return asked.requests.seconds
+    """Seconds for 100 full work packages, the second time; measured once in a run."""
+    if asked.client.url not in PAGE_SECONDS:
+        for _ in range(2):
+            asked.requests.sent.clear()
+            await asked.client._read("work_packages", "a page", {"filters": "[]", "pageSize": "100"})
+        PAGE_SECONDS[asked.client.url] = asked.requests.seconds
+    return PAGE_SECONDS[asked.client.url]
 
 
 async def test_a_vanished_exclusion_is_read_again_and_never_taken_for_nothing(tmp_path: Path) -> None:
