@@ -16,10 +16,14 @@ from agent import logs
 from agent import settings as settings_module
 from agent.clock import SystemClock, SystemRandomness
 from agent.errors import AgentError, ConfigurationError, NotFound, Refused, Unreachable
+from agent.operate.screen import wrapped
 from agent.operate.station import Station
 from agent.programs.processes import Processes
 from agent.settings import Ambient
 from agent.texts.clean import clean
+
+NAME: Final = "agent: "
+"""Whose words follow on standard error."""
 
 FAILED: Final = 1
 USAGE: Final = 2
@@ -103,16 +107,16 @@ def told(*, verbose: bool = False) -> Iterator[None]:
     except AgentError as error:
         if verbose:
             logger.opt(exception=error).debug("where it happened")
-        for line in words(error):
+        for line in words(error, width() if sys.stderr.isatty() else None):
             typer.echo(line, err=True)
         raise typer.Exit(exit_code(error)) from None
 
 
-def words(error: AgentError) -> list[str]:
-    """What happened, and what to do next where the message does not say so itself."""
-    first, *rest = clean(str(error)).splitlines() or [type(error).__name__]
-    hint = next_step(error)
-    return [f"agent: {first}", *(f"       {line}" for line in rest), *([f"       {hint}"] if hint else [])]
+def words(error: AgentError, width: int | None = None) -> list[str]:
+    """What happened, and what to do next where the message does not say so itself; unbroken without a width."""
+    said = [*(clean(str(error)).splitlines() or [type(error).__name__]), next_step(error)]
+    lines = [part for line in said if line for part in ([line] if width is None else wrapped(line, width - len(NAME)))]
+    return [f"{'' if number else NAME:<{len(NAME)}}{line}" for number, line in enumerate(lines)]
 
 
 def next_step(error: AgentError) -> str:

@@ -132,7 +132,7 @@ def release(
         if as_json:
             print_json(found)
         else:
-            print_lines(screen.released(found) or [f"{pod} holds nothing."])
+            print_lines(screen.released(found, width()) or [f"{pod} holds nothing."])
 
 
 async def _release(here: Station, ticket: int | None, name: str) -> list[releasing.Released]:

@@ -282,7 +282,7 @@ class BoardDoctor:
         return [*found, self._step(catalog, name, during, allowed, ready), self._done(catalog, name, during, allowed)]
 
     def _unchecked(self, name: str, steps: str, status: str) -> Finding:
-        return unknown("workflow", f"{name}: {steps} not checked, no {name} in {status} exists")
+        return unknown("workflow", f"{name}: {steps} not checked, no {name} exists in “{status}”")
 
     def _step(
         self, catalog: Catalog, name: str, item: WorkPackage, allowed: tuple[int, ...] | None, to: int

@@ -67,6 +67,11 @@ def fit(text: str, width: int) -> str:
     return set_cell_size(line, max(width - 1, 0)).rstrip() + "…"
 
 
+def counted(count: int, noun: str) -> str:
+    """A number and what it counts."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def wrapped(text: str, width: int, indent: str = "") -> list[str]:
     """A sentence over as many lines as it takes; long words stay whole, so that they can be copied."""
     lines, line = [], ""
@@ -97,7 +102,7 @@ def overview(seen: Overview, width: int = 80, paint: Paint = plain) -> list[str]
     """The choice, and each reason with its count and the first of its tickets."""
     lines = _choice(seen, width, paint)
     if seen.ready:
-        lines += ["", f"Ready on the whole board: {seen.ready:,} executable ticket(s)."]
+        lines += ["", f"Ready on the whole board: {counted(seen.ready, 'executable ticket')}."]
     else:
         lines += ["", "Not one executable ticket is ready."]
     if seen.reasons:
@@ -127,9 +132,9 @@ def _kept(kept: Kept, width: int, paint: Paint) -> list[str]:
     lines = [f"{paint(kept.reason, 'strong')}: {count} — {REASON_WORDS[kept.reason][0]}"]
     digits = max((len(str(one.id)) for one in kept.first), default=1) + 1
     for one in kept.first:
-        detail = fit(one.detail, 30)
-        room = width - 4 - digits - (len(detail) + 3 if detail else 0)
-        subject = fit(one.subject, max(room, 20)) or "(no subject)"
+        room = width - 4 - digits
+        detail = fit(one.detail, max(30, room - 3 - cell_len(fit(one.subject, width))))
+        subject = fit(one.subject, max(room - (cell_len(detail) + 3 if detail else 0), 20)) or "(no subject)"
         lines.append(f"  {f'#{one.id}':>{digits}}  {subject}" + paint(f" — {detail}", "dim") * bool(detail))
     return lines
 
@@ -163,7 +168,8 @@ def _available(seen: Explanation) -> str:
     if seen.next == seen.ticket:
         return f"{rung}: {seen.pod} would take it now."
     first = f"; it would take #{seen.next} now" if seen.next else ""
-    return f"{rung}, but for {seen.pod} up to {max(seen.before, 1):,} other(s) come before it{first}."
+    others = f"up to {seen.before:,} others come" if seen.before > 1 else "another one comes"
+    return f"{rung}, but for {seen.pod} {others} before it{first}."
 
 
 def _notes(notes: Iterable[str], width: int, paint: Paint) -> list[str]:
@@ -213,24 +219,25 @@ def _troubles(seen: Status) -> list[str]:
     if seen.failures:
         wait = f" It waits {spoken(seen.backoff_s)} more." if seen.backoff_s else ""
         found.append(
-            f"This pod had trouble {seen.failures} time(s) in a row.{wait} `agent doctor` looks for the cause."
+            f"This pod had trouble {counted(seen.failures, 'time')} in a row.{wait} `agent doctor` looks for the cause."
         )
     if seen.repositories:
         found.append(f"The repository could not be used lately: {', '.join(seen.repositories)}. It is asked again.")
     return found
 
 
-def released(found: Sequence[Released]) -> list[str]:
+def released(found: Sequence[Released], width: int = 80) -> list[str]:
     """What became of each claim."""
     lines = []
     for one in found:
-        subject = fit(one.subject, 50)
         if not one.done:
-            lines.append(f"#{one.ticket} {subject}: the claim changed hands meanwhile; look again.")
+            end = ": the claim changed hands meanwhile; look again."
         elif one.ready:
-            lines.append(f"#{one.ticket} {subject}: given back, ready for any pod.")
+            end = ": given back, ready for any pod."
         else:
-            lines.append(f"#{one.ticket} {subject}: given back; its status stays as it is.")
+            end = ": given back; its status stays as it is."
+        head = f"#{one.ticket} "
+        lines.append(head + fit(one.subject, max(width - len(head + end), 20)) + end)
     return lines
 
 

@@ -154,7 +154,7 @@ def test_what_no_ticket_shows_is_said_to_be_unchecked(tmp_path: Path) -> None:
     with station(tmp_path) as shop:
         done = shop.agent("doctor")
         assert done.code == 0
-        assert "?? workflow Task: New → In progress not checked, no Task in New exists" in lines(done, "??")
+        assert "?? workflow Task: New → In progress not checked, no Task exists in “New”" in lines(done, "??")
         assert "?? permission shop: not checked, there is no ticket yet" in lines(done, "??")
 
 
@@ -199,11 +199,11 @@ def break_pushing(shop: Station) -> None:
 BROKEN: dict[str, tuple[Callable[[Station], None], str]] = {
     "token": (break_token, "FAIL token The board answered 401"),
     "board": (break_board, "FAIL board The board at "),
-    "repository": (break_repository, "FAIL repository shop: The repository "),
-    "base": (break_base, "FAIL repository shop: The repository "),
+    "repository": (break_repository, "FAIL repository shop: the repository "),
+    "base": (break_base, "FAIL repository shop: the repository "),
     "flake": (break_flake, "FAIL repository shop: no flake.nix on main — add one with a development shell"),
     "model": (break_model, "FAIL model /nowhere/model does not exist or may not be run — mend model.command"),
-    "pushing": (break_pushing, "warn claim ref shop: The repository "),
+    "pushing": (break_pushing, "warn claim ref shop: the repository "),
 }
 
 

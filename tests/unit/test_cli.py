@@ -51,6 +51,17 @@ def test_an_error_is_its_message_the_next_step_and_an_exit_code(
 
 def test_a_message_of_several_lines_is_indented_and_cleaned() -> None:
     assert words(ConfigurationError("one\ntwo \x1b[31mred")) == ["agent: one", "       two red"]
+    assert words(ConfigurationError("")) == ["agent: ConfigurationError"]
+
+
+def test_on_a_terminal_a_message_is_broken_between_words() -> None:
+    assert words(NotFound("what you are looking for is gone"), 30) == [
+        "agent: what you are looking",
+        "       for is gone",
+        "       Either it does not",
+        "       exist, or this account",
+        "       may not see it.",
+    ]
 
 
 class Broken:

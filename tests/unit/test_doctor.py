@@ -10,7 +10,7 @@ FOUND = [
     ok("board", "it answers"),
     fail("type", "there is no type “Spike”", "create it, and switch it on in every project of the fleet that has one"),
     warn("sandbox", "none"),
-    unknown("workflow", "Bug: New → In progress not checked, no Bug in New exists"),
+    unknown("workflow", "Bug: New → In progress not checked, no Bug exists in “New”"),
 ]
 
 
@@ -19,7 +19,7 @@ def test_each_finding_is_one_line_with_the_way_to_mend_it() -> None:
         "ok    board     it answers",
         "FAIL  type      there is no type “Spike” — create it, and switch it on in every project of the fleet that has one",
         "warn  sandbox   none",
-        "??    workflow  Bug: New → In progress not checked, no Bug in New exists",
+        "??    workflow  Bug: New → In progress not checked, no Bug exists in “New”",
         "",
         "1 to mend before a pod can work here. Besides: 1 to know, 1 not checked.",
     ]

@@ -39,7 +39,7 @@ def test_the_choice_comes_first_then_each_reason_with_its_tickets() -> None:
         "pod-a would take #42 Fix the price",
         "  (rung 4, a bug, in Epic #7)",
         "",
-        "Ready on the whole board: 1,234 executable ticket(s).",
+        "Ready on the whole board: 1,234 executable tickets.",
         "What keeps tickets from this pod, and the first of them; one ticket may have",
         "several reasons:",
         "",
@@ -52,6 +52,23 @@ def test_the_choice_comes_first_then_each_reason_with_its_tickets() -> None:
         "",
         "The repository is away.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("subject", "detail", "line"),
+    [
+        ("Large", "it has a child that is no Spike (#15)", "  #9  Large — it has a child that is no Spike (#15)"),
+        (
+            "A long subject that needs a line of its own, or most of it",
+            "it has a child that is no Spike (#15)",
+            "  #9  A long subject that needs a line of its… — it has a child that is no Spi…",
+        ),
+    ],
+)
+def test_a_short_subject_leaves_its_room_to_the_particulars(subject: str, detail: str, line: str) -> None:
+    kept = Kept(Reason.CONTAINER, 1, (Example(9, subject, detail),))
+    assert overview(Overview(pod="p", rung=Rung.NOTHING, ready=1, reasons=(kept,)))[-1] == line
+    assert len(line) <= 80
 
 
 def test_a_pod_with_nothing_to_do_says_so() -> None:
@@ -95,7 +112,8 @@ def test_one_ticket_names_each_reason_and_what_to_do() -> None:
     ("before", "coming", "said"),
     [
         (0, 42, "Available on rung 4 (a bug): pod-a would take it now."),
-        (3, 40, "Available on rung 4 (a bug), but for pod-a up to 3 other(s) come before it; it"),
+        (1, 40, "Available on rung 4 (a bug), but for pod-a another one comes before it; it would"),
+        (3, 40, "Available on rung 4 (a bug), but for pod-a up to 3 others come before it; it"),
     ],
 )
 def test_an_available_ticket_says_what_comes_before_it(before: int, coming: int, said: str) -> None:

@@ -20,3 +20,9 @@ def test_each_claim_gets_its_sentence() -> None:
         "#42 Fix the price: the claim changed hands meanwhile; look again.",
     ]
     assert released([]) == []
+
+
+def test_a_long_subject_is_cut_so_that_its_sentence_fits() -> None:
+    (line,) = released([Released(ticket=42, subject="long " * 40, pod="pod-b", run="r", done=False)], 80)
+    assert line.endswith("…: the claim changed hands meanwhile; look again.")
+    assert len(line) == 80
