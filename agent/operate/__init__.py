@@ -1,1 +1,1 @@
-"""What operators look at: explain, status, doctor, release, and the screen."""
+"""What operators look at: explain, status, doctor, release, their screen, and the station they all start from."""
