@@ -57,7 +57,7 @@ class Execution:
         free = shutil.disk_usage(self._folder).free
         if free < LEAST_DISK:
             raise PodTrouble(
-                f"Only {free // 2**20} MiB are free in {self._folder}; {LEAST_DISK // 2**20} are needed: make room."
+                f"only {free // 2**20} MiB are free in {self._folder}; {LEAST_DISK // 2**20} are needed: make room"
             )
         await self._shell.check(cwd=self._folder, env=self._environment(""))
 

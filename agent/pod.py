@@ -73,8 +73,8 @@ class Pod(Struct, frozen=True, kw_only=True):
         remote = await repository.preflight()
         if not await repository.has_at_base(FLAKE, remote):
             raise RepositoryUnreachable(
-                f"The repository {repository.place} has no {FLAKE} on {repository.base}: "
-                "add one with a development shell, or this pod has no environment to work in."
+                f"the repository {repository.place} has no {FLAKE} on {repository.base}: "
+                "add one with a development shell, or this pod has no environment to work in"
             )
         return Place(
             repository=repository,

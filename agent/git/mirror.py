@@ -165,8 +165,8 @@ class Mirror:
         done = await self._run(arguments, cwd=tree or self.folder, env=more, stdin=stdin, timeout=LOCAL_TIMEOUT)
         if done.ended is not Ended.COMPLETED or done.returncode not in ok or done.dropped:
             raise PodTrouble(
-                f"`git {arguments[0]}` failed in our copy of {self.place} ({self.path}): {self.said(done)}. "
-                "If that goes on, move the folder away; it is made anew."
+                f"`git {arguments[0]}` failed in our copy of {self.place} ({self.path}): {self.said(done)}; "
+                "if that goes on, move the folder away: it is made anew"
             )
         return done
 
@@ -189,7 +189,8 @@ class Mirror:
         done = await self._run(arguments, cwd=self.folder, env=more, stdin=b"", timeout=self._timeout)
         if done.ended is not Ended.COMPLETED:
             raise RepositoryUnreachable(
-                f"The repository {self.place} cannot be used: it did not answer within {self._timeout:.0f} s. It is tried again later."
+                f"the repository {self.place} cannot be used: it did not answer within {self._timeout:.0f} s; "
+                "it is tried again later"
             )
         return done
 
@@ -228,7 +229,7 @@ class Mirror:
             raise self.unreachable(done)
         if done.dropped:
             raise RepositoryUnreachable(
-                f"The repository {self.place} cannot be used: its list of branches is longer than {OUTPUT >> 20} MiB."
+                f"the repository {self.place} cannot be used: its list of branches is longer than {OUTPUT >> 20} MiB"
             )
         return read_refs(done.stdout.decode("utf-8", "replace"))
 

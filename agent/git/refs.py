@@ -112,39 +112,39 @@ _TROUBLES: Final = (
     (
         r"could not resolve|name or service not known|temporary failure in name resolution",
         "its host name does not resolve",
-        "Check the `url` of this repository and the network of this host",
+        "check the `url` of this repository and the network of this host",
     ),
     (
         "authentication failed|could not read (username|password)|permission denied \\(|returned error: 40[13]|access denied|host key",
         "it refuses our credential",
-        "Check the credential of this repository and what it may do",
+        "check the credential of this repository and what it may do",
     ),
     (
         r"not found|does not appear to be a git repository|does not exist|no such file or directory",
         "it does not exist, or this credential may not see it",
-        "Check the `url` of this repository",
+        "check the `url` of this repository",
     ),
     (
         r"connection (refused|timed out|reset)|timed out|unreachable|failed to connect|early eof|hung up",
         "it does not answer",
-        "It is tried again later",
+        "it is tried again later",
     ),
-    (r"no space left|disk quota", "the disk is full", "Free some space"),
+    (r"no space left|disk quota", "the disk is full", "free some space"),
 )
 
 
 def trouble(place: str, said: str) -> str:
-    """The sentence about a remote that did not do its part; `said` is git's standard error, redacted."""
+    """The reason when a remote did not do its part; `said` is git's standard error, redacted."""
     for pattern, what, remedy in _TROUBLES:
         if re.search(pattern, said, re.IGNORECASE):
-            return f"The repository {place} cannot be used: {what}. {remedy}. Git said: {_gist(said)}"
-    return f"The repository {place} cannot be used. Git said: {_gist(said)}"
+            return f"the repository {place} cannot be used: {what}; {remedy}; git said: {_gist(said)}"
+    return f"the repository {place} cannot be used; git said: {_gist(said)}"
 
 
 def _gist(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     telling = [line for line in lines if re.match(r"(fatal|error|remote|ssh|.*denied)", line, re.IGNORECASE)]
-    return (telling or lines or ["nothing"])[0][:300]
+    return (telling or lines or ["nothing"])[0][:300].rstrip(".")
 
 
 def place_of(url: str) -> str:

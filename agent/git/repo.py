@@ -49,7 +49,7 @@ class Repository:
         refs = await self._mirror.list_refs()
         if self.base not in refs.heads:
             raise RepositoryUnreachable(
-                f"The repository {self.place} has no branch `{self.base}`. Push one, or mend `base` in the settings."
+                f"the repository {self.place} has no branch `{self.base}`: push one, or mend `base` in the settings"
             )
         return refs
 
@@ -106,8 +106,8 @@ class Repository:
         if ref not in said:
             return self._mirror.unreachable(done)
         return ClaimRefRefused(
-            f"The repository {self.place} takes no refs below `{CLAIMS}`: {said[ref]}. "
-            "Allow them there; until then only the tip of the branch is guarded."
+            f"the repository {self.place} takes no refs below `{CLAIMS}`: {said[ref]}; "
+            "allow them there: until then only the tip of the branch is guarded"
         )
 
     async def fetch(self) -> None:
@@ -175,7 +175,7 @@ class Repository:
     async def _base(self) -> str:
         if tip := await self._mirror.tip(self.base):
             return tip
-        raise RepositoryUnreachable(f"The repository {self.place} has no branch `{self.base}`.")
+        raise RepositoryUnreachable(f"the repository {self.place} has no branch `{self.base}`")
 
     async def _keep_leftovers(self, worktree: Worktree, record: Record | None) -> None:
         """Nothing of the run before is lost; its record goes once its work is safe."""

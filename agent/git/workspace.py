@@ -181,7 +181,7 @@ class Workspace:
             return found
         if claim_blob and refs.claims.get(self._worktree.owner) != claim_blob:
             raise Superseded(
-                f"The claim ref of #{self._worktree.owner} is not ours any more; nothing was pushed to `{self.branch}`."
+                f"the claim ref of #{self._worktree.owner} is not ours any more; nothing was pushed to `{self.branch}`"
             )
         raise PushRefused(Refusal.BRANCH_MOVED if tip != self._record.tip else Refusal.OTHER, detail)
 
@@ -239,6 +239,6 @@ def _both_ends(path: Path, numbers: set[int]) -> bool:
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
-        raise PodTrouble(f"The file {path} cannot be read back: {error.strerror}.") from error
+        raise PodTrouble(f"the file {path} cannot be read back: {error.strerror}") from error
     ends = {found[1] for number in numbers if number <= len(lines) and (found := _MARKER.match(lines[number - 1]))}
     return len(ends) == 2  # noqa: PLR2004 - both

@@ -174,7 +174,7 @@ class Worktree:
         """
         base = await self.mirror.tip(self.mirror.base)
         if base is None:
-            raise PodTrouble(f"The repository {self.mirror.place} has no branch `{self.mirror.base}`.")
+            raise PodTrouble(f"the repository {self.mirror.place} has no branch `{self.mirror.base}`")
         tip = await self.mirror.tip(branch)
         if tip is None or await self._contains(base, tip):
             return tip or "", base

@@ -178,7 +178,7 @@ class Explainer:
         now = self._pod.memory.now()
         wait = self._pod.memory.state.wait(now.at, now.boot)
         notes = [f"This pod waits {spoken(wait)} more after trouble before it claims anything."] if wait else []
-        return notes + [self._troubles[one] for one in sorted(self._troubles)]
+        return notes + [f"{one[:1].upper()}{one[1:]}." for _, one in sorted(self._troubles.items())]
 
     # -- reasons ---------------------------------------------------------------------------------------------------
 

@@ -116,8 +116,8 @@ class DevShell:
             return done
         if said == "missing":
             raise PodTrouble(
-                f"The program `{argv[0]}` is neither in the repository's development shell nor on this host: "
-                "add it to one of them, or mend the setting that names it."
+                f"the program `{argv[0]}` is neither in the repository's development shell nor on this host: "
+                "add it to one of them, or mend the setting that names it"
             )
         raise failure(done, self._redact)
 
@@ -139,7 +139,8 @@ class DevShell:
         done = await self._runner.run(["nix", "store", "info"], cwd=cwd, env={**env, **self.environment()}, timeout=60)
         if not done.ok:
             raise PodTrouble(
-                f"Nix cannot be used on this host: {_gist(done, self._redact)}. Mend it, or give it a store of its own: `[nix.settings] store = …`"
+                f"Nix cannot be used on this host: {_gist(done, self._redact)}; "
+                "mend it, or give it a store of its own: `[nix.settings] store = …`"
             )
 
 
@@ -174,4 +175,4 @@ def _gist(done: Finished, redact: Redact) -> str:
     lines = [redact(line).strip() for line in _telling(done)]
     errors = [line for line in lines if line.startswith("error:") and line != "error:"]
     silent = f"exit code {done.returncode}, most likely of its `shellHook`"
-    return (errors or [silent])[-1].removeprefix("error: ")[:300]
+    return (errors or [silent])[-1].removeprefix("error: ")[:300].rstrip(".")

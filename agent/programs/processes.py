@@ -260,7 +260,7 @@ def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: bytes)
         )
     except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
         if not cwd.is_dir():
-            raise PodTrouble(f"The folder {cwd} is gone, so `{argv[0]}` cannot run in it.") from error
+            raise PodTrouble(f"the folder {cwd} is gone, so `{argv[0]}` cannot run in it") from error
         raise missing(argv[0]) from error
     finally:
         os.close(source)

@@ -1,4 +1,4 @@
-"""Pure: what running a program means here. `shell` does it for real; a dev shell, a sandbox and a simulation look alike."""
+"""Pure: what running a program means here. `processes` does it for real; a dev shell, a sandbox and a simulation look alike."""
 
 from __future__ import annotations
 
@@ -87,4 +87,4 @@ def missing(program: str) -> PodTrouble:
     """The error for a program that is not there, or may not be run: it names the package."""
     package = PACKAGES.get(Path(program).name)
     hint = f"install the package {package}" if package else "install it, or mend the setting that names it"
-    return PodTrouble(f"The program `{program}` is missing or may not be run: {hint}.")
+    return PodTrouble(f"the program `{program}` is missing or may not be run: {hint}")

@@ -74,14 +74,15 @@ def test_a_repository_is_shown_without_its_credential(url: str, shown: str) -> N
         ("remote: Repository not found.\nfatal: repository 'https://forge/' not found", "does not exist"),
         ("fatal: '/x' does not appear to be a git repository", "does not exist"),
         ("fatal: unable to access 'https://forge/': Failed to connect to forge port 443", "does not answer"),
-        ("fatal: unable to access: The requested URL returned error: 502", "Git said: fatal: unable to access"),
+        ("fatal: unable to access: The requested URL returned error: 502", "git said: fatal: unable to access"),
         ("error: cannot write: No space left on device", "the disk is full"),
-        ("", "Git said: nothing"),
+        ("", "git said: nothing"),
     ],
 )
-def test_a_remotes_words_become_a_sentence_with_the_next_step(said: str, expected: str) -> None:
+def test_a_remotes_words_become_a_reason_with_the_next_step(said: str, expected: str) -> None:
     sentence = trouble("https://forge/shop.git", said)
-    assert sentence.startswith("The repository https://forge/shop.git cannot be used")
+    assert sentence.startswith("the repository https://forge/shop.git cannot be used")
+    assert not sentence.endswith(".")
     assert expected in sentence
     assert "\n" not in sentence
 
