@@ -254,7 +254,12 @@ KEYS: Final[Mapping[str, Key]] = {
     "execution.timeout": Key(
         "the lifetime of a claim: at its end its holder stops every effect", _TIME, _duration, 14_400
     ),
-    "execution.idle": Key("how long the model may say nothing", _TIME, _duration, 900),
+    "execution.idle": Key(
+        "how long the model may say nothing; a program that prints only at its end needs as much as its longest run",
+        _TIME,
+        _duration,
+        900,
+    ),
     "execution.grace": Key("how long after its lifetime a silent claim is freed by others", _TIME, _duration, 1800),
     "execution.margin": Key("how long before the lifetime's end model and verify stop", _TIME, _duration, 600),
     "execution.tries": Key(

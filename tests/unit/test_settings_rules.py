@@ -58,7 +58,7 @@ REFUSED = [
     ("[execution]\ntries = true", "execution.tries = true is refused. It is how often one run is started before a person is asked. Allowed: a whole number from 1 to 20."),
     ("[execution]\ntimeout = 0", f"execution.timeout = 0 is refused. It is the lifetime of a claim: at its end its holder stops every effect. {TIME}"),
     ("[execution]\ngrace = '0m'", f'execution.grace = "0m" is refused. It is how long after its lifetime a silent claim is freed by others. {TIME}'),
-    ("[execution]\nidle = 1.5", f"execution.idle = 1.5 is refused. It is how long the model may say nothing. {TIME}"),
+    ("[execution]\nidle = 1.5", f"execution.idle = 1.5 is refused. It is how long the model may say nothing; a program that prints only at its end needs as much as its longest run. {TIME}"),
     ("[execution]\nmargin = '4h'", "execution.margin (4h) leaves nothing of execution.timeout (4h). It is how long before the lifetime's end model and verify stop. Allowed: less than the timeout."),
     ("board.types.tasks = []", "board.types.tasks = [] is refused. It is the other types that pods implement. Allowed: a list of display names or ids."),
     ("board.types.bugs = 'Bug'", 'board.types.bugs = "Bug" is refused. It is the types taken first, highest priority first. Allowed: a list of display names or ids.'),
