@@ -30,6 +30,7 @@ from agent.reporting import CHANGED_TEXTS, Links, Reporter, with_failure
 from agent.spikes import Spikes
 from agent.state import RecordedFailure
 from agent.texts import report
+from agent.texts.branches import branch_name
 from agent.texts.report import Event
 
 T = TypeVar("T")
@@ -402,7 +403,7 @@ class Attempt:
         if self._reporter.record.branch:
             return self._reporter.record.branch
         top = epic or ticket
-        name = refs.branch_name(
+        name = branch_name(
             self._place.template,
             id=top.id,
             subject=top.subject,

@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from agent.errors import AgentError, PodTrouble
 from agent.texts.branches import FAILED, KEPT
-from agent.texts.branches import branch_name as branch_name  # noqa: PLC0414 - until `attempt` asks there
 
 CLAIMS: Final = "refs/agent/claim/"
 HEADS: Final = "refs/heads/"
