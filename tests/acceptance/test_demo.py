@@ -213,7 +213,7 @@ def test_interrupted_in_the_middle_it_leaves_no_process_and_no_folder(tmp_path: 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--openproject", "nowhere.json"), "names nowhere.json, which cannot be read"),
+        (("--openproject", "nowhere.json"), "nowhere.json (--openproject, $AGENT_DEMO_OPENPROJECT) cannot be read"),
         (("--project", "shop", "--openproject", "refused.json"), "does not answer GET"),
     ],
 )
