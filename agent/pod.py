@@ -68,7 +68,9 @@ class Pod(Struct, frozen=True, kw_only=True):
         Raises:
             RepositoryUnreachable: it cannot be used, and why.
         """
-        repository = self.repositories[number]
+        repository = self.repositories.get(number)
+        if repository is None:
+            raise RepositoryUnreachable(f"project {number} has no repository in the settings of this pod")
         settings = self.settings.repositories[self.project(number)]
         remote = await repository.preflight()
         if not await repository.has_at_base(FLAKE, remote):
