@@ -21,6 +21,8 @@ RUN_TRAILER: Final = "Agent-Run"
 """The trailer that proves a run's commit; its value is the run id, which survives a take-over."""
 TICKET_TRAILER: Final = "Work-Package"
 """The trailer that names the ticket, as `#42`."""
+_DIED: Final = "remote failure"
+"""What git reports for a ref when the other side ended without a word: no refusal."""
 _MARKER: Final = re.compile(rb"(<{7}|>{7})(\s|\Z)")
 
 
@@ -151,8 +153,8 @@ class Workspace:
 
         Raises:
             Superseded: the claim ref is not ours any more.
-            PushRefused: it is, and the result did not get there.
-            RepositoryUnreachable: nothing can be said.
+            PushRefused: it is, and the remote said no.
+            RepositoryUnreachable: the result did not get there, and nobody said no: the push may land still.
         """
         branch = f"{HEADS}{self.branch}"
         claim = claim_ref(self._worktree.owner)
@@ -163,14 +165,16 @@ class Workspace:
         try:
             done = await self._mirror.remote("push", "--porcelain", "--atomic", "--no-verify", *words)
         except RepositoryUnreachable as error:  # it may have arrived all the same
-            detail = str(error)
+            refused, detail = False, str(error)
         else:
-            detail = "; ".join(rejected(done.stdout.decode("utf-8", "replace")).values()) or self._mirror.said(done)
-        shown = await self._look(sha, claim_blob, detail)
+            reasons = rejected(done.stdout.decode("utf-8", "replace")).values()
+            refused = any(_DIED not in reason for reason in reasons)
+            detail = "; ".join(reasons) or self._mirror.said(done)
+        shown = await self._look(sha, claim_blob, detail, refused=refused)
         self._remember(published=shown)
         return shown
 
-    async def _look(self, sha: str, claim_blob: str | None, detail: str) -> str:
+    async def _look(self, sha: str, claim_blob: str | None, detail: str, *, refused: bool) -> str:
         """After any push, the remote's own list decides: a push that reports success proves nothing."""
         refs = await self._mirror.list_refs(f"{HEADS}{self.branch}", f"{CLAIMS}{self._worktree.owner}")
         tip = refs.heads.get(self.branch, "")
@@ -183,6 +187,8 @@ class Workspace:
             raise Superseded(
                 f"the claim ref of #{self._worktree.owner} is not ours any more; nothing was pushed to `{self.branch}`"
             )
+        if tip == self._record.tip and not refused:
+            raise RepositoryUnreachable(f"the push to {self._mirror.place} did not arrive; git said: {detail}")
         raise PushRefused(Refusal.BRANCH_MOVED if tip != self._record.tip else Refusal.OTHER, detail)
 
     async def rebase(self) -> str:

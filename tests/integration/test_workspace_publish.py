@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import PodTrouble, Superseded, TicketFailure
-from agent.git.refs import PushRefused, Refusal
+from agent.git.refs import PushRefused, Refusal, RepositoryUnreachable
 from agent.programs.runner import Ended, Finished
 from support.git_bench import BRANCH, CLAIM, NEXT, OTHER, RUN, Bench, message, read, work, write
 from support.git_repo import git
@@ -40,9 +40,22 @@ async def test_done_is_refused_until_the_remote_shows_the_sha(bench: Bench) -> N
     sha = await work(workspace, {"a.txt": "1"})
     lie = Finished(0, stdout=f"To x\n*\t{sha}:refs/heads/{BRANCH}\t[new branch]\nDone\n".encode())
     bench.runner.fault = lambda argv, done: lie if done is None and "push" in argv else None
-    with pytest.raises(PushRefused) as caught:
+    with pytest.raises(RepositoryUnreachable, match="did not arrive"):
         await workspace.publish(sha, claim_blob=blob)
-    assert caught.value.kind is Refusal.OTHER
+
+
+async def test_a_push_that_dies_on_the_way_is_the_remotes_trouble_and_no_refusal(bench: Bench) -> None:
+    """A time-out or a crash of the other side is not the ticket's fault: the push may even land later."""
+    workspace = await bench.open()
+    blob = await bench.claim()
+    sha = await work(workspace, {"a.txt": "1"})
+    hook = bench.remote.path / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\nkill -9 $PPID\n")
+    hook.chmod(0o755)
+    with pytest.raises(RepositoryUnreachable, match="did not arrive"):
+        await workspace.publish(sha, claim_blob=blob)
+    hook.unlink()
+    assert await workspace.publish(sha, claim_blob=blob) == sha
 
 
 @pytest.mark.parametrize("ended", [Ended.COMPLETED, Ended.TIMED_OUT])
