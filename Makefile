@@ -14,7 +14,7 @@ tools:
 	@.ci/provision test
 
 test: lint unit ## every test; with CI=true nothing that ../shared provides is skipped
-	.venv/bin/pytest -q -n 2 --dist worksteal tests --ignore tests/unit
+	.venv/bin/pytest -q -n 3 --dist worksteal tests --ignore tests/unit
 
 unit: tools ## the unit suite with the coverage of the pure cores, and once more on /usr/bin/python3
 	.venv/bin/pytest -q -n 2 --cov --cov-report=term tests/unit

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from loguru import logger
 
-from support.boards import Board, openproject
+from support.boards import Board
+from support.worlds import filled_openproject
 
 logger.remove()
 """Tests that read the log add their own sink; nothing is printed while the others run."""
@@ -24,7 +25,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def openproject_board() -> Iterator[Board]:
     """The real OpenProject, booted once for the whole run."""
-    board = openproject()
+    board = filled_openproject()
     yield board
     board.close()
 

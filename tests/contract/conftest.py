@@ -4,15 +4,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.boards import Board, embedded_board, openproject
+from support.boards import Board, embedded_board
 from support.contract_world import World
+from support.worlds import filled_openproject
 
 SERVERS = ("embedded", "openproject")
 
 
 @pytest.fixture(scope="session", params=["embedded", pytest.param("openproject", marks=pytest.mark.openproject)])
 def board(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
-    running = openproject() if request.param == "openproject" else embedded_board(tmp_path_factory.mktemp("board"))
+    running = (
+        filled_openproject() if request.param == "openproject" else embedded_board(tmp_path_factory.mktemp("board"))
+    )
     yield running
     running.close()
 

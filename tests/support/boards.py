@@ -123,9 +123,9 @@ def openproject() -> Board:
     if _GIVEN:
         return _described(Path(_GIVEN))
     if not CONTROL.exists():
-        _missing(f"no OpenProject: AGENT_TEST_OPENPROJECT is not set and {CONTROL} does not exist")
+        missing(f"no OpenProject: AGENT_TEST_OPENPROJECT is not set and {CONTROL} does not exist")
     if os.geteuid() != 0:
-        _missing("no OpenProject: AGENT_TEST_OPENPROJECT is not set and only root can boot one")
+        missing("no OpenProject: AGENT_TEST_OPENPROJECT is not set and only root can boot one")
     controller = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
     folder = Path(tempfile.gettempdir()) / f"agent-openproject-{controller}"
     folder.mkdir(exist_ok=True)
@@ -137,7 +137,7 @@ def openproject() -> Board:
     return _described(folder / "board.json")
 
 
-def _missing(reason: str) -> None:
+def missing(reason: str) -> None:
     if _IN_CI:
         pytest.fail(reason)
     pytest.skip(reason)
