@@ -14,12 +14,12 @@ tools:
 	@.ci/provision test
 
 test: lint unit ## every test; with CI=true nothing that ../shared provides is skipped
-	.venv/bin/pytest -q -n 3 --dist worksteal tests --ignore tests/unit
+	.venv/bin/pytest -q -n 2 --dist worksteal --durations=12 tests --ignore tests/unit
 
 unit: tools ## the unit suite with the coverage of the pure cores, and once more on /usr/bin/python3
 	.venv/bin/pytest -q -n 2 --cov --cov-report=term tests/unit
 	@if [ -x /usr/bin/python3 ] && ! .venv/bin/python -c 'import os, sys; sys.exit(not os.path.samefile(sys._base_executable, "/usr/bin/python3"))'; then \
-	  PYTHON=/usr/bin/python3 VENV=.venv-system .ci/provision && .venv-system/bin/pytest -q -n 2 tests/unit; fi
+	  PYTHON=/usr/bin/python3 VENV=.venv-system EXTRA=test .ci/provision && .venv-system/bin/pytest -q -n 2 tests/unit; fi
 
 lint: tools ## ruff, mypy, import contracts
 	.venv/bin/ruff check

@@ -77,7 +77,7 @@ def test_claim_race_winner_histogram_is_always_one(
     board = embedded_board(tmp_path / "board") if kind == "embedded" else openproject()
     fleet = Fleet(board, "shop" if kind == "embedded" else world(board).empty_project(), tmp_path)
     with contenders(fleet) as racing:
-        tickets = [json.dumps(fleet.get(fleet.add(f"Prize {n}"))) for n in range(rounds)]
+        tickets = [json.dumps(fleet.create(f"Prize {n}")) for n in range(rounds)]
         started = time.monotonic()
         histogram = Counter(race(racing, shown, head_start) for shown in tickets)
         seconds = time.monotonic() - started

@@ -49,16 +49,20 @@ class Fleet:
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
         return answer.json() if answer.content else {}
 
-    def add(
+    def add(self, subject: str, **more: Any) -> int:
+        """A new work package; its id. Arguments as in `create`."""
+        return int(self.create(subject, **more)["id"])
+
+    def create(
         self, subject: str, *, kind: str = "Task", parent: int | None = None, account: str = "human", **more: Any
-    ) -> int:
-        """A new work package; its id. `more` as in `change`."""
+    ) -> Json:
+        """A new work package as the board answers it. `more` as in `change`."""
         body = {"subject": subject, **self._body(more)}
         links = {"type": f"types/{self.board.types[kind]}", "project": f"projects/{self._project}"}
         if parent is not None:
             links["parent"] = f"work_packages/{parent}"
         body["_links"] = {**{key: {"href": f"/api/v3/{path}"} for key, path in links.items()}, **body.get("_links", {})}
-        return int(self.request("POST", "/work_packages?notify=false", body, account)["id"])
+        return self.request("POST", "/work_packages?notify=false", body, account)
 
     def change(self, number: int, *, account: str = "human", **more: Any) -> Json:
         """Change a work package: `status`, `priority`, `assignee` by name; `pod`, `run`, `due`, `text`, `subject`."""
