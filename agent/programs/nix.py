@@ -35,7 +35,7 @@ _POD: Final = re.compile(
     r"cannot connect to (the )?(socket|daemon)"
     r"|(opening lock file|opening file|creating directory|getting status of) '[^']*': (permission denied|read-only file system)"
     r"|unable to (download|fetch) .*(resolve|connect|time|http error (401|403|429|5\d\d))"
-    r"|could not resolve host|no space left on device|database disk image is malformed|experimental nix feature",
+    r"|could not resolve host|no space left on device|opening pseudoterminal|database disk image is malformed|experimental nix feature",
     re.IGNORECASE,
 )
 """What Nix says when it, its store, its daemon or a cache is the trouble, and not the repository's flake (measured, 2.26)."""

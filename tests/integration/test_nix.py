@@ -13,7 +13,7 @@ import pytest
 
 from agent.errors import PodTrouble, TicketFailure
 from agent.programs.command import Command, environment, verify
-from agent.programs.nix import DevShell, private_store
+from agent.programs.nix import DevShell, failure, private_store
 from agent.programs.processes import Processes
 from agent.programs.runner import Ended, Finished
 from agent.texts.evidence import redactor
@@ -300,3 +300,9 @@ async def test_an_ordinary_user_without_a_daemon_enters_by_a_store_of_its_own(be
         await enter({"store": "daemon", "substituters": ""})
     done = await enter(private_store(folder / "nix"))
     assert done.stdout == b"from the shell\n65534\n"
+
+
+def test_a_host_without_pseudoterminals_is_pod_trouble() -> None:
+    """Seen in a bare chroot: no ticket is to blame, and no Spike may be raised for it."""
+    said = b"error: opening pseudoterminal master: No such device\n"
+    assert isinstance(failure(Finished(1, stderr=said), redactor(())), PodTrouble)
