@@ -52,11 +52,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("measured")
         for text in sorted(noted):
             terminalreporter.line(text)
-
-
-LONG = ("test_race.py", "test_demo.py", "test_goals.py")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first: a long one at the end would keep one worker waiting for the other."""
-    items.sort(key=lambda item: item.path.name not in LONG)
