@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Final
 
 from msgspec import UNSET, Struct, UnsetType
-
-BLOCKING: Final = ("blocks", "follows", "requires")
-"""The canonical relation types that hold a work package back (reference, section 8)."""
 
 
 class Principal(Struct, frozen=True):

@@ -99,10 +99,6 @@ class ClaimToken(Struct, frozen=True, kw_only=True):
         """Whether both stand for one claim, whatever else their texts say."""
         return other is not None and self.key == other.key
 
-    def same_run(self, other: ClaimToken | None) -> bool:
-        """Whether both belong to one run: what evidence compares."""
-        return other is not None and self.run == other.run
-
     def renewed(
         self, *, nonce: str, now: dt.datetime, attempt: int | None = None, lifetime_s: int | None = None
     ) -> ClaimToken:

@@ -44,9 +44,7 @@ class Event(enum.StrEnum):
     INTERRUPTED = "interrupted"
     EXPIRED = "expired"
     GIVEN_BACK = "given_back"
-    UNAVAILABLE = "unavailable"
     STOPPED = "stopped"
-    STARTER_FLAKE = "starter_flake"
     EPIC_TAKEN = "epic_taken"
     EPIC_RELEASED = "epic_released"
     TEXT_CHANGED = "text_changed"
@@ -109,11 +107,6 @@ def epic_released(run: str, *, reason: str = NOTHING_LEFT) -> str:
     return _text(run, Event.EPIC_RELEASED, f"Released: {one_line(reason)}")
 
 
-def unavailable(run: str, *, reason: str) -> str:
-    """Between the choice and the claim something came up; released without a Spike."""
-    return _text(run, Event.UNAVAILABLE, f"Returned to the pool: {one_line(reason)}")
-
-
 # --- a run that ends well ----------------------------------------------------------------------------------------
 
 
@@ -171,11 +164,6 @@ def already_done(run: str, *, branch: str, commit: str, branch_url: str = "", co
     """The model found nothing to do, and the branch has a commit for this ticket that passes."""
     where = f"Already done: {link(branch, branch_url)} has it — commit {_commit(commit, commit_url)}"
     return _text(run, Event.ALREADY_DONE, where)
-
-
-def starter_flake(run: str, *, commit: str, commit_url: str = "") -> str:
-    """The repository had no flake; ours was committed first."""
-    return _text(run, Event.STARTER_FLAKE, f"Added a starter `flake.nix` — commit {_commit(commit, commit_url)}")
 
 
 def text_changed(run: str, *, commit: str, commit_url: str = "") -> str:

@@ -36,14 +36,6 @@ def markers(activities: Sequence[Activity], fleet_users: Collection[int]) -> Ite
             yield activity, mark
 
 
-def find(activities: Sequence[Activity], fleet_users: Collection[int], *, run: str, event: str) -> Activity | None:
-    """The latest comment of this run about this event: the step is done."""
-    return next(
-        (activity for activity, mark in reversed([*markers(activities, fleet_users)]) if mark == Marker(run, event)),
-        None,
-    )
-
-
 def human_comments(
     activities: Sequence[Activity], fleet_users: Collection[int], *, after: int = 0
 ) -> tuple[Activity, ...]:

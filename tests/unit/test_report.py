@@ -57,11 +57,6 @@ EVENTS: list[tuple[Event, str, str]] = [
         "Returned to the pool: the remote cannot be reached",
     ),
     (
-        Event.UNAVAILABLE,
-        report.unavailable(RUN, reason="blocked by #41"),
-        "Returned to the pool: blocked by #41",
-    ),
-    (
         Event.RELEASED,
         report.released(RUN, pod="pod-b"),
         "Returned to the pool: an operator released the claim of pod `pod-b`",
@@ -70,11 +65,6 @@ EVENTS: list[tuple[Event, str, str]] = [
         Event.STOPPED,
         report.stopped(RUN, kept="agent/kept/42-7f9c"),
         "Stopped: this ticket was changed while it was being worked on; the work is in `agent/kept/42-7f9c`",
-    ),
-    (
-        Event.STARTER_FLAKE,
-        report.starter_flake(RUN, commit=COMMIT),
-        "Added a starter `flake.nix` — commit `a3f9c12`",
     ),
     (Event.EPIC_TAKEN, report.epic_taken(RUN, pod="pod-a"), "Epic taken by pod `pod-a`"),
     (Event.EPIC_RELEASED, report.epic_released(RUN), "Released: nothing left to do in this Epic"),
