@@ -6,19 +6,17 @@ whether the step is done (DESIGN, sections 3 and 4).
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import enum
-from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar
+from collections.abc import Callable
+from typing import Final
 
 from loguru import logger
 from msgspec import Struct
 from msgspec.structs import replace
 
 from agent import briefing
-from agent.clock import Clock
-from agent.errors import BoardError, LifetimeOver, NotFound, PodTrouble, Refused, Superseded, TicketFailure, Unreachable
+from agent.errors import BoardError, LifetimeOver, NotFound, PodTrouble, Refused, Superseded, TicketFailure
 from agent.execution import Execution
 from agent.git import refs
 from agent.git.refs import ClaimRefRefused, LeaseRefused, PushRefused, Refs, Refusal
@@ -32,11 +30,7 @@ from agent.state import RecordedFailure
 from agent.texts import report
 from agent.texts.branches import branch_name
 from agent.texts.report import Event
-
-T = TypeVar("T")
-
-WATCH: Final = 60.0
-"""Seconds between two looks at the ticket while the model or verify runs."""
+from agent.watch import watched
 
 REF_SWAPS: Final = 5
 PUSHES: Final = 3
@@ -83,7 +77,6 @@ class Attempt:
         reporter: how it ends on the board.
         place: the repository.
         execution: how model and verify are run.
-        clock: for time-outs.
         say: what the screen shows while it works, one line at a time.
     """
 
@@ -94,7 +87,6 @@ class Attempt:
         *,
         place: Place,
         execution: Execution,
-        clock: Clock,
         say: Callable[[str], None],
     ) -> None:
         self._protocol = protocol
@@ -102,7 +94,6 @@ class Attempt:
         self._place = place
         self._repository = place.repository
         self._execution = execution
-        self._clock = clock
         self._say = say
         self._held = reporter.held
         self._run = reporter.held.token.run
@@ -218,7 +209,9 @@ class Attempt:
         )
         self._reporter.remember(started)
         brief = await briefing.read(self._protocol, ticket, epic, started, workspace)
-        result = await self._watched(self._execution.model(brief.prompt(), workspace, self._run, self._time_left()))
+        result = await watched(
+            self._protocol, self._held, self._execution.model(brief.prompt(), workspace, self._run, self._time_left())
+        )
         snapshot = await workspace.snapshot()
         if result.verdict == "stuck":
             raise TicketFailure(f"the model gave up: {result.summary}", question=result.question)
@@ -227,7 +220,9 @@ class Attempt:
         self._say("verifying")
         commands = brief.instructions.verify.commands
         await workspace.show_to_nix()
-        await self._watched(self._execution.verify(commands, workspace, self._run, self._time_left()))
+        await watched(
+            self._protocol, self._held, self._execution.verify(commands, workspace, self._run, self._time_left())
+        )
         if not snapshot.changed:
             return await self._already_done(branch, result.summary, commands, ticket)
         commit = await workspace.commit(snapshot.tree, self._message(ticket, result.summary))
@@ -289,7 +284,9 @@ class Attempt:
                 if refused.kind is not Refusal.BRANCH_MOVED or not left:
                     raise TicketFailure("the push was refused", evidence=refused.detail) from refused
             commit = await workspace.rebase()
-            await self._watched(self._execution.verify(commands, workspace, self._run, self._time_left()))
+            await watched(
+                self._protocol, self._held, self._execution.verify(commands, workspace, self._run, self._time_left())
+            )
         raise AssertionError("unreachable")
 
     async def _already_done(self, branch: str, summary: str, commands: tuple[str, ...], ticket: WorkPackage) -> End:
@@ -355,39 +352,6 @@ class Attempt:
             return
         with contextlib.suppress(PodTrouble):
             await self._repository.delete_claim(self._held.owner, self._claim_blob)
-
-    # -- the watch -------------------------------------------------------------------------------------------------
-
-    async def _watched(self, work: Coroutine[Any, Any, T]) -> T:
-        """Work, while the ticket is looked at every minute; when it is not ours any more the work is stopped whole."""
-        working = asyncio.ensure_future(work)
-        watching = asyncio.ensure_future(self._watch())
-        try:
-            await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                return await working
-            await watching
-            raise AssertionError("the watch ends by raising only")
-        finally:
-            for task in (working, watching):
-                task.cancel()
-            await asyncio.gather(working, watching, return_exceptions=True)
-
-    async def _watch(self) -> None:
-        while True:
-            await self._clock.sleep(WATCH)
-            try:
-                now = await self._protocol.still_mine(self._held)
-                if now.children:
-                    await self._refuse_foreign_spike()
-            except Unreachable as silent:
-                logger.warning("#{}: the board does not answer the watch: {}", self._held.ticket, silent)
-
-    async def _refuse_foreign_spike(self) -> None:
-        closed = self._protocol.fleet.closed
-        for spike in await Spikes(self._protocol).of_ticket(self._held.ticket):
-            if spike.status not in closed:
-                raise Superseded(f"Spike #{spike.id} was opened")
 
     # -- small things ----------------------------------------------------------------------------------------------
 

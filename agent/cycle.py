@@ -303,7 +303,6 @@ class Cycle:
             self._reporter(held, record, place),
             place=place,
             execution=self._execution,
-            clock=self._protocol.clock,
             say=self._say,
         )
 

@@ -1,0 +1,56 @@
+"""While the model or verify runs, the ticket is looked at; when it is not ours any more, the work is stopped whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+from loguru import logger
+
+from agent.errors import Superseded, Unreachable
+from agent.ownership import Held
+from agent.protocol import Protocol
+from agent.spikes import Spikes
+
+T = TypeVar("T")
+
+WATCH: Final = 60.0
+"""Seconds between two looks."""
+
+
+async def watched(protocol: Protocol, held: Held, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is cancelled when the claim is lost under it.
+
+    Raises:
+        Superseded: why it was lost; the work has ended.
+    """
+    working = asyncio.ensure_future(work)
+    watching = asyncio.ensure_future(_watch(protocol, held))
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return await working
+        await watching
+        raise AssertionError("the watch ends by raising only")
+    finally:
+        for task in (working, watching):
+            task.cancel()
+        await asyncio.gather(working, watching, return_exceptions=True)
+
+
+async def _watch(protocol: Protocol, held: Held) -> None:
+    while True:
+        await protocol.clock.sleep(WATCH)
+        try:
+            now = await protocol.still_mine(held)
+            if now.children:
+                await _refuse_foreign_spike(protocol, held)
+        except Unreachable as silent:
+            logger.warning("#{}: the board does not answer the watch: {}", held.ticket, silent)
+
+
+async def _refuse_foreign_spike(protocol: Protocol, held: Held) -> None:
+    for spike in await Spikes(protocol).of_ticket(held.ticket):
+        if spike.status not in protocol.fleet.closed:
+            raise Superseded(f"Spike #{spike.id} was opened")
