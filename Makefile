@@ -1,6 +1,6 @@
 # The front door. Every target provisions what it needs; afterwards the command is .venv/bin/agent.
 .DEFAULT_GOAL := help
-.PHONY: help provision tools test unit lint demo clean
+.PHONY: help provision tools test slow unit lint demo clean
 
 BOARD ?= embedded
 
@@ -13,7 +13,10 @@ provision: ## install what is missing and make .venv
 tools:
 	@.ci/provision test
 
-test: lint unit ## every test; with CI=true nothing that ../shared provides is skipped
+test: tools ## every test; with CI=true nothing that ../shared provides is skipped
+	@PYTHONPATH=tests .venv/bin/python -m support.beside $(MAKE) --no-print-directory lint unit slow
+
+slow: tools
 	.venv/bin/pytest -q -n 2 --dist worksteal --durations=12 tests --ignore tests/unit
 
 unit: tools ## the unit suite with the coverage of the pure cores, and once more on /usr/bin/python3

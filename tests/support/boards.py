@@ -25,6 +25,9 @@ TIMEOUT = 60.0
 # Read before any test clears its environment.
 _GIVEN = os.environ.get("AGENT_TEST_OPENPROJECT")
 _IN_CI = os.environ.get("CI") == "true"
+CONTROLLER = "AGENT_TEST_CONTROLLER"
+"""The process with which a booted OpenProject goes, if it is not the test run itself."""
+_CONTROLLER = os.environ.get(CONTROLLER)
 CONTROL = Path(__file__).resolve().parents[3] / "shared" / "openproject" / "openproject"
 
 _BACKLOG = """
@@ -126,7 +129,7 @@ def openproject() -> Board:
         missing(f"no OpenProject: AGENT_TEST_OPENPROJECT is not set and {CONTROL} does not exist")
     if os.geteuid() != 0:
         missing("no OpenProject: AGENT_TEST_OPENPROJECT is not set and only root can boot one")
-    controller = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    controller = int(_CONTROLLER or (os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()))
     folder = Path(tempfile.gettempdir()) / f"agent-openproject-{controller}"
     folder.mkdir(exist_ok=True)
     # One of the run's workers boots it, the others wait.
@@ -135,6 +138,11 @@ def openproject() -> Board:
         if not (folder / "board.json").exists():
             _boot(folder, controller)
     return _described(folder / "board.json")
+
+
+def can_be_booted() -> bool:
+    """Whether this run has to boot a server of its own, and can."""
+    return not _GIVEN and CONTROL.exists() and os.geteuid() == 0
 
 
 def missing(reason: str) -> None:
