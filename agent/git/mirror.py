@@ -18,7 +18,7 @@ from typing import Final
 
 from agent.errors import PodTrouble
 from agent.git.refs import CLAIMS, HEADS, Refs, RepositoryUnreachable, place_of, read_refs, trouble
-from agent.programs.runner import Ended, Finished, Runner
+from agent.programs.runner import Ended, Finished, Job, Runner
 from agent.texts.clean import clean
 from agent.texts.evidence import Redact
 
@@ -204,9 +204,10 @@ class Mirror:
         timeout: float,  # noqa: ASYNC109 - the runner's
     ) -> Finished:
         settings = [word for one in NEUTRAL for word in ("-c", one)]
-        argv = ["git", *settings, *arguments]
+        argv = ("git", *settings, *arguments)
+        whole = {**self._env, **env}
         return await self._runner.run(
-            argv, cwd=cwd, env={**self._env, **env}, stdin=stdin, timeout=timeout, output_limit=OUTPUT
+            Job(argv=argv, cwd=cwd, env=whole, stdin=stdin, timeout=timeout, output_limit=OUTPUT)
         )
 
     def said(self, done: Finished) -> str:

@@ -22,6 +22,7 @@ from agent.operate.station import Station
 from agent.pod import FLAKE, names, repository
 from agent.programs.command import environment, make_folders
 from agent.programs.nix import DevShell
+from agent.programs.runner import Job
 from agent.state import State
 
 NOBODY: Final = 0
@@ -97,7 +98,9 @@ class Doctor:
 
     async def _version(self, program: str, path: str, place: Path) -> Finding:
         try:
-            done = await self._here.runner.run([program, "--version"], cwd=place, env={"PATH": path}, timeout=60)
+            done = await self._here.runner.run(
+                Job(argv=(program, "--version"), cwd=place, env={"PATH": path}, timeout=60)
+            )
         except PodTrouble as trouble:
             return fail(program, str(trouble), "install it on this host")
         said = done.stdout.decode("utf-8", "replace").strip()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.errors import TicketFailure
-from agent.programs.runner import Ended, Finished, Runner
+from agent.programs.runner import Ended, Finished, Job, Runner
 from agent.programs.survivors import RUN_MARK
 from agent.programs.verdict import ModelResult, judge
 from agent.texts.evidence import Redact, last_words
@@ -81,8 +81,8 @@ class Command:
         """
         env = environment(path=self._path, home=self._home, run=run)
         make_folders(env)
-        done = await self._runner.run(
-            self._argv,
+        job = Job(
+            argv=self._argv,
             cwd=cwd,
             env=env,
             stdin=prompt.encode("utf-8", "replace"),
@@ -90,6 +90,7 @@ class Command:
             idle=idle,
             output_limit=RESULT_LIMIT,
         )
+        done = await self._runner.run(job)
         return judge(done, redact=self._redact)
 
 
@@ -119,12 +120,9 @@ async def verify(
     make_folders(env)
     spent = 0.0
     for command in commands:
-        done = await runner.run(
-            ["/bin/sh", "-c", f"exec 2>&1\n{command}"],  # one stream: the lines stay in their order
-            cwd=cwd,
-            env=env,
-            timeout=max(0.0, timeout - spent),
-        )
+        # One stream: the lines stay in their order.
+        argv = ("/bin/sh", "-c", f"exec 2>&1\n{command}")
+        done = await runner.run(Job(argv=argv, cwd=cwd, env=env, timeout=max(0.0, timeout - spent)))
         spent += done.duration
         if not done.ok:
             shown = last_words(done.stdout, done.stderr, redact=redact)
@@ -136,6 +134,8 @@ def failed(done: Finished, limit: float) -> str:
     """The reason, as it stands on the ticket."""
     if done.ended is Ended.TIMED_OUT:
         return f"test suite was not done after {spoken(limit)}"
+    if done.ended is Ended.LIMIT:
+        return f"test suite {done.limit}"
     if done.ended is not Ended.COMPLETED:
         return "test suite wrote without end"
     if done.returncode < 0:

@@ -17,8 +17,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
 from agent.errors import PodTrouble, TicketFailure
-from agent.programs.runner import OUTPUT_LIMIT, Ended, Finished, Runner, missing
+from agent.programs.runner import Ended, Finished, Job, Runner, missing
 from agent.texts.clean import clean
 from agent.texts.evidence import Redact, last_words
 from agent.texts.markup import spoken
@@ -78,18 +80,8 @@ class DevShell:
         self._options = dict(options)
         self._redact = redact
 
-    async def run(
-        self,
-        argv: Sequence[str],
-        *,
-        cwd: Path,
-        env: Mapping[str, str],
-        stdin: bytes = b"",
-        timeout: float | None = None,  # noqa: ASYNC109 - see Runner
-        idle: float | None = None,
-        output_limit: int = OUTPUT_LIMIT,
-    ) -> Finished:
-        """See `Runner.run`; PATH of `env` must lead to Nix.
+    async def run(self, job: Job) -> Finished:
+        """See `Runner.run`; PATH of its environment must lead to Nix.
 
         Raises:
             TicketFailure: the flake does not evaluate, its shell does not build, or its shellHook ends it.
@@ -98,25 +90,19 @@ class DevShell:
         self._folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._folder, prefix="enter-", ignore_cleanup_errors=True) as inside:
             word = Path(inside) / "word"
-            entered = ["/bin/sh", "-c", _INNER, "enter", str(word), *argv]
-            if shutil.which("nix", path=env.get("PATH", "")) is None:
+            entered = ["/bin/sh", "-c", _INNER, "enter", str(word), *job.argv]
+            if shutil.which("nix", path=job.env.get("PATH", "")) is None:
                 raise missing("nix")
-            done = await self._runner.run(
-                ["/bin/sh", "-c", _OUTER, "enter", *self.argv(entered)],
-                cwd=cwd,
-                # `nix develop` leaves a folder in TMPDIR and points TMPDIR there: it goes with this one.
-                env={**env, **self.environment(), "TMPDIR": inside},
-                stdin=stdin,
-                timeout=timeout,
-                idle=idle,
-                output_limit=output_limit,
-            )
+            # `nix develop` leaves a folder in TMPDIR and points TMPDIR there: it goes with this one.
+            env = {**job.env, **self.environment(), "TMPDIR": inside}
+            argv = ("/bin/sh", "-c", _OUTER, "enter", *self.argv(entered))
+            done = await self._runner.run(replace(job, argv=argv, env=env))
             said = _said_inside(word)
         if said == "entered":
             return done
         if said == "missing":
             raise PodTrouble(
-                f"the program `{argv[0]}` is neither in the repository's development shell nor on this host: "
+                f"the program `{job.argv[0]}` is neither in the repository's development shell nor on this host: "
                 "add it to one of them, or mend the setting that names it"
             )
         raise failure(done, self._redact)
@@ -136,7 +122,9 @@ class DevShell:
         Raises:
             PodTrouble: it does not.
         """
-        done = await self._runner.run(["nix", "store", "info"], cwd=cwd, env={**env, **self.environment()}, timeout=60)
+        done = await self._runner.run(
+            Job(argv=("nix", "store", "info"), cwd=cwd, env={**env, **self.environment()}, timeout=60)
+        )
         if not done.ok:
             raise PodTrouble(
                 f"Nix cannot be used on this host: {_gist(done, self._redact)}; "

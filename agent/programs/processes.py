@@ -20,13 +20,12 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from agent.clock import SystemClock
 from agent.errors import PodTrouble
-from agent.programs.runner import OUTPUT_LIMIT, Ended, Finished, missing
+from agent.programs.runner import Ended, Finished, Job, missing
 from agent.programs.survivors import RUN_MARK, end, marked, members
 
 RUNAWAY: Final = 256 << 20
@@ -49,20 +48,10 @@ class Processes:
         self._clock = clock or SystemClock().monotonic
         self._grace = grace
 
-    async def run(
-        self,
-        argv: Sequence[str],
-        *,
-        cwd: Path,
-        env: Mapping[str, str],
-        stdin: bytes = b"",
-        timeout: float | None = None,  # noqa: ASYNC109 - see Runner
-        idle: float | None = None,
-        output_limit: int = OUTPUT_LIMIT,
-    ) -> Finished:
+    async def run(self, job: Job) -> Finished:
         """See `Runner.run`. A cancelled caller gets its CancelledError after the group is empty, not before."""
-        child = _Child(argv, cwd=cwd, env=env, stdin=stdin, limit=output_limit, clock=self._clock)
-        task = asyncio.create_task(self._attend(child, timeout, idle), name=f"run {argv[0]}")
+        child = _Child(job, self._clock)
+        task = asyncio.create_task(self._attend(child), name=f"run {job.argv[0]}")
         cancelled: asyncio.CancelledError | None = None
         while not task.done():
             try:
@@ -74,10 +63,10 @@ class Processes:
             raise cancelled
         return task.result()
 
-    async def _attend(self, child: _Child, timeout: float | None, idle: float | None) -> Finished:  # noqa: ASYNC109
+    async def _attend(self, child: _Child) -> Finished:
         try:
             with child.watched():
-                ended = await child.verdict(timeout, idle)
+                ended = await child.verdict()
                 await self._clear(child)
                 await child.drained()
         finally:
@@ -120,24 +109,16 @@ class _Kept:
 class _Child:
     """One started process with its pipes; closed by `watched`."""
 
-    def __init__(
-        self,
-        argv: Sequence[str],
-        *,
-        cwd: Path,
-        env: Mapping[str, str],
-        stdin: bytes,
-        limit: int,
-        clock: Callable[[], float],
-    ) -> None:
+    def __init__(self, job: Job, clock: Callable[[], float]) -> None:
+        self._job = job
         self._clock = clock
-        self._limit = limit
-        self._mark = env.get(RUN_MARK) or None  # an empty one marks nobody
+        self._mark = job.env.get(RUN_MARK) or None  # an empty one marks nobody
         self._wake = asyncio.Event()
         self._cancelled = False
         self._kept: dict[int, _Kept] = {}
-        self.started = self._heard = clock()
-        self._process = _start(argv, cwd, env, stdin)
+        self._exceeded = ""
+        self.started = self._heard = self._guarded = clock()
+        self._process = _start(job)
 
     def cancel(self) -> None:
         self._cancelled = True
@@ -153,7 +134,7 @@ class _Child:
             loop.add_reader(ticket, self._exited, ticket)
             for stream in streams:
                 os.set_blocking(stream.fileno(), False)
-                self._kept[stream.fileno()] = _Kept(self._limit)
+                self._kept[stream.fileno()] = _Kept(self._job.output_limit)
                 loop.add_reader(stream.fileno(), self._read, stream.fileno())
             self._fds = [stream.fileno() for stream in streams]
             self._open = set(self._fds)
@@ -181,28 +162,40 @@ class _Child:
             return
         self._heard = self._clock()
         self._kept[fd].add(data)
-        if self._kept[fd].total > RUNAWAY + self._limit:
+        if self._runs_away():
             self._wake.set()
 
-    async def verdict(self, timeout: float | None, idle: float | None) -> Ended:  # noqa: ASYNC109
+    def _runs_away(self) -> bool:
+        return any(kept.total > RUNAWAY + self._job.output_limit for kept in self._kept.values())
+
+    async def verdict(self) -> Ended:
         """Wait until it is over or has to be."""
         while True:
             self._wake.clear()
             if self._over():
                 return Ended.COMPLETED
-            if any(kept.total > RUNAWAY + self._limit for kept in self._kept.values()):
+            if self._runs_away():
                 return Ended.OUTPUT
             now = self._clock()
             left = [TICK]
-            if timeout is not None:
-                if now - self.started >= timeout:
+            if self._job.timeout is not None:
+                left.append(self._job.timeout - (now - self.started))
+                if left[-1] <= 0:
                     return Ended.TIMED_OUT
-                left.append(timeout - (now - self.started))
-            if idle is not None:
-                if now - self._heard >= idle:
+            if self._job.idle is not None:
+                left.append(self._job.idle - (now - self._heard))
+                if left[-1] <= 0:
                     return Ended.IDLE
-                left.append(idle - (now - self._heard))
+            if self._exceeds(now):
+                return Ended.LIMIT
             await self._woken(min(left))
+
+    def _exceeds(self, now: float) -> bool:
+        """Ask the guard, once a tick: output wakes this loop far more often."""
+        if self._job.guard is not None and now - self._guarded >= TICK:
+            self._guarded = now
+            self._exceeded = self._job.guard(self._process.pid)
+        return bool(self._exceeded)
 
     def _over(self) -> bool:
         if self._cancelled:
@@ -240,27 +233,28 @@ class _Child:
             duration=self._clock() - self.started,
             ended=ended,
             dropped=out.dropped + err.dropped,
+            limit=self._exceeded,
         )
 
 
-def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: bytes) -> subprocess.Popen[bytes]:
+def _start(job: Job) -> subprocess.Popen[bytes]:
     source = os.memfd_create("stdin")  # a file in memory: no writer to babysit, no limit of a pipe
     try:
         with open(source, "wb", closefd=False) as file:
-            file.write(stdin)
+            file.write(job.stdin)
         os.lseek(source, 0, os.SEEK_SET)
         return subprocess.Popen(  # noqa: S603 - an argument list, checked by nobody but the caller
-            list(argv),
-            cwd=cwd,
-            env=dict(env),
+            job.argv,
+            cwd=job.cwd,
+            env=job.env,
             stdin=source,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
     except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
-        if not cwd.is_dir():
-            raise PodTrouble(f"the folder {cwd} is gone, so `{argv[0]}` cannot run in it") from error
-        raise missing(argv[0]) from error
+        if not job.cwd.is_dir():
+            raise PodTrouble(f"the folder {job.cwd} is gone, so `{job.argv[0]}` cannot run in it") from error
+        raise missing(job.argv[0]) from error
     finally:
         os.close(source)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -30,13 +30,15 @@ class Ended(enum.Enum):
     TIMED_OUT = "timed out"
     IDLE = "idle"
     OUTPUT = "output"
+    LIMIT = "limit"
 
 
 class Finished(Struct, frozen=True):
     """A process that is over, and its whole group with it.
 
     `returncode` is negative for a signal, as in the standard library. Of each stream the head and the tail are kept;
-    `dropped` is how many bytes are missing between them, in both streams together. `duration` is in seconds.
+    `dropped` is how many bytes are missing between them, in both streams together. `duration` is in seconds. `limit` is
+    what a guard said, behind "it": "wrote more than 4 GiB".
     """
 
     returncode: int
@@ -45,6 +47,7 @@ class Finished(Struct, frozen=True):
     duration: float = 0.0
     ended: Ended = Ended.COMPLETED
     dropped: int = 0
+    limit: str = ""
 
     @property
     def ok(self) -> bool:
@@ -52,33 +55,42 @@ class Finished(Struct, frozen=True):
         return self.ended is Ended.COMPLETED and self.returncode == 0
 
 
+Guard: TypeAlias = Callable[[int], str]
+"""Looks at a running process, by its pid, about once a second; what it exceeded, or nothing."""
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """One process to run.
+
+    Attributes:
+        argv: the program and its arguments; the program is looked up in the PATH of `env`.
+        cwd: where it runs.
+        env: its whole environment.
+        stdin: what it reads.
+        timeout: seconds in all, by a clock that counts suspend; None for no limit, 0 for none left.
+        idle: seconds without a byte on either stream.
+        output_limit: bytes kept of each stream.
+        guard: what else ends it.
+    """
+
+    argv: tuple[str, ...]
+    cwd: Path
+    env: Mapping[str, str]
+    stdin: bytes = b""
+    timeout: float | None = None
+    idle: float | None = None
+    output_limit: int = OUTPUT_LIMIT
+    guard: Guard | None = None
+
+
 class Runner(Protocol):
     """Runs one process to its end; a dev shell, a sandbox and a simulation have the same face."""
 
-    async def run(
-        self,
-        argv: Sequence[str],
-        *,
-        cwd: Path,
-        env: Mapping[str, str],
-        stdin: bytes = b"",
-        timeout: float | None = None,  # noqa: ASYNC109 - by a clock that counts suspend, which asyncio.timeout does not
-        idle: float | None = None,
-        output_limit: int = OUTPUT_LIMIT,
-    ) -> Finished:
-        """Start `argv`, feed it `stdin`, and wait.
-
-        Args:
-            argv: the program and its arguments; the program is looked up in the PATH of `env`.
-            cwd: where it runs.
-            env: its whole environment.
-            stdin: what it reads.
-            timeout: seconds in all; None for no limit, 0 for none left.
-            idle: seconds without a byte on either stream.
-            output_limit: bytes kept of each stream.
+    async def run(self, job: Job) -> Finished:
+        """Start it, feed it, and wait.
 
         Raises:
-            PodTrouble: the program is not installed, or `cwd` is gone.
+            PodTrouble: the program is not installed, or the folder is gone.
         """
         ...
 

@@ -118,6 +118,7 @@ def _over(done: Finished) -> str:
         Ended.TIMED_OUT: f"the model was not done after {spoken(done.duration)}",
         Ended.IDLE: f"the model fell silent and was stopped after {spoken(done.duration)}",
         Ended.OUTPUT: "the model's program wrote without end",
+        Ended.LIMIT: f"the model {done.limit}",
     }[done.ended]
 
 

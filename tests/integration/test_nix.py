@@ -5,17 +5,18 @@ import shutil
 import stat
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from agent.errors import PodTrouble, TicketFailure
 from agent.programs.command import Command, environment, verify
 from agent.programs.nix import DevShell, failure, private_store
 from agent.programs.processes import Processes
-from agent.programs.runner import Ended, Finished
+from agent.programs.runner import Ended, Finished, Job
 from agent.texts.evidence import redactor
 from support.git_repo import FLAKE, PROJECT, git
 
@@ -59,7 +60,8 @@ class Bench:
 
     async def run(self, *argv: str, env: Mapping[str, str] | None = None, **more: Any) -> Finished:
         self.home.mkdir(exist_ok=True)
-        return await self.shell.run(argv, cwd=self.checkout, env=env or {"PATH": PATH, "HOME": str(self.home)}, **more)
+        whole = env or {"PATH": PATH, "HOME": str(self.home)}
+        return await self.shell.run(Job(argv=argv, cwd=self.checkout, env=whole, **more))
 
     def flake(self, old: str, new: str) -> None:
         assert old in FLAKE
@@ -265,11 +267,10 @@ async def test_a_model_and_the_checks_run_in_the_shell(bench: Bench, tmp_path: P
 class AsNobody(Processes):
     """Everything as an ordinary user without access to Nix's store or daemon."""
 
-    async def run(self, argv: Sequence[str], *, env: Mapping[str, str], **rest: Any) -> Finished:
-        os.chown(env["TMPDIR"], 65534, 65534)  # made by the pod, which is the same user in earnest
-        return await super().run(
-            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *argv], env=env, **rest
-        )
+    async def run(self, job: Job) -> Finished:
+        os.chown(job.env["TMPDIR"], 65534, 65534)  # made by the pod, which is the same user in earnest
+        argv = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *job.argv)
+        return await super().run(replace(job, argv=argv))
 
 
 @pytest.fixture
@@ -294,7 +295,7 @@ async def test_an_ordinary_user_without_a_daemon_enters_by_a_store_of_its_own(be
 
     async def enter(options: Mapping[str, str]) -> Finished:
         shell = DevShell(runner=AsNobody(grace=0.3), folder=folder / "dev", options=options, redact=redactor())
-        return await shell.run(["sh", "-c", 'echo "$SOME_VAR"; id -u'], cwd=folder / "checkout", env=env)
+        return await shell.run(Job(argv=("sh", "-c", 'echo "$SOME_VAR"; id -u'), cwd=folder / "checkout", env=env))
 
     with pytest.raises(PodTrouble, match=r"ermission denied|annot connect"):
         await enter({"store": "daemon", "substituters": ""})

@@ -15,7 +15,7 @@ import pytest
 from agent.clock import SystemClock
 from agent.errors import PodTrouble
 from agent.programs.processes import Processes
-from agent.programs.runner import Ended, Finished
+from agent.programs.runner import Ended, Finished, Job
 from agent.programs.survivors import RUN_MARK, kill_survivors, members
 
 PATH = os.environ["PATH"]
@@ -40,7 +40,7 @@ async def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
 async def sh(script: str, folder: Path, *arguments: str, grace: float = 0.3, **options: object) -> Finished:
     env = {**ENV, **options.pop("env", {})}  # type: ignore[dict-item]
     runner = Processes(grace=grace)
-    return await runner.run(["sh", "-c", script, "sh", *arguments], cwd=folder, env=env, **options)  # type: ignore[arg-type]
+    return await runner.run(Job(argv=("sh", "-c", script, "sh", *arguments), cwd=folder, env=env, **options))  # type: ignore[arg-type]
 
 
 async def test_output_status_and_duration_come_back(tmp_path: Path) -> None:
@@ -53,13 +53,13 @@ async def test_output_status_and_duration_come_back(tmp_path: Path) -> None:
 
 async def test_arguments_with_spaces_reach_the_agent(tmp_path: Path) -> None:
     words = ["two words", 'a "quote"', "$HOME", "", "*"]
-    done = await Processes().run(["printf", r"%s\n", *words], cwd=tmp_path, env=ENV)
+    done = await Processes().run(Job(argv=("printf", r"%s\n", *words), cwd=tmp_path, env=ENV))
     assert done.stdout.decode().split("\n") == [*words, ""]
 
 
 async def test_nothing_is_inherited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_OF_THE_POD", "1")
-    done = await Processes().run(["env"], cwd=tmp_path, env={"PATH": PATH, "ONLY": "this"})
+    done = await Processes().run(Job(argv=("env",), cwd=tmp_path, env={"PATH": PATH, "ONLY": "this"}))
     assert set(done.stdout.decode().splitlines()) == {f"PATH={PATH}", "ONLY=this"}
 
 
@@ -71,11 +71,11 @@ async def test_a_prompt_larger_than_a_pipe_is_read_by_whoever_wants_it(tmp_path:
 
 async def test_a_missing_program_is_pod_trouble_and_names_its_package(tmp_path: Path) -> None:
     with pytest.raises(PodTrouble, match=r"`nix` is missing.*nix \(Debian: nix-bin\)"):
-        await Processes().run(["nix"], cwd=tmp_path, env={"PATH": str(tmp_path)})
+        await Processes().run(Job(argv=("nix",), cwd=tmp_path, env={"PATH": str(tmp_path)}))
     with pytest.raises(PodTrouble, match="`/no/such/tool` is missing"):
-        await Processes().run(["/no/such/tool"], cwd=tmp_path, env=ENV)
+        await Processes().run(Job(argv=("/no/such/tool",), cwd=tmp_path, env=ENV))
     with pytest.raises(PodTrouble, match="gone, so `true` cannot run"):
-        await Processes().run(["true"], cwd=tmp_path / "nowhere", env=ENV)
+        await Processes().run(Job(argv=("true",), cwd=tmp_path / "nowhere", env=ENV))
 
 
 async def test_head_and_tail_of_a_large_output_are_kept(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ async def test_time_spent_in_suspend_counts(tmp_path: Path) -> None:
         return SystemClock().monotonic() + slept
 
     running = asyncio.create_task(
-        Processes(clock=clock, grace=0.3).run(["sleep", "60"], cwd=tmp_path, env=ENV, timeout=3600)
+        Processes(clock=clock, grace=0.3).run(Job(argv=("sleep", "60"), cwd=tmp_path, env=ENV, timeout=3600))
     )
     await asyncio.sleep(0.1)
     slept = 4000.0
@@ -179,8 +179,9 @@ async def test_no_process_survives_the_end_of_the_event_loop(tmp_path: Path) -> 
 import asyncio
 from pathlib import Path
 from agent.programs.processes import Processes
+from agent.programs.runner import Job
 script = "echo $$ > own; while :; do sleep 1; done"
-asyncio.run(Processes(grace=0.3).run(["sh", "-c", script], cwd=Path({str(tmp_path)!r}), env={{"PATH": {PATH!r}}}))
+asyncio.run(Processes(grace=0.3).run(Job(argv=("sh", "-c", script), cwd=Path({str(tmp_path)!r}), env={{"PATH": {PATH!r}}})))
 """)
     outer = await asyncio.create_subprocess_exec(sys.executable, program, stderr=asyncio.subprocess.DEVNULL)
     await until(lambda: (tmp_path / "own").exists() and (tmp_path / "own").read_text() != "")
@@ -253,3 +254,16 @@ async def test_many_runs_at_once_leak_no_descriptor(tmp_path: Path) -> None:
     done = await asyncio.gather(*(sh("echo $1", tmp_path, str(number)) for number in range(20)))
     assert [int(one.stdout) for one in done] == list(range(20))
     assert descriptors() <= before
+
+
+async def test_a_guard_ends_what_exceeds_it_and_says_by_what(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def guard(pid: int) -> str:
+        seen.append(pid)
+        return "ran amok" if len(seen) > 1 else ""
+
+    done = await sh("echo begun; while :; do echo more; sleep 0.05; done", tmp_path, guard=guard, timeout=20)
+    assert (done.ended, done.limit, done.ok) == (Ended.LIMIT, "ran amok", False)
+    assert done.stdout.startswith(b"begun\n")
+    assert len(seen) == 2, "it is asked once a second, however much is written"

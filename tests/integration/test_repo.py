@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from agent.git.mirror import Mirror
 from agent.git.refs import ClaimRefRefused, LeaseRefused, RepositoryUnreachable
 from agent.git.repo import Repository
 from agent.programs.processes import Processes
-from agent.programs.runner import Ended, Finished
+from agent.programs.runner import Ended, Finished, Job
 from agent.texts.branches import branch_name, wrong_with
 from agent.texts.evidence import redactor
 from support.git_repo import Remote, git
@@ -38,9 +38,9 @@ class Counting(Processes):
         super().__init__(grace=0.3)
         self.seen: list[tuple[list[str], Mapping[str, str]]] = []
 
-    async def run(self, argv: Sequence[str], *, env: Mapping[str, str], **rest: Any) -> Finished:
-        self.seen.append((list(argv), dict(env)))
-        return await super().run(argv, env=env, **rest)
+    async def run(self, job: Job) -> Finished:
+        self.seen.append((list(job.argv), dict(job.env)))
+        return await super().run(job)
 
 
 @pytest.fixture
@@ -178,9 +178,9 @@ class Lossy(Counting):
 
     lose = True
 
-    async def run(self, argv: Sequence[str], *, env: Mapping[str, str], **rest: Any) -> Finished:
-        done = await super().run(argv, env=env, **rest)
-        if "push" in argv and self.lose:
+    async def run(self, job: Job) -> Finished:
+        done = await super().run(job)
+        if "push" in job.argv and self.lose:
             return Finished(returncode=128, stderr=b"fatal: the remote end hung up unexpectedly\n")
         return done
 
@@ -198,10 +198,10 @@ async def test_a_forge_without_claim_refs_is_told_from_a_lost_race(tmp_path: Pat
 
 async def test_a_claim_on_a_silent_remote_says_nothing_about_the_claim(tmp_path: Path, remote: Remote) -> None:
     class Deaf(Counting):
-        async def run(self, argv: Sequence[str], *, env: Mapping[str, str], **rest: Any) -> Finished:
-            if "push" in argv:
+        async def run(self, job: Job) -> Finished:
+            if "push" in job.argv:
                 return Finished(128, stderr=b"fatal: unable to access: Failed to connect to forge port 443")
-            return await super().run(argv, env=env, **rest)
+            return await super().run(job)
 
     repo = repository(tmp_path, remote, Deaf())
     with pytest.raises(RepositoryUnreachable, match="does not answer") as caught:
@@ -213,9 +213,9 @@ async def test_a_claim_on_a_silent_remote_says_nothing_about_the_claim(tmp_path:
 
 async def test_a_time_out_of_a_claims_push_is_resolved_by_reading_too(tmp_path: Path, remote: Remote) -> None:
     class Slow(Counting):
-        async def run(self, argv: Sequence[str], *, env: Mapping[str, str], **rest: Any) -> Finished:
-            done = await super().run(argv, env=env, **rest)
-            return Finished(-15, ended=Ended.TIMED_OUT) if "push" in argv else done
+        async def run(self, job: Job) -> Finished:
+            done = await super().run(job)
+            return Finished(-15, ended=Ended.TIMED_OUT) if "push" in job.argv else done
 
     assert await repository(tmp_path, remote, Slow()).set_claim(42, TOKEN, None) == remote.ref(CLAIM)
 
@@ -240,8 +240,8 @@ async def test_a_base_that_was_never_fetched_is_said(tmp_path: Path, remote: Rem
 
 async def test_a_listing_that_was_cut_is_no_answer(tmp_path: Path, remote: Remote) -> None:
     class Cut(Counting):
-        async def run(self, argv: Sequence[str], *, env: Mapping[str, str], **rest: Any) -> Finished:
-            return msgspec.structs.replace(await super().run(argv, env=env, **rest), dropped=1)
+        async def run(self, job: Job) -> Finished:
+            return msgspec.structs.replace(await super().run(job), dropped=1)
 
     with pytest.raises(RepositoryUnreachable, match="longer than 64 MiB"):
         await repository(tmp_path, remote, Cut()).preflight()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from agent.git.mirror import Mirror
 from agent.git.repo import Repository
 from agent.git.workspace import Workspace
 from agent.programs.processes import Processes
-from agent.programs.runner import Finished
+from agent.programs.runner import Finished, Job
 from agent.texts.evidence import redactor
 from support.git_repo import Remote
 
@@ -29,11 +28,11 @@ class Faulty(Processes):
 
     fault: Callable[[list[str], Finished | None], Finished | None] = staticmethod(lambda _argv, _done: None)
 
-    async def run(self, argv: Sequence[str], **rest: Any) -> Finished:
-        if answer := self.fault(list(argv), None):
+    async def run(self, job: Job) -> Finished:
+        if answer := self.fault(list(job.argv), None):
             return answer
-        done = await super().run(argv, **rest)
-        return self.fault(list(argv), done) or done
+        done = await super().run(job)
+        return self.fault(list(job.argv), done) or done
 
 
 class Bench:
