@@ -2,7 +2,7 @@
 
 Reading and judging are two things: here files and variables are read, `agent.settings.rules` judges. The file is
 `--config`, else $AGENT_CONFIG, else ./agent.toml. A secret is $CREDENTIALS_DIRECTORY/<name> (systemd's LoadCredential),
-else the file that the settings name, else, for the board's token, $AGENT_BOARD_TOKEN.
+else the file that the settings name, else, for the board's token, $AGENT_BOARD_TOKEN, and for the model's key, $AGENT_MODEL_KEY.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from agent.settings.rules import (
     FieldNames,
     ModelSettings,
     NixSettings,
+    PriceSettings,
     Repository,
     SandboxSettings,
     Settings,
@@ -43,6 +44,7 @@ __all__ = [
     "FieldNames",
     "ModelSettings",
     "NixSettings",
+    "PriceSettings",
     "Repository",
     "SandboxSettings",
     "Secret",
@@ -106,17 +108,19 @@ class Credentials(Struct, frozen=True, kw_only=True):
         board: the board's API token.
         repositories: tokens for https, by project identifier.
         ssh_keys: paths of private keys, by project identifier.
+        model: the key for the Messages API; None where none was found.
         warnings: sentences about secrets that others on this host can read.
     """
 
     board: Secret
     repositories: Mapping[str, Secret] = {}
     ssh_keys: Mapping[str, pathlib.Path] = {}
+    model: Secret | None = None
     warnings: tuple[str, ...] = ()
 
     def secrets(self) -> tuple[Secret, ...]:
         """All of them, for redaction."""
-        return self.board, *self.repositories.values()
+        return (self.board, *self.repositories.values(), *((self.model,) if self.model else ()))
 
     def redactor(self) -> Redact:
         """A function that takes all of them out of a text."""
@@ -207,7 +211,10 @@ def credentials(settings: Settings, *, environ: Environment | None = None) -> Cr
         for project, repository in settings.repositories.items()
         if (key := _secret_file(f"repository-{project}-key", repository.ssh_key_file, env, warnings))
     }
-    return Credentials(board=board, repositories=tokens, ssh_keys=keys, warnings=tuple(warnings))
+    model = _secret("model-key", settings.model.key_file, env, warnings)
+    if model is None and (value := env.get("AGENT_MODEL_KEY")):
+        model = _checked(value, "$AGENT_MODEL_KEY")
+    return Credentials(board=board, repositories=tokens, ssh_keys=keys, model=model, warnings=tuple(warnings))
 
 
 def ambient(*, environ: Environment | None = None) -> Ambient:
@@ -231,6 +238,15 @@ def _settle(settings: Settings, folder: pathlib.Path, pod: str, env: Environment
         pod=pod,
         state=_absolute(settings.state, folder, env) or str(_state_folder(pod, env)),
         board=replace(settings.board, token_file=_absolute(settings.board.token_file, folder, env)),
+        model=replace(
+            settings.model,
+            key_file=_absolute(settings.model.key_file, folder, env),
+            program=_program(settings.model.program, folder, env),
+        ),
+        sandbox=replace(
+            settings.sandbox, readable=tuple(_absolute(one, folder, env) for one in settings.sandbox.readable)
+        ),
+        nix=replace(settings.nix, starter=_absolute(settings.nix.starter, folder, env)),
         repositories={
             project: replace(
                 repository,
@@ -255,6 +271,11 @@ def _absolute(path: str, folder: pathlib.Path, env: Environment) -> str:
     if path.startswith("~/"):
         return str(_home(env, path) / path[2:])
     return path and str(folder / path)
+
+
+def _program(name: str, folder: pathlib.Path, env: Environment) -> str:
+    """A name is looked up in $PATH, a path is seen from the settings file's folder."""
+    return _absolute(name, folder, env) if "/" in name else name
 
 
 def _home(env: Environment, what: str) -> pathlib.Path:

@@ -25,6 +25,7 @@ FORGES: Final = {
 
 LONGEST_S: Final = 30 * 24 * 3600
 MOST_TRIES: Final = 20
+MOST_DOLLARS: Final = 100_000
 
 
 class Unfit(Exception):
@@ -122,15 +123,38 @@ def _count(low: int, high: int) -> Callable[[object], int]:
     return read
 
 
-def _choice(now: tuple[str, ...], later: tuple[str, ...] = ()) -> Callable[[object], str]:
+def _choice(*allowed: str) -> Callable[[object], str]:
     def read(value: object) -> str:
-        if value in later:
-            raise Unfit(f"`{value}` comes with a later release")
-        if value not in now:
+        if value not in allowed:
             raise Unfit
         return str(value)
 
     return read
+
+
+_SIZE: Final = re.compile(r"(\d+) ?([KMGT])iB")
+
+
+def _size(value: object) -> int:
+    if isinstance(value, str) and (found := _SIZE.fullmatch(value)):
+        value = int(found[1]) << 10 * ("KMGT".index(found[2]) + 1)
+    return _count(1 << 20, 1 << 50)(value)
+
+
+def _amount(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST_DOLLARS:
+        raise Unfit
+    return float(value)
+
+
+def _price(value: object) -> float:
+    return 0.0 if value == 0 and not isinstance(value, bool) else _amount(value)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise Unfit
+    return tuple(_text(one) for one in value)
 
 
 def _nix(value: object) -> Mapping[str, str]:
@@ -160,6 +184,7 @@ def _nix_value(value: object) -> str:
 _NAME = "a display name or an id"
 _NAMES = "a list of display names or ids"
 _FILE = "a path, from the folder of the settings file if it is relative"
+_BYTES = 'a size such as "512MiB" or "8GiB", or a whole number of bytes; at least 1MiB'
 _TIME = 'a duration such as "4h30m", "15m" or "45s", or a whole number of seconds; above zero and at most 720h'
 
 KEYS: Final[Mapping[str, Key]] = {
@@ -237,7 +262,7 @@ KEYS: Final[Mapping[str, Key]] = {
         shown=False,
     ),
     "repositories.*.forge": Key(
-        "what serves `web`, which decides the links", "one of " + ", ".join(FORGES), _choice((*FORGES,)), "github"
+        "what serves `web`, which decides the links", "one of " + ", ".join(FORGES), _choice(*FORGES), "github"
     ),
     "repositories.*.token_file": Key(
         "the file with the token for an https address; $CREDENTIALS_DIRECTORY/repository-<project>-token comes before it",
@@ -250,6 +275,12 @@ KEYS: Final[Mapping[str, Key]] = {
         _FILE,
         _text,
         "",
+    ),
+    "repositories.*.shell_files": Key(
+        "more files that the development shell depends on, beside flake.lock and every *.nix file",
+        "a list of paths or patterns of git, such as `rust-toolchain.toml`",
+        _texts,
+        (),
     ),
     "execution.timeout": Key(
         "the lifetime of a claim: at its end its holder stops every effect", _TIME, _duration, 14_400
@@ -268,15 +299,90 @@ KEYS: Final[Mapping[str, Key]] = {
         _count(1, MOST_TRIES),
         3,
     ),
-    "model.kind": Key("which coding model works", "command", _choice(("command",), ("claude",)), "command"),
+    "model.kind": Key(
+        "which coding model works: Claude Code, or any program that prints its result document",
+        "claude or command",
+        _choice("claude", "command"),
+        "claude",
+    ),
     "model.command": Key(
-        "the program that gets the prompt on its standard input, and its arguments",
+        "for the kind `command`: the program that gets the prompt on its standard input, and its arguments",
         "a list of texts, the program first",
         _argv,
-        required=True,
+        (),
     ),
+    "model.program": Key(
+        "Claude Code's program: a name in $PATH or a path", "a text such as `claude`", _text, "claude"
+    ),
+    "model.name": Key(
+        "the model that Claude Code asks for; a full name, since aliases move", "a text", _text, "claude-sonnet-5"
+    ),
+    "model.api": Key(
+        "the address of the Messages API; the pod's relay asks it, never the sandbox",
+        "http:// or https://, without user name, password and query, and without /v1",
+        _http,
+        "https://api.anthropic.com",
+        shown=False,
+    ),
+    "model.key_file": Key(
+        "the file with the key for the Messages API; $CREDENTIALS_DIRECTORY/model-key comes before it, "
+        "$AGENT_MODEL_KEY after",
+        _FILE,
+        _text,
+        "",
+    ),
+    "model.max_turns": Key(
+        "how often one run may ask the model", "a whole number from 1 to 100000", _count(1, 100_000), 200
+    ),
+    "model.max_tokens": Key(
+        "how many tokens one run may spend: read, written and cached together",
+        "a whole number from 1 to 10000000000",
+        _count(1, 10**10),
+        50_000_000,
+    ),
+    "model.max_usd": Key(
+        "how many dollars one run may spend, by `model.prices`; 0 is refused, not endless",
+        f"a number above 0 and at most {MOST_DOLLARS}",
+        _amount,
+        20.0,
+    ),
+    **{
+        "model.prices." + kind: Key(
+            f"dollars for a million {what}", f"a number from 0 to {MOST_DOLLARS}", _price, default
+        )
+        for kind, what, default in (
+            ("input", "tokens that the model reads", 3.0),
+            ("output", "tokens that it writes", 15.0),
+            ("cache_write", "tokens that go into the API's cache", 3.75),
+            ("cache_read", "tokens that come out of it", 0.3),
+        )
+    },
     "sandbox.kind": Key(
-        "what the model is shut into; none is nothing at all", "none", _choice(("none",), ("bubblewrap",)), "none"
+        "what model and checks are shut into; none is nothing at all: they can then do what the pod's user can",
+        "bubblewrap or none",
+        _choice("bubblewrap", "none"),
+        "bubblewrap",
+    ),
+    "sandbox.nix": Key(
+        "whether `nix develop` works inside the sandbox: the pod evaluates and builds for it, without a network",
+        "broker or none",
+        _choice("broker", "none"),
+        "broker",
+    ),
+    "sandbox.readable": Key(
+        "more paths that the sandbox shows, read-only: a tool outside /usr and the Nix store",
+        "a list of paths",
+        _texts,
+        (),
+    ),
+    "sandbox.disk": Key(
+        "how much a run may write: worktree, home and temporary files together, beyond what was there",
+        _BYTES,
+        _size,
+        8 << 30,
+    ),
+    "sandbox.processes": Key(
+        "how many processes a run may have at once", "a whole number from 16 to 100000", _count(16, 100_000), 1024
     ),
     "nix.settings": Key(
         "settings of Nix for this pod, such as substituters, in the words of nix.conf",
@@ -284,7 +390,16 @@ KEYS: Final[Mapping[str, Key]] = {
         _nix,
         {},
     ),
+    "nix.inputs": Key(
+        "where the inputs of a repository's flake may come from; they must be pinned in its flake.lock",
+        "a list of texts such as `github:NixOS/nixpkgs`; `github:acme/*` is all of acme's",
+        _texts,
+        ("github:NixOS/nixpkgs",),
+    ),
+    "nix.starter": Key(
+        "the folder with the flake.nix and flake.lock that a repository without any gets; empty is ours, on nixpkgs",
+        _FILE,
+        _text,
+        "",
+    ),
 }
-
-LATER: Final = ("model.max_turns", "model.max_usd", "sandbox.nix")
-"""Settings of the design that a later release will know."""

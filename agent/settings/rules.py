@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from agent.errors import ConfigurationError
-from agent.settings.keys import FORGES, KEYS, LATER, PROJECT, Key, Unfit
+from agent.settings.keys import FORGES, KEYS, PROJECT, Key, Unfit
 from agent.texts.branches import wrong_with_template
 from agent.texts.claim_token import duration_text
 
@@ -62,6 +62,7 @@ class Repository(Struct, frozen=True, kw_only=True):
     forge: str
     token_file: str
     ssh_key_file: str
+    shell_files: tuple[str, ...]
 
     def branch_url(self, branch: str) -> str:
         """Where people see a branch; empty when `web` is."""
@@ -82,23 +83,46 @@ class Execution(Struct, frozen=True, kw_only=True):
     tries: int
 
 
+class PriceSettings(Struct, frozen=True, kw_only=True):
+    """Dollars for a million tokens."""
+
+    input: float
+    output: float
+    cache_write: float
+    cache_read: float
+
+
 class ModelSettings(Struct, frozen=True, kw_only=True):
-    """Which coding model works."""
+    """Which coding model works, and what it may spend on one run."""
 
     kind: str
     command: tuple[str, ...]
+    program: str
+    name: str
+    api: str
+    key_file: str
+    max_turns: int
+    max_tokens: int
+    max_usd: float
+    prices: PriceSettings
 
 
 class SandboxSettings(Struct, frozen=True, kw_only=True):
-    """What the model is shut into."""
+    """What model and checks are shut into, and how much they may take; `disk` is in bytes."""
 
     kind: str
+    nix: str
+    readable: tuple[str, ...]
+    disk: int
+    processes: int
 
 
 class NixSettings(Struct, frozen=True, kw_only=True):
-    """Nix, as far as this pod differs from the host."""
+    """Nix, as far as this pod differs from the host, and what a repository's flake may use."""
 
     settings: Mapping[str, str]
+    inputs: tuple[str, ...]
+    starter: str
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -124,7 +148,7 @@ def judge(raw: Mapping[str, Any]) -> Settings:
         ConfigurationError: names the key, its meaning and its allowed values.
     """
     _refuse_unknown(raw, "")
-    board = _table(raw, "board")
+    board, model = _table(raw, "board"), _table(raw, "model")
     settings = Settings(
         pod=_value("pod", raw, KEYS["pod"]),
         state=_value("state", raw, KEYS["state"]),
@@ -136,7 +160,9 @@ def judge(raw: Mapping[str, Any]) -> Settings:
         ),
         repositories=_repositories(_table(raw, "repositories")),
         execution=Execution(**_values("execution", _table(raw, "execution"))),
-        model=ModelSettings(**_values("model", _table(raw, "model"))),
+        model=ModelSettings(
+            **_values("model", model), prices=PriceSettings(**_values("model.prices", _table(model, "model.prices")))
+        ),
         sandbox=SandboxSettings(**_values("sandbox", _table(raw, "sandbox"))),
         nix=NixSettings(**_values("nix", _table(raw, "nix"))),
     )
@@ -169,6 +195,10 @@ def _repository(raw: Mapping[str, Any], path: str) -> Repository:
 def _judge_together(settings: Settings) -> None:
     """What no single value shows."""
     execution, types, statuses = settings.execution, settings.board.types, settings.board.statuses
+    if settings.model.kind == "command" and not settings.model.command:
+        raise ConfigurationError(f"model.command is missing. {_explained(KEYS['model.command'])}")
+    if settings.model.kind == "claude" and settings.model.command:
+        raise ConfigurationError('model.command is set, and model.kind is "claude". Set kind = "command" to use it.')
     if execution.margin >= execution.timeout:
         raise ConfigurationError(
             f"execution.margin ({duration_text(execution.margin)}) leaves nothing of execution.timeout "
@@ -223,8 +253,6 @@ def _refuse_unknown(table: Mapping[str, Any], path: str, pattern: str = "") -> N
     known = sorted({key.removeprefix(start).partition(".")[0] for key in KEYS if key.startswith(start)})
     for name in table:
         whole = f"{path}.{name}" if path else name
-        if whole in LATER:
-            raise ConfigurationError(f"{whole} comes with a later release.")
         if name not in known and "*" not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f" Did you mean `{near[0]}`?" if near else ""

@@ -34,6 +34,7 @@ url = "http://127.0.0.1:1"
 [repositories.shop]
 url = "/srv/shop.git"
 [model]
+kind = "command"
 command = ["model"]
 """
 

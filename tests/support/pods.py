@@ -87,6 +87,7 @@ def write_settings(
         "board": {"url": board.url, "token_file": str(token)},
         "model": {"kind": "command", "command": [sys.executable, str(MODEL), str(play)]},
         "nix.settings": dict(NIX),
+        "sandbox": {"kind": "none"},
     }
     for name, more in sections.items():
         tables[name] = {**tables.get(name, {}), **more}

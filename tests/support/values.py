@@ -93,5 +93,9 @@ def blocks(blocker: int, blocked: int, *, number: int = 900) -> Relation:
 
 def names(**changes: Any) -> Names:
     """The names of the settings where nothing is set."""
-    least = {"board": {"url": "http://board"}, "repositories": {"shop": {"url": "x"}}, "model": {"command": ["x"]}}
+    least = {
+        "board": {"url": "http://board"},
+        "repositories": {"shop": {"url": "x"}},
+        "model": {"kind": "command", "command": ["x"]},
+    }
     return replace(pod.names(judge(least).board), **changes)

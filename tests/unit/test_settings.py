@@ -12,7 +12,7 @@ from agent import settings
 from agent.errors import ConfigurationError
 from agent.settings import Secret
 
-LEAST = '[board]\nurl = "http://b"\n[repositories.shop]\nurl = "x"\n[model]\ncommand = ["w"]\n'
+LEAST = '[board]\nurl = "http://b"\n[repositories.shop]\nurl = "x"\n[model]\nkind = "command"\ncommand = ["w"]\n'
 
 
 @pytest.fixture
@@ -153,6 +153,22 @@ def test_credential_comes_before_the_file_and_the_file_before_the_variable(
     assert settings.credentials(without_file, environ=env).board.reveal() == "from-env"
     with pytest.raises(ConfigurationError, match="token is nowhere"):
         settings.credentials(without_file, environ={"CREDENTIALS_DIRECTORY": str(tmp_path)})
+
+
+def test_the_models_key_is_a_credential_a_file_or_a_variable(config: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    file = a_file(tmp_path / "key", "from-file")
+    config.write_text(LEAST + f'key_file = "{file}"\n')
+    a_file(tmp_path / "creds" / "model-key", "from-systemd")
+    env = {"HOME": "/h", "AGENT_BOARD_TOKEN": "b", "AGENT_MODEL_KEY": "from-env"}
+    loaded = settings.load(str(config), "p", environ=env)
+    with_systemd = {**env, "CREDENTIALS_DIRECTORY": str(tmp_path / "creds")}
+    assert settings.credentials(loaded, environ=with_systemd).model == Secret("from-systemd")
+    assert settings.credentials(loaded, environ=env).model == Secret("from-file")
+    without_file = msgspec.structs.replace(loaded, model=msgspec.structs.replace(loaded.model, key_file=""))
+    found = settings.credentials(without_file, environ=env)
+    assert found.model == Secret("from-env")
+    assert found.secrets() == (Secret("b"), Secret("from-env")), "all of them are redacted"
+    assert settings.credentials(without_file, environ={"AGENT_BOARD_TOKEN": "b"}).model is None
 
 
 def test_repositories_have_secrets_of_their_own(config: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import agent
 from agent.errors import ConfigurationError, TicketFailure
 from agent.settings import rules as settings_rules
-from agent.settings.keys import KEYS, LATER
+from agent.settings.keys import KEYS
 from agent.settings.rules import Settings, describe, judge
 from agent.texts.branches import branch_name, wrong_with
 
@@ -25,6 +25,7 @@ url = "https://board.example/sub/"
 [repositories.shop]
 url = "ssh://git@forge.example/shop.git"
 [model]
+kind = "command"
 command = ["worker", "--fast"]
 """
 
@@ -42,13 +43,17 @@ REFUSED = [
     # a misspelt key
     ("pot = 'a'", "pot is unknown. Did you mean `pod`? The file may hold: board, execution, model, nix, pod, repositories, sandbox, state."),
     ("[execution]\ntimout = '4h'", "execution.timout is unknown. Did you mean `timeout`? [execution] may hold: grace, idle, margin, timeout, tries."),
-    ("[sandbox]\nzzz = 1", "sandbox.zzz is unknown. [sandbox] may hold: kind."),
+    ("[sandbox]\nzzz = 1", "sandbox.zzz is unknown. [sandbox] may hold: disk, kind, nix, processes, readable."),
     ("board.types.bug = ['Bug']", "board.types.bug is unknown. Did you mean `bugs`? [board.types] may hold: bugs, epic, gates, spike, story, tasks."),
-    ("repositories.shop.ur = 'x'", "repositories.shop.ur is unknown. Did you mean `url`? [repositories.shop] may hold: base, branch, forge, ssh_key_file, token_file, url, web."),
-    # what a later release knows
-    ("[model]\nkind = 'claude'", 'model.kind = "claude" is refused: `claude` comes with a later release. It is which coding model works. Allowed: command.'),
-    ("[model]\nmax_turns = 3", "model.max_turns comes with a later release."),
-    ("[sandbox]\nkind = 'bubblewrap'", 'sandbox.kind = "bubblewrap" is refused: `bubblewrap` comes with a later release. It is what the model is shut into; none is nothing at all. Allowed: none.'),
+    ("repositories.shop.ur = 'x'", "repositories.shop.ur is unknown. Did you mean `url`? [repositories.shop] may hold: base, branch, forge, shell_files, ssh_key_file, token_file, url, web."),
+    # limits are never endless (I-46)
+    ("[model]\nkind = 'opus'", 'model.kind = "opus" is refused. It is which coding model works: Claude Code, or any program that prints its result document. Allowed: claude or command.'),
+    ("[model]\nmax_turns = 0", "model.max_turns = 0 is refused. It is how often one run may ask the model. Allowed: a whole number from 1 to 100000."),
+    ("[model]\nmax_usd = 0", "model.max_usd = 0 is refused. It is how many dollars one run may spend, by `model.prices`; 0 is refused, not endless. Allowed: a number above 0 and at most 100000."),
+    ("[model.prices]\ninput = -1", "model.prices.input = -1 is refused. It is dollars for a million tokens that the model reads. Allowed: a number from 0 to 100000."),
+    ("[sandbox]\nkind = 'docker'", 'sandbox.kind = "docker" is refused. It is what model and checks are shut into; none is nothing at all: they can then do what the pod\'s user can. Allowed: bubblewrap or none.'),
+    ("[sandbox]\ndisk = '8GB'", 'sandbox.disk = "8GB" is refused. It is how much a run may write: worktree, home and temporary files together, beyond what was there. Allowed: a size such as "512MiB" or "8GiB", or a whole number of bytes; at least 1MiB.'),
+    ("[model]\nkind = 'claude'", 'model.command is set, and model.kind is "claude". Set kind = "command" to use it.'),
     # the wrong kind of value
     ("board = 3", "board = 3 is refused. It is a section. Allowed: a table, `[board]`."),
     ("repositories.shop = 'url'", 'repositories.shop = "url" is refused. It is a section. Allowed: a table, `[repositories.shop]`.'),
@@ -63,8 +68,8 @@ REFUSED = [
     ("board.types.tasks = []", "board.types.tasks = [] is refused. It is the other types that pods implement. Allowed: a list of display names or ids."),
     ("board.types.bugs = 'Bug'", 'board.types.bugs = "Bug" is refused. It is the types taken first, highest priority first. Allowed: a list of display names or ids.'),
     ("board.statuses.ready = ''", 'board.statuses.ready = "" is refused. It is the status of work that may be picked. Allowed: a display name or an id.'),
-    ("model.command = []", "model.command = [] is refused. It is the program that gets the prompt on its standard input, and its arguments. Allowed: a list of texts, the program first."),
-    ("model.command = ['a', 3]", 'model.command = ["a",3] is refused. It is the program that gets the prompt on its standard input, and its arguments. Allowed: a list of texts, the program first.'),
+    ("model.command = []", "model.command = [] is refused. It is for the kind `command`: the program that gets the prompt on its standard input, and its arguments. Allowed: a list of texts, the program first."),
+    ("model.command = ['a', 3]", 'model.command = ["a",3] is refused. It is for the kind `command`: the program that gets the prompt on its standard input, and its arguments. Allowed: a list of texts, the program first.'),
     ("repositories.shop.url = 'https://me:pw@forge/x'", "repositories.shop.url is refused: it holds a password, which belongs into `token_file`. It is where git finds the project's repository. Allowed: an address for git, without blanks and without a password."),
     ("repositories.shop.url = '--upload-pack=x'", "repositories.shop.url is refused. It is where git finds the project's repository. Allowed: an address for git, without blanks and without a password."),
     ("repositories.shop.base = '-b'", 'repositories.shop.base = "-b" is refused. It is the branch that work starts from and is brought up to. Allowed: a branch name.'),
@@ -110,7 +115,6 @@ def test_each_refusal_names_key_meaning_and_values(text: str, message: str) -> N
     [
         ("board", "board.url is missing. It is the address of the board"),
         ("repositories", "[repositories] is missing or empty. It says where the work of each project goes"),
-        ("model", "model.command is missing. It is the program that gets the prompt"),
     ],
 )
 def test_each_missing_setting_is_named_with_its_meaning(missing: str, message: str) -> None:
@@ -128,6 +132,15 @@ def test_defaults_are_those_of_the_design() -> None:
     assert (settings.execution.timeout, settings.execution.idle, settings.execution.grace) == (14_400, 900, 1800)
     assert settings.repositories["shop"].branch == "agent/{id}-{slug}"
     assert settings.nix.settings == {}
+    assert (settings.sandbox.kind, settings.sandbox.nix) == ("bubblewrap", "broker")
+
+
+def test_claude_code_is_the_default_and_needs_no_command() -> None:
+    raw = tomllib.loads(LEAST)
+    del raw["model"]
+    assert (judge(raw).model.kind, judge(raw).model.command) == ("claude", ())
+    with pytest.raises(ConfigurationError, match=r"model\.command is missing"):
+        judge({**raw, "model": {"kind": "command"}})
 
 
 def test_all_that_can_be_set_is_taken() -> None:
@@ -141,7 +154,9 @@ def test_all_that_can_be_set_is_taken() -> None:
                 board.types = { bugs = [], gates = [], epic = 5 }
                 execution = { timeout = "90m", idle = 60, tries = 1, margin = "1s" }
                 repositories.shop = { base = "release/v2", branch = "release/{version}", web = "https://f/shop/" }
-                repositories.shop_2 = { url = "../shop.git" }
+                repositories.shop_2 = { url = "../shop.git", shell_files = ["rust-toolchain.toml"] }
+                sandbox = { kind = "none", disk = "512MiB", readable = ["/opt/tool"] }
+                model = { max_usd = 2.5, prices = { input = 1, cache_read = 0 } }
                 [nix.settings]
                 substituters = ["https://a", "https://b"]
                 max-jobs = 4
@@ -154,6 +169,8 @@ def test_all_that_can_be_set_is_taken() -> None:
     assert settings.board.types.gates == ()
     assert settings.board.types.epic == "5"
     assert settings.execution.timeout == 5400
+    assert settings.sandbox.disk == 512 << 20
+    assert (settings.model.max_usd, settings.model.prices.input, settings.model.prices.output) == (2.5, 1.0, 15.0)
     assert settings.nix.settings == {
         "substituters": "https://a https://b",
         "max-jobs": "4",
@@ -186,7 +203,7 @@ values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec="utf-8")),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner),
 )
-paths = st.sampled_from([*KEYS, *LATER, "board", "repositories", "execution", "nix", "x.y"])
+paths = st.sampled_from([*KEYS, "board", "repositories", "execution", "nix", "x.y"])
 
 
 @given(paths, values)
@@ -267,7 +284,7 @@ def test_every_setting_that_a_message_names_exists() -> None:
     leaves = {key.rpartition(".")[2] for key in KEYS}
     named = {one[0] or one[1] for text in messages("git", "programs", "settings") for one in NAMED.findall(text)}
     assert {"nix.settings", "base", "url", "state"} <= named, "they are found at all"
-    wrong = {re.sub(r"^repositories\.[^.]+", "repositories.*", one) for one in named} - wholes - leaves - {*LATER}
+    wrong = {re.sub(r"^repositories\.[^.]+", "repositories.*", one) for one in named} - wholes - leaves
     assert not wrong
 
 
