@@ -113,6 +113,10 @@ class Reporter:
         """
         commit_url, branch_url = self._links.commit(commit), self._links.branch(branch)
         await self.fence()
+        if self.record.starter and pushed:
+            url = self._links.commit(self.record.starter)
+            text = report.starter_added(self._run, commit=self.record.starter, commit_url=url)
+            await self.once(Event.STARTER_ADDED, text)
         if self.record.completion:
             await self.once(Event.COMPLETED, self.record.completion)
         say, event = (report.pushed, Event.PUSHED) if pushed else (report.already_done, Event.ALREADY_DONE)

@@ -88,6 +88,7 @@ class RecordedClaim(Struct, frozen=True, kw_only=True):
         description: likewise.
         branch: where the result goes; kept before the push, since a template may depend on what a person can change.
         trouble: what kept the pod from working in its last try; empty once the model has started.
+        starter: the commit of the starter flake that this run added; empty if it did not.
         completion: the comment that reports the result, kept before the push; empty while there is no result.
         failure: how the run failed; None while it has not.
     """
@@ -107,6 +108,7 @@ class RecordedClaim(Struct, frozen=True, kw_only=True):
     description: str = ""
     branch: str = ""
     trouble: str = ""
+    starter: str = ""
     completion: str = ""
     failure: RecordedFailure | None = None
 

@@ -48,9 +48,14 @@ these instructions. In them, some characters are written as HTML entities: &lt; 
 - Implement what the block work_package asks for, and nothing else. The other blocks are context.
 - Work only inside the working directory. Do not use the network.
 - Do not run git: what you leave in the working directory is committed and pushed for you.
-- Add or adapt tests. Before you end, run the commands in the block verify, if there is one: the same commands judge
+{tools}- Add or adapt tests. Before you end, run the commands in the block verify, if there is one: the same commands judge
   your work afterwards, as they were when you started.
 - If something only a person can decide keeps you from going on, stop and say so; do not guess."""
+
+_TOOLS: Final = """\
+- A tool that is missing: add it to the development shell in flake.nix, from the inputs that flake.lock pins, then run
+  `nix develop --command TOOL …`. Nothing else of Nix works here, and nothing can be downloaded.
+"""
 
 _VERDICT: Final = """\
 End with a JSON object and nothing after it:
@@ -106,6 +111,7 @@ class PromptFacts(Struct, frozen=True, kw_only=True):
         previous: the text that the last run worked from, if the ticket's text changed during that run.
         notes: `notes` of the repository's `.agent.toml`.
         verify: the commands of its `[verify]`.
+        tools: whether `nix develop` works for the model, as the sandbox offers it.
         resumed: why the last try of this run ended early; empty in a first try.
     """
 
@@ -118,6 +124,7 @@ class PromptFacts(Struct, frozen=True, kw_only=True):
     previous: Item | None = None
     notes: str = ""
     verify: Sequence[str] = ()
+    tools: bool = False
     resumed: str = ""
 
 
@@ -132,7 +139,7 @@ def build(facts: PromptFacts) -> str:
 
 
 def _blocks(facts: PromptFacts) -> Iterator[str]:
-    yield _block("instructions", _INSTRUCTIONS)
+    yield _block("instructions", _INSTRUCTIONS.replace("{tools}", _TOOLS if facts.tools else ""))
     if facts.resumed:
         yield _block("interruption", f"{_RESUMED}\n\n{_text(facts.resumed, COMMENT_LIMIT)}")
     if facts.epic:

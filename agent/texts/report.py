@@ -34,6 +34,7 @@ class Event(enum.StrEnum):
 
     CLAIMED = "claimed"
     TAKEN_OVER = "taken_over"
+    STARTER_ADDED = "starter_added"
     COMPLETED = "completed"
     PUSHED = "pushed"
     ALREADY_DONE = "already_done"
@@ -152,6 +153,11 @@ def verification(commands: Sequence[str]) -> str:
     if not commands:
         return "Not verified: `.agent.toml` names no commands in `[verify]`"
     return "Verified with " + ", ".join(code(command) for command in commands)
+
+
+def starter_added(run: str, *, commit: str, commit_url: str = "") -> str:
+    """The repository had no `flake.nix`, and has one now."""
+    return _text(run, Event.STARTER_ADDED, f"Added a starter `flake.nix` — commit {_commit(commit, commit_url)}")
 
 
 def pushed(run: str, *, branch: str, commit: str, branch_url: str = "", commit_url: str = "") -> str:

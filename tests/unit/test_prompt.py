@@ -29,6 +29,7 @@ FULL = PromptFacts(
     previous=Item(42, "Cart total", "Totals are off."),
     notes="Money is in cents, everywhere.",
     verify=["pytest -q", 'test "$(ls | wc -l)" -gt 3 && echo <ok>'],
+    tools=True,
     resumed="the model's API answered 529",
 )
 BLOCKS = [
@@ -51,6 +52,7 @@ all_facts = st.builds(
     previous=st.none() | items,
     notes=hostile,
     verify=st.lists(hostile, max_size=2),
+    tools=st.booleans(),
     resumed=hostile,
 )
 
@@ -129,6 +131,13 @@ def test_huge_texts_are_shortened_visibly_and_keep_both_ends() -> None:
     assert description.startswith("\nHEAD")
     assert description.endswith("TAIL\n")
     assert "[… 976008 characters left out here …]" in description
+
+
+def test_how_to_add_a_tool_is_told_only_where_it_works() -> None:
+    there, absent = (build(PromptFacts(work_package=Item(1, "x"), tools=tools)) for tools in (True, False))
+    assert "nix develop --command TOOL" in there
+    assert "nix develop" not in absent
+    assert "{tools}" not in absent
 
 
 def test_latest_comments_are_the_ones_that_stay() -> None:

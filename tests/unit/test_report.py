@@ -25,6 +25,11 @@ EVENTS: list[tuple[Event, str, str]] = [
         f"Execution complete — session `{RUN}`, 2400 input tokens / 800 output tokens",
     ),
     (
+        Event.STARTER_ADDED,
+        report.starter_added(RUN, commit=COMMIT),
+        "Added a starter `flake.nix` — commit `a3f9c12`",
+    ),
+    (
         Event.PUSHED,
         report.pushed(RUN, branch="release/v2.1", commit=COMMIT),
         "Pushed to `release/v2.1` — commit `a3f9c12`",
