@@ -1,0 +1,1 @@
+"""The development shell of a repository: evaluated once, saved, and entered without Nix."""
