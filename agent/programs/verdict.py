@@ -2,6 +2,9 @@
 
 `subtype` is `success` for every API error, texts differ between versions, and exit 0 without a document happens. So the
 order is: limits of ours, the document, `subtype`, the HTTP status, and only then words.
+
+What keeps the model from being asked at all is the pod's trouble: an API that is down, silent, or will not know us, a
+program that does not start. What the model did or did not do is the ticket's failure.
 """
 
 from __future__ import annotations
@@ -13,10 +16,11 @@ import msgspec
 from msgspec import Struct
 
 from agent.errors import PodTrouble, TicketFailure
+from agent.programs.events import events, story, waits_for_the_api
 from agent.programs.runner import Ended, Finished
 from agent.texts.clean import clean
 from agent.texts.evidence import Redact, last_words
-from agent.texts.markup import spoken
+from agent.texts.markup import one_line, spoken
 
 Verdict = Literal["done", "already_done", "stuck"]
 LONGEST: Final = 4_000
@@ -24,6 +28,12 @@ LONGEST: Final = 4_000
 _TROUBLE: Final = (401, 402, 403, 404, 408, 409, 429)
 _SERVER: Final = 500
 _FINAL: Final = re.compile(r"prompt is too long|output token maximum", re.IGNORECASE)
+_HINTS: Final = {
+    401: ": the key is not accepted",
+    402: ": the account has to pay first",
+    403: ": the key does not allow this",
+    404: ": there is no such model, or the address is wrong",
+}
 _CREDIT: Final = re.compile(r"credit balance", re.IGNORECASE)
 _LIMITS: Final = {
     "error_max_turns": "the model reached its limit of turns",
@@ -40,8 +50,8 @@ class ModelTrouble(PodTrouble):
 class ModelResult(Struct, frozen=True, kw_only=True):
     """A run that reached a verdict.
 
-    `input_tokens` counts what was read from and written to the cache too. `duration_s` is in seconds, `cost_usd` in
-    dollars by the program's own price table.
+    `input_tokens` counts what was read from and written to the cache too. `turns` is the program's own count. `duration_s`
+    is in seconds, `cost_usd` in dollars by the program's own price table, which some versions sum up over a resumed session.
     """
 
     verdict: Verdict
@@ -49,6 +59,7 @@ class ModelResult(Struct, frozen=True, kw_only=True):
     question: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
+    turns: int = 0
     cost_usd: float = 0.0
     duration_s: float = 0.0
 
@@ -82,35 +93,50 @@ class _Document(Struct, frozen=True, kw_only=True):
     usage: _Usage | None = None
 
 
-def judge(done: Finished, *, redact: Redact) -> ModelResult:
+def judge(done: Finished, *, redact: Redact, streams: bool = False) -> ModelResult:
     """The verdict of a run.
 
     Args:
         done: the process that is over.
         redact: takes out of the model's words what must not be shown.
+        streams: the program writes an event as soon as it has started, so one without any did not start.
 
     Raises:
         ModelTrouble: the model could not be asked; not the ticket's fault.
         TicketFailure: anything else without a verdict; with the last lines of output.
     """
-    evidence = last_words(done.stdout, done.stderr, redact=redact)
+    seen = events(done.stdout)
+    told = story(seen).encode("utf-8", "replace") if streams and seen else done.stdout
+    evidence = last_words(told, done.stderr, redact=redact)
+    if done.ended is Ended.IDLE and waits_for_the_api(seen):
+        raise ModelTrouble(f"the model's API fell silent, and the run was stopped after {spoken(done.duration)}")
     if done.ended is not Ended.COMPLETED:
         raise TicketFailure(_over(done), evidence=evidence)
     document = _read(done.stdout)
     if document is None:
-        raise TicketFailure(
-            f"the model's program ended with exit code {done.returncode} and without a result", evidence=evidence
-        )
+        raise _unread(done, evidence, redact, began=bool(seen) or not streams)
+    words = _fit(_words(document), redact)
+    if not streams:
+        evidence = words
+    elif words not in evidence:
+        evidence = last_words(told, words.encode("utf-8", "replace"), redact=redact)
     if document.is_error:
-        _raise(document, _fit(_words(document), redact))
+        raise _error(document, words, evidence)
     if done.returncode != 0:
         raise TicketFailure(f"the model's program ended with exit code {done.returncode}", evidence=evidence)
     if document.num_turns == 0:
-        raise TicketFailure("the model was never asked", evidence=_fit(_words(document), redact))
-    answer = document.structured_output
-    if answer is None:
-        raise TicketFailure("the model returned no verdict", evidence=_fit(_words(document), redact))
-    return _result(document, answer, done, redact)
+        raise TicketFailure("the model was never asked", evidence=evidence)
+    if document.structured_output is None:
+        raise TicketFailure("the model returned no verdict", evidence=evidence)
+    return _result(document, document.structured_output, done, redact)
+
+
+def _unread(done: Finished, evidence: str, redact: Redact, *, began: bool) -> ModelTrouble | TicketFailure:
+    if not began and done.returncode in (0, 1):
+        said = last_words(done.stderr, redact=redact) or f"it ended with exit code {done.returncode} and said nothing"
+        return ModelTrouble(f"the model's program did not start: {one_line(said)}")
+    reason = f"the model's program ended with exit code {done.returncode} and without a result"
+    return TicketFailure(reason, evidence=evidence)
 
 
 def _over(done: Finished) -> str:
@@ -141,23 +167,23 @@ def _fit(text: str, redact: Redact) -> str:
     return redact(clean(text)).strip()[:LONGEST]
 
 
-def _raise(document: _Document, words: str) -> None:
+def _error(document: _Document, words: str, evidence: str) -> ModelTrouble | TicketFailure:
     if reason := _LIMITS.get(document.subtype):
-        raise TicketFailure(reason, evidence=words)
+        return TicketFailure(reason, evidence=evidence)
     status = document.api_error_status
     if status is not None and (status in _TROUBLE or status >= _SERVER):
-        raise ModelTrouble(f"the model's API answered {status}")
+        return ModelTrouble(f"the model's API answered {status}{_HINTS.get(status, '')}")
     if _CREDIT.search(words):
-        raise ModelTrouble(f"the model's API answered {status or 'no'}: the credit balance is too low")
+        return ModelTrouble(f"the model's API answered {status or 'no'}: the credit balance is too low")
     if document.stop_reason == "refusal":
-        raise TicketFailure("the model refused the task", evidence=words)
+        return TicketFailure("the model refused the task", evidence=evidence)
     if document.terminal_reason == "prompt_too_long" or status == 413 or _FINAL.search(words):  # noqa: PLR2004 - HTTP
-        raise TicketFailure("the task does not fit into the model", evidence=words)
+        return TicketFailure("the task does not fit into the model", evidence=evidence)
     if status is not None:
-        raise TicketFailure(f"the model's API refused the request with {status}", evidence=words)
+        return TicketFailure(f"the model's API refused the request with {status}", evidence=evidence)
     if document.subtype != "success":
-        raise TicketFailure("the model's program failed", evidence=words)
-    raise ModelTrouble("the model's API could not be used")
+        return TicketFailure("the model's program failed", evidence=evidence)
+    return ModelTrouble(f"the model's API could not be used: {one_line(words) or 'no reason was given'}")
 
 
 def _result(document: _Document, answer: _Answer, done: Finished, redact: Redact) -> ModelResult:
@@ -174,6 +200,7 @@ def _result(document: _Document, answer: _Answer, done: Finished, redact: Redact
         question=question,
         input_tokens=sum(max(0, count or 0) for count in read),
         output_tokens=max(0, usage.output_tokens or 0),
+        turns=max(0, document.num_turns or 0),
         cost_usd=max(0.0, document.total_cost_usd or 0.0),
         duration_s=max(0.0, (document.duration_ms or 0.0) / 1000) or done.duration,
     )

@@ -57,6 +57,7 @@ def test_a_verdict_comes_back_with_what_it_cost() -> None:
         summary="Wrote hello.txt.",
         input_tokens=234,
         output_tokens=40,
+        turns=3,
         cost_usd=0.0008,
         duration_s=2.5,
     )
@@ -83,7 +84,7 @@ def test_a_document_behind_other_lines_is_found() -> None:
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404, 408, 409, 429, 500, 502, 503, 529])
 def test_the_apis_trouble_is_the_pods_and_names_the_status(status: int) -> None:
-    with pytest.raises(ModelTrouble, match=f"^the model's API answered {status}$"):
+    with pytest.raises(ModelTrouble, match=f"^the model's API answered {status}(: |$)"):
         judge(finished({**ERROR, "api_error_status": status}, 1), redact=redactor())
     assert issubclass(ModelTrouble, PodTrouble)
 
@@ -97,10 +98,14 @@ def test_the_apis_trouble_is_the_pods_and_names_the_status(status: int) -> None:
         ),
         (
             {"api_error_status": None, "result": "Not logged in · Please run /login"},
-            "the model's API could not be used",
+            "the model's API could not be used: Not logged in · Please run /login",
         ),
-        ({"result": "Request timed out"}, "the model's API could not be used"),
-        ({"api_error_status": None, "result": "Connection error."}, "the model's API could not be used"),
+        ({"result": "Request timed out"}, "the model's API could not be used: Request timed out"),
+        ({"result": None}, "the model's API could not be used: no reason was given"),
+        (
+            {"api_error_status": None, "result": "Connection error."},
+            "the model's API could not be used: Connection error.",
+        ),
     ],
 )
 def test_trouble_without_a_telling_status_is_the_pods_too(change: dict[str, Any], message: str) -> None:

@@ -1,0 +1,219 @@
+"""Claude Code as the coding model (reference/claude-cli.md): its arguments, its environment, and its sessions.
+
+The adapter trusts the program with nothing. Its environment holds no secret: the key is a dummy, the API is a Unix socket
+of the relay, and there is no other way out of the sandbox. What its flags forbid (git, the web) is a hint to the model;
+the sandbox is the wall.
+
+A run has one session, whose id is the run's. Where its transcript lies in HOME the run was interrupted, and goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec import Struct
+
+from agent.errors import TicketFailure
+from agent.programs import command
+from agent.programs.events import events
+from agent.programs.runner import Ended, Finished, Job, Runner
+from agent.programs.verdict import ModelResult, ModelTrouble, judge
+from agent.texts.evidence import Redact
+
+TOOLS: Final = "Read,Edit,Write,Glob,Grep,Bash"
+UNASKED: Final = "Bash,Read,Glob,Grep"
+"""Not Write and Edit: named here they would be allowed almost anywhere on the disk."""
+NO_KEY: Final = "the-relay-adds-the-key"
+"""The program wants a key and does not look at it."""
+FRESH: Final = "What follows is your task. No person is there to answer while you work.\n\n"
+"""Before every prompt: one that begins with `/word` would be a command to the program, not a task for the model."""
+RESUMED: Final = (
+    "You were interrupted while you worked on this task, and go on now. The working directory is as it was left; whether"
+    " the last command came to its end is unknown, so look before you repeat it. The task once more, as it stands now:\n\n"
+)
+_MENTION: Final = re.compile(r"(?<!\S)@")
+_SILENCE: Final = 900.0
+"""Seconds, for the program's own limits where the run has none."""
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """How Claude Code is run.
+
+    Attributes:
+        program: a name in PATH, or better a path: a development shell may bring another one of this name.
+        model: the full name of a model; aliases move.
+        socket: the relay's, below HOME or wherever the program may read.
+        max_turns: requests in one run; the relay counts too. Never 0, which would be endless.
+        max_usd: dollars by the program's own prices, likewise.
+        retries: how often it repeats a request that failed, with growing pauses.
+    """
+
+    program: str
+    model: str
+    socket: Path
+    max_turns: int
+    max_usd: float
+    retries: int = 4
+
+
+def arguments(options: Options, schema: Mapping[str, Any], session: str, *, resume: bool) -> tuple[str, ...]:
+    """The command line; the reasons are in the reference, section 1."""
+    # fmt: off
+    return (
+        options.program, "-p",
+        "--output-format", "stream-json", "--verbose",  # a sign of life with each step, the result document last
+        "--resume" if resume else "--session-id", session,
+        "--model", options.model,
+        "--tools", TOOLS, "--permission-mode", "acceptEdits", "--allowedTools", UNASKED,
+        "--disallowedTools", "Bash(git:*)", "Bash(*/git *)",
+        "--strict-mcp-config", "--setting-sources", "",
+        "--json-schema", json.dumps(schema),
+        "--max-turns", str(max(1, options.max_turns)), "--max-budget-usd", str(options.max_usd),
+    )
+    # fmt: on
+
+
+def environment(options: Options, base: Mapping[str, str], *, idle: float | None) -> dict[str, str]:
+    """What the program gets to see.
+
+    Its own limits end before the run's idle time does, so that it says itself what kept it: a command of the model's that
+    hangs, or an API that is silent.
+
+    Args:
+        options: how it is run.
+        base: the environment of any program of others.
+        idle: seconds of silence after which the run is ended.
+    """
+    limit = str(round((idle or _SILENCE) * 1000 * 0.8))
+    half = str(round((idle or _SILENCE) * 1000 / 2))
+    return {
+        **base,
+        "ANTHROPIC_API_KEY": NO_KEY,
+        # http, or it would speak TLS on the socket; the host is only a header.
+        "ANTHROPIC_BASE_URL": "http://relay",
+        "ANTHROPIC_UNIX_SOCKET": str(options.socket),
+        "API_TIMEOUT_MS": half,
+        "BASH_DEFAULT_TIMEOUT_MS": limit,
+        "BASH_MAX_TIMEOUT_MS": limit,
+        "CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS": half,
+        "CLAUDE_CODE_DISABLE_ATTACHMENTS": "1",
+        "CLAUDE_CODE_DISABLE_AUTO_MEMORY": "1",
+        "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "CLAUDE_CODE_MAX_RETRIES": str(options.retries),
+        "DISABLE_AUTOUPDATER": "1",
+        "DISABLE_ERROR_REPORTING": "1",
+        "DISABLE_TELEMETRY": "1",
+    }
+
+
+def spoken(prompt: str, *, resume: bool) -> str:
+    """The prompt as it is handed over: never a command to the program, and without a path that it would read in."""
+    return (RESUMED if resume else FRESH) + _MENTION.sub("&#64;", prompt)
+
+
+def transcripts(home: Path, session: str) -> list[Path]:
+    """Where a session is kept: in one folder for each working directory that it ran in."""
+    return sorted((home / ".claude" / "projects").glob(f"*/{session}.jsonl"))
+
+
+class Claude:
+    """A coding model of kind `claude`.
+
+    Args:
+        runner: where it runs.
+        options: how.
+        schema: the form of its verdict, as JSON Schema.
+        path: PATH outside the development shell.
+        home: its HOME, of this run alone or of this pod; the session lies there.
+        redact: takes out of its words what must not be shown, should it get there after all.
+        refused: why the relay refuses this run, for people; empty while it does not.
+    """
+
+    def __init__(
+        self,
+        *,
+        runner: Runner,
+        options: Options,
+        schema: Mapping[str, Any],
+        path: str,
+        home: Path,
+        redact: Redact,
+        refused: Callable[[], str] = str,
+    ) -> None:
+        self._runner = runner
+        self._options = options
+        self._schema = schema
+        self._path = path
+        self._home = home.absolute()
+        self._redact = redact
+        self._refused = refused
+
+    async def run(
+        self,
+        prompt: str,
+        *,
+        cwd: Path,
+        run: str,
+        timeout: float | None,  # noqa: ASYNC109 - the runner's
+        idle: float | None = None,
+    ) -> ModelResult:
+        """Let it work in `cwd` until it has a verdict; an interrupted session of this run goes on.
+
+        Args:
+            prompt: the task.
+            cwd: the worktree.
+            run: the run id, a UUID.
+            timeout: seconds in all.
+            idle: seconds without output.
+
+        Raises:
+            PodTrouble: the program, Nix or the model's API is the trouble.
+            TicketFailure: it came to no verdict, or the relay has ended the run's budget.
+        """
+        resume = bool(transcripts(self._home, run))
+        done = await self._once(prompt, cwd=cwd, run=run, timeout=timeout, idle=idle, resume=resume)
+        if _elsewhere(done, resume=resume):
+            for lost in transcripts(self._home, run) if resume else ():
+                lost.unlink()  # it cannot be read; left there, its id could not be used again
+            left = None if timeout is None else max(0.0, timeout - done.duration)
+            done = await self._once(prompt, cwd=cwd, run=run, timeout=left, idle=idle, resume=not resume)
+        try:
+            return judge(done, redact=self._redact, streams=True)
+        except (ModelTrouble, TicketFailure) as error:
+            if done.ended is Ended.COMPLETED and (reason := self._refused()):
+                raise TicketFailure(reason, evidence=getattr(error, "evidence", "")) from error
+            raise
+
+    async def _once(
+        self,
+        prompt: str,
+        *,
+        cwd: Path,
+        run: str,
+        timeout: float | None,  # noqa: ASYNC109 - the runner's
+        idle: float | None,
+        resume: bool,
+    ) -> Finished:
+        base = command.environment(path=self._path, home=self._home, run=run)
+        command.make_folders(base)
+        job = Job(
+            argv=arguments(self._options, self._schema, run, resume=resume),
+            cwd=cwd,
+            env=environment(self._options, base, idle=idle),
+            stdin=spoken(prompt, resume=resume).encode("utf-8", "replace"),
+            timeout=timeout,
+            idle=idle,
+            output_limit=command.RESULT_LIMIT,
+        )
+        return await self._runner.run(job)
+
+
+def _elsewhere(done: Finished, *, resume: bool) -> bool:
+    """Whether the session is not where it was looked for: neither was a request made nor anything done."""
+    said = b"No conversation found" if resume else b"is already in use"
+    return done.returncode == 1 and said in done.stderr and not events(done.stdout)
