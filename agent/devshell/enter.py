@@ -1,0 +1,162 @@
+"""The development shell as a runner: a saved script is sourced by bash, then bash becomes the program.
+
+All of it happens in the runner that is wrapped, so the `shellHook` runs in the sandbox as the program does. How a failure
+of the hook is told from one of the program, since both end in an exit code: bash writes a word to a file of ours before
+it sources the script, and another before it becomes the program. What the hook prints goes to standard error, and it
+reads nothing: standard input and output are the program's alone.
+
+The words are for honest failures. A hook belongs to the repository as the program's own tests do, and can forge both.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from msgspec.structs import replace
+
+from agent.clock import Clock, SystemClock
+from agent.devshell.flake import Flake, Saved
+from agent.devshell.shells import Shells
+from agent.errors import PodTrouble, TicketFailure
+from agent.programs.runner import Ended, Finished, Job, Runner
+from agent.texts.evidence import Redact, last_words
+from agent.texts.markup import spoken
+
+EVALUATION: Final = 3600.0
+"""Seconds for a miss whose job has no limit."""
+ENTER: Final = """\
+__enter=("$@")
+[ -r "$1" ] || { echo unreadable > "$2"; exit 1; }
+echo begun > "$2" || exit 1
+exec {__enter_in}<&0 {__enter_out}>&1 </dev/null 1>&2
+. "$1"
+{ set +eux; } 2>/dev/null
+exec 0<&"$__enter_in" 1>&"$__enter_out" {__enter_in}<&- {__enter_out}>&-
+set -- "${__enter[@]}"
+unset __enter __enter_in __enter_out
+type -P -- "$3" >/dev/null || { echo missing > "$2"; exit 127; }
+echo entered > "$2" || exit 1
+shift 2
+exec -- "$@"
+"""
+"""What bash does with the script $1, the file for words $2 and the command behind them. A hook may set what it likes,
+the arguments, `set -e` and descriptors among it, so they are put right after it."""
+
+
+class DevShell:
+    """A runner that enters the development shell of a flake first.
+
+    Args:
+        runner: where bash runs; the sandbox in a pod.
+        shells: has the shell.
+        flake: lists the checkout's files as they are now; asked at every run.
+        redact: takes out of the hook's words what must not be shown.
+        shell: its name below `devShells.<system>`.
+        clock: the host's if none is given.
+    """
+
+    def __init__(
+        self,
+        *,
+        runner: Runner,
+        shells: Shells,
+        flake: Callable[[], Awaitable[Flake]],
+        redact: Redact,
+        shell: str = "default",
+        clock: Clock | None = None,
+    ) -> None:
+        self._runner = runner
+        self._shells = shells
+        self._flake = flake
+        self._redact = redact
+        self._shell = shell
+        self._clock = clock or SystemClock()
+
+    async def run(self, job: Job) -> Finished:
+        """See `Runner.run`; what making the shell takes counts towards the job's time.
+
+        Raises:
+            ShellRefused: the shell asks for something that is not given here.
+            TicketFailure: the flake does not evaluate, its shell does not build, or its shellHook ends it.
+            PodTrouble: Nix, its store or a cache is the trouble, or the program is not in the shell.
+        """
+        started = self._clock.monotonic()
+        limit = EVALUATION if job.timeout is None else job.timeout
+        saved = await self._shells.get(await self._flake(), self._shell, timeout=limit)
+        if job.timeout is not None:
+            job = replace(job, timeout=max(0.0, job.timeout - (self._clock.monotonic() - started)))
+        return await enter(self._runner, saved, job, self._redact)
+
+
+async def enter(runner: Runner, saved: Saved, job: Job, redact: Redact) -> Finished:
+    """Run a job in a saved shell.
+
+    Raises:
+        TicketFailure: the shellHook ends it.
+        PodTrouble: bash is not there, the script cannot be read where it runs, or the program is not in the shell.
+    """
+    bash = shutil.which("bash", path=job.env.get("PATH", ""))
+    if bash is None:
+        raise PodTrouble("the program `bash`, which enters development shells, is missing: install the package bash")
+    with _folder(Path(job.env.get("TMPDIR") or job.env.get("HOME") or job.cwd)) as folder:
+        word = Path(folder) / "word"
+        argv = (bash, "--norc", "--noprofile", "-c", ENTER, "enter", str(saved.script), str(word), *job.argv)
+        done = await runner.run(replace(job, argv=argv))
+        said = _said(word)
+    if said == "entered":
+        return done
+    raise _failure(said, done, saved, job, redact)
+
+
+def _folder(place: Path) -> tempfile.TemporaryDirectory[str]:
+    """A folder for the words, where the sandbox lets bash write."""
+    try:
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return tempfile.TemporaryDirectory(dir=place, prefix="enter-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise PodTrouble(f"no file can be made in {place}: {error.strerror}") from error
+
+
+def _said(word: Path) -> str:
+    """The last word. The file lies where a hook can put a pipe or a link in its place."""
+    try:
+        handle = os.open(word, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    with os.fdopen(handle, "rb") as file:
+        return file.read(16).decode("ascii", "replace").strip() if stat.S_ISREG(os.fstat(handle).st_mode) else ""
+
+
+def _failure(said: str, done: Finished, saved: Saved, job: Job, redact: Redact) -> PodTrouble | TicketFailure:
+    """Whose fault it is that the program did not begin."""
+    shown = last_words(done.stdout, done.stderr, redact=redact)
+    if said == "missing":
+        return PodTrouble(
+            f"the program `{job.argv[0]}` is neither in the repository's development shell nor on this host: "
+            "add it to one of them, or mend the setting that names it"
+        )
+    if said == "unreadable":
+        return PodTrouble(
+            f"the saved development shell {saved.script} cannot be read in the sandbox: make it readable there"
+        )
+    if said == "" and done.ended is Ended.COMPLETED:
+        last = shown.splitlines()[-1:] or [f"exit code {done.returncode}"]
+        return PodTrouble(f"bash could not begin to enter the development shell: {last[0][:300].rstrip('.')}")
+    if done.ended is Ended.LIMIT:
+        return TicketFailure(f"the `shellHook` of `flake.nix` {done.limit}", evidence=shown)
+    if done.ended is not Ended.COMPLETED:
+        return TicketFailure(
+            f"the development shell was not entered in time ({done.ended.value} after {spoken(done.duration)} "
+            "in the `shellHook` of `flake.nix`)",
+            evidence=shown,
+        )
+    return TicketFailure(
+        f"the development shell of `flake.nix` cannot be entered: its `shellHook` ended it with exit code {done.returncode}",
+        evidence=shown,
+    )

@@ -1,0 +1,196 @@
+"""The key of a shell: a hash over everything that decides what it holds, read from the files themselves.
+
+Never over the ids in git's index: they know nothing of unstaged edits, and a file of `git add -N` has the id of the empty
+file there whatever it holds, while Nix evaluates the work tree. `look` reads, the rest is pure.
+
+The folder belongs to the model: a listed file may be a pipe that nobody writes to, a link to a device, a link out of
+the folder, or without end. None of these is opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from agent.devshell.flake import Flake, ShellRefused
+
+FORMAT: Final = "1"
+"""Counts up when what is saved under a key changes its shape."""
+LARGEST: Final = 32 << 20
+"""Bytes that all files of a key may have together: one sparse file of a terabyte would be read for hours."""
+_HOPS: Final = 40
+"""Symbolic links in one path, as the kernel counts them."""
+
+
+class Fact(Struct, frozen=True):
+    """One thing that was seen.
+
+    Attributes:
+        path: relative to the flake's folder.
+        kind: `file`, `program` (an executable file), `link`, `folder`, `absent`, `outside` (of the folder) or `other`.
+        content: the SHA-256 of a file, the target of a link.
+    """
+
+    path: str
+    kind: str
+    content: bytes = b""
+
+
+class Look(Struct, frozen=True):
+    """A flake's files at one moment.
+
+    Attributes:
+        facts: what they are, in an order of their own.
+        stamps: inode, size and times of each: a file that was changed and changed back in the meantime differs here.
+    """
+
+    facts: tuple[Fact, ...]
+    stamps: tuple[tuple[int, ...], ...]
+
+
+class Surroundings(Struct, frozen=True, kw_only=True):
+    """What decides about a shell besides the files.
+
+    Attributes:
+        shell: its name.
+        system: as in `devShells.<system>`.
+        version: what Nix says about itself.
+        options: the settings of Nix that differ from the host's.
+        scope: whose shells these are; two repositories with the same flake need not have the same files besides.
+    """
+
+    shell: str
+    system: str
+    version: str
+    options: Mapping[str, str]
+    scope: str = ""
+
+
+def host_system() -> str:
+    """Nix's word for this machine."""
+    return f"{platform.machine()}-{platform.system().lower()}"
+
+
+def key_of(facts: tuple[Fact, ...], around: Surroundings) -> str:
+    """Pure: 40 hexadecimal digits. Every field has its length before it, so no two different values look alike."""
+    digest = hashlib.sha256()
+    options = [part for item in sorted(around.options.items()) for part in item]
+    files = [part for fact in facts for part in (fact.path, fact.kind, fact.content)]
+    head = [FORMAT, around.shell, around.system, around.version, around.scope]
+    for group in (head, options, files):
+        digest.update(len(group).to_bytes(8, "big"))
+        for part in group:
+            data = part if isinstance(part, bytes) else part.encode("utf-8", "surrogateescape")
+            digest.update(len(data).to_bytes(8, "big"))
+            digest.update(data)
+    return digest.hexdigest()[:40]
+
+
+def look(flake: Flake) -> Look:
+    """Read the flake's files.
+
+    Raises:
+        ShellRefused: they are larger than any flake's.
+    """
+    reader = _Reader(flake.folder)
+    facts: dict[tuple[str, str], Fact] = {}
+    for name in sorted(set(flake.files)):
+        for fact in reader.facts(name):
+            facts[fact.path, fact.kind] = fact
+    return Look(tuple(facts[place] for place in sorted(facts)), tuple(sorted(reader.stamps)))
+
+
+class _Reader:
+    """Reads below one folder and never outside of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._folders: set[str] = set()
+        self._left = LARGEST
+        self.stamps: set[tuple[int, ...]] = set()
+
+    def facts(self, name: str) -> Iterator[Fact]:
+        """All links on the way to `name`, and what is at their end, under the name that was asked for."""
+        ahead, way, hops = name.split("/")[::-1], list[str](), 0
+        while ahead:
+            part = ahead.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                if not way:
+                    yield Fact(name, "outside")
+                    return
+                way.pop()
+                continue
+            way.append(part)
+            target = self._target("/".join(way))
+            if target is None:
+                continue
+            yield Fact("/".join(way), "link", os.fsencode(target))
+            hops += 1
+            if target.startswith("/") or hops > _HOPS:
+                yield Fact(name, "outside")
+                return
+            way.pop()
+            ahead += target.split("/")[::-1]
+        yield self._end(name, self._folder.joinpath(*way))
+
+    def _target(self, place: str) -> str | None:
+        """Where a symbolic link points; None for anything else."""
+        if place in self._folders:
+            return None
+        path = self._folder / place
+        try:
+            found = path.lstat()
+            if stat.S_ISLNK(found.st_mode):
+                self._stamp(found)
+                return str(path.readlink())
+        except (OSError, ValueError):
+            return None
+        if stat.S_ISDIR(found.st_mode):
+            self._folders.add(place)
+        return None
+
+    def _end(self, name: str, path: Path) -> Fact:
+        try:
+            # Without waiting: a pipe opens at once, and is looked at before anything is read.
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            self._stamp_parent(path)
+            return Fact(name, "absent")
+        except OSError as error:
+            return Fact(name, "other", str(error.errno).encode())
+        found = os.fstat(handle)
+        if stat.S_ISDIR(found.st_mode):  # a submodule, or a link to a folder; fdopen takes none
+            os.close(handle)
+            return Fact(name, "folder")
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(found.st_mode):
+                return Fact(name, "other")
+            self._stamp(found)
+            content = file.read(self._left + 1)
+        self._left -= len(content)
+        if self._left < 0:
+            raise ShellRefused(
+                f"the files that make the development shell are larger than {LARGEST >> 20} MiB together, "
+                f"`{name}` among them: keep data out of `*.nix` files"
+            )
+        return Fact(name, "program" if found.st_mode & stat.S_IXUSR else "file", hashlib.sha256(content).digest())
+
+    def _stamp(self, found: os.stat_result) -> None:
+        self.stamps.add((found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+
+    def _stamp_parent(self, path: Path) -> None:
+        """A file that is not there has no times, so those of the nearest folder stand for it."""
+        for folder in path.parents:
+            with contextlib.suppress(OSError):
+                self._stamp(folder.lstat())
+                return

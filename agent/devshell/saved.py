@@ -1,0 +1,114 @@
+"""Pure: the script of `nix print-dev-env` made fit for being kept and entered again and again, anywhere.
+
+Nix prints, in this order: variables, functions, and an end that makes a temporary folder and evaluates the `shellHook`.
+What is taken out: the lines of the temporary folder (one per entry, and nobody removes it; builds fail when TMPDIR
+vanishes), and the variables that name the derivation's outputs, which Nix points into the folder it ran in. Only whole
+statements of Nix's own go: a value or a hook that contains such a line keeps it. All else stays byte for byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from agent.devshell.flake import ShellRefused
+from agent.errors import PodTrouble
+
+_QUOTED: Final = rb"'[^']*(?:'\\''[^']*)*'"
+"""A word as Nix quotes it."""
+_STATEMENT: Final = re.compile(
+    rb"(?:unset shellHook"
+    rb"|(?P<name>[A-Za-z_][A-Za-z0-9_]*)=(?P<value>" + _QUOTED + rb")"
+    rb"|export (?P<exported>[A-Za-z_][A-Za-z0-9_]*)"
+    rb"|declare -[aA] (?P<array>[A-Za-z_][A-Za-z0-9_]*)=\((?:"
+    + _QUOTED
+    + rb" |\["
+    + _QUOTED
+    + rb"\]="
+    + _QUOTED
+    + rb" )*\)"
+    rb'|[A-Za-z_]+=\$\{[A-Za-z_]+:-\}|nix_saved_[A-Za-z_]+="\$[A-Za-z_]+"'
+    rb")\n"
+)
+"""One statement before the functions."""
+_TEMPORARY: Final = re.compile(
+    rb'export (?:NIX_BUILD_TOP="\$\(mktemp [^\n]*\)"|(?:TMP|TMPDIR|TEMP|TEMPDIR)="\$NIX_BUILD_TOP")\n'
+)
+_END: Final = re.compile(
+    rb'(?m:^)(?P<lines>(?:export [A-Z_]+="\$[^\n]*"\n)*)(?P<hook>eval "\$\{?shellHook[^\n]*"\n+)\Z'
+)
+"""What stands behind the functions: the temporary folder, then the hook, and nothing more."""
+_FUNCTIONS: Final = re.compile(rb'[^\s=]+ \(\) ?\n|PATH="\$PATH\$\{nix_saved_PATH')
+"""What stands behind the variables: the first function, or what follows the functions."""
+_HEAD: Final = re.compile(rb"# A development shell, saved: (?P<note>\{[^\n]*\})\n")
+
+
+class Note(Struct, frozen=True):
+    """The first line of a saved script: what tells a whole one from a damaged one."""
+
+    sha256: str
+    environment: str
+
+
+def sanitised(script: bytes) -> bytes:
+    """The script without what must not be kept.
+
+    Raises:
+        ShellRefused: it cannot be kept: the shell has structured attributes.
+        PodTrouble: it does not look like one of Nix.
+    """
+    statements = list(_statements(script))
+    if any(name.startswith(b"NIX_ATTRS_") for name, _text in statements):
+        raise ShellRefused(
+            "the development shell has `__structuredAttrs = true`, and its attributes are in a temporary file of Nix that "
+            "cannot be kept: take that line out of the shell in `flake.nix` (or out of the package that it is made from), "
+            "and hand values on as plain environment variables"
+        )
+    variables = b"".join(text for _name, text in statements)
+    ending = _END.search(script, len(variables))
+    if ending is None or not _FUNCTIONS.match(script, len(variables)):
+        raise PodTrouble(
+            "what `nix print-dev-env` printed is not variables, functions and the `shellHook` in that order, "
+            "so it cannot be kept: use another version of Nix (2.26 is known to work)"
+        )
+    gone = _outputs(statements)
+    kept = b"".join(text for name, text in statements if name not in gone)
+    return kept + script[len(variables) : ending.start()] + _TEMPORARY.sub(b"", ending["lines"]) + ending["hook"]
+
+
+def _statements(script: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The name that each statement before the functions is about, and its text."""
+    position = 0
+    while found := _STATEMENT.match(script, position):
+        yield found["name"] or found["exported"] or found["array"] or b"", found[0]
+        position = found.end()
+
+
+def _outputs(statements: list[tuple[bytes, bytes]]) -> set[bytes]:
+    """The variables that name outputs: `outputs` itself, and those of its words that point where Nix points them."""
+    values = {name: found["value"] for name, text in statements if (found := _STATEMENT.match(text)) and found["name"]}
+    words = values.get(b"outputs", b"").strip(b"'").split()
+    return {b"outputs", *(word for word in words if values.get(word, b"").endswith(b"/outputs/" + word + b"'"))}
+
+
+def packed(script: bytes, environment: str) -> bytes:
+    """The script with its note before it."""
+    note = Note(hashlib.sha256(script).hexdigest(), environment)
+    return b"# A development shell, saved: " + msgspec.json.encode(note) + b"\n" + script
+
+
+def environment_of(data: bytes) -> str | None:
+    """The environment that a saved script belongs to; None if the file is not what was once written."""
+    found = _HEAD.match(data)
+    if found is None:
+        return None
+    try:
+        note = msgspec.json.decode(found["note"], type=Note)
+    except msgspec.DecodeError:
+        return None
+    return note.environment if hashlib.sha256(data[found.end() :]).hexdigest() == note.sha256 else None
