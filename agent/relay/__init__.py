@@ -1,0 +1,9 @@
+"""The relay between the sandbox and the Messages API: it adds the key, counts, and refuses beyond the run's budget."""
+
+from agent.relay.app import Develop
+from agent.relay.meter import Budget, Prices, Usage
+from agent.relay.relay import Relay
+from agent.relay.serve import serving
+from agent.relay.upstream import probe
+
+__all__ = ["Budget", "Develop", "Prices", "Relay", "Usage", "probe", "serving"]

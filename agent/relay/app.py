@@ -1,0 +1,179 @@
+"""The relay as an ASGI application: one way to the Messages API, for one process, one request at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
+from typing import Any, Final
+
+from loguru import logger
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from agent.errors import AgentError
+from agent.relay.exchange import exchange
+from agent.relay.peers import Owner
+from agent.relay.record import Record
+from agent.relay.refusal import Refusal
+from agent.relay.request import Malformed, Unfit, judge
+from agent.relay.upstream import Question, Upstream
+
+LARGEST_REQUEST: Final = 64 << 20
+"""Bytes of a request to the model."""
+LARGEST_QUESTION: Final = 1 << 20
+"""Bytes of a request to the broker."""
+GRACE: Final = 2.0
+"""Seconds that a request waits for its predecessor: a client that gave one up may ask again at once."""
+FORWARDED: Final = (b"content-type", b"anthropic-version", b"anthropic-beta")
+"""The headers of a request that the API gets."""
+_QUERY: Final = re.compile(r"[\w.~%=&+,:;/?@!$'()*-]{0,1000}", re.ASCII)
+
+Develop = Callable[[bytes], Awaitable[bytes]]
+"""The Nix broker: from the body of a request to the body of its answer, both JSON. What it refuses it says in there."""
+
+
+class App:
+    """The relay of one session.
+
+    Args:
+        upstream: the API.
+        key: what never goes back.
+        models: the names that may be asked for.
+        record: what was used, and whether the run may go on.
+        owner: who may ask the model.
+        nix: the broker, if there is one; every process of the sandbox may ask it.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        *,
+        key: str,
+        models: Collection[str],
+        record: Record,
+        owner: Owner,
+        nix: Develop | None,
+    ) -> None:
+        self._upstream = upstream
+        self._key = key.encode("ascii")
+        self._models = tuple(models)
+        self._record = record
+        self._owner = owner
+        self._nix = nix
+        self._turn = asyncio.Lock()
+        self._evaluation = asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; what is refused is refused in a sentence."""
+        try:
+            await self._route(scope, receive, send)
+        except Refusal as refusal:
+            logger.debug("relay {}: refused with {}, {}", scope["method"], refusal.status, refusal.sentence)
+            await refusal.response()(scope, receive, send)
+        except ClientDisconnect:
+            logger.debug("relay {}: the client went away", scope["method"])
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # The path as it was sent: nothing is decoded, joined or resolved, so there is no second spelling of one.
+        path = scope["raw_path"]
+        if path == b"/v1/messages":
+            answer = self._messages
+        elif path == b"/nix/develop" and self._nix is not None:
+            answer = self._develop
+        else:
+            raise Refusal(404, "the relay has no such endpoint: it passes on POST /v1/messages alone")
+        if scope["method"] != "POST":
+            raise Refusal(405, "the relay takes POST alone")
+        await answer(Request(scope, receive), send)
+
+    async def _messages(self, request: Request, send: Send) -> None:
+        if sentence := self._owner.refuses(request.client.port if request.client else 0):
+            raise Refusal(403, sentence)
+        async with self._alone():
+            question = await self._question(request)
+            if sentence := self._record.begin():
+                raise Refusal(403, sentence)
+            await _while_there(request, exchange(self._upstream, question, self._record, self._key, send))
+
+    @contextlib.asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """One request at a time, its body included: so neither the budget nor the memory can be overrun side by side."""
+        try:
+            await asyncio.wait_for(self._turn.acquire(), GRACE)
+        except TimeoutError:
+            raise Refusal(
+                403, "the model is asked one thing at a time, and the one before is not answered yet"
+            ) from None
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    async def _question(self, request: Request) -> Question:
+        query = request.scope["query_string"].decode("latin-1")
+        if not _QUERY.fullmatch(query):
+            raise Refusal(400, "the query holds what no query of the API does")
+        body = await _body(request, LARGEST_REQUEST)
+        try:
+            judge(body, self._models)
+        except Malformed as malformed:
+            raise Refusal(400, str(malformed)) from None
+        except Unfit as unfit:
+            raise Refusal(403, str(unfit)) from None
+        headers = tuple((name, value) for name, value in request.headers.raw if name in FORWARDED)
+        return Question(query, headers, body)
+
+    async def _develop(self, request: Request, send: Send) -> None:
+        body = await _body(request, LARGEST_QUESTION)
+        await _while_there(request, self._evaluate(body, request, send))
+
+    async def _evaluate(self, body: bytes, request: Request, send: Send) -> None:
+        assert self._nix is not None  # noqa: S101 - there is no route otherwise
+        try:
+            async with self._evaluation:
+                answer = await self._nix(body)
+        except AgentError as error:
+            raise Refusal(503, str(error)) from error
+        await Response(answer, media_type="application/json")(request.scope, request.receive, send)
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """The whole body.
+
+    Raises:
+        Refusal: it is too large.
+        ClientDisconnect: it breaks off.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise Refusal(413, f"the request is larger than {limit >> 20} MiB")
+    return bytes(body)
+
+
+async def _while_there(request: Request, work: Coroutine[Any, Any, None]) -> None:
+    """Do the work while the client is there, and drop it when it goes.
+
+    Raises:
+        ClientDisconnect: it went.
+    """
+    working = asyncio.create_task(work, name="relay request")
+    leaving = asyncio.create_task(_gone(request), name="relay client")
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+    if working.cancelled():
+        raise ClientDisconnect
+    working.result()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

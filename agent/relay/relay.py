@@ -1,0 +1,84 @@
+"""The relay put together: the model's only way out of the sandbox, and the run's meter."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Collection
+from pathlib import Path
+
+import httpx
+
+from agent.relay.app import App, Develop
+from agent.relay.meter import Budget, Prices, Usage
+from agent.relay.peers import Owner
+from agent.relay.record import Record
+from agent.relay.serve import serving
+from agent.relay.upstream import Upstream
+
+
+class Relay:
+    """Between one run and the Messages API.
+
+    Args:
+        api: the address of the API, with a path if any.
+        key: its key; it appears in requests to the API and nowhere else.
+        models: the names of the models that the run may ask for.
+        prices: what its tokens cost.
+        budget: what it may use, over every resume.
+        record: the file in which its usage is kept.
+        program: the model's program, a binary; None where whoever asks first may ask.
+        nix: the broker behind `POST /nix/develop`; None for no such endpoint.
+        transport: the network, replaceable at its lowest edge.
+        patience: how long the API may be silent.
+
+    Raises:
+        PodTrouble: the record of an earlier try cannot be read.
+        ConfigurationError: the address or the key cannot be one.
+    """
+
+    def __init__(
+        self,
+        *,
+        api: str,
+        key: str,
+        models: Collection[str],
+        prices: Prices,
+        budget: Budget,
+        record: Path,
+        program: Path | None,
+        nix: Develop | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        patience: httpx.Timeout | None = None,
+    ) -> None:
+        self._record = Record(record, prices, budget)
+        self._key = key
+        self._models = tuple(models)
+        self._program = program
+        self._nix = nix
+        self._api = api
+        self._transport = transport
+        self._patience = patience
+
+    @property
+    def usage(self) -> Usage:
+        """What the run has used so far; `refused` says which part of its budget is spent, if the relay had to say so."""
+        return self._record.usage
+
+    @property
+    def trouble(self) -> str:
+        """Why the relay refuses although the budget holds: the pod's fault, not the run's. Empty if it does not."""
+        return self._record.trouble
+
+    @contextlib.asynccontextmanager
+    async def serving(self, socket: Path) -> AsyncIterator[None]:
+        """One session of the model, on a socket: the first process of its program that asks is the one that may.
+
+        Raises:
+            ConfigurationError: the socket's path is too long, or the program is a script.
+            PodTrouble: there is no room for the socket, or the program is not there.
+        """
+        owner = Owner(self._program)
+        async with Upstream(self._api, self._key, transport=self._transport, patience=self._patience) as upstream:
+            app = App(upstream, key=self._key, models=self._models, record=self._record, owner=owner, nix=self._nix)
+            async with serving(app, socket):
+                yield
