@@ -1,0 +1,1 @@
+"""What a program of others may touch: a runner whose processes see their own folders, no network and nobody else."""

@@ -1,0 +1,109 @@
+"""Pure: the command line of bubblewrap for a jail.
+
+Every namespace is asked for by name, so that one that the host refuses is an error and not a silent downgrade. Mounts go
+in the order of their paths, parents first. What bubblewrap makes by itself (the root, mount points, /dev) ends read-only:
+the only places to write are the jail's folders, which are on disk and measured, and /dev/shm, which is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from agent.sandbox.host import Host
+from agent.sandbox.jail import Jail, Limits
+
+STATUS: Final = 3
+"""The descriptor on which bubblewrap says, outside, which process it started."""
+WORD: Final = 4
+"""The descriptor on which the first thing inside says that it is there; closed before the program starts."""
+FILTER: Final = 5
+"""The descriptor from which bubblewrap reads the filter of system calls."""
+ENTERED: Final = "entered"
+ABSENT: Final = "absent"
+SHARED_MEMORY: Final = 256 << 20
+"""Bytes of /dev/shm."""
+KERNEL: Final = tuple(
+    Path("/proc") / name
+    for name in ("acpi", "bus", "driver", "fs", "irq", "mtrr", "pressure", "scsi", "sys", "sysrq-trigger")
+)
+"""The kernel's switches in /proc belong to root, capabilities or not, and bubblewrap 0.12 leaves them writable for root."""
+
+ALONE: Final = (
+    *("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup"),
+    *("--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "sandbox"),
+)
+_OUTER: Final = f'place=$1; shift; exec "$@" {STATUS}>"$place/status" {WORD}>"$place/status" {FILTER}<"$place/filter"'
+_INNER: Final = f"""ulimit -c 0
+ulimit -f "$1" 2> /dev/null
+ulimit -u "$2" 2> /dev/null || ulimit -p "$2" 2> /dev/null
+for name in $3; do unset "$name"; done
+shift 3
+command -v -- "$1" > /dev/null 2>&1 || {{ echo {ABSENT} >&{WORD}; exit 127; }}
+echo {ENTERED} >&{WORD}
+exec "$@" {WORD}>&-"""
+"""dash knows `-p` for processes, bash knows `-u`; a limit that is lower already stays."""
+_BY_SHELLS: Final = ("OLDPWD", "PWD", "SHLVL")
+"""Variables that bubblewrap and the shell set by themselves."""
+
+
+def command(
+    argv: tuple[str, ...],
+    *,
+    bwrap: str,
+    place: Path,
+    cwd: Path,
+    names: frozenset[str],
+    jail: Jail,
+    limits: Limits,
+    host: Host,
+) -> tuple[str, ...]:
+    """The whole command line that runs `argv` in the jail.
+
+    Args:
+        argv: the program and its arguments.
+        bwrap: the path of bubblewrap.
+        place: a folder outside with `status`, a named pipe that somebody reads, and `filter`.
+        cwd: where the program runs.
+        names: the names of the variables that are handed in; no other reaches the program.
+        jail: the paths.
+        limits: what the kernel can enforce of them, it does.
+        host: the host's own programs.
+    """
+    strange = " ".join(name for name in _BY_SHELLS if name not in names)
+    inner = ("/bin/sh", "-c", _INNER, "sandbox", str(limits.disk // 512), str(limits.tasks), strange, *argv)
+    outer = ("/bin/sh", "-c", _OUTER, "sandbox", str(place), bwrap)
+    return (*outer, *arguments(jail, host=host, cwd=cwd), "--", *inner)
+
+
+def arguments(jail: Jail, *, host: Host, cwd: Path) -> list[str]:
+    """The options of bubblewrap, without the program to run."""
+    options = [*ALONE, "--json-status-fd", str(STATUS), "--seccomp", str(FILTER)]
+    for path, mount in sorted(_mounts(jail, host).items(), key=lambda entry: entry[0].parts):
+        options += [*mount, str(path)]
+    for path in sorted({Path("/dev"), *jail.empty}):
+        options += ["--remount-ro", str(path)]
+    return [*options, "--remount-ro", "/", "--chdir", str(cwd)]
+
+
+def _mounts(jail: Jail, host: Host) -> dict[Path, tuple[str, ...]]:
+    """What lies at which path; where two want the same one, the later, more particular one has it."""
+    mounts: dict[Path, tuple[str, ...]] = dict.fromkeys((Path("/home"), Path("/run"), Path("/var")), ("--dir",))
+    mounts.update({path: ("--symlink", target) for path, target in host.links})
+    mounts.update(_bound("--ro-bind", host.folders))
+    mounts.update(_bound("--ro-bind-try", (jail.store,)))
+    mounts[Path("/proc")] = ("--proc",)
+    mounts.update(_bound("--ro-bind-try", KERNEL))
+    mounts[Path("/dev")] = ("--dev",)
+    mounts[Path("/dev/shm")] = ("--perms", "1777", "--size", str(SHARED_MEMORY), "--tmpfs")  # noqa: S108 - a mount point
+    mounts.update({path: ("--bind", str(jail.tmp)) for path in (Path("/tmp"), Path("/var/tmp"))})  # noqa: S108 - likewise
+    mounts.update(_bound("--ro-bind", jail.readable))
+    mounts.update(dict.fromkeys(jail.empty, ("--tmpfs",)))
+    mounts.update(_bound("--bind", (*jail.writable, jail.tmp)))
+    mounts.update(_bound("--ro-bind", jail.nested))
+    return mounts
+
+
+def _bound(kind: str, paths: tuple[Path, ...]) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    return ((path, (kind, str(path))) for path in paths)
