@@ -36,7 +36,7 @@ __enter=("$@")
 echo begun > "$2" || exit 1
 exec {__enter_in}<&0 {__enter_out}>&1 </dev/null 1>&2
 . "$1"
-{ set +eux; } 2>/dev/null
+{ set +eux; trap - DEBUG ERR RETURN; } 2>/dev/null
 exec 0<&"$__enter_in" 1>&"$__enter_out" {__enter_in}<&- {__enter_out}>&-
 set -- "${__enter[@]}"
 unset __enter __enter_in __enter_out
@@ -129,8 +129,10 @@ def _said(word: Path) -> str:
         handle = os.open(word, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return ""
-    with os.fdopen(handle, "rb") as file:
-        return file.read(16).decode("ascii", "replace").strip() if stat.S_ISREG(os.fstat(handle).st_mode) else ""
+    try:
+        return os.read(handle, 16).decode("ascii", "replace").strip() if stat.S_ISREG(os.fstat(handle).st_mode) else ""
+    finally:
+        os.close(handle)
 
 
 def _failure(said: str, done: Finished, saved: Saved, job: Job, redact: Redact) -> PodTrouble | TicketFailure:

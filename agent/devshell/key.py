@@ -31,11 +31,11 @@ _HOPS: Final = 40
 
 
 class Fact(Struct, frozen=True):
-    """One thing that was seen.
+    """One thing that is there.
 
     Attributes:
         path: relative to the flake's folder.
-        kind: `file`, `program` (an executable file), `link`, `folder`, `absent`, `outside` (of the folder) or `other`.
+        kind: `file`, `program` (an executable file), `link`, `folder`, `outside` (of the folder) or `other`.
         content: the SHA-256 of a file, the target of a link.
     """
 
@@ -141,7 +141,7 @@ class _Reader:
                 return
             way.pop()
             ahead += target.split("/")[::-1]
-        yield self._end(name, self._folder.joinpath(*way))
+        yield from self._end(name, self._folder.joinpath(*way))
 
     def _target(self, place: str) -> str | None:
         """Where a symbolic link points; None for anything else."""
@@ -159,22 +159,25 @@ class _Reader:
             self._folders.add(place)
         return None
 
-    def _end(self, name: str, path: Path) -> Fact:
+    def _end(self, name: str, path: Path) -> Iterator[Fact]:
         try:
             # Without waiting: a pipe opens at once, and is looked at before anything is read.
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
         except (FileNotFoundError, NotADirectoryError, ValueError):
             self._stamp_parent(path)
-            return Fact(name, "absent")
+            return  # for Nix too it does not exist, whether the index still has it or not
         except OSError as error:
-            return Fact(name, "other", str(error.errno).encode())
+            yield Fact(name, "other", str(error.errno).encode())
+            return
         found = os.fstat(handle)
         if stat.S_ISDIR(found.st_mode):  # a submodule, or a link to a folder; fdopen takes none
             os.close(handle)
-            return Fact(name, "folder")
+            yield Fact(name, "folder")
+            return
         with os.fdopen(handle, "rb") as file:
             if not stat.S_ISREG(found.st_mode):
-                return Fact(name, "other")
+                yield Fact(name, "other")
+                return
             self._stamp(found)
             content = file.read(self._left + 1)
         self._left -= len(content)
@@ -183,7 +186,7 @@ class _Reader:
                 f"the files that make the development shell are larger than {LARGEST >> 20} MiB together, "
                 f"`{name}` among them: keep data out of `*.nix` files"
             )
-        return Fact(name, "program" if found.st_mode & stat.S_IXUSR else "file", hashlib.sha256(content).digest())
+        yield Fact(name, "program" if found.st_mode & stat.S_IXUSR else "file", hashlib.sha256(content).digest())
 
     def _stamp(self, found: os.stat_result) -> None:
         self.stamps.add((found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))

@@ -39,11 +39,7 @@ class Nix:
             PodTrouble: there is no Nix, or it does not work.
         """
         program = self._program("nix")
-        try:
-            found = Path(program).stat()
-        except OSError as error:
-            raise missing("nix") from error
-        known = (program, found.st_mtime_ns, found.st_size)
+        known = _identity(program)
         if known not in self._versions:
             done = await self._run(program, "--version")
             self._versions[known] = done.stdout.decode("utf-8", "replace").strip()
@@ -85,3 +81,11 @@ class Nix:
                 "mend it, or give it a store of its own: `[nix.settings] store = …`"
             )
         return done
+
+
+def _identity(program: str) -> tuple[str, int, int]:
+    try:
+        found = Path(program).stat()
+    except OSError as error:
+        raise missing("nix") from error
+    return program, found.st_mtime_ns, found.st_size

@@ -51,7 +51,7 @@ _HEAD: Final = re.compile(rb"# A development shell, saved: (?P<note>\{[^\n]*\})\
 class Note(Struct, frozen=True):
     """The first line of a saved script: what tells a whole one from a damaged one."""
 
-    sha256: str
+    sha256: str  # of the environment and the script
     environment: str
 
 
@@ -98,7 +98,7 @@ def _outputs(statements: list[tuple[bytes, bytes]]) -> set[bytes]:
 
 def packed(script: bytes, environment: str) -> bytes:
     """The script with its note before it."""
-    note = Note(hashlib.sha256(script).hexdigest(), environment)
+    note = Note(_sum(script, environment), environment)
     return b"# A development shell, saved: " + msgspec.json.encode(note) + b"\n" + script
 
 
@@ -111,4 +111,8 @@ def environment_of(data: bytes) -> str | None:
         note = msgspec.json.decode(found["note"], type=Note)
     except msgspec.DecodeError:
         return None
-    return note.environment if hashlib.sha256(data[found.end() :]).hexdigest() == note.sha256 else None
+    return note.environment if _sum(data[found.end() :], note.environment) == note.sha256 else None
+
+
+def _sum(script: bytes, environment: str) -> str:
+    return hashlib.sha256(environment.encode("utf-8", "surrogateescape") + b"\0" + script).hexdigest()
