@@ -19,21 +19,15 @@ SYSTEM: Final = "run/current-system"
 """NixOS: a symlink to the system's programs, in every PATH."""
 ETC: Final = (
     "alternatives",
-    "ca-certificates",
-    "debian_version",
     "fonts",
     "group",
-    "host.conf",
     "hosts",
     "ld.so.cache",
-    "ld.so.conf",
-    "ld.so.conf.d",
     "localtime",
     "mime.types",
     "nsswitch.conf",
     "os-release",
     "passwd",
-    "perl",
     "pki/ca-trust/extracted",
     "pki/tls/certs",
     "profiles",
@@ -43,10 +37,9 @@ ETC: Final = (
     "ssl/openssl.cnf",
     "static",
     "terminfo",
-    "zoneinfo",
 )
 """What programs read of /etc."""
-PATTERNS: Final = ("java-*-openjdk", "python3*")
+PATTERNS: Final = ("java-*-openjdk",)
 """Folders of /etc into which Debian's /usr points."""
 
 

@@ -21,7 +21,7 @@ _APPARMOR: Final = "kernel/apparmor_restrict_unprivileged_userns"
 _MOST: Final = "user/max_user_namespaces"
 _MOUNT: Final = "can't mount proc"
 _NETLINK: Final = "netlink_route"
-_FORBIDDEN: Final = ("namespace", "uid map", "permission denied", "operation not permitted", "loopback", "userns")
+_FORBIDDEN: Final = ("namespace", "uid map", "loopback", "userns", "failed to make / slave")
 
 
 class Facts(Struct, frozen=True, kw_only=True):
