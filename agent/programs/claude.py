@@ -17,11 +17,10 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from agent.errors import TicketFailure
 from agent.programs import command
 from agent.programs.events import events
-from agent.programs.runner import Ended, Finished, Job, Runner
-from agent.programs.verdict import ModelResult, ModelTrouble, judge
+from agent.programs.runner import Finished, Job, Runner
+from agent.programs.verdict import ModelResult, judge
 from agent.texts.evidence import Redact
 
 TOOLS: Final = "Read,Edit,Write,Glob,Grep,Bash"
@@ -182,12 +181,7 @@ class Claude:
                 lost.unlink()  # it cannot be read; left there, its id could not be used again
             left = None if timeout is None else max(0.0, timeout - done.duration)
             done = await self._once(prompt, cwd=cwd, run=run, timeout=left, idle=idle, resume=not resume)
-        try:
-            return judge(done, redact=self._redact, streams=True)
-        except (ModelTrouble, TicketFailure) as error:
-            if done.ended is Ended.COMPLETED and (reason := self._refused()):
-                raise TicketFailure(reason, evidence=getattr(error, "evidence", "")) from error
-            raise
+        return judge(done, redact=self._redact, streams=True, refused=self._refused())
 
     async def _once(
         self,
@@ -214,6 +208,10 @@ class Claude:
 
 
 def _elsewhere(done: Finished, *, resume: bool) -> bool:
-    """Whether the session is not where it was looked for: neither was a request made nor anything done."""
+    """Whether the session is not where it was looked for: neither was a request made nor anything done.
+
+    The words come on stderr or, where it writes events, in a result document.
+    """
     said = b"No conversation found" if resume else b"is already in use"
-    return done.returncode == 1 and said in done.stderr and not events(done.stdout)
+    began = any(one["type"] != "result" for one in events(done.stdout))
+    return done.returncode == 1 and not began and (said in done.stdout or said in done.stderr)

@@ -10,7 +10,7 @@ program that does not start. What the model did or did not do is the ticket's fa
 from __future__ import annotations
 
 import re
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NoReturn
 
 import msgspec
 from msgspec import Struct
@@ -93,13 +93,14 @@ class _Document(Struct, frozen=True, kw_only=True):
     usage: _Usage | None = None
 
 
-def judge(done: Finished, *, redact: Redact, streams: bool = False) -> ModelResult:
+def judge(done: Finished, *, redact: Redact, streams: bool = False, refused: str = "") -> ModelResult:
     """The verdict of a run.
 
     Args:
         done: the process that is over.
         redact: takes out of the model's words what must not be shown.
         streams: the program writes an event as soon as it has started, so one without any did not start.
+        refused: why we let the model's API refuse it, for people; empty if we did not.
 
     Raises:
         ModelTrouble: the model could not be asked; not the ticket's fault.
@@ -121,7 +122,7 @@ def judge(done: Finished, *, redact: Redact, streams: bool = False) -> ModelResu
     elif words not in evidence:
         evidence = last_words(told, words.encode("utf-8", "replace"), redact=redact)
     if document.is_error:
-        raise _error(document, words, evidence)
+        _raise(document, words, evidence, refused)
     if done.returncode != 0:
         raise TicketFailure(f"the model's program ended with exit code {done.returncode}", evidence=evidence)
     if document.num_turns == 0:
@@ -167,23 +168,25 @@ def _fit(text: str, redact: Redact) -> str:
     return redact(clean(text)).strip()[:LONGEST]
 
 
-def _error(document: _Document, words: str, evidence: str) -> ModelTrouble | TicketFailure:
+def _raise(document: _Document, words: str, evidence: str, refused: str) -> NoReturn:
+    if refused:
+        raise TicketFailure(refused, evidence=evidence)
     if reason := _LIMITS.get(document.subtype):
-        return TicketFailure(reason, evidence=evidence)
+        raise TicketFailure(reason, evidence=evidence)
     status = document.api_error_status
     if status is not None and (status in _TROUBLE or status >= _SERVER):
-        return ModelTrouble(f"the model's API answered {status}{_HINTS.get(status, '')}")
+        raise ModelTrouble(f"the model's API answered {status}{_HINTS.get(status, '')}")
     if _CREDIT.search(words):
-        return ModelTrouble(f"the model's API answered {status or 'no'}: the credit balance is too low")
+        raise ModelTrouble(f"the model's API answered {status or 'no'}: the credit balance is too low")
     if document.stop_reason == "refusal":
-        return TicketFailure("the model refused the task", evidence=evidence)
+        raise TicketFailure("the model refused the task", evidence=evidence)
     if document.terminal_reason == "prompt_too_long" or status == 413 or _FINAL.search(words):  # noqa: PLR2004 - HTTP
-        return TicketFailure("the task does not fit into the model", evidence=evidence)
+        raise TicketFailure("the task does not fit into the model", evidence=evidence)
     if status is not None:
-        return TicketFailure(f"the model's API refused the request with {status}", evidence=evidence)
+        raise TicketFailure(f"the model's API refused the request with {status}", evidence=evidence)
     if document.subtype != "success":
-        return TicketFailure("the model's program failed", evidence=evidence)
-    return ModelTrouble(f"the model's API could not be used: {one_line(words) or 'no reason was given'}")
+        raise TicketFailure("the model's program failed", evidence=evidence)
+    raise ModelTrouble(f"the model's API could not be used: {one_line(words) or 'no reason was given'}")
 
 
 def _result(document: _Document, answer: _Answer, done: Finished, redact: Redact) -> ModelResult:
