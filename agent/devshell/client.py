@@ -1,0 +1,258 @@
+"""Nix for the repository's own code: without a network, inside a jail, and held to what the fleet gives.
+
+The order is the security. The checkout is copied into the store first, and everything later is about that copy, so an edit
+in between changes nothing. Its lock file is read here, without Nix. What it pins and the store lacks is fetched by an
+expression of ours, outside; the repository's code is evaluated inside, where nothing can be reached, and yields the path of
+a derivation. What would have to be built for it is read from the store and judged; only then is anything built: by a
+daemon in the daemon's sandbox, or, with a store of one's own, inside the jail.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+
+from agent.devshell import client_probe
+from agent.devshell.client_failures import build_failed, evaluation_failed, fetch_failed, host_failed, unreachable
+from agent.devshell.client_options import Store
+from agent.devshell.client_read import derivation_at, followed, lock_of, result_at
+from agent.devshell.client_steps import Inside, Jailed, Steps, Time
+from agent.devshell.closure import Derivation, Plan, objection, plan, shell_objection, store_path, wanted
+from agent.devshell.flake import Evaluated, Flake, ShellRefused
+from agent.devshell.inputs import DEFAULT_ALLOWED, Input, locked_inputs
+from agent.errors import PodTrouble, TicketFailure
+from agent.programs.runner import Finished, Runner
+from agent.texts.evidence import Redact
+from agent.texts.markup import one_line
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}\Z")
+_SHOWN: Final = 20
+"""Names of shells that are listed where the one asked for is missing."""
+_EVALUATE: Final = """\
+let
+  flake = builtins.getFlake %(url)s;
+  shells = flake.devShells.%(system)s or { };
+  packages = flake.packages.%(system)s or { };
+  old = if %(name)s == "default" then flake.devShell.%(system)s or null else null;
+  found = shells.%(name)s or (if old != null then old else packages.%(name)s or null);
+in
+if found == null then { names = builtins.attrNames shells; } else { drv = found.drvPath; }
+"""
+"""What `nix develop` looks for, in its order; where it is in vain, what there is."""
+_T = TypeVar("_T")
+
+
+class Copy(Struct, frozen=True):
+    """The repository's copy in the store: what is evaluated."""
+
+    path: str = msgspec.field(name="storePath")
+    hash: str
+
+    @property
+    def url(self) -> str:
+        """As a flake that is pinned by its content."""
+        return f"path:{quote(self.path)}?narHash={quote(self.hash, safe='')}"
+
+
+class _Answer(Struct, frozen=True):
+    drv: str = ""
+    names: tuple[str, ...] = ()
+
+
+class NixClient:
+    """Evaluates and builds the shells of checkouts.
+
+    Args:
+        jail: for everything that obeys the repository.
+        fetch: starts processes with the host's network; no code of a repository gets there.
+        folder: ours, for the homes of Nix; the model cannot write there.
+        env: PATH, and what else every process gets; nothing secret.
+        options: the operator's settings of Nix, `store` among them.
+        allowed_inputs: see `locked_inputs`.
+        redact: takes out of Nix's words what must not be shown.
+        git: folders that a checkout's `.git` refers to.
+        system: which of `devShells.<system>`; the host's if none is given.
+    """
+
+    def __init__(
+        self,
+        *,
+        jail: Jailed,
+        fetch: Runner,
+        folder: Path,
+        env: Mapping[str, str],
+        options: Mapping[str, str],
+        redact: Redact,
+        allowed_inputs: Sequence[str] = DEFAULT_ALLOWED,
+        git: Sequence[Path] = (),
+        system: str = "",
+    ) -> None:
+        self._steps = Steps(jail=jail, fetch=fetch, folder=folder, env=env, options=options)
+        self._redact = redact
+        self._allowed = tuple(allowed_inputs)
+        self._git = tuple(git)
+        self._system = system or f"{platform.machine()}-{platform.system().lower()}"
+        self._proved = False
+
+    async def check(self) -> None:
+        """Prove that Nix works in the jail, and that whoever builds does it without a network; for the preflight.
+
+        Raises:
+            PodTrouble: it does not.
+        """
+        store = self._steps.store()
+        with self._steps.inside("check", store) as nix:
+            done = await nix.run("store", "info", time=Time(60))
+            if not done.ok:
+                raise host_failed(done, self._redact)
+            if store.daemon:
+                await self._probe(nix)
+        self._proved = True
+
+    async def _probe(self, nix: Inside) -> None:
+        name = f"agent-probe-{secrets.token_hex(8)}"
+        expression = client_probe.expression(str(nix.home), name, self._system)
+        done = await nix.run("build", "--no-link", "--print-out-paths", "--expr", expression, time=Time(120))
+        trouble = client_probe.judge(done, result_at(done.stdout.decode().strip()), self._redact)
+        if trouble is not None:
+            raise trouble
+
+    async def evaluate(
+        self,
+        flake: Flake,
+        shell: str,
+        *,
+        profile: Path,
+        timeout: float,  # noqa: ASYNC109 - the runner's
+    ) -> Evaluated:
+        """See `Client.evaluate`. The first of `inputs` is the copy of the repository that was evaluated.
+
+        Raises:
+            ShellRefused: it asks for something that is not given here.
+            TicketFailure: it does not evaluate, does not build, or not in time.
+            PodTrouble: Nix, its store or a cache is the trouble.
+        """
+        if not _NAME.match(shell):
+            raise ShellRefused(f"`{one_line(shell, 60)}` is no name of a development shell: ask for `.#NAME`")
+        if not self._proved:
+            await self.check()
+        time, store = Time(timeout), self._steps.store()
+        with self._steps.inside("evaluate", store, readable=(flake.folder, *self._git)) as nix:
+            copy = await self._copied(nix, flake, time)
+            inputs = locked_inputs(lock_of(copy.path), self._allowed)
+            await self._have(nix, store, inputs, time)
+            drv = await self._derivation(nix, store, (copy, inputs), shell, time)
+        await self._ready(store, drv, time)
+        script, environment = await self._built(store, drv, profile, time)
+        sources = (copy.path, *(one.path(str(store.folder)) for one in inputs))
+        return Evaluated(script, environment, tuple(map(Path, dict.fromkeys(sources))))
+
+    async def _copied(self, nix: Inside, flake: Flake, time: Time) -> Copy:
+        url = f"git+file://{quote(str(flake.folder))}"
+        done = await nix.run("flake", "prefetch", "--json", url, time=time)
+        if not done.ok:
+            raise evaluation_failed(done, self._redact, str(flake.folder))
+        return _decoded(done, Copy)
+
+    async def _have(self, nix: Inside, store: Store, inputs: Sequence[Input], time: Time) -> None:
+        """Every input is in the store when this returns."""
+        paths = [one.path(str(store.folder)) for one in inputs]
+        if not paths or (await nix.run("path-info", *paths, time=time)).ok:
+            return
+        for one, path in zip(inputs, paths, strict=True):
+            attributes = _quoted(msgspec.json.encode(one.attributes).decode())
+            expression = f"(builtins.fetchTree (builtins.fromJSON {attributes})).outPath"
+            done = await self._steps.outside("eval", "--raw", "--expr", expression, time=time)
+            what = f"the flake input `{one_line(one.name, 60)}` ({one_line(one.place)})"
+            if not done.ok:
+                raise fetch_failed(done, self._redact, what)
+            if done.stdout.decode() != path:
+                raise PodTrouble(f"{what} came to lie at {one_line(done.stdout.decode())} and not at {path}")
+
+    async def _derivation(
+        self, nix: Inside, store: Store, pinned: tuple[Copy, tuple[Input, ...]], shell: str, time: Time
+    ) -> Derivation:
+        copy, inputs = pinned
+        words = {"url": _quoted(copy.url), "system": _quoted(self._system), "name": _quoted(shell)}
+        uris = tuple(sorted({one.scheme for one in inputs}))
+        done = await nix.run("eval", "--json", "--expr", _EVALUATE % words, time=time, uris=uris)
+        if not done.ok:
+            raise evaluation_failed(done, self._redact, copy.path)
+        answer = _decoded(done, _Answer)
+        if not answer.drv:
+            some = ", ".join(f"`{one_line(name, 40)}`" for name in answer.names[:_SHOWN]) or "none"
+            raise ShellRefused(
+                f"`flake.nix` has no development shell `devShells.{self._system}.{shell}` (there are: {some}): "
+                "add it, or ask for another one"
+            )
+        if not store_path(answer.drv, str(store.folder), ".drv"):
+            raise ShellRefused(f"the development shell `{shell}` of `flake.nix` is no derivation: make it one")
+        return derivation_at(answer.drv)
+
+    async def _ready(self, store: Store, drv: Derivation, time: Time) -> None:
+        """Judge what has to be built for a shell, and take what trusted caches have of the rest."""
+        if sentence := shell_objection(drv):
+            raise ShellRefused(self._redact(sentence))
+        if not drv.inputs:
+            return
+        asked = wanted(drv.inputs.items())
+        done = await self._steps.outside("build", "--dry-run", "--no-link", "--stdin", time=time, stdin=asked)
+        if not done.ok:
+            raise build_failed(done, self._redact)
+        try:
+            needs = plan(done.stderr.decode("utf-8", "replace"), str(store.folder))
+        except ValueError as error:
+            raise PodTrouble(f"what Nix would build cannot be read: {one_line(str(error))}") from error
+        for path in needs.built:
+            if sentence := objection(derivation_at(path)):
+                raise unreachable(done, self._redact) or ShellRefused(self._redact(sentence))
+        await self._taken(needs, time)
+
+    async def _taken(self, needs: Plan, time: Time) -> None:
+        """Take from trusted caches; paths, not derivations: what a cache does not give after all is not built instead."""
+        if needs.unknown:
+            raise PodTrouble(f"the Nix store has lost {', '.join(needs.unknown[:3])}: it may be collecting garbage")
+        if needs.fetched:
+            paths = "\n".join(needs.fetched)
+            done = await self._steps.outside("build", "--no-link", "--stdin", time=time, stdin=paths)
+            if not done.ok:
+                raise fetch_failed(done, self._redact, "a package of the development shell")
+
+    async def _built(self, store: Store, drv: Derivation, profile: Path, time: Time) -> tuple[bytes, Path]:
+        """Build what was judged, and let `profile` keep it; no builder has the caller's folder in its jail."""
+        with self._steps.inside("build", store) as nix:
+            mine = nix.home / "profile"
+            done = await nix.run("print-dev-env", "--profile", str(mine), drv.path, time=time)
+            if not done.ok:
+                raise build_failed(done, self._redact)
+            if done.dropped:
+                raise ShellRefused("the script of the development shell is too large to be kept: make it smaller")
+            environment = followed(mine)
+            if not store_path(environment, str(store.folder)):
+                raise PodTrouble(f"`nix print-dev-env` left no environment, but {one_line(environment) or 'nothing'}")
+            with self._steps.inside("keep", store, writable=(profile.parent,)) as keeping:
+                kept = await keeping.run("build", "--out-link", str(profile), environment, time=Time(60))
+            if not kept.ok:
+                raise build_failed(kept, self._redact)
+        return done.stdout, Path(environment)
+
+
+def _quoted(text: str) -> str:
+    """A text as Nix reads it back, and nothing else."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+    return f'"{escaped}"'
+
+
+def _decoded(done: Finished, kind: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(done.stdout, type=kind)
+    except (ValueError, RecursionError) as error:
+        raise TicketFailure(f"what Nix made of `flake.nix` cannot be read: {one_line(str(error))}") from error

@@ -1,0 +1,188 @@
+"""Pure: what Nix said when it failed, and whose fault that is: the flake's, this host's, or a wish that is not granted.
+
+Measured with Nix 2.26. Outside the jail nothing of the repository speaks; inside, a flake can say anything (`throw`), so a
+text that blames the host gains it no more than a release of its ticket.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from agent.devshell.flake import ShellRefused
+from agent.devshell.inputs import INSTEAD
+from agent.errors import AgentError, PodTrouble, TicketFailure
+from agent.programs.runner import Ended, Finished
+from agent.texts.clean import clean
+from agent.texts.evidence import Redact, last_words
+from agent.texts.markup import one_line, spoken
+
+_POD: Final = re.compile(
+    r"cannot connect to (the )?(socket|daemon)|bwrap: "
+    r"|(opening lock file|opening file|creating directory|getting status of) '[^']*': (permission denied|read-only file system)"
+    r"|no space left on device|opening pseudoterminal|database disk image is malformed|database .* is (locked|busy)"
+    r"|is required, but there is no substituter|does not support the kernel namespaces|out of memory|cannot allocate memory",
+    re.IGNORECASE,
+)
+"""What Nix says when it, its store or its daemon is the trouble."""
+_UNREACHABLE: Final = re.compile(
+    r"unable to (download|fetch)|could not (resolve|connect)|couldn't (resolve|connect)|failed to (connect|fetch)|timed out"
+    r"|cannot find git revision|program 'git' failed|connection (refused|reset)|unable to access|http error",
+    re.IGNORECASE,
+)
+_MISMATCH: Final = re.compile(r"hash mismatch in", re.IGNORECASE)
+_POSITION: Final = re.compile(r"^\s*at (?!«|<)(\S+?:\d+:\d+):?\s*$")
+
+_Sentence = Callable[[re.Match[str]], str]
+_WISHES: Final[tuple[tuple[re.Pattern[str], _Sentence], ...]] = (
+    (
+        re.compile(r"access to URI '([^'?]*)[^']*' is forbidden in restricted mode", re.IGNORECASE),
+        lambda found: (
+            f"evaluating `flake.nix` would download {one_line(found[1])}: nothing is fetched while it is evaluated; "
+            f"take it from the pinned nixpkgs or put it into the repository"
+        ),
+    ),
+    (
+        re.compile(r"cannot update unlocked flake input '([^']*)'|cannot find flake 'flake:([^']*)'"),
+        lambda found: (
+            f"the flake input `{one_line(found[1] or found[2])}` is not pinned in `flake.lock`, and new inputs are not "
+            f"fetched here: {INSTEAD}"
+        ),
+    ),
+    (
+        re.compile(r"requires lock file changes"),
+        lambda _found: f"`flake.nix` asks for inputs that `flake.lock` does not pin: {INSTEAD}",
+    ),
+    (
+        re.compile(r"allow-import-from-derivation"),
+        lambda _found: (
+            "evaluating `flake.nix` would have to build something first (import from derivation), which is off here: "
+            "write the generated Nix code into the repository"
+        ),
+    ),
+    (
+        re.compile(r"Package [\u2018'`]([^\u2019']*)[\u2019'].* has an unfree license"),
+        lambda found: (
+            f"the package `{one_line(found[1], 80)}` is unfree, and unfree packages are not taken here: take a free one, "
+            f"or end with the verdict `stuck` and ask for it"
+        ),
+    ),
+    (
+        re.compile(r"experimental Nix feature '([^']*)' is disabled"),
+        lambda found: (
+            f"`flake.nix` uses Nix's experimental feature `{one_line(found[1], 60)}`, which is off here: do without it"
+        ),
+    ),
+    (
+        re.compile(
+            r"access to absolute path '([^']*)' is forbidden|is (?:not allowed|forbidden) in (?:pure|restricted)"
+        ),
+        lambda found: (
+            f"`flake.nix` reads {'`' + one_line(found[1], 120) + '`' if found[1] else 'something'} outside the repository: "
+            "only files that git lists and pinned inputs can be used"
+        ),
+    ),
+)
+
+
+def evaluation_failed(done: Finished, redact: Redact, source: str = "") -> AgentError:
+    """Whose fault it is that the flake was not evaluated: without network, by a Nix that obeys the repository.
+
+    Args:
+        done: the Nix that failed.
+        redact: takes out what must not be shown.
+        source: the store path of the repository's copy, which stands for the checkout.
+    """
+    if done.ended is not Ended.COMPLETED:
+        return _too_long(done, "evaluated", redact)
+    lines = _lines(done, source)
+    text = "\n".join(lines)
+    gist = _gist(lines, done, redact)
+    for pattern, sentence in _WISHES:
+        found = pattern.search(text)
+        if found is not None:
+            return ShellRefused(redact(sentence(found)), evidence=_evidence(lines, redact))
+    if _UNREACHABLE.search(gist):
+        return ShellRefused(
+            f"evaluating `flake.nix` would use the network, which is not there: {gist}; "
+            "take it from the pinned nixpkgs or put it into the repository",
+            evidence=_evidence(lines, redact),
+        )
+    if _POD.search(gist):
+        return PodTrouble(f"Nix cannot evaluate the development shell: {gist}")
+    if "/flake.nix' file" in gist:
+        gist = "the repository has no `flake.nix` that git lists"
+    return TicketFailure(f"`flake.nix` cannot be evaluated: {gist}", evidence=_evidence(lines, redact))
+
+
+def build_failed(done: Finished, redact: Redact) -> AgentError:
+    """Whose fault it is that the shell was not built."""
+    if done.ended is not Ended.COMPLETED:
+        return _too_long(done, "built", redact)
+    lines = _lines(done)
+    gist = _gist(lines, done, redact)
+    if any(_POD.search(line) for line in lines if line.lstrip().startswith(("error:", "bwrap:"))):
+        return PodTrouble(f"Nix cannot build the development shell: {gist}")
+    return TicketFailure(
+        f"the development shell of `flake.nix` cannot be built: {gist}", evidence=_evidence(lines, redact)
+    )
+
+
+def fetch_failed(done: Finished, redact: Redact, what: str) -> AgentError:
+    """Whose fault it is that something pinned could not be had; no code of the repository had a part in it."""
+    lines = _lines(done)
+    gist = _gist(lines, done, redact)
+    if _MISMATCH.search(gist):
+        return TicketFailure(
+            f"{what} is not what `flake.lock` says (hash mismatch): restore the committed `flake.lock`",
+            evidence=_evidence(lines, redact),
+        )
+    return PodTrouble(f"{what} cannot be fetched: {gist if done.ended is Ended.COMPLETED else done.ended.value}")
+
+
+def unreachable(done: Finished, redact: Redact) -> PodTrouble | None:
+    """A cache that was not reached while Nix made its plan: what it has would seem to be missing."""
+    lines = clean(done.stderr.decode("utf-8", "replace")).splitlines()
+    found = [line for line in lines if not line.startswith("  ") and _UNREACHABLE.search(line)]
+    return PodTrouble(f"a binary cache cannot be used: {one_line(redact(found[-1]), 300)}") if found else None
+
+
+def host_failed(done: Finished, redact: Redact) -> PodTrouble:
+    """Nix does not work here at all."""
+    return PodTrouble(
+        f"Nix cannot be used on this host: {_gist(_lines(done), done, redact)}; "
+        "mend it, or give it a store of its own: `[nix.settings] store = …`"
+    )
+
+
+def _too_long(done: Finished, what: str, redact: Redact) -> TicketFailure:
+    why = (done.limit and f"it {done.limit}") or f"{done.ended.value} after {spoken(done.duration)}"
+    return TicketFailure(
+        f"the development shell of `flake.nix` was not {what}: {why}", evidence=last_words(done.stderr, redact=redact)
+    )
+
+
+def _lines(done: Finished, source: str = "") -> list[str]:
+    """What is about the end: warnings come before a retry that may have gone well."""
+    text = clean(done.stderr.decode("utf-8", "replace"))
+    if source:
+        text = text.replace(f"{source}/", "").replace(source, "flake.nix")
+    return [
+        line for line in text.splitlines() if line.strip() and not line.startswith(("warning:", "error (ignored):"))
+    ]
+
+
+def _evidence(lines: list[str], redact: Redact) -> str:
+    return last_words("\n".join(lines).encode(), redact=redact)
+
+
+def _gist(lines: list[str], done: Finished, redact: Redact) -> str:
+    """The last error, and where it is if Nix says so."""
+    for index in range(len(lines) - 1, -1, -1):
+        word = lines[index].strip()
+        if word.startswith(("error: ", "bwrap: ")):
+            where = next((found[1] for line in lines[index + 1 :] if (found := _POSITION.match(line))), "")
+            said = one_line(redact(word.removeprefix("error: ")), 300).rstrip(".")
+            return f"{said} ({one_line(where)})" if where else said
+    return f"Nix ended with exit code {done.returncode}"

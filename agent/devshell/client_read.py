@@ -1,0 +1,68 @@
+"""What is read of the store, by ourselves: a lock file, a derivation, a profile. Bounded, and never through a link."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+
+from agent.devshell.closure import DERIVATION_LIMIT, Derivation, derivation
+from agent.devshell.flake import ShellRefused
+from agent.devshell.inputs import LOCK_LIMIT
+from agent.errors import PodTrouble, TicketFailure
+
+
+def lock_of(copy: str) -> bytes:
+    """The lock file of a repository's copy; empty if it has none.
+
+    Raises:
+        TicketFailure: it is no ordinary file.
+    """
+    content = _content(Path(copy) / "flake.lock", LOCK_LIMIT + 1)
+    if content is None:
+        raise TicketFailure("`flake.lock` is no ordinary file: restore the committed one")
+    return content
+
+
+def derivation_at(path: str) -> Derivation:
+    """A derivation of the store.
+
+    Raises:
+        ShellRefused: it is of a form that is not known, or endless.
+        PodTrouble: it is not there.
+    """
+    content = _content(Path(path), DERIVATION_LIMIT + 1)
+    if not content:
+        raise PodTrouble(f"the Nix store has lost {path}: it may be collecting garbage")
+    if len(content) > DERIVATION_LIMIT:
+        raise ShellRefused(f"the build {path} is larger than {DERIVATION_LIMIT >> 20} MiB: make it smaller")
+    try:
+        return derivation(path, content)
+    except ValueError as error:
+        raise ShellRefused(f"the development shell is made in a way that is not known here: {error}") from error
+
+
+def result_at(path: str) -> str:
+    """The beginning of a build's result; empty if there is none."""
+    return (_content(Path(path), 1 << 16) or b"").decode("utf-8", "replace")
+
+
+def followed(profile: Path) -> str:
+    """What a profile of Nix leads to, in at most two steps; empty if it is none."""
+    with contextlib.suppress(OSError):
+        first = profile.parent / profile.readlink()
+        return str(first.readlink()) if first.parent == profile.parent else str(first)
+    return ""
+
+
+def _content(path: Path, limit: int) -> bytes | None:
+    """At most so many bytes of an ordinary file; none of them if it is missing, None if it is something else."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+    except OSError:
+        return None
+    with os.fdopen(handle, "rb") as file:
+        return file.read(limit) if stat.S_ISREG(os.fstat(handle).st_mode) else None

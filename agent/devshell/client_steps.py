@@ -1,0 +1,151 @@
+"""How a Nix is started: inside, in a jail made for one step, or outside, with the host's network and nobody's code but ours."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+from agent.devshell.client_options import Store, configuration, jailed, store_of
+from agent.errors import PodTrouble
+from agent.programs.runner import Finished, Job, Runner, missing
+
+OUTPUT: Final = 32 << 20
+"""Bytes of each stream of a Nix that are kept."""
+
+
+class Jailed(Protocol):
+    """Makes a runner whose processes see the host's programs, these paths and no network."""
+
+    def __call__(self, *, readable: tuple[Path, ...], writable: tuple[Path, ...]) -> Runner:
+        """A jail for one step; what is /tmp inside is no other's."""
+        ...
+
+
+class Time:
+    """What is left of it, for several processes one after the other."""
+
+    def __init__(self, seconds: float) -> None:
+        self.left = max(0.0, seconds)
+
+    def spend(self, done: Finished) -> Finished:
+        """Take off what a process took."""
+        self.left = max(0.0, self.left - done.duration)
+        return done
+
+
+class Inside:
+    """Nix in one jail.
+
+    Attributes:
+        home: its home, which is gone with the jail.
+    """
+
+    def __init__(self, runner: Runner, job: Job, options: Mapping[str, str], store: Store) -> None:
+        self.home = job.cwd
+        self._runner = runner
+        self._job = job
+        self._options = options
+        self._store = store
+
+    async def run(self, *words: str, time: Time, uris: tuple[str, ...] = ()) -> Finished:
+        """One command; `uris` are the beginnings of addresses that pinned inputs have."""
+        env = {**self._job.env, "NIX_CONFIG": jailed(self._options, self._store, uris)}
+        job = Job(argv=(*self._job.argv, *words), cwd=self.home, env=env, timeout=time.left, output_limit=OUTPUT)
+        return time.spend(await self._runner.run(job))
+
+
+class Steps:
+    """Starts Nix.
+
+    Args:
+        jail: for everything that obeys the repository.
+        fetch: starts processes with the host's network.
+        folder: ours, for the homes of Nix.
+        env: PATH, and what else every process gets.
+        options: the operator's settings of Nix.
+    """
+
+    def __init__(
+        self, *, jail: Jailed, fetch: Runner, folder: Path, env: Mapping[str, str], options: Mapping[str, str]
+    ) -> None:
+        self._jail = jail
+        self._fetch = fetch
+        self._folder = folder.absolute()
+        self._env = dict(env)
+        self._options = dict(options)
+
+    def store(self) -> Store:
+        """The store, its folders made.
+
+        Raises:
+            PodTrouble: they cannot be made.
+        """
+        store = store_of(self._options)
+        for path in store.writable:
+            _made(path)
+        for path in store.readable:
+            if not path.is_dir():
+                raise PodTrouble(
+                    f"Nix's daemon is not there ({path} is missing): start it, or set `[nix.settings] store`"
+                )
+        return store
+
+    @contextlib.contextmanager
+    def inside(
+        self, name: str, store: Store, *, readable: tuple[Path, ...] = (), writable: tuple[Path, ...] = ()
+    ) -> Iterator[Inside]:
+        """One jail, with a home that no other shares: a builder in it cannot prepare the next evaluation.
+
+        Raises:
+            PodTrouble: there is no Nix, or no folder can be made.
+        """
+        program = self._program()
+        _made(self._folder)
+        with tempfile.TemporaryDirectory(dir=self._folder, prefix=f"{name}-", ignore_cleanup_errors=True) as folder:
+            home = Path(folder)
+            conf = home / "conf"  # empty: the host's files have its tokens and hooks
+            conf.mkdir()
+            env = {**self._env, **_home(home), "NIX_CONF_DIR": str(conf), "NIX_USER_CONF_FILES": os.devnull}
+            runner = self._jail(readable=(*store.readable, *readable), writable=(*store.writable, *writable, home))
+            yield Inside(runner, Job(argv=(program,), cwd=home, env=env), self._options, store)
+
+    async def outside(self, *words: str, time: Time, stdin: str = "") -> Finished:
+        """One command with the host's network.
+
+        Raises:
+            PodTrouble: there is no Nix, or no folder can be made.
+        """
+        home = self._folder / "fetch"
+        _made(home)
+        env = {**self._env, **_home(home), "NIX_CONFIG": configuration(self._options)}
+        job = Job(
+            argv=(self._program(), *words),
+            cwd=home,
+            env=env,
+            stdin=stdin.encode(),
+            timeout=time.left,
+            output_limit=OUTPUT,
+        )
+        return time.spend(await self._fetch.run(job))
+
+    def _program(self) -> str:
+        found = shutil.which("nix", path=self._env.get("PATH", ""))
+        if found is None:
+            raise missing("nix")
+        return os.path.realpath(found)  # on NixOS a chain of links that need not exist in the jail
+
+
+def _home(home: Path) -> dict[str, str]:
+    return {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "XDG_CONFIG_HOME": str(home / "config")}
+
+
+def _made(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+    except OSError as error:
+        raise PodTrouble(f"the folder {folder} cannot be made: {error.strerror}") from error

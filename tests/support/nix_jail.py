@@ -1,0 +1,130 @@
+"""What the tests of the Nix client share: the real sandbox around a real Nix, and a listener that counts who calls."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.devshell.client import NixClient
+from agent.devshell.client_options import private_store
+from agent.devshell.flake import Evaluated, Flake
+from agent.programs.processes import Processes
+from agent.programs.runner import Runner
+from agent.sandbox.jail import Jail, Limits
+from agent.sandbox.sandbox import Sandbox
+from agent.texts.evidence import redactor
+from support.git_repo import PROJECT, git
+
+SYSTEM = f"{os.uname().machine}-linux"
+PATH = os.environ["PATH"]
+LIMITS = Limits(disk=4 << 30, processes=500)
+
+
+class Jails:
+    """Makes a real sandbox for each step of the client; `between` runs before each of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.made: list[tuple[tuple[Path, ...], tuple[Path, ...]]] = []
+
+    def __call__(self, *, readable: tuple[Path, ...], writable: tuple[Path, ...]) -> Runner:
+        self.made.append((readable, writable))
+        tmp = self.folder / f"tmp-{len(self.made)}"
+        return Sandbox(
+            runner=Processes(grace=0.3), jail=Jail(writable=writable, readable=readable, tmp=tmp), limits=LIMITS
+        )
+
+
+class Listener:
+    """Counts connections to a port of the loopback, whatever they say; it answers that there is nothing."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self.calls: list[bytes] = []
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(0.5)
+                try:
+                    self.calls.append(connection.recv(1 << 12))
+                    connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                except OSError:
+                    self.calls.append(b"")
+
+    def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+
+@contextmanager
+def listening() -> Iterator[Listener]:
+    listener = Listener()
+    try:
+        yield listener
+    finally:
+        listener.close()
+
+
+def checkout(folder: Path, files: Mapping[str, str] = PROJECT) -> Path:
+    """A repository with one commit."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    git(folder, "init", "--quiet", "-b", "main")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "-m", "First commit")
+    return folder
+
+
+class Bench:
+    """A client over one checkout, with a store of its own."""
+
+    def __init__(self, folder: Path, store: Path, **more: object) -> None:
+        self.folder = folder
+        self.checkout = checkout(folder / "checkout")
+        self.options = private_store(store)
+        self.jails = Jails(folder / "jails")
+        self.home = folder / "client"
+        self.profiles = folder / "profiles"
+        self.profiles.mkdir()
+        self.client = self.make(**more)
+
+    def make(self, **more: object) -> NixClient:
+        keywords = {
+            "jail": self.jails,
+            "fetch": Processes(grace=0.3),
+            "folder": self.home,
+            "env": {"PATH": PATH},
+            "options": self.options,
+            "redact": redactor(),
+            **more,
+        }
+        return NixClient(**keywords)  # type: ignore[arg-type]
+
+    def write(self, name: str, content: str) -> None:
+        (self.checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.checkout / name).write_text(content)
+        git(self.checkout, "add", "--intent-to-add", "--", name)
+
+    async def flake(self) -> Flake:
+        return Flake(self.checkout, ("flake.nix",))
+
+    async def evaluate(self, shell: str = "default", timeout: float = 60) -> Evaluated:  # noqa: ASYNC109
+        return await self.client.evaluate(
+            await self.flake(), shell, profile=self.profiles / f"p-{shell}", timeout=timeout
+        )
