@@ -8,16 +8,18 @@ and leaves no half-made state behind.
 
 from __future__ import annotations
 
-import contextlib
 import os
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from agent.errors import PodTrouble
-from agent.git.refs import CLAIMS, HEADS, Refs, RepositoryUnreachable, place_of, read_refs, trouble
+from agent.errors import PodTrouble, TicketFailure
+from agent.git import guard
+from agent.git.folder import read_plain, write_plain
+from agent.git.refs import CLAIMS, HEADS, REMOTE, Refs, RepositoryUnreachable, no_base, place_of, read_refs, trouble
 from agent.programs.runner import Ended, Finished, Job, Runner
 from agent.texts.clean import clean
 from agent.texts.evidence import Redact
@@ -25,8 +27,6 @@ from agent.texts.evidence import Redact
 AUTHOR: Final = "Agent"
 ADDRESS: Final = "agent@localhost"
 """Who writes our commits."""
-REMOTE: Final = "refs/remotes/origin/"
-"""Where the mirror keeps the remote's branches. It has no other refs: any other was made by the model."""
 LOCAL_TIMEOUT: Final = 900.0
 """Seconds for a command that stays on this host; a checkout of a large repository takes a while."""
 OUTPUT: Final = 64 << 20
@@ -34,6 +34,9 @@ OUTPUT: Final = 64 << 20
 NEUTRAL: Final = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
+    "core.untrackedCache=false",
+    "core.splitIndex=false",
+    "core.protectNTFS=false",
     "core.attributesFile=/dev/null",
     "core.excludesFile=/dev/null",
     "core.quotePath=false",
@@ -53,7 +56,12 @@ NEUTRAL: Final = (
 """The settings of every process of ours; the command line outweighs every file."""
 CONFIG: Final = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
 """The mirror's own configuration, always exactly this: a changed one was changed by the model."""
-
+HEAD: Final = f"ref: {HEADS}none\n"
+"""The mirror's HEAD: it has no branch of its own."""
+_BROKEN: Final = re.compile(
+    rb"reference broken|cannot lock ref|bad object refs|packed-refs|unable to resolve reference"
+)
+"""What git says of refs that a power cut or a model left without sense: the remote has them all."""
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -99,6 +107,8 @@ class Mirror:
         self._timeout = timeout
         self._brief = brief
         self._prepared = False
+        self.repaired = False
+        """Whether the configuration had to be put right since this was last set to False."""
         self._env = {
             "PATH": path,
             "HOME": str(folder / "home"),
@@ -110,6 +120,8 @@ class Mirror:
             "GIT_ATTR_NOSYSTEM": "1",
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_OPTIONAL_LOCKS": "0",
+            "GIT_NO_REPLACE_OBJECTS": "1",
+            "GIT_GRAFT_FILE": os.devnull,
             **{f"GIT_{role}_NAME": AUTHOR for role in ("AUTHOR", "COMMITTER")},
             **{f"GIT_{role}_EMAIL": ADDRESS for role in ("AUTHOR", "COMMITTER")},
         }
@@ -122,21 +134,26 @@ class Mirror:
             for part in ("objects/info", "objects/pack", "refs/heads", "info"):
                 (self.path / part).mkdir(parents=True)
             (self.path / "config").write_text(CONFIG)
-            (self.path / "HEAD").write_text(f"ref: {HEADS}none\n")  # last: it makes the folder a repository
+            (self.path / "HEAD").write_text(HEAD)  # last: it makes the folder a repository
         if not self._prepared:
             (self.folder / "home").mkdir(exist_ok=True)
-            for pattern in ("*.lock", "refs/**/*.lock", "worktrees/*/*.lock"):
-                for stale in self.path.glob(pattern):  # one process a state folder: nobody holds them
-                    stale.unlink(missing_ok=True)
+            guard.unlock(self.path)
             self._prepared = True
-        if not self.config_is_ours():
-            (self.path / "config").write_text(CONFIG)
+        if read_plain(self.path / "config") != CONFIG.encode():  # before every git: it could name programs
+            write_plain(self.path / "config", CONFIG.encode())
+            self.repaired = True
 
-    def config_is_ours(self) -> bool:
-        """Whether the mirror's configuration is what we wrote."""
-        with contextlib.suppress(OSError):
-            return (self.path / "config").read_bytes() == CONFIG.encode()
-        return False
+    def mend(self, changes: Sequence[str] = ()) -> None:
+        """Put away what is not ours, and what was touched.
+
+        Args:
+            changes: from `guard.touched`.
+        """
+        self.prepare()
+        guard.mend(self.path, changes, living=[path.name for path in (self.folder / "work").glob("*")])
+        if read_plain(self.path / "HEAD") != HEAD.encode():
+            write_plain(self.path / "HEAD", HEAD.encode())
+        self.repaired = False
 
     async def local(
         self,
@@ -164,11 +181,15 @@ class Mirror:
         more = {"GIT_DIR": str(gitdir or self.path), **({"GIT_WORK_TREE": str(tree)} if tree else {}), **(env or {})}
         done = await self._run(arguments, cwd=tree or self.folder, env=more, stdin=stdin, timeout=LOCAL_TIMEOUT)
         if done.ended is not Ended.COMPLETED or done.returncode not in ok or done.dropped:
-            raise PodTrouble(
-                f"`git {arguments[0]}` failed in our copy of {self.place} ({self.path}): {self.said(done)}; "
-                "if that goes on, move the folder away: it is made anew"
-            )
+            raise self.failed(arguments[0], done)
         return done
+
+    def failed(self, command: str, done: Finished) -> PodTrouble:
+        """The error for a command that should have worked here."""
+        return PodTrouble(
+            f"`git {command}` failed in our copy of {self.place} ({self.path}): {self.said(done)}; "
+            "if that goes on, move the folder away: it is made anew"
+        )
 
     async def remote(self, *arguments: str) -> Finished:
         """A command that talks to the remote, under the name `origin`; its failure is for the caller to read.
@@ -239,7 +260,11 @@ class Mirror:
         what = ["--prune", "origin", f"+{HEADS}*:{REMOTE}*"]
         if self._brief:
             what = ["--depth=1", "--filter=blob:none", "origin", f"+{HEADS}{self.base}:{REMOTE}{self.base}"]
-        done = await self.remote("fetch", "--no-tags", "--no-write-fetch-head", "--quiet", *what)
+        words = ("fetch", "--no-tags", "--no-write-fetch-head", "--quiet", *what)
+        done = await self.remote(*words)
+        if not done.ok and _BROKEN.search(done.stderr):
+            guard.forget_refs(self.path)
+            done = await self.remote(*words)
         if not done.ok:
             raise self.unreachable(done)
         await self.local("-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet", ok=(0, 1, 128))
@@ -253,31 +278,13 @@ class Mirror:
         """Where the remote's branch stood at the last fetch."""
         return await self.resolve(f"{REMOTE}{branch}")
 
-    async def commit_with(self, key: str, value: str, branch: str) -> str | None:
-        """The newest fetched commit on `branch`, or on the base, whose trailer `key` is exactly `value`.
+    async def base_tip(self) -> str:
+        """Where the base branch stood at the last fetch.
 
-        The part beyond the base is asked first; the whole history only when it has none (the branch may be merged).
+        Raises:
+            TicketFailure: it does not exist.
         """
-        base = REMOTE + self.base if await self.tip(self.base) else ""
-        tip = REMOTE + branch if await self.tip(branch) else ""
-        ranges = [[tip, *([f"^{base}"] if base else [])]] if tip else []
-        ranges.append([ref for ref in (tip, base) if ref])
-        for span in ranges:
-            if span and (found := await self._search(key, value, span)):
-                return found
-        return None
-
-    async def _search(self, key: str, value: str, span: list[str]) -> str | None:
-        done = await self.local(
-            "log",
-            "--fixed-strings",
-            f"--grep={key}: {value}",
-            f"--format=%H%x00%(trailers:key={key},valueonly,unfold)%x01",
-            *span,
-            "--",
-        )
-        for entry in done.stdout.decode("utf-8", "replace").split("\x01"):
-            sha, _, values = entry.strip().partition("\0")
-            if value in (line.strip() for line in values.splitlines()):
-                return sha
-        return None
+        if tip := await self.tip(self.base):
+            return tip
+        branches = (await self.local("for-each-ref", "--count=1", "--format=%(refname)", REMOTE)).stdout
+        raise TicketFailure(no_base(self.place, self.base, empty=not branches))

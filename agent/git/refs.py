@@ -15,6 +15,8 @@ from agent.texts.branches import FAILED, KEPT
 
 CLAIMS: Final = "refs/agent/claim/"
 HEADS: Final = "refs/heads/"
+REMOTE: Final = "refs/remotes/origin/"
+"""Where the mirror keeps the remote's branches. It has no other refs: any other was made by the model."""
 
 
 class RepositoryUnreachable(PodTrouble):
@@ -23,6 +25,10 @@ class RepositoryUnreachable(PodTrouble):
 
 class ClaimRefRefused(RepositoryUnreachable):
     """The remote answers but does not take refs below `refs/agent/claim`; the lease on the branch tip remains."""
+
+
+class KeepRefused(RepositoryUnreachable):
+    """The remote answers but does not take the branch with work that was not finished."""
 
 
 class LeaseRefused(AgentError):
@@ -74,6 +80,13 @@ def branch_for(refs: Refs, owner: int, name: str) -> str:
     """The branch of this owner: one that exists as `agent/<owner>-…` goes on under its name, else `name`."""
     mine = sorted(head for head in refs.heads if head.startswith(f"agent/{owner}-"))
     return name if name in refs.heads or not mine else mine[0]
+
+
+def no_base(place: str, base: str, *, empty: bool) -> str:
+    """What is said of a repository without its main branch: it answers, so this is for a person who owns it."""
+    if empty:
+        return f"the repository {place} is empty: push a first commit to `{base}`"
+    return f"the repository {place} has no branch `{base}`: push one, or mend `base` in the settings"
 
 
 def claim_ref(owner: int) -> str:
@@ -157,3 +170,25 @@ def names(paths: Iterable[str], *, most: int = 5) -> str:
     found = sorted(set(paths))
     shown = ", ".join(f"`{path}`" for path in found[:most])
     return shown if len(found) <= most else f"{shown} and {len(found) - most} more"
+
+
+def unquoted(path: str) -> str:
+    """A path as git means it, where it shows unusual characters as C does."""
+    if not (len(path) > 1 and path[0] == path[-1] == '"'):
+        return path
+    raw = path[1:-1].encode("utf-8", "surrogateescape")
+    return _ESCAPE.sub(lambda found: _unescaped(found[1]), raw).decode("utf-8", "surrogateescape")
+
+
+_ESCAPE: Final = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
+_LETTERS: Final = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+
+
+def _unescaped(code: bytes) -> bytes:
+    return bytes([int(code, 8)]) if code.isdigit() else _LETTERS.get(code, code)
+
+
+def told(stderr: str) -> str:
+    """What the other side said while it took a push: the words of its hooks."""
+    lines = [line.removeprefix("remote:").strip() for line in stderr.splitlines() if line.startswith("remote:")]
+    return "\n".join(line for line in lines if line)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import msgspec
 
+from agent.errors import TicketFailure
+from agent.git.checks import refuse_repository
+from agent.git.evidence import RUN_TRAILER, TICKET_TRAILER, commit_with
 from agent.git.mirror import Mirror
 from agent.git.refs import (
     CLAIMS,
     ClaimRefRefused,
+    KeepRefused,
     LeaseRefused,
     Refs,
     RepositoryUnreachable,
     blob_id,
     claim_ref,
     kept_name,
+    no_base,
     rejected,
 )
-from agent.git.workspace import RUN_TRAILER, TICKET_TRAILER, Workspace
+from agent.git.workspace import Workspace
 from agent.git.worktree import Record, Worktree
 
 
@@ -43,15 +48,17 @@ class Repository:
     async def preflight(self) -> Refs:
         """What the remote has now, by one process that also proves that it can be used.
 
+        An empty repository, or one without its base branch, can be used: it is for a person, who hears of it by the
+        ticket that fails (`lacks`).
+
         Raises:
-            RepositoryUnreachable: it cannot, or it lacks the base branch.
+            RepositoryUnreachable: it cannot.
         """
-        refs = await self._mirror.list_refs()
-        if self.base not in refs.heads:
-            raise RepositoryUnreachable(
-                f"the repository {self.place} has no branch `{self.base}`: push one, or mend `base` in the settings"
-            )
-        return refs
+        return await self._mirror.list_refs()
+
+    def lacks(self, refs: Refs) -> str:
+        """What the repository lacks before any ticket can be worked on, as it stands behind a colon; empty if nothing."""
+        return "" if self.base in refs.heads else no_base(self.place, self.base, empty=not refs.heads)
 
     async def read_claim(self, owner: int) -> str | None:
         """The blob that the claim ref of this owner holds; None if there is none."""
@@ -119,15 +126,21 @@ class Repository:
         await self._mirror.fetch()
 
     async def tip(self, branch: str) -> str:
-        """Where the remote's branch stood at the last fetch; the base where it does not exist."""
-        return await self._mirror.tip(branch) or await self._base()
+        """Where the remote's branch stood at the last fetch; the base where it does not exist.
+
+        Raises:
+            TicketFailure: neither exists.
+        """
+        return await self._mirror.tip(branch) or await self._mirror.base_tip()
 
     async def has_at_base(self, name: str, refs: Refs) -> bool:
         """Whether the tip of the base branch has this file; fetches only what is not here yet.
 
         Raises:
-            RepositoryUnreachable: no answer.
+            RepositoryUnreachable: no answer, or no base branch.
         """
+        if what := self.lacks(refs):
+            raise RepositoryUnreachable(what)
         tip = refs.heads[self.base]
         if await self._mirror.resolve(f"{tip}^{{commit}}") is None:
             await self.fetch()
@@ -135,11 +148,11 @@ class Repository:
 
     async def commit_of_run(self, run: str, branch: str) -> str | None:
         """The fetched commit of this run on `branch` (or already on the base): the evidence that its push happened."""
-        return await self._mirror.commit_with(RUN_TRAILER, run, branch)
+        return await commit_with(self._mirror, RUN_TRAILER, run, branch)
 
     async def commits_of_ticket(self, ticket: int, branch: str) -> bool:
         """Whether `branch` (or the base) has a commit for this work package."""
-        return await self._mirror.commit_with(TICKET_TRAILER, f"#{ticket}", branch) is not None
+        return await commit_with(self._mirror, TICKET_TRAILER, f"#{ticket}", branch) is not None
 
     def run_of(self, owner: int) -> str | None:
         """The run that the worktree of this owner was last opened for; None if there is none."""
@@ -153,29 +166,27 @@ class Repository:
         the run before left is on `agent/kept/…` first.
 
         Raises:
-            TicketFailure: base and branch conflict.
+            TicketFailure: base and branch conflict, there is no base, or the repository cannot be worked in.
             RepositoryUnreachable: leftovers could not be pushed; they are still there.
         """
         worktree = Worktree(self._mirror, owner)
         record = worktree.record()
+        self._mirror.mend()
         if record is not None and record.run == run and worktree.exists():
             await worktree.adopt(record.onto)
-            kept = Record(run=run, branch=branch, start=record.start, onto=record.onto, tip=record.tip)
+            kept = msgspec.structs.replace(record, branch=branch, published="", saved="")
             worktree.write(kept)
-            return Workspace(worktree, kept)
-        await self._keep_leftovers(worktree, record)
-        worktree.link(await self._base())
-        await worktree.clear_refs()
+            return Workspace(worktree, kept).sealed()
+        try:
+            await self._keep_leftovers(worktree, record)
+        except KeepRefused as refused:  # no time will mend that
+            raise TicketFailure(f"what an earlier run left in {worktree.path} cannot be kept: {refused}") from refused
+        worktree.link(await self._mirror.base_tip())
         tip, start = await worktree.up_to_date(branch)
-        await worktree.reset(start)
+        await refuse_repository(worktree, await worktree.reset(start))
         fresh = Record(run=run, branch=branch, start=start, onto=start, tip=tip)
         worktree.write(fresh)
-        return Workspace(worktree, fresh)
-
-    async def _base(self) -> str:
-        if tip := await self._mirror.tip(self.base):
-            return tip
-        raise RepositoryUnreachable(f"the repository {self.place} has no branch `{self.base}`")
+        return Workspace(worktree, fresh).sealed()
 
     async def _keep_leftovers(self, worktree: Worktree, record: Record | None) -> None:
         """Nothing of the run before is lost; its record goes once its work is safe."""
@@ -183,7 +194,7 @@ class Repository:
             return
         if worktree.exists():
             if not await self._mirror.resolve(f"{record.onto}^{{commit}}"):  # the mirror was made anew
-                record = msgspec.structs.replace(record, onto=await self._base())
+                record = msgspec.structs.replace(record, onto=await self._mirror.base_tip())
             await worktree.adopt(record.onto)
             before = Workspace(worktree, record)
             if await before.has_leftovers():

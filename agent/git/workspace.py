@@ -6,24 +6,38 @@ is on the remote.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from agent.errors import PodTrouble, Superseded, TicketFailure
-from agent.git.refs import CLAIMS, HEADS, PushRefused, Refusal, RepositoryUnreachable, claim_ref, names, rejected
+from agent.errors import Superseded, TicketFailure
+from agent.git import odd
+from agent.git.checks import refuse_repository, refuse_work
+from agent.git.evidence import RUN_TRAILER, TICKET_TRAILER, commit_with
+from agent.git.refs import (
+    CLAIMS,
+    HEADS,
+    KeepRefused,
+    PushRefused,
+    Refusal,
+    RepositoryUnreachable,
+    claim_ref,
+    names,
+    rejected,
+    told,
+)
+from agent.git.starter import FLAKE, commit_starter, move_starter
 from agent.git.worktree import Record, Worktree
 
-RUN_TRAILER: Final = "Agent-Run"
-"""The trailer that proves a run's commit; its value is the run id, which survives a take-over."""
-TICKET_TRAILER: Final = "Work-Package"
-"""The trailer that names the ticket, as `#42`."""
+__all__ = ["RUN_TRAILER", "TICKET_TRAILER", "Snapshot", "Workspace"]
+
+TRIES: Final = 3
+"""How often new files are shown to Nix, while the model may move them away."""
 _DIED: Final = "remote failure"
 """What git reports for a ref when the other side ended without a word: no refusal."""
-_MARKER: Final = re.compile(rb"(<{7}|>{7})(\s|\Z)")
 
 
 class Snapshot(Struct, frozen=True):
@@ -46,6 +60,7 @@ class Workspace:
         self._mirror = worktree.mirror
         self._record = record
         self._head = record.onto
+        self._seal: Mapping[str, bytes] = {}
 
     @property
     def path(self) -> Path:
@@ -70,7 +85,7 @@ class Workspace:
     @property
     def has_flake(self) -> bool:
         """Whether the repository brings a `flake.nix`."""
-        return (self.path / "flake.nix").is_file()
+        return (self.path / FLAKE).is_file()
 
     async def file_at_start(self, name: str) -> str | None:
         """A file of the commit that the run started from; None if it is not there. The model cannot change it."""
@@ -80,53 +95,99 @@ class Workspace:
         done = await self._worktree.git("cat-file", "blob", f"{self.start}:{name}")
         return done.stdout.decode("utf-8", "replace")
 
-    async def show_to_nix(self) -> None:
-        """Let Nix see new `*.nix` files and a new lock file: in a git checkout it sees only what the index names."""
-        new = await self._worktree.git("ls-files", "-z", "--others", "--exclude-standard", "--", "*.nix", "flake.lock")
-        if new.stdout:
-            await self._worktree.git(
-                "add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul", stdin=new.stdout
-            )
+    async def flake_files(self, patterns: Sequence[str] = ()) -> tuple[str, ...]:
+        """The files that decide about a development shell, by their relative names: one process, no file is read.
+
+        Every `*.nix`, `flake.lock` and symbolic link and what the patterns name, tracked or new and not ignored. A
+        listed file may be gone, or be no file at all. Bytes that are no UTF-8 are escaped as `os.fsdecode` does.
+
+        Args:
+            patterns: names besides; `*` stands for any characters, `/` too, and a folder for all that is in it.
+        """
+        return odd.flake_files(await self._everything(), tuple(patterns))[0]
+
+    async def show_to_nix(self, patterns: Sequence[str] = ()) -> None:
+        """Let Nix see those of `flake_files` that are new: in a git checkout it sees only what the index names."""
+        for left in reversed(range(TRIES)):
+            _, new = odd.flake_files(await self._everything(), tuple(patterns))
+            if not new:
+                return
+            (self._worktree.admin / "index.lock").unlink(missing_ok=True)
+            done = await self._worktree.add("--intent-to-add", paths=new, ok=(0, 128) if left else (0,))
+            if done.ok:  # else one of them is gone already
+                return
+
+    async def _everything(self) -> bytes:
+        return (
+            await self._worktree.git("ls-files", "-z", "-s", "-t", "--cached", "--others", "--exclude-standard")
+        ).stdout
+
+    async def add_starter(self, template: Path, message: str) -> str | None:
+        """Give a repository without a `flake.nix` the files of a template, by a commit below the run's own one.
+
+        Call it after `open`, before the model; it looks first whether it is done.
+
+        Args:
+            template: a folder with a `flake.nix`.
+            message: whole, with its trailers.
+
+        Returns:
+            The commit; None if the repository brings a flake.
+
+        Raises:
+            TicketFailure: the repository has something in the way.
+            PodTrouble: the template is none.
+        """
+        if self._record.starter:
+            return self._record.starter
+        sha = await commit_starter(self._worktree, self._record.onto, template, message)
+        if sha is not None:
+            await self._move(sha)
+            self._remember(onto=sha, starter=sha)
+        return sha
+
+    def jail_paths(self) -> tuple[tuple[Path, ...], tuple[Path, ...], tuple[Path, ...]]:
+        """What git needs inside a sandbox to look and not to write, besides the worktree.
+
+        Returns:
+            What is read-only; what below it appears empty (the worktrees of others); what is read-only below that or
+            below the worktree.
+        """
+        worktree = self._worktree
+        return (self._mirror.path,), (worktree.admin.parent,), (worktree.admin, worktree.pointer)
+
+    def sealed(self) -> Workspace:
+        """This one; from here on git's files must stay as they are."""
+        self._seal = self._worktree.seal()
+        return self
+
+    async def _refuse_tampering(self, who: str) -> None:
+        """Raise if git's files are not as they were, after putting them right: the work can still be kept."""
+        if what := self._worktree.tampered(self._seal):
+            self._worktree.link(self._head)
+            self.sealed()
+            raise TicketFailure(f"{who} ran git: {what}")
 
     async def snapshot(self) -> Snapshot:
         """Everything that is there and not ignored.
 
         Raises:
-            TicketFailure: the model ran git, left conflict markers, or made a repository within the repository.
+            TicketFailure: the model ran git, or left what cannot be committed: conflict markers, a repository within
+                the repository, a link that leads out of it, a pipe.
         """
-        if what := await self._worktree.tampered(self._head):
-            raise TicketFailure(f"the model ran git: {what}")
+        await self._refuse_tampering("the model")
         tree = await self._worktree.tree()
+        listing = await self._worktree.listing()
+        if listing.hidden:
+            await self._worktree.adopt(self._head)
+            raise TicketFailure(f"the model ran git: {names(listing.hidden)} was hidden from it")
         changed = tree != await self._tree_of(self._record.onto)
         if changed:
-            await self._refuse_leftovers()
+            await refuse_work(self._worktree, listing, self._record.onto)
         return Snapshot(tree, changed)
 
     async def _tree_of(self, commit: str) -> str:
         return await self._worktree.answer("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}")
-
-    async def _refuse_leftovers(self) -> None:
-        raw = await self._worktree.answer("diff-index", "--cached", "--raw", "-z", "--no-renames", self._record.onto)
-        words = raw.split("\0")
-        nested = [
-            path for mode, path in zip(words[::2], words[1::2], strict=False) if mode.split(" ")[1:2] == ["160000"]
-        ]
-        if nested:
-            raise TicketFailure(f"{names(nested)} is a git repository of its own, so its files cannot be committed")
-        if marked := await self._marked():
-            raise TicketFailure(f"conflict markers were left in {names(marked)}")
-
-    async def _marked(self) -> list[str]:
-        """Files in which this run added both ends of a conflict; a row of `=` alone is a heading somewhere."""
-        off = "-blank-at-eol,-space-before-tab,-blank-at-eof,-indent-with-non-tab"
-        done = await self._worktree.git(
-            "-c", f"core.whitespace={off}", "diff-index", "--cached", "--check", self._record.onto, ok=(0, 2)
-        )
-        added: dict[str, set[int]] = {}
-        for line in done.stdout.decode("utf-8", "surrogateescape").splitlines():
-            if found := re.fullmatch(r"(.+):(\d+): leftover conflict marker\.?", line):
-                added.setdefault(found[1], set()).add(int(found[2]))
-        return [path for path, numbers in added.items() if _both_ends(self.path / path, numbers)]
 
     async def commit(self, tree: str, message: str) -> str:
         """The run's one commit, on top of the start, whatever was committed before in this run; returns its id.
@@ -134,7 +195,11 @@ class Workspace:
         Args:
             tree: of the snapshot.
             message: whole, with its trailers.
+
+        Raises:
+            TicketFailure: the checks ran git since the snapshot.
         """
+        await self._refuse_tampering("a check")
         sha = await self._worktree.commit(tree, (self._record.onto,), message)
         await self._move(sha)
         return sha
@@ -142,6 +207,7 @@ class Workspace:
     async def _move(self, head: str) -> None:
         await self._worktree.git("update-ref", "--no-deref", "HEAD", head)
         self._head = head
+        self.sealed()
 
     async def publish(self, sha: str, *, claim_blob: str | None) -> str:
         """Push the result and give the claim ref back, in one atomic push; returns the commit that the remote shows.
@@ -153,9 +219,11 @@ class Workspace:
 
         Raises:
             Superseded: the claim ref is not ours any more.
-            PushRefused: it is, and the remote said no.
+            PushRefused: it is, and the remote said no; the detail has the words of its hooks.
+            TicketFailure: the checks ran git since the commit.
             RepositoryUnreachable: the result did not get there, and nobody said no: the push may land still.
         """
+        await self._refuse_tampering("a check")
         branch = f"{HEADS}{self.branch}"
         claim = claim_ref(self._worktree.owner)
         if claim_blob:
@@ -169,7 +237,8 @@ class Workspace:
         else:
             reasons = rejected(done.stdout.decode("utf-8", "replace")).values()
             refused = any(_DIED not in reason for reason in reasons)
-            detail = "; ".join(reasons) or self._mirror.said(done)
+            said = self._mirror.said(done)
+            detail = "\n".join(filter(None, ("; ".join(reasons), told(said)))) or said
         shown = await self._look(sha, claim_blob, detail, refused=refused)
         self._remember(published=shown)
         return shown
@@ -181,7 +250,8 @@ class Workspace:
         if tip == sha:
             return sha
         await self._mirror.fetch()
-        if found := await self._mirror.commit_with(RUN_TRAILER, self.run, self.branch):
+        self.sealed()
+        if found := await commit_with(self._mirror, RUN_TRAILER, self.run, self.branch):
             return found
         if claim_blob and refs.claims.get(self._worktree.owner) != claim_blob:
             raise Superseded(
@@ -199,15 +269,22 @@ class Workspace:
         """
         await self._mirror.fetch()
         tip, onto = await self._worktree.up_to_date(self.branch)
+        starter = self._record.starter
         try:
-            tree = await self._worktree.merged(onto, self._head, base=self._record.onto)
+            if starter:
+                starter = await move_starter(self._worktree, starter, onto) or ""
+            tree = await self._worktree.merged(starter or onto, self._head, base=self._record.onto)
         except TicketFailure as error:
             raise TicketFailure(f"rebasing on `{self.branch}`, which moved, failed: {error.reason}") from error
-        message = (await self._worktree.git("log", "-1", "--format=%B", self._head)).stdout.decode("utf-8", "replace")
-        sha = await self._worktree.commit(tree, (onto,), message.rstrip("\n") + "\n")
-        await self._worktree.reset(sha)
+        finally:
+            self.sealed()
+        onto = starter or onto
+        sha = await self._worktree.commit(tree, (onto,), await self._worktree.message(self._head))
+        listing = await self._worktree.reset(sha)
         self._head = sha
-        self._remember(onto=onto, tip=tip)
+        self._remember(onto=onto, tip=tip, starter=starter)
+        self.sealed()
+        await refuse_repository(self._worktree, listing)
         return sha
 
     async def keep(self, ref: str, message: str) -> str | None:
@@ -216,7 +293,9 @@ class Workspace:
         The same files give the same commit, so a repetition changes nothing.
 
         Raises:
-            RepositoryUnreachable: the remote does not take it; everything is still there.
+            TicketFailure: something is there that git cannot hold.
+            KeepRefused: the remote says no; everything is still there.
+            RepositoryUnreachable: it did not get there; everything is still there.
         """
         tree = await self._worktree.tree()
         if tree == await self._tree_of(self._record.onto):
@@ -225,6 +304,10 @@ class Workspace:
         sha = await self._worktree.commit(tree, (self._record.onto,), message, date=date)
         done = await self._mirror.remote("push", "--porcelain", "--no-verify", "origin", f"+{sha}:{HEADS}{ref}")
         if not done.ok:
+            reasons = rejected(done.stdout.decode("utf-8", "replace")).values()
+            if any(_DIED not in reason for reason in reasons):
+                words = "; ".join((*reasons, *told(self._mirror.said(done)).splitlines()))
+                raise KeepRefused(f"the repository {self._mirror.place} does not take the branch `{ref}`: {words}")
             raise self._mirror.unreachable(done)
         self._remember(saved=tree)
         return sha
@@ -239,12 +322,3 @@ class Workspace:
     def _remember(self, **changes: str) -> None:
         self._record = msgspec.structs.replace(self._record, **changes)
         self._worktree.write(self._record)
-
-
-def _both_ends(path: Path, numbers: set[int]) -> bool:
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise PodTrouble(f"the file {path} cannot be read back: {error.strerror}") from error
-    ends = {found[1] for number in numbers if number <= len(lines) and (found := _MARKER.match(lines[number - 1]))}
-    return len(ends) == 2  # noqa: PLR2004 - both

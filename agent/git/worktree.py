@@ -8,19 +8,26 @@ does the rest. All commands name the git directory outright: whatever a model do
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import stat
-from collections.abc import Mapping
-from pathlib import Path
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from agent.errors import PodTrouble, TicketFailure
-from agent.git.mirror import REMOTE, Mirror
+from agent.git import guard, odd
+from agent.git.folder import open_up, remove, scrub, write_plain
+from agent.git.mirror import Mirror
+from agent.git.odd import Listing
 from agent.git.refs import names
 from agent.programs.runner import Finished
+
+_DENIED: Final = b"Permission denied"
+_NO_FILES: Final = re.compile(
+    r"(?m)^error: (?:(?P<kind>.+): can only add regular files|'(?P<nested>.+?)/?' does not have a commit checked out)"
+)
+"""What git says of something that a model made and that cannot be committed."""
 
 
 class Record(Struct, frozen=True, kw_only=True):
@@ -31,7 +38,9 @@ class Record(Struct, frozen=True, kw_only=True):
     start: str
     """The commit that the run started from: the judge's configuration is read there."""
     onto: str
-    """The commit below the run's own one; differs from `start` after a rebase."""
+    """The commit below the run's own one; differs from `start` by a starter flake, and after a rebase."""
+    starter: str = ""
+    """The commit with the starter flake; empty if the repository brings a flake of its own."""
     tip: str = ""
     """Where the remote's branch stood; empty if there was none."""
     published: str = ""
@@ -52,8 +61,9 @@ class Worktree:
         self.mirror = mirror
         self.owner = owner
         self.path = mirror.folder / "work" / str(owner)
-        self._admin = mirror.path / "worktrees" / str(owner)
+        self.admin = mirror.path / "worktrees" / str(owner)
         self._note = mirror.folder / "runs" / f"{owner}.json"
+        self.pointer = self.path / ".git"
 
     async def git(
         self,
@@ -63,7 +73,7 @@ class Worktree:
         ok: tuple[int, ...] = (0,),
     ) -> Finished:
         """A git command in this worktree."""
-        return await self.mirror.local(*arguments, gitdir=self._admin, tree=self.path, stdin=stdin, env=env, ok=ok)
+        return await self.mirror.local(*arguments, gitdir=self.admin, tree=self.path, stdin=stdin, env=env, ok=ok)
 
     async def answer(self, *arguments: str) -> str:
         """What a git command in this worktree prints."""
@@ -92,7 +102,9 @@ class Worktree:
 
     def exists(self) -> bool:
         """Whether there are files that may be somebody's work."""
-        return self.path.is_dir() and any(entry.name != ".git" for entry in self.path.iterdir())
+        if self.path.is_symlink() or not self.path.is_dir():
+            return False
+        return any(entry.name != ".git" for entry in self.path.iterdir())
 
     def link(self, head: str) -> None:
         """Tie folder and mirror together, HEAD at `head`; operations that were under way are forgotten.
@@ -100,44 +112,97 @@ class Worktree:
         The index stays, since it makes git fast.
         """
         self.mirror.prepare()
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._admin.mkdir(parents=True, exist_ok=True)
-        for entry in self._admin.iterdir():
-            if entry.name != "index":
+        for folder in (self.path, self.admin):
+            if folder.is_symlink() or not folder.is_dir():
+                remove(folder)
+                folder.mkdir(parents=True)
+        for entry in self.admin.iterdir():
+            if entry.name != "index" or entry.is_symlink() or not entry.is_file():
                 remove(entry)
-        (self._admin / "commondir").write_text("../..\n")
-        (self._admin / "gitdir").write_text(f"{self.path / '.git'}\n")
-        (self._admin / "HEAD").write_text(f"{head}\n")
-        pointer = self.path / ".git"
-        if pointer.is_symlink() or pointer.is_dir():
-            remove(pointer)
-        pointer.write_text(self._pointer())
+        (self.admin / "commondir").write_text("../..\n")
+        (self.admin / "gitdir").write_text(f"{self.pointer}\n")
+        (self.admin / "HEAD").write_text(f"{head}\n")
+        write_plain(self.pointer, f"gitdir: {self.admin}\n".encode())
 
-    def _pointer(self) -> str:
-        return f"gitdir: {self._admin}\n"
-
-    async def reset(self, commit: str) -> None:
-        """Everything as in `commit`; ignored files stay."""
+    async def reset(self, commit: str) -> Listing:
+        """Everything as in `commit`, nothing of what was there; ignored files stay."""
         self.link(commit)
         try:
             await self.git("reset", "--hard", "--quiet", commit)
-        except PodTrouble:  # a damaged index is the one thing that linking does not mend
-            (self._admin / "index").unlink(missing_ok=True)
-            await self.git("reset", "--hard", "--quiet", commit)
-        await self.git("clean", "-ffd", "--quiet")
+        except PodTrouble:  # a damaged index, and folders without rights, are what linking does not mend
+            listing = await self._from_scratch(commit)
+        else:
+            listing = await self.listing()
+            if listing.hidden:
+                listing = await self._from_scratch(commit)
+        done = await self.git("clean", "-ffd", "--quiet", ok=(0, 1))
+        if done.returncode or _DENIED in done.stderr:
+            open_up(self.path)
+            await self.git("clean", "-ffd", "--quiet")
+        scrub(self.path, listing.folders)
+        return listing
+
+    async def _from_scratch(self, commit: str) -> Listing:
+        open_up(self.path)
+        (self.admin / "index").unlink(missing_ok=True)
+        await self.git("reset", "--hard", "--quiet", commit)
+        return await self.listing()
 
     async def adopt(self, commit: str) -> None:
         """The files as they are, seen as changes to `commit`."""
         self.link(commit)
-        if (await self.git("ls-files", "--error-unmatch", "--", ":/", ok=(0, 1, 128))).returncode > 1:
-            (self._admin / "index").unlink(missing_ok=True)
+        done = await self.git("ls-files", "-z", "-s", "-v", ok=(0, 128))
+        if done.returncode or odd.read_listing(done.stdout).hidden:
+            (self.admin / "index").unlink(missing_ok=True)
         await self.git("read-tree", "--reset", commit)
 
+    async def listing(self) -> Listing:
+        """What the index holds."""
+        return odd.read_listing((await self.git("ls-files", "-z", "-s", "-v")).stdout)
+
+    def unlock(self) -> None:
+        """Put away what a killed git left; nobody of ours runs git here now."""
+        for lock in self.admin.glob("*.lock"):
+            remove(lock)
+
     async def tree(self) -> str:
-        """The tree of everything that is there and not ignored."""
-        (self._admin / "index.lock").unlink(missing_ok=True)
-        await self.git("add", "--all", "--", ":/")
+        """The tree of everything that is there and not ignored.
+
+        Raises:
+            TicketFailure: something is there that git cannot hold.
+        """
+        self.unlock()
+        done = await self._add_all()
+        if _DENIED in done.stderr:
+            open_up(self.path)
+            done = await self._add_all()
+        if done.returncode:
+            raise self._cannot_hold(done) or self.mirror.failed("add", done)
         return await self.answer("write-tree")
+
+    async def _add_all(self) -> Finished:
+        return await self.git("add", "--all", "--", ":/", ok=(0, 1, 128))
+
+    def _cannot_hold(self, done: Finished) -> TicketFailure | None:
+        found = _NO_FILES.search(done.stderr.decode("utf-8", "replace"))
+        if found is None:
+            return None
+        if nested := found["nested"]:
+            return TicketFailure(odd.NESTED.format(names([nested])))
+        return TicketFailure(f"{names([found['kind']])} is no file that git can hold, but a pipe, a socket or a device")
+
+    async def add(self, how: str, *, paths: Iterable[str], ok: tuple[int, ...] = (0,)) -> Finished:
+        """`git add` of exactly these paths."""
+        words = "".join(f"{path}\0" for path in paths).encode("utf-8", "surrogateescape")
+        literal = {"GIT_LITERAL_PATHSPECS": "1"}
+        return await self.git(
+            "add", how, "--pathspec-from-file=-", "--pathspec-file-nul", stdin=words, env=literal, ok=ok
+        )
+
+    async def message(self, commit: str) -> str:
+        """The message of a commit."""
+        done = await self.git("log", "-1", "--format=%B", commit)
+        return done.stdout.decode("utf-8", "replace").rstrip("\n") + "\n"
 
     async def commit(self, tree: str, parents: tuple[str, ...], message: str, *, date: str = "") -> str:
         """A commit object of ours; nothing points to it yet."""
@@ -169,12 +234,9 @@ class Worktree:
         The second is one of the two where one contains the other, else a merge commit of ours.
 
         Raises:
-            TicketFailure: the two conflict.
-            PodTrouble: the base was not fetched.
+            TicketFailure: the two conflict, or there is no base.
         """
-        base = await self.mirror.tip(self.mirror.base)
-        if base is None:
-            raise PodTrouble(f"the repository {self.mirror.place} has no branch `{self.mirror.base}`")
+        base = await self.mirror.base_tip()
         tip = await self.mirror.tip(branch)
         if tip is None or await self._contains(base, tip):
             return tip or "", base
@@ -191,50 +253,21 @@ class Worktree:
 
     # -- trust
 
-    async def tampered(self, head: str) -> str:
-        """What is not as we left it; empty if all is. Cheap, and no fence: that is the sandbox."""
-        with contextlib.suppress(OSError):
-            if (self._admin / "HEAD").read_text() != f"{head}\n":
-                return "HEAD moved"
-            if (self.path / ".git").is_symlink() or (self.path / ".git").read_text() != self._pointer():
-                return "`.git` was changed"
-            if not self.mirror.config_is_ours():
-                return "git's configuration was changed"
-            made = await self._strange_refs()
-            return f"{names(made)} was made" if made else ""
-        return "`.git` was changed"
+    def seal(self) -> dict[str, bytes]:
+        """What must be as it was when the model is done."""
+        return guard.seal(self.mirror.path, self.admin, self.pointer)
 
-    async def _strange_refs(self) -> list[str]:
-        found = await self.answer("for-each-ref", "--format=%(refname)")
-        return [ref for ref in found.splitlines() if not ref.startswith(REMOTE)]
-
-    async def clear_refs(self) -> None:
-        """Delete the refs that a model made, or each later run would be blamed for them."""
-        for ref in await self._strange_refs():
-            await self.git("update-ref", "--no-deref", "-d", ref)
+    def tampered(self, before: Mapping[str, bytes]) -> str:
+        """What is not as it was, all of it mended; empty if all is."""
+        after = self.seal()
+        changes = guard.touched(before, after)
+        what = guard.said(changes, before, after) or (guard.CONFIGURATION if self.mirror.repaired else "")
+        if what:
+            self.mirror.mend(changes)
+        return what
 
     def remove(self) -> None:
         """The folder, its ties and its record are gone; the mirror and the siblings are untouched."""
         remove(self.path)
-        remove(self._admin)
+        remove(self.admin)
         self.forget()
-
-
-def remove(path: Path) -> None:
-    """Delete a file or folder whatever it holds, read-only folders too."""
-    if path.is_symlink() or not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
-    try:
-        shutil.rmtree(path)
-    except PermissionError:  # module caches are read-only
-        _open_up(path)
-        shutil.rmtree(path)
-
-
-def _open_up(path: Path) -> None:
-    path.chmod(stat.S_IRWXU)
-    for folder, inner, _ in os.walk(path):
-        for name in inner:
-            if not (part := Path(folder, name)).is_symlink():
-                part.chmod(stat.S_IRWXU)

@@ -79,9 +79,33 @@ async def test_the_very_first_preflight_is_one_process_too(tmp_path: Path, remot
     assert len(runner.seen) == 1
 
 
-async def test_a_missing_base_branch_is_said(tmp_path: Path, remote: Remote) -> None:
-    with pytest.raises(RepositoryUnreachable, match=r"has no branch `trunk`"):
-        await repository(tmp_path, remote, base="trunk").preflight()
+async def test_a_missing_base_branch_passes_the_preflight_and_fails_the_ticket(tmp_path: Path, remote: Remote) -> None:
+    """It is not the pod's trouble: whoever owns the repository hears of it by a Spike."""
+    repo = repository(tmp_path, remote, base="trunk")
+    lacks = "has no branch `trunk`: push one, or mend `base` in the settings"
+    assert repo.lacks(await repo.preflight()).endswith(lacks)
+    await repo.set_claim(42, TOKEN, None)
+    await repo.fetch()
+    assert await repo.commit_of_run("run", "agent/42-x") is None
+    with pytest.raises(TicketFailure, match=lacks):
+        await repo.open(42, "agent/42-x", "run")
+    remote.push("trunk", {"a": "b"})
+    assert repo.lacks(await repo.preflight()) == ""
+    await repo.fetch()
+    assert (await repo.open(42, "agent/42-x", "run")).start == remote.tip("trunk")
+
+
+async def test_an_empty_repository_passes_the_preflight_and_fails_the_ticket(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet", "--bare", "-b", "main", "empty.git")
+    repo = repository(tmp_path, str(tmp_path / "empty.git"))
+    assert "empty.git is empty: push a first commit to `main`" in repo.lacks(await repo.preflight())
+    blob = await repo.set_claim(42, TOKEN, None)
+    await repo.fetch()
+    with pytest.raises(TicketFailure, match="is empty: push a first commit to `main`"):
+        await repo.open(42, "agent/42-x", "run")
+    await repo.discard(42)
+    await repo.delete_claim(42, blob)
+    assert not git(tmp_path / "empty.git", "for-each-ref")
 
 
 async def test_a_repository_that_is_not_there_is_said(tmp_path: Path) -> None:
@@ -233,9 +257,23 @@ async def test_a_file_at_the_base_is_seen_and_fetched_only_when_it_is_not_here(
     assert await repo.tip("main") == await repo.tip("agent/none-yet") == remote.tip("main")
 
 
-async def test_a_base_that_was_never_fetched_is_said(tmp_path: Path, remote: Remote) -> None:
-    with pytest.raises(RepositoryUnreachable, match="has no branch `main`"):
-        await repository(tmp_path, remote).open(42, "agent/42-x", "run")
+async def test_a_file_at_a_base_that_does_not_exist_is_said(tmp_path: Path, remote: Remote) -> None:
+    repo = repository(tmp_path, remote, base="trunk")
+    with pytest.raises(RepositoryUnreachable, match="has no branch `trunk`"):
+        await repo.has_at_base("flake.nix", await repo.preflight())
+
+
+@pytest.mark.parametrize("content", ["", "garbage\n", "0" * 40 + "\n"])
+@pytest.mark.parametrize("packed", [False, True])
+async def test_refs_that_a_power_cut_left_without_sense_are_fetched_anew(
+    tmp_path: Path, remote: Remote, content: str, *, packed: bool
+) -> None:
+    repo = repository(tmp_path, remote)
+    await repo.fetch()
+    mirror = tmp_path / "state" / "mirror.git"
+    (mirror / "packed-refs" if packed else mirror / "refs/remotes/origin/main").write_text(content)
+    await repo.fetch()
+    assert await repo.tip("main") == remote.tip("main")
 
 
 async def test_a_listing_that_was_cut_is_no_answer(tmp_path: Path, remote: Remote) -> None:

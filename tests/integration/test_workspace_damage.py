@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.git.worktree import remove
+from agent.git.folder import remove
 from agent.programs.runner import Finished
 from support.git_bench import BRANCH, KEPT, NEXT, RUN, Bench, read, write
 from support.git_repo import git

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import TicketFailure
+from agent.programs.runner import Finished
 from support.git_bench import KEPT, NEXT, Bench, message, work, write
 from support.git_repo import git
 
@@ -99,12 +100,21 @@ async def test_hooks_and_filters_of_the_repository_never_run(bench: Bench) -> No
     workspace = await bench.open()
     proof = bench.folder / "proof"
     hooks = bench.folder / "state/mirror.git/hooks"
-    hooks.mkdir()
-    for name in ("pre-commit", "post-checkout", "pre-push", "reference-transaction", "post-index-change"):
-        (hooks / name).write_text(f"#!/bin/sh\necho {name} >> {proof}\n")
-        (hooks / name).chmod(0o755)
-    sha = await work(workspace, {"a.txt": "2\n"})
-    await workspace.publish(sha, claim_blob=await bench.claim())
+    write(workspace, {"a.txt": "2\n"})
+    blob = await bench.claim()
+
+    def plant(argv: list[str], done: Finished | None) -> None:
+        """Before each git, as if a process of the model had outlived it."""
+        if done is None and argv[0] == "git":
+            hooks.mkdir(exist_ok=True)
+            for name in ("pre-commit", "post-checkout", "pre-push", "reference-transaction", "post-index-change"):
+                (hooks / name).write_text(f"#!/bin/sh\necho {name} >> {proof}\n")
+                (hooks / name).chmod(0o755)
+
+    bench.runner.fault = plant
+    with pytest.raises(TicketFailure, match="hooks/post-checkout"):
+        await workspace.publish(await work(workspace, {"a.txt": "2\n"}), claim_blob=blob)
+    assert await workspace.keep(KEPT, message())
     await bench.open(NEXT)
     assert not proof.exists()
 

@@ -1,0 +1,84 @@
+"""Files of a worktree where git does not reach: what it cannot remove, cannot read, and never sees.
+
+The folder belongs to a model: a name may be a pipe that nobody writes to, a link to anywhere, a folder without rights.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+_ENTER: Final = stat.S_IRWXU
+_READ: Final = stat.S_IRUSR | stat.S_IWUSR
+
+
+def read_plain(path: Path, limit: int = 1 << 20) -> bytes | None:
+    """What a regular file holds, at most `limit` bytes; None for anything else, which is neither followed nor waited for."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError:
+        return None
+    with os.fdopen(handle, "rb") as file:
+        return file.read(limit) if stat.S_ISREG(os.fstat(handle).st_mode) else None
+
+
+def write_plain(path: Path, data: bytes) -> None:
+    """Make a regular file of these bytes, whatever is there."""
+    if path.is_symlink() or not path.is_file():
+        remove(path)
+    path.write_bytes(data)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or folder whatever it holds, read-only folders too."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    try:
+        shutil.rmtree(path)
+    except PermissionError:  # module caches are read-only
+        open_up(path)
+        shutil.rmtree(path)
+
+
+def open_up(path: Path) -> None:
+    """Give ourselves the right to enter every folder below `path` and to read every file."""
+    _allow(path, _ENTER)
+    for folder, inner, files in os.walk(path):
+        for name in inner:
+            _allow(Path(folder, name), _ENTER)
+        for name in files:
+            _allow(Path(folder, name), _READ)
+
+
+def _allow(path: Path, rights: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        mode = path.lstat().st_mode
+        if not stat.S_ISLNK(mode) and mode & rights != rights:
+            path.chmod(stat.S_IMODE(mode) | rights)
+
+
+def scrub(root: Path, folders: Iterable[str]) -> None:
+    """Take out of folders that hold files of git what git never sees: pipes, sockets, and repositories made in them.
+
+    Args:
+        root: the worktree.
+        folders: relative to it. All others are removed by git, or ignored as a whole.
+    """
+    for name in folders:
+        _allow(root / name, _ENTER)
+        with os.scandir(root / name) as entries:
+            strange = [entry.path for entry in entries if _unseen(entry, top=not name)]
+        for path in strange:
+            remove(Path(path))
+
+
+def _unseen(entry: os.DirEntry[str], *, top: bool) -> bool:
+    if entry.name == ".git":
+        return not top
+    return not (entry.is_symlink() or entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False))

@@ -1,0 +1,144 @@
+"""What must be as it was after a run: everything of git but the index and the objects.
+
+Everything in the mirror is ours and small, so all of it is looked at, and whatever differs was touched by the model or by
+a check of the repository. This is cheap, and no fence: that is the sandbox.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from agent.git.folder import read_plain, remove, write_plain
+from agent.git.refs import REMOTE, names
+
+OWN: Final = "own/"
+"""Before the names of the worktree's own files, which lie in different places."""
+CONFIGURATION: Final = "git's configuration was changed"
+_REFS: Final = "refs/"
+_WORKTREES: Final = "worktrees/"
+_BAD: Final = ("hooks/", _REFS, "packed-refs", _WORKTREES)
+"""What is named first, if more than one thing was touched."""
+_PARTS: Final = ("HEAD", "config", "info", "objects", "packed-refs", "refs", "shallow", "worktrees")
+"""What a mirror consists of."""
+_BULK: Final = ("objects", "worktrees")
+_LARGEST: Final = 64 << 20
+"""Of one file; `packed-refs` of a large repository has a few MiB."""
+
+
+def seal(mirror: Path, admin: Path, pointer: Path) -> dict[str, bytes]:
+    """What git's files hold, by name.
+
+    Args:
+        mirror: the bare repository.
+        admin: the worktree's part of it.
+        pointer: the worktree's `.git`.
+    """
+    found = {name: _look(path) for name, path in _files(mirror, skip=_BULK)}
+    for name, path in _files(mirror / "objects" / "info"):
+        at = path.lstat()
+        found[f"objects/info/{name}"] = f"{at.st_ino} {at.st_size} {at.st_ctime_ns}".encode()
+    for worktree in _names(mirror / "worktrees"):
+        found[f"{_WORKTREES}{worktree}"] = b""
+    for name, path in _files(admin):
+        if not name.startswith(("index", "sharedindex")):
+            found[f"{OWN}{name}"] = _look(path)
+    found[f"{OWN}.git"] = _look(pointer)
+    return found
+
+
+def touched(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> list[str]:
+    """The names whose content differs; a worktree that is gone is made anew when it is needed."""
+    changes = (name for name in {*before, *after} if before.get(name) != after.get(name))
+    return sorted(name for name in changes if name in after or not name.startswith(_WORKTREES))
+
+
+def said(changes: Sequence[str], before: Mapping[str, bytes], after: Mapping[str, bytes]) -> str:
+    """The worst of the changes, behind "the model ran git: "; empty if there is none."""
+    if f"{OWN}HEAD" in changes:
+        return "HEAD moved"
+    if f"{OWN}.git" in changes:
+        return "`.git` was changed"
+    if any(name.startswith(("config", f"{OWN}config")) for name in changes):
+        return CONFIGURATION
+    changes = next(filter(None, ([one for one in changes if one.startswith(kind)] for kind in _BAD)), changes)
+    for what, group in (
+        ("made", [name for name in changes if name not in before]),
+        ("deleted", [name for name in changes if name not in after]),
+        ("changed", changes),
+    ):
+        if group:
+            return f"{names(name.removeprefix(OWN) for name in group)} {'was' if len(group) == 1 else 'were'} {what}"
+    return ""
+
+
+def mend(mirror: Path, changes: Sequence[str], living: Collection[str]) -> None:
+    """Put away what does not belong into a mirror, and what of it was touched; the next fetch brings back the rest.
+
+    Args:
+        mirror: the bare repository.
+        changes: from `touched`.
+        living: the names of worktrees that are ours.
+    """
+    for name in changes:
+        if name.startswith(("packed-refs", _REFS, "objects/info/")):
+            remove(mirror / name)
+    strange = [mirror / name for name in _names(mirror) if name not in _PARTS]
+    strange += [mirror / "info" / name for name in _names(mirror / "info") if name != "refs"]
+    strange += [mirror / "objects" / "info" / name for name in ("alternates", "http-alternates")]
+    strange += [mirror / "worktrees" / name for name in _names(mirror / "worktrees") if name not in living]
+    strange += [path for name, path in _files(mirror / _REFS) if not f"{_REFS}{name}".startswith(REMOTE)]
+    for path in strange:
+        remove(path)
+    unlock(mirror)
+    packed = mirror / "packed-refs"
+    lines = (read_plain(packed, _LARGEST) or b"").splitlines(keepends=True)
+    ours = [line for line in lines if line.startswith(b"#") or REMOTE.encode() in line]
+    if ours != lines:
+        write_plain(packed, b"".join(ours))
+
+
+def unlock(mirror: Path) -> None:
+    """Put away the locks of a git that was killed: one process a state folder, so nobody holds them."""
+    for pattern in ("*.lock", "refs/**/*.lock", "worktrees/*/*.lock"):
+        for stale in mirror.glob(pattern):
+            remove(stale)
+
+
+def forget_refs(mirror: Path) -> None:
+    """All refs are gone, whatever state they were in; the next fetch brings them back."""
+    remove(mirror / "packed-refs")
+    remove(mirror / _REFS)
+    (mirror / _REFS / "heads").mkdir(parents=True)
+
+
+def _files(folder: Path, *, skip: tuple[str, ...] = ()) -> Iterator[tuple[str, Path]]:
+    """Everything below that is no folder, by its relative name; locks come and go."""
+    for here, inner, files in os.walk(folder):
+        if here == str(folder):
+            inner[:] = [name for name in inner if name not in skip]
+        for path in (Path(here, name) for name in (*files, *inner)):
+            if path.suffix != ".lock" and (path.is_symlink() or not path.is_dir()):
+                yield str(path.relative_to(folder)), path
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir())
+    except OSError:
+        return []
+
+
+def _look(path: Path) -> bytes:
+    data = read_plain(path, _LARGEST)
+    if data is not None:
+        return hashlib.sha256(data).digest()
+    try:
+        mode = path.lstat().st_mode
+        return bytes(path.readlink()) if stat.S_ISLNK(mode) else oct(mode).encode()
+    except OSError:
+        return b"gone"
