@@ -142,9 +142,9 @@ class NixClient:
         """
         if not _NAME.match(shell):
             raise ShellRefused(f"`{one_line(shell, 60)}` is no name of a development shell: ask for `.#NAME`")
-        if not self._proved:
-            await self.check()
         time, store = Time(timeout), self._steps.store()
+        if store.daemon and not self._proved:
+            await self.check()
         with self._steps.inside("evaluate", store, readable=(flake.folder, *self._git)) as nix:
             copy = await self._copied(nix, flake, time)
             inputs = locked_inputs(lock_of(copy.path), self._allowed)
@@ -227,9 +227,9 @@ class NixClient:
                 raise fetch_failed(done, self._redact, "a package of the development shell")
 
     async def _built(self, store: Store, drv: Derivation, profile: Path, time: Time) -> tuple[bytes, Path]:
-        """Build what was judged, and let `profile` keep it; no builder has the caller's folder in its jail."""
-        with self._steps.inside("build", store) as nix:
-            mine = nix.home / "profile"
+        """Build what was judged, and let `profile` keep it; a builder in the jail has the caller's folder not in it."""
+        with self._steps.inside("build", store, writable=(profile.parent,) if store.daemon else ()) as nix:
+            mine = profile if store.daemon else nix.home / "profile"
             done = await nix.run("print-dev-env", "--profile", str(mine), drv.path, time=time)
             if not done.ok:
                 raise build_failed(done, self._redact)
@@ -238,11 +238,15 @@ class NixClient:
             environment = followed(mine)
             if not store_path(environment, str(store.folder)):
                 raise PodTrouble(f"`nix print-dev-env` left no environment, but {one_line(environment) or 'nothing'}")
-            with self._steps.inside("keep", store, writable=(profile.parent,)) as keeping:
-                kept = await keeping.run("build", "--out-link", str(profile), environment, time=Time(60))
-            if not kept.ok:
-                raise build_failed(kept, self._redact)
+            if not store.daemon:
+                await self._keep(store, environment, profile)
         return done.stdout, Path(environment)
+
+    async def _keep(self, store: Store, environment: str, profile: Path) -> None:
+        with self._steps.inside("keep", store, writable=(profile.parent,)) as nix:
+            done = await nix.run("build", "--out-link", str(profile), environment, time=Time(60))
+        if not done.ok:
+            raise build_failed(done, self._redact)
 
 
 def _quoted(text: str) -> str:
