@@ -1,4 +1,4 @@
-"""What is asked of Nix outside a repository: its version, whether it works here, and to keep a path."""
+"""What is asked of Nix about no repository: its version, and to keep a path from being collected."""
 
 from __future__ import annotations
 
@@ -44,14 +44,6 @@ class Nix:
             done = await self._run(program, "--version")
             self._versions[known] = done.stdout.decode("utf-8", "replace").strip()
         return self._versions[known]
-
-    async def check(self) -> None:
-        """Prove that Nix is there and its store opens; for the preflight.
-
-        Raises:
-            PodTrouble: it does not.
-        """
-        await self._run(self._program("nix"), "store", "info")
 
     async def keep(self, paths: Sequence[Path], link: Path) -> None:
         """Keep store paths from being collected, by links that begin with `link`.
