@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from agent.errors import AgentError
-from agent.relay.exchange import exchange
+from agent.relay.exchange import Exchange
 from agent.relay.peers import Owner
 from agent.relay.record import Record
 from agent.relay.refusal import Refusal
@@ -96,7 +96,7 @@ class App:
             question = await self._question(request)
             if sentence := self._record.begin():
                 raise Refusal(403, sentence)
-            await _while_there(request, exchange(self._upstream, question, self._record, self._key, send))
+            await _while_there(request, Exchange(self._upstream, self._record, self._key, send).run(question))
 
     @contextlib.asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:

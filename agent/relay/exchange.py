@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from typing import Final
 
 import httpx
@@ -19,55 +20,84 @@ RETURNED: Final = ("content-type", "request-id", "retry-after", "x-should-retry"
 """The headers of an answer that the client gets."""
 
 
-async def exchange(upstream: Upstream, question: Question, record: Record, key: bytes, send: Send) -> None:
-    """Pass a question on and its answer back, byte by byte as it comes.
+class Exchange:
+    """A turn that has begun: its answer goes back byte by byte, as it comes.
 
-    The turn has begun; what the answer counts is on disk before its last byte is passed on, also of an answer that
-    breaks off or is cancelled. An answer that the API cuts ends without its end, so that the client sees it.
-
-    Raises:
-        Refusal: there is no answer to pass on.
+    What the answer counts is on disk before its last byte is passed on, also of one that breaks off or is cancelled.
+    One that the API cuts ends without an end, so that the client sees it.
     """
-    loop = asyncio.get_running_loop()
-    started = loop.time()
-    meter, hidden = Meter(), Redacted(key)
-    outcome, taken, passing, whole = "cancelled", True, False, False
-    try:
-        async with upstream.messages(question) as answer:
-            outcome, taken = str(answer.status_code), answer.is_success
-            if answer.is_redirect:
-                raise Refusal(502, "the model's API is at another address: the pod's setting `model.api` is wrong")
-            await send(_start(answer, key))
-            passing = True
-            async for chunk in answer.aiter_bytes():
-                meter.feed(chunk)
-                if taken:
-                    record.count(meter.seen)
-                if text := hidden.feed(chunk):
-                    await send({"type": "http.response.body", "body": text, "more_body": True})
-        whole = True
-    except httpx.HTTPError as error:
-        taken = taken and not isinstance(error, NOT_SENT)
-        outcome = f"{outcome if passing else 'no answer'}, {type(error).__name__}"
-        if not passing:
+
+    def __init__(self, upstream: Upstream, record: Record, key: bytes, send: Send) -> None:
+        self._upstream = upstream
+        self._record = record
+        self._key = key
+        self._send = send
+        self._meter = Meter()
+        self._hidden = Redacted(key)
+        self._taken = True
+        """Whether it counts as a turn: the API did not turn it down."""
+        self._passing = False
+        """Whether the client has got a part of the answer, and can get no other one."""
+        self._outcome = "no answer"
+
+    async def run(self, question: Question) -> None:
+        """Ask, and pass the answer on.
+
+        Raises:
+            Refusal: there is no answer to pass on.
+        """
+        started = asyncio.get_running_loop().time()
+        try:
+            failed = await self._attempt(question)
+        finally:
+            self._settle(started)
+        if failed and not self._passing:
+            raise failed
+        if not failed:
+            await self._send({"type": "http.response.body", "body": self._hidden.rest()})
+
+    async def _attempt(self, question: Question) -> Refusal | None:
+        """Pass on all but the end; what the client is told if that did not work."""
+        try:
+            async with self._upstream.messages(question) as answer:
+                self._outcome, self._taken = str(answer.status_code), answer.is_success
+                if answer.is_redirect:
+                    return Refusal(502, "the model's API is at another address: the pod's setting `model.api` is wrong")
+                await self._pass_on(answer)
+        except httpx.HTTPError as error:
+            word = type(error).__name__
+            self._taken = self._taken and not isinstance(error, NOT_SENT)
+            self._outcome += f", {word}"
             status = 504 if isinstance(error, httpx.TimeoutException) else 502
-            raise Refusal(status, f"the model's API did not answer ({type(error).__name__})") from None
-    finally:
-        meter.close()
-        if taken and (meter.begun or not meter.error):
-            record.count(meter.seen)
+            return Refusal(status, f"the model's API did not answer ({word})")
+        except Exception as error:  # noqa: BLE001 - whatever it is, what it quotes may hold the key
+            self._outcome += f", {type(error).__name__}"
+            trace = "".join(traceback.format_exception(error)).replace(self._key.decode("ascii"), "[redacted]")
+            logger.error("relay: a request failed in a way that nobody foresaw\n{}", trace)
+            return Refusal(500, "the relay itself failed; the pod's log tells how")
+        return None
+
+    async def _pass_on(self, answer: httpx.Response) -> None:
+        headers = [
+            (name.encode("ascii"), value.encode("latin-1", "replace").replace(self._key, b""))
+            for name in RETURNED
+            if (value := answer.headers.get(name))
+        ]
+        await self._send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
+        self._passing = True
+        async for chunk in answer.aiter_bytes():
+            self._meter.feed(chunk)
+            if self._taken:
+                self._record.count(self._meter.seen)
+            if text := self._hidden.feed(chunk):
+                await self._send({"type": "http.response.body", "body": text, "more_body": True})
+
+    def _settle(self, started: float) -> None:
+        self._meter.close()
+        if self._taken and (self._meter.begun or not self._meter.error):
+            self._record.count(self._meter.seen)
         else:
-            record.undo()
-        took = 1000 * (loop.time() - started)
-        logger.debug("relay messages: {} in {:.0f} ms, {} tokens", outcome, took, meter.seen.tokens)
-    if whole:
-        await send({"type": "http.response.body", "body": hidden.rest()})
-
-
-def _start(answer: httpx.Response, key: bytes) -> dict[str, object]:
-    headers = [
-        (name.encode("ascii"), value.encode("latin-1", "replace").replace(key, b""))
-        for name in RETURNED
-        if (value := answer.headers.get(name))
-    ]
-    return {"type": "http.response.start", "status": answer.status_code, "headers": headers}
+            self._record.undo()
+        took = 1000 * (asyncio.get_running_loop().time() - started)
+        tokens = self._meter.seen.tokens
+        logger.debug("relay messages: {} in {:.0f} ms, {} tokens", self._outcome, took, tokens)

@@ -1,0 +1,105 @@
+"""What a request may ask for, and how a secret is taken out of a stream."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.relay.redact import PUT_INSTEAD, Redacted
+from agent.relay.request import Malformed, Unfit, judge
+
+MODELS = ("claude-sonnet-5", "claude-haiku-5")
+PLAIN: dict[str, Any] = {
+    "model": "claude-sonnet-5",
+    "messages": [
+        {"role": "user", "content": [{"type": "image", "source": {"type": "base64", "data": "eA=="}}]},
+        {"role": "assistant", "content": [{"type": "tool_use", "name": "Bash", "input": {"command": "curl http://x"}}]},
+    ],
+    "tools": [{"name": "Bash", "input_schema": {"properties": {"url": {"type": "string"}, "model": {}}}}, {"type": "custom", "name": "x"}],
+    "mcp_servers": [],
+}  # fmt: skip
+
+
+def refusal(body: Any) -> str:
+    with pytest.raises(Unfit) as caught:
+        judge(body if isinstance(body, bytes) else json.dumps(body).encode(), MODELS)
+    return ("malformed: " if isinstance(caught.value, Malformed) else "") + str(caught.value)
+
+
+def test_what_claude_code_asks_for_passes() -> None:
+    judge(json.dumps(PLAIN).encode(), MODELS)
+    judge(json.dumps({**PLAIN, "tools": None, "model": MODELS[1]}, ensure_ascii=False).encode(), MODELS)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"model": "claude-opus-5"}, "the model 'claude-opus-5' is not allowed here: ask for claude-haiku-5 or claude-sonnet-5"),
+        ({"model": ["claude-sonnet-5"]}, "the model \"['claude-sonnet-5']\" is not allowed here: ask for claude-haiku-5 or claude-sonnet-5"),
+        ({"mcp_servers": [{"url": "https://x"}]}, "`mcp_servers` is not allowed here: nothing in this sandbox reaches the network, nor does the API for it"),
+        ({"container": "c"}, "`container` is not allowed here: nothing in this sandbox reaches the network, nor does the API for it"),
+        ({"tools": [{"type": "web_search_20250305"}]}, "the tool 'web_search_20250305' is not allowed here: it runs at the API and reaches the network"),
+        ({"tools": [PLAIN["tools"][0], {"type": "web_fetch_20250910"}]}, "the tool 'web_fetch_20250910' is not allowed here: it runs at the API and reaches the network"),
+        ({"tools": [{"type": "code_execution_20250825"}]}, "the tool 'code_execution_20250825' is not allowed here: it runs at the API and reaches the network"),
+        ({"tools": {"type": "web_fetch"}}, "the tool 'web_fetch' is not allowed here: it runs at the API and reaches the network"),
+        ({"tools": ["web_fetch"]}, "the tool 'none' is not allowed here: it runs at the API and reaches the network"),
+        ({"system": [{"type": "document", "source": {"type": "url", "url": "https://x/?bit=1"}}]}, "contents by URL are not allowed here: nothing in this sandbox reaches the network"),
+    ],
+)  # fmt: skip
+def test_what_reaches_out_or_costs_otherwise_is_refused(change: dict[str, Any], reason: str) -> None:
+    assert refusal({**PLAIN, **change}) == reason
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"[]", b"3", b"\xff", json.dumps(PLAIN).encode("utf-16"), b"\xef\xbb\xbf{}", b"[" * 100_000,
+        b'{"model": "claude-sonnet-5", "a": NaN}', b'{"model": "claude-sonnet-5", "a": ' + b"9" * 5000 + b"}",
+        b'{"model": "claude-opus-5", "model": "claude-sonnet-5"}', b'{"model": "claude-sonnet-5", "mod\\u0065l": "claude-opus-5"}',
+        b'{"model": "claude-sonnet-5", "a": [{"source": {"type": "url"}, "source": 1}]}',
+        b"{'model': 'claude-sonnet-5'}", b'{"model": "claude-sonnet-5"} {"model": "claude-opus-5"}',
+    ],
+)  # fmt: skip
+def test_what_can_be_read_in_two_ways_or_none_is_refused(body: bytes) -> None:
+    assert refusal(body).startswith("malformed: the request")
+
+
+def test_a_request_without_a_model_is_refused() -> None:
+    assert refusal(b"{}").startswith("the model 'None' is not allowed here")
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_make_it_raise_anything_else(body: bytes) -> None:
+    with pytest.raises(Unfit):
+        judge(body, MODELS)
+
+
+SECRET = b"abcabd"
+
+
+def redacted(raw: bytes, sizes: list[int]) -> bytes:
+    hidden, out = Redacted(SECRET), b""
+    for size in sizes:
+        out += hidden.feed(raw[:size])
+        raw = raw[size:]
+    return out + hidden.feed(raw) + hidden.rest()
+
+
+texts = st.lists(st.sampled_from([b"a", b"ab", b"abc", b"abcabc", SECRET, b"x", b"\n"])).map(b"".join)
+
+
+@given(texts, st.lists(st.integers(0, 9)))
+def test_however_it_is_cut_the_secret_does_not_pass_and_the_rest_does(raw: bytes, sizes: list[int]) -> None:
+    assert redacted(raw, sizes) == raw.replace(SECRET, PUT_INSTEAD)
+
+
+def test_nothing_is_held_back_that_cannot_be_its_beginning() -> None:
+    hidden = Redacted(SECRET)
+    assert [hidden.feed(one) for one in (b"event\n\n", b"xab", b"cab", b"c\n")] == [
+        b"event\n\n",
+        b"x",
+        b"",
+        b"abcabc\n",
+    ]
