@@ -226,6 +226,97 @@ def test_negative_numbers_count_nothing() -> None:
     assert (result.input_tokens, result.output_tokens, result.cost_usd, result.duration_s) == (0, 0, 0.0, 2.0)
 
 
+INIT = {"type": "system", "subtype": "init", "session_id": "x"}
+SAYS = {"type": "assistant", "message": {"role": "assistant", "content": [{"type": "text", "text": "I look."}]}}
+CALLS = {
+    "type": "assistant",
+    "message": {"content": [{"type": "tool_use", "id": "a", "name": "Bash", "input": {"command": "make test"}}]},
+}
+GETS = {
+    "type": "user",
+    "message": {"content": [{"type": "tool_result", "tool_use_id": "a", "content": "correct horse\n1 failed"}]},
+}
+GETS_BLOCKS = {
+    "type": "user",
+    "message": {
+        "content": [{"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text", "text": "1 failed"}]}]
+    },
+}
+REPEATS = {"type": "system", "subtype": "api_retry", "attempt": 1, "max_retries": 4, "error_status": 529}
+
+
+def stream(*lines: Any) -> bytes:
+    return b"".join(line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n" for line in lines)
+
+
+def judged(*lines: Any, code: int = 0, refused: str = "", **more: Any) -> ModelResult:
+    done = Finished(code, stdout=stream(*lines), **more)
+    return judge(done, redact=redactor(["correct horse"]), streams=True, refused=refused)
+
+
+def test_the_verdict_stands_in_the_last_line_of_a_stream() -> None:
+    assert judged(b"hello from a shellHook\n", INIT, CALLS, GETS, DONE).verdict == "done"
+
+
+@pytest.mark.parametrize("gets", [GETS, GETS_BLOCKS])
+def test_the_evidence_of_a_stream_is_what_was_said_called_and_got_back(gets: Any) -> None:
+    lines = (b"hook\n", INIT, REPEATS, SAYS, CALLS, gets)
+    with pytest.raises(TicketFailure) as caught:
+        judged(*lines, b'{"type":"assis', ended=Ended.TIMED_OUT, duration=60, stderr=b"a warning\n")
+    told = ["[the API answered 529: repeat 1 of 4]", "I look.", "> Bash make test"]
+    got = ["[redacted]", "1 failed"] if gets is GETS else ["1 failed"]
+    assert caught.value.evidence.splitlines() == [*told, *got, "a warning"]
+
+
+def test_an_error_is_told_behind_what_led_to_it() -> None:
+    with pytest.raises(TicketFailure) as caught:
+        judged(INIT, SAYS, {**ERROR, "subtype": "error_max_turns", "errors": ["Reached maximum (2)"]}, code=1)
+    assert caught.value.evidence.splitlines() == ["I look.", "API Error"]
+
+
+@pytest.mark.parametrize("lines", [(INIT,), (INIT, SAYS), (INIT, CALLS, GETS), (INIT, REPEATS)])
+def test_silence_while_the_api_is_waited_for_is_the_pods_trouble(lines: tuple[Any, ...]) -> None:
+    with pytest.raises(ModelTrouble, match=r"^the model's API fell silent, and the run was stopped after 15 min$"):
+        judged(*lines, code=-15, ended=Ended.IDLE, duration=900)
+
+
+@pytest.mark.parametrize("lines", [(), (b"hook\n",), (INIT, CALLS), (INIT, CALLS, GETS, {**CALLS, "id": 1}, CALLS)])
+def test_silence_of_a_command_or_before_the_start_is_the_tickets_failure(lines: tuple[Any, ...]) -> None:
+    with pytest.raises(TicketFailure, match="the model fell silent"):
+        judged(*lines, code=-15, ended=Ended.IDLE, duration=900)
+
+
+@pytest.mark.parametrize(
+    ("code", "stderr", "said"),
+    [
+        (1, b"error: option '--permission-mode <mode>' argument 'yolo' is invalid.\n", "error: option '--permission-"),
+        (1, b"Error: Session ID x is already in use.\n", "Error: Session ID x is already in use."),
+        (1, b"EROFS: read-only file system, mkdir '/home/agent/.claude'\n", "EROFS: read-only"),
+        (0, b"", "it ended with exit code 0 and said nothing"),
+    ],
+)
+def test_a_program_that_never_began_is_the_pods_trouble(code: int, stderr: bytes, said: str) -> None:
+    for stdout in ((), (b"hook\n",)):
+        with pytest.raises(ModelTrouble) as caught:
+            judged(*stdout, code=code, stderr=stderr)
+        assert str(caught.value).startswith(f"the model's program did not start: {said}")
+
+
+@pytest.mark.parametrize("code", [2, 127, 143, -9])
+def test_one_that_was_ended_before_it_began_is_not(code: int) -> None:
+    with pytest.raises(TicketFailure, match=f"ended with exit code {code} and without a result"):
+        judged(code=code)
+
+
+def test_what_we_refused_ourselves_is_the_reason_and_not_the_status_that_said_so() -> None:
+    spent = "the run's budget of $20.00 is spent"
+    with pytest.raises(TicketFailure) as caught:
+        judged(INIT, SAYS, {**ERROR, "api_error_status": 403}, code=1, refused=spent)
+    assert caught.value.reason == spent
+    assert caught.value.evidence.startswith("I look.")
+    assert judged(INIT, DONE, refused=spent).verdict == "done"
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -242,6 +333,25 @@ def test_a_hostile_document_is_judged_and_never_crashes(change: dict[str, Any], 
     assert code == 0
     assert result.verdict in ("done", "already_done", "stuck")
     result.summary.encode()  # the board takes it: no half of a character is left
+
+
+KINDS = st.sampled_from(["system", "assistant", "user", "result", "tool_use", "tool_result", "text"])
+BLOCK = st.dictionaries(
+    st.sampled_from(["id", "name", "input", "content", "text", "tool_use_id"]), JSON, max_size=4
+).flatmap(lambda one: KINDS.map(lambda kind: {**one, "type": kind}))
+EVENT = st.builds(
+    lambda kind, message, more: {**more, "type": kind, "message": message},
+    KINDS,
+    JSON | st.fixed_dictionaries({"content": JSON | st.lists(BLOCK | JSON, max_size=3)}),
+    st.dictionaries(st.sampled_from(["subtype", "attempt", "max_retries", "error_status"]), JSON),
+)
+
+
+@given(st.lists(EVENT | JSON, max_size=4), st.sampled_from(Ended), st.integers(-15, 255))
+def test_a_hostile_stream_is_judged_and_never_crashes(lines: list[Any], ended: Ended, code: int) -> None:
+    with pytest.raises((TicketFailure, ModelTrouble)) as caught:
+        judged(*lines, code=code, ended=ended)
+    str(caught.value).encode()
 
 
 @given(st.binary(max_size=200), st.binary(max_size=200))
