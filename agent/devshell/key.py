@@ -169,24 +169,28 @@ class _Reader:
         except OSError as error:
             yield Fact(name, "other", str(error.errno).encode())
             return
-        found = os.fstat(handle)
-        if stat.S_ISDIR(found.st_mode):  # a submodule, or a link to a folder; fdopen takes none
-            os.close(handle)
-            yield Fact(name, "folder")
-            return
-        with os.fdopen(handle, "rb") as file:
-            if not stat.S_ISREG(found.st_mode):
-                yield Fact(name, "other")
+        try:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):  # a submodule or a link to a folder is one, a pipe is none
+                yield Fact(name, "folder" if stat.S_ISDIR(found.st_mode) else "other")
                 return
             self._stamp(found)
-            content = file.read(self._left + 1)
-        self._left -= len(content)
-        if self._left < 0:
-            raise ShellRefused(
-                f"the files that make the development shell are larger than {LARGEST >> 20} MiB together, "
-                f"`{name}` among them: keep data out of `*.nix` files"
-            )
-        yield Fact(name, "program" if found.st_mode & stat.S_IXUSR else "file", hashlib.sha256(content).digest())
+            content = self._sum(name, handle)
+        finally:
+            os.close(handle)
+        yield Fact(name, "program" if found.st_mode & stat.S_IXUSR else "file", content)
+
+    def _sum(self, name: str, handle: int) -> bytes:
+        digest = hashlib.sha256()
+        while part := os.read(handle, 1 << 16):
+            digest.update(part)
+            self._left -= len(part)
+            if self._left < 0:
+                raise ShellRefused(
+                    f"the files that make the development shell are larger than {LARGEST >> 20} MiB together, "
+                    f"`{name}` among them: keep data out of `*.nix` files"
+                )
+        return digest.digest()
 
     def _stamp(self, found: os.stat_result) -> None:
         self.stamps.add((found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
