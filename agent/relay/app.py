@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any, Final
 
 from loguru import logger
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from agent.errors import AgentError
@@ -31,8 +31,8 @@ FORWARDED: Final = (b"content-type", b"anthropic-version", b"anthropic-beta")
 """The headers of a request that the API gets."""
 _QUERY: Final = re.compile(r"[\w.~%=&+,:;/?@!$'()*-]{0,1000}", re.ASCII)
 
-Develop = Callable[[bytes], Awaitable[bytes]]
-"""The Nix broker: from the body of a request to the body of its answer, both JSON. What it refuses it says in there."""
+Develop = Callable[[bytes], Awaitable[tuple[int, Mapping[str, Any]]]]
+"""The Nix broker: from the body of a request to the status and the document of an answer. It bounds itself."""
 
 
 class App:
@@ -64,7 +64,6 @@ class App:
         self._owner = owner
         self._nix = nix
         self._turn = asyncio.Lock()
-        self._evaluation = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; what is refused is refused in a sentence."""
@@ -133,11 +132,10 @@ class App:
     async def _evaluate(self, body: bytes, request: Request, send: Send) -> None:
         assert self._nix is not None  # noqa: S101 - there is no route otherwise
         try:
-            async with self._evaluation:
-                answer = await self._nix(body)
+            status, document = await self._nix(body)
         except AgentError as error:
             raise Refusal(503, str(error)) from error
-        await Response(answer, media_type="application/json")(request.scope, request.receive, send)
+        await JSONResponse(document, status)(request.scope, request.receive, send)
 
 
 async def _body(request: Request, limit: int) -> bytes:

@@ -3,10 +3,6 @@
 import asyncio
 import json
 import logging
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,49 +11,29 @@ import httpx
 import pytest
 from loguru import logger
 
-from agent.errors import ConfigurationError, PodTrouble
 from agent.relay import Budget, Relay
 from agent.relay import app as relay_app
 from agent.relay import serve as relay_serve
 from support.relay_world import (
     ASK,
+    BODY,
     KEY,
     MODEL,
     Api,
+    Measured,
     client_of,
     event,
     hang,
     message,
     messages_api,
+    post,
     raw,
     relay_for,
     reply,
+    report,
+    status,
     stream,
 )
-
-Measured = Callable[[str], None]
-BODY = json.dumps(ASK).encode()
-CLIENT = """
-import json, os, socket, sys
-path, body, children, header = sys.argv[1], sys.argv[2].encode(), int(sys.argv[3]), sys.argv[4]
-def ask():
-    with socket.socket(socket.AF_UNIX) as one:
-        one.settimeout(20)
-        one.connect(path)
-        one.sendall(b"POST /v1/messages HTTP/1.1\\r\\nhost: x\\r\\nconnection: close\\r\\n%s\\r\\ncontent-length: %d\\r\\n\\r\\n" % (header.encode(), len(body)) + body)
-        answer = b""
-        while chunk := one.recv(65536):
-            answer += chunk
-    return answer.split()[1].decode(), answer.decode()
-print(*ask())
-sys.stdout.flush()
-for _ in range(children):
-    if not os.fork():
-        print(*ask())
-        sys.stdout.flush()
-        os._exit(0)
-    os.wait()
-"""
 
 
 @pytest.fixture
@@ -87,23 +63,6 @@ def said(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
     yield lambda: "".join([*lines, *capfd.readouterr()])
     logger.remove(sink)
     logging.getLogger().removeHandler(handler)
-
-
-def post(target: str = "/v1/messages", *headers: str, body: bytes = BODY, method: str = "POST") -> bytes:
-    lines = [f"{method} {target} HTTP/1.1", "host: api.anthropic.com", f"content-length: {len(body)}", *headers]
-    if not any(header.startswith("connection") for header in headers):
-        lines.append("connection: close")
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
-
-
-def status(answer: bytes) -> int:
-    return int(answer.split()[1]) if answer else 0
-
-
-def report(measured: Measured, what: str, attempts: int, successes: int) -> None:
-    assert attempts > 0
-    measured(f"relay attacks: {what}: {attempts} attempts / {successes} successes")
-    assert successes == 0
 
 
 # --- other endpoints ---
@@ -289,70 +248,6 @@ async def test_a_flood_of_connections_does_not_use_up_the_pods_descriptors(
         await asyncio.gather(*ends, return_exceptions=True)
         assert status(await raw(socket, post())) == 200
     report(measured, f"300 idle connections, {kept} kept", 300, max(kept - relay_serve.MOST_CONNECTIONS, 0))
-
-
-# --- another process ---
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """The model's program: a Python that is another file than the one that runs the tests."""
-    return Path(shutil.copy2(Path(sys.executable).resolve(), tmp_path / "model"))
-
-
-async def run(
-    program: Path | str, socket: Path, *, children: int = 0, header: str = "x: y", before: tuple[str, ...] = ()
-) -> list[tuple[int, str]]:
-    """The statuses and answers that a process of this program gets, and then its children."""
-    argv = [*before, str(program), "-S", "-c", CLIENT, str(socket), BODY.decode(), str(children), header]
-    env = {"PYTHONHOME": sys.base_prefix, "PATH": os.environ["PATH"]}
-    done = await asyncio.to_thread(subprocess.run, argv, env=env, capture_output=True, text=True, check=True)
-    parts = done.stdout.split("HTTP/1.1 ")
-    return [(int(part.split()[0]), part) for part in parts[1:]]
-
-
-async def test_only_the_models_own_process_may_ask(
-    api: Api, tmp_path: Path, socket: Path, model: Path, measured: Measured
-) -> None:
-    relay = relay_for(api, tmp_path, program=model)
-    async with relay.serving(socket):
-        before = [status(await raw(socket, post())), *(one for one, _ in await run(sys.executable, socket))]
-        [(own, _), (child, sentence), (grandchild, _)] = await run(model, socket, children=2)
-        forged = f"x-forwarded-for: {os.getpid()}\r\nforwarded: for={os.getpid()}\r\nx-real-ip: 1"
-        nested = [*(await run(model, socket, children=1)), *(await run(model, socket, header=forged))]
-        after = [status(await raw(socket, post())), *(one for one, _ in await run(sys.executable, socket))]
-    assert own == 200
-    assert "this is another one, and there are no child agents" in sentence
-    refused = [*before, child, grandchild, *(one for one, _ in nested), *after]
-    assert set(refused) == {403}
-    assert relay.usage.turns == 1
-    async with relay.serving(socket):
-        assert [one for one, _ in await run(model, socket)] == [200], "a new session has a new owner"
-    report(measured, "other processes (children, a nested model, other programs)", len(refused), len(api.seen) - 2)
-
-
-@pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")
-async def test_the_models_process_is_known_out_of_its_own_namespaces(
-    api: Api, tmp_path: Path, socket: Path, model: Path
-) -> None:
-    jail = ("bwrap", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--unshare-all", "--die-with-parent", "--new-session")  # fmt: skip
-    async with relay_for(api, tmp_path, program=model).serving(socket):
-        assert [one for one, _ in await run(sys.executable, socket, before=jail)] == [403]
-        assert [one for one, _ in await run(model, socket, before=jail, children=1)] == [200, 403]
-    assert len(api.seen) == 1
-
-
-async def test_a_program_that_is_a_script_or_missing_is_an_error_before_anything_runs(
-    api: Api, tmp_path: Path, socket: Path
-) -> None:
-    script = tmp_path / "claude"
-    script.write_text("#!/bin/sh\n")
-    with pytest.raises(ConfigurationError, match=r"claude is a script: .* name the binary itself"):
-        async with relay_for(api, tmp_path, program=script).serving(socket):
-            pass
-    with pytest.raises(PodTrouble, match=r"the model's program .*/none cannot be read: No such file"):
-        async with relay_for(api, tmp_path, program=tmp_path / "none").serving(socket):
-            pass
 
 
 # --- the key ---

@@ -19,6 +19,7 @@ MODEL = "claude-sonnet-5"
 PRICES = Prices(input=3.0, output=15.0, cache_read=0.3, cache_write=3.75)
 PLENTY = Budget(tokens=2_000_000, turns=200, usd=20.0)
 ASK = {"model": MODEL, "max_tokens": 100, "stream": True, "messages": [{"role": "user", "content": "hi"}]}
+BODY = json.dumps(ASK).encode()
 VERDICT = {"type": "message", "content": [], "usage": {"input_tokens": 100, "output_tokens": 20}}
 
 
@@ -34,6 +35,7 @@ class Seen(Struct, frozen=True):
         return [value for key, value in self.headers if key == name]
 
 
+Measured = Callable[[str], None]
 Turn = Callable[[asyncio.StreamWriter], Awaitable[None]]
 """How the API answers one request; the connection is closed afterwards."""
 
@@ -188,3 +190,20 @@ async def raw(socket: Path, data: bytes, *, wait: float = 3.0) -> bytes:
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
     return got
+
+
+def post(target: str = "/v1/messages", *headers: str, body: bytes = BODY, method: str = "POST") -> bytes:
+    lines = [f"{method} {target} HTTP/1.1", "host: api.anthropic.com", f"content-length: {len(body)}", *headers]
+    if not any(header.startswith("connection") for header in headers):
+        lines.append("connection: close")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split()[1]) if answer else 0
+
+
+def report(measured: Measured, what: str, attempts: int, successes: int) -> None:
+    assert attempts > 0
+    measured(f"relay attacks: {what}: {attempts} attempts / {successes} successes")
+    assert successes == 0

@@ -1,0 +1,118 @@
+"""Who may speak to the model: one process of its program, known by the kernel."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from agent.errors import ConfigurationError, PodTrouble
+from support.relay_world import (
+    BODY,
+    Api,
+    Measured,
+    messages_api,
+    post,
+    raw,
+    relay_for,
+    report,
+    status,
+)
+
+CLIENT = """
+import json, os, socket, sys
+path, body, children, header = sys.argv[1], sys.argv[2].encode(), int(sys.argv[3]), sys.argv[4]
+def ask():
+    with socket.socket(socket.AF_UNIX) as one:
+        one.settimeout(20)
+        one.connect(path)
+        one.sendall(b"POST /v1/messages HTTP/1.1\\r\\nhost: x\\r\\nconnection: close\\r\\n%s\\r\\ncontent-length: %d\\r\\n\\r\\n" % (header.encode(), len(body)) + body)
+        answer = b""
+        while chunk := one.recv(65536):
+            answer += chunk
+    return answer.split()[1].decode(), answer.decode()
+print(*ask())
+sys.stdout.flush()
+for _ in range(children):
+    if not os.fork():
+        print(*ask())
+        sys.stdout.flush()
+        os._exit(0)
+    os.wait()
+"""
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[Api]:
+    async with messages_api() as one:
+        yield one
+
+
+@pytest.fixture
+def socket(tmp_path: Path) -> Path:
+    return tmp_path / "relay.sock"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """The model's program: a Python that is another file than the one that runs the tests."""
+    return Path(shutil.copy2(Path(sys.executable).resolve(), tmp_path / "model"))
+
+
+async def run(
+    program: Path | str, socket: Path, *, children: int = 0, header: str = "x: y", before: tuple[str, ...] = ()
+) -> list[tuple[int, str]]:
+    """The statuses and answers that a process of this program gets, and then its children."""
+    argv = [*before, str(program), "-S", "-c", CLIENT, str(socket), BODY.decode(), str(children), header]
+    env = {"PYTHONHOME": sys.base_prefix, "PATH": os.environ["PATH"]}
+    done = await asyncio.to_thread(subprocess.run, argv, env=env, capture_output=True, text=True, check=True)
+    parts = done.stdout.split("HTTP/1.1 ")
+    return [(int(part.split()[0]), part) for part in parts[1:]]
+
+
+async def test_only_the_models_own_process_may_ask(
+    api: Api, tmp_path: Path, socket: Path, model: Path, measured: Measured
+) -> None:
+    relay = relay_for(api, tmp_path, program=model)
+    async with relay.serving(socket):
+        before = [status(await raw(socket, post())), *(one for one, _ in await run(sys.executable, socket))]
+        [(own, _), (child, sentence), (grandchild, _)] = await run(model, socket, children=2)
+        forged = f"x-forwarded-for: {os.getpid()}\r\nforwarded: for={os.getpid()}\r\nx-real-ip: 1"
+        nested = [*(await run(model, socket, children=1)), *(await run(model, socket, header=forged))]
+        after = [status(await raw(socket, post())), *(one for one, _ in await run(sys.executable, socket))]
+    assert own == 200
+    assert "this is another one, and there are no child agents" in sentence
+    refused = [*before, child, grandchild, *(one for one, _ in nested), *after]
+    assert set(refused) == {403}
+    assert relay.usage.turns == 1
+    async with relay.serving(socket):
+        assert [one for one, _ in await run(model, socket)] == [200], "a new session has a new owner"
+    report(measured, "other processes (children, a nested model, other programs)", len(refused), len(api.seen) - 2)
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")
+async def test_the_models_process_is_known_out_of_its_own_namespaces(
+    api: Api, tmp_path: Path, socket: Path, model: Path
+) -> None:
+    jail = ("bwrap", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--unshare-all", "--die-with-parent", "--new-session")  # fmt: skip
+    async with relay_for(api, tmp_path, program=model).serving(socket):
+        assert [one for one, _ in await run(sys.executable, socket, before=jail)] == [403]
+        assert [one for one, _ in await run(model, socket, before=jail, children=1)] == [200, 403]
+    assert len(api.seen) == 1
+
+
+async def test_a_program_that_is_a_script_or_missing_is_an_error_before_anything_runs(
+    api: Api, tmp_path: Path, socket: Path
+) -> None:
+    script = tmp_path / "claude"
+    script.write_text("#!/bin/sh\n")
+    with pytest.raises(ConfigurationError, match=r"claude is a script: .* name the binary itself"):
+        async with relay_for(api, tmp_path, program=script).serving(socket):
+            pass
+    with pytest.raises(PodTrouble, match=r"the model's program .*/none cannot be read: No such file"):
+        async with relay_for(api, tmp_path, program=tmp_path / "none").serving(socket):
+            pass
