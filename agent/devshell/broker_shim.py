@@ -106,7 +106,7 @@ def target(word: str) -> str:
         refuse(
             f"`{word}` cannot be had in this sandbox, only the repository's own flake: `.#NAME`. {ADD[0].upper()}{ADD[1:]}"
         )
-    return found[1] or "default"
+    return re.sub(r"^devShells\.[a-z0-9_]+-[a-z]+\.", "", found[1] or "default")
 
 
 def root() -> Path | None:
@@ -160,9 +160,7 @@ def main(program: str, arguments: list[str]) -> NoReturn:
         refuse(f"{folder} is not the repository of this run: change to {told['folder']} first")
     bash = shutil.which("bash") or "/bin/bash"
     shell = [bash, "--norc", "--noprofile"]
-    os.execv(
-        bash, [*shell, "-c", ENTER, "nix", script, os.path.dirname(os.path.abspath(sys.argv[0])), *(command or shell)]
-    )  # noqa: S606 - it becomes the program
+    os.execv(bash, [*shell, "-c", ENTER, "nix", script, str(Path(sys.argv[0]).resolve().parent), *(command or shell)])  # noqa: S606 - it becomes the program
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def evaluation_failed(done: Finished, redact: Redact, source: str = "") -> Agent
         )
     if _POD.search(gist):
         return PodTrouble(f"Nix cannot evaluate the development shell: {gist}")
-    if "/flake.nix' file" in gist:
+    if gist.startswith("path 'flake.nix' does not exist") or "/flake.nix' file" in gist:
         gist = "the repository has no `flake.nix` that git lists"
     return TicketFailure(f"`flake.nix` cannot be evaluated: {gist}", evidence=_evidence(lines, redact))
 

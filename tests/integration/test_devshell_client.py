@@ -1,0 +1,341 @@
+"""The Nix client with the real Nix and the real sandbox: what it makes, what it refuses and in which words."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.server
+import json
+import os
+import shutil
+import stat
+import subprocess
+import tarfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.devshell.client_options import private_store
+from agent.devshell.flake import Flake, ShellRefused
+from agent.errors import PodTrouble, TicketFailure
+from support.git_repo import FLAKE, git
+from support.nix_jail import SYSTEM, Bench
+
+pytestmark = [
+    pytest.mark.nix,
+    pytest.mark.skipif(not (shutil.which("nix") and shutil.which("bwrap")), reason="needs nix and bubblewrap"),
+]
+HEAD = "outputs =\n    { self }:"
+VALUE = 'SOME_VAR = "from the shell";'
+TOOL = (
+    'dep = derivation { inherit system; name = "dep"; builder = "/bin/bash"; '
+    'args = [ "-c" "/bin/mkdir -p $out/bin; echo made > $out/bin/dep" ]; };'
+)
+
+
+def flake(**changes: str) -> str:
+    """The fixture's flake with other outputs, other variables, or a head before its outputs."""
+    text = FLAKE.replace(VALUE, changes.get("variables", VALUE)).replace(
+        "value.default", changes.get("value", "value.default")
+    )
+    return text.replace(HEAD, changes["head"]) if "head" in changes else text
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("nix")
+    yield folder
+    loosen(folder)
+
+
+def loosen(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(path.stat().st_mode | stat.S_IRWXU)  # a store is read-only, and pytest cleans up
+
+
+@pytest.fixture
+def bench(tmp_path: Path, store: Path) -> Bench:
+    return Bench(tmp_path, store)
+
+
+async def test_a_shell_is_evaluated_and_kept(bench: Bench) -> None:
+    made = await bench.evaluate()
+    assert b"SOME_VAR='from the shell'" in made.script
+    assert made.environment.name.endswith("-fixture-shell-env")
+    assert (bench.profiles / "p-default").resolve() == made.environment
+    assert (made.inputs[0] / "flake.nix").read_text() == FLAKE
+    rooted = [path.resolve() for path in (made.environment.parents[1] / "state/gcroots/auto").iterdir()]
+    assert made.environment in rooted
+    assert [path.name for path in bench.home.iterdir()] == []
+
+
+async def test_what_a_shell_needs_is_built(bench: Bench) -> None:
+    bench.write("flake.nix", flake(variables=TOOL))
+    made = await bench.evaluate()
+    (dep,) = made.environment.parent.glob("*-dep")
+    assert (dep / "bin/dep").read_text() == "made\n"
+    assert f"dep='{dep}'".encode() in made.script
+
+
+async def test_another_shell_and_an_unsaved_edit_count(bench: Bench) -> None:
+    bench.write("flake.nix", flake(value="value.other"))
+    assert b"from the shell" in (await bench.evaluate("other")).script
+    with pytest.raises(
+        ShellRefused,
+        match=rf"^`flake.nix` has no development shell `devShells.{SYSTEM}.default` \(there are: `other`\)",
+    ):
+        await bench.evaluate()
+
+
+async def test_packages_stand_in_for_shells_as_with_nix_develop(bench: Bench) -> None:
+    bench.write("flake.nix", FLAKE.replace("devShells =", "packages ="))
+    assert b"from the shell" in (await bench.evaluate()).script
+
+
+async def test_a_worktree_beside_its_repository_needs_its_git_folders(bench: Bench) -> None:
+    tree = bench.folder / "tree"
+    git(bench.checkout, "worktree", "add", "--quiet", "--detach", str(tree))
+    (tree / "flake.nix").write_text(flake(variables='SOME_VAR = "in the worktree";'))
+    client = bench.make(git=(bench.checkout / ".git",))
+    made = await client.evaluate(Flake(tree, ()), "default", profile=bench.profiles / "tree", timeout=60)
+    assert b"in the worktree" in made.script
+
+
+async def test_the_jail_of_a_builder_has_neither_checkout_nor_profiles(bench: Bench) -> None:
+    await bench.evaluate()
+    evaluating, building, keeping = bench.jails.made[-3:]
+    assert bench.checkout in evaluating[0]
+    assert bench.profiles in keeping[1]
+    everything = (*building[0], *building[1])
+    assert not [path for path in everything if path in (bench.checkout, bench.profiles)]
+    assert not [path for _, writable in bench.jails.made for path in writable if path == bench.checkout]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            flake(variables="SOME_VAR = nope;"),
+            r"^`flake.nix` cannot be evaluated: undefined variable 'nope' \(flake.nix:25:24\)$",
+        ),
+        (
+            flake(variables="SOME_VAR = = 1;"),
+            r"^`flake.nix` cannot be evaluated: syntax error, unexpected '=' \(flake.nix:25:24\)$",
+        ),
+        (flake(variables="SOME_VAR = ./missing;"), r"path 'missing' does not exist"),
+        (flake(variables='SOME_VAR = throw "no such luck";'), r"^`flake.nix` cannot be evaluated: no such luck$"),
+        (
+            flake(
+                variables='dep = derivation { inherit system; name = "dep"; builder = "/bin/sh"; args = [ "-c" "echo boom; exit 3" ]; };'
+            ),
+            r"^the development shell of `flake.nix` cannot be built: ",
+        ),
+        (FLAKE.replace("/bin/bash", "/no/bash"), r"^the development shell of `flake.nix` cannot be built: "),
+    ],
+    ids=["evaluation", "syntax", "untracked", "throw", "dependency", "builder"],
+)
+async def test_a_broken_flake_is_the_tickets_failure_and_names_the_place(bench: Bench, text: str, said: str) -> None:
+    bench.write("flake.nix", text)
+    with pytest.raises(TicketFailure, match=said) as caught:
+        await bench.evaluate()
+    assert not isinstance(caught.value, ShellRefused)
+    assert caught.value.evidence
+    assert str(bench.folder / "nix/store") not in caught.value.reason
+
+
+async def test_a_failed_build_shows_its_own_words(bench: Bench) -> None:
+    bench.write("flake.nix", flake(variables=TOOL.replace("/bin/mkdir -p $out/bin", "echo the moon is full; exit 3")))
+    with pytest.raises(TicketFailure) as caught:
+        await bench.evaluate()
+    assert "the moon is full" in caught.value.evidence
+
+
+async def test_a_repository_without_a_flake_is_the_tickets_failure(bench: Bench) -> None:
+    git(bench.checkout, "rm", "--quiet", "-f", "flake.nix")
+    with pytest.raises(TicketFailure, match=r"the repository has no `flake.nix` that git lists"):
+        await bench.evaluate()
+
+
+UNFREE = 'throw "Package \u2018nicetool-1.0\u2019 in /nix/store/x has an unfree license (\u2018unfree\u2019), refusing to evaluate."'
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        (
+            'SOME_VAR = builtins.readFile (builtins.fetchurl "http://far.invalid/x?secret=1");',
+            r"^evaluating `flake.nix` would download http://far.invalid/x: nothing is fetched while it is evaluated",
+        ),
+        (
+            'SOME_VAR = builtins.readFile (derivation { inherit system; name = "ifd"; builder = "/bin/sh"; });',
+            r"would have to build something first \(import from derivation\), which is off here: write the generated",
+        ),
+        (f"SOME_VAR = {UNFREE};", r"^the package `nicetool-1.0` is unfree.*`stuck`"),
+        ("SOME_VAR = builtins.readFile /etc/hostname;", r"reads `/etc` outside the repository"),
+        ("__structuredAttrs = true;", r"`__structuredAttrs = true`.*take that line out"),
+        ("__contentAddressed = true;", r"experimental feature `ca-derivations`, which is off here"),
+        ("__noChroot = true;", r"asks to be built outside the sandbox"),
+    ],
+    ids=["download", "ifd", "unfree", "impure", "structured", "content-addressed", "no chroot"],
+)
+async def test_a_wish_that_is_not_granted_is_refused_in_a_sentence(bench: Bench, variables: str, said: str) -> None:
+    bench.write("flake.nix", flake(variables=variables))
+    with pytest.raises(ShellRefused, match=said):
+        await bench.evaluate()
+
+
+async def test_a_shell_that_is_none_is_refused(bench: Bench) -> None:
+    bench.write("flake.nix", f'{{ outputs = _: {{ devShells.{SYSTEM}.default.drvPath = "/etc/passwd"; }}; }}')
+    with pytest.raises(ShellRefused, match="is no derivation"):
+        await bench.evaluate()
+    with pytest.raises(ShellRefused, match="no name of a development shell"):
+        await bench.client.evaluate(await bench.flake(), 'x" --impure', profile=bench.profiles / "p", timeout=60)
+
+
+async def test_an_evaluation_without_end_ends_at_the_limit(bench: Bench) -> None:
+    loop = "builtins.foldl' (a: b: a + builtins.foldl' (c: d: c + d) b (builtins.genList (y: y) 30000)) 0 (builtins.genList (x: x) 30000)"
+    bench.write("flake.nix", flake(variables=f"SOME_VAR = {loop};"))
+    with pytest.raises(
+        TicketFailure, match=r"^the development shell of `flake.nix` was not evaluated: timed out after"
+    ):
+        await bench.evaluate(timeout=1.5)
+
+
+async def test_a_store_that_does_not_open_is_pod_trouble(bench: Bench, tmp_path: Path) -> None:
+    gone = bench.make(options={"store": f"unix://{tmp_path}/nobody/socket"})
+    with pytest.raises(PodTrouble, match=r"Nix's daemon is not there"):
+        await gone.check()
+    (tmp_path / "nobody").mkdir()
+    with pytest.raises(PodTrouble, match=r"Nix cannot be used on this host: .*socket"):
+        await gone.check()
+    with pytest.raises(PodTrouble, match=r"`nix` is missing.*nix-bin"):
+        await bench.make(env={"PATH": str(tmp_path)}).check()
+    await bench.client.check()
+
+
+async def test_a_cache_that_does_not_answer_is_not_the_flakes_fault(bench: Bench) -> None:
+    """Its packages would seem to be downloads of the flake's own."""
+    fetched = 'dep = derivation { inherit system; name = "dep"; builder = "/bin/sh"; url = "https://far.invalid/x"; outputHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; };'
+    bench.write("flake.nix", flake(variables=fetched))
+    dead = bench.make(options={**bench.options, "substituters": "http://127.0.0.1:9", "download-attempts": "1"})
+    with pytest.raises(PodTrouble, match=r"^a binary cache cannot be used: .*127.0.0.1:9"):
+        await dead.evaluate(await bench.flake(), "default", profile=bench.profiles / "p", timeout=60)
+    with pytest.raises(ShellRefused, match=r"^the shell would fetch https://far.invalid/x for `dep`: .*`stuck`"):
+        await bench.evaluate()
+
+
+class Forge:
+    """Serves one archive of a flake on the loopback."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        (folder / "tree").mkdir()
+        (folder / "tree/flake.nix").write_text('{ outputs = _: { word = "from the input"; }; }\n')
+        with tarfile.open(folder / "far.tar.gz", "w:gz") as archive:
+            archive.add(folder / "tree", "tree")
+        said = subprocess.run(
+            ["nix-hash", "--type", "sha256", "--sri", str(folder / "tree")], capture_output=True, check=True
+        )
+        self.hash = said.stdout.decode().strip()
+        handler = type("Handler", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+        self.asked: list[str] = []
+        forge = self
+
+        class Counted(handler):  # type: ignore[valid-type,misc]
+            def __init__(self, *arguments: object) -> None:
+                super().__init__(*arguments, directory=str(folder))
+
+            def do_GET(self) -> None:  # noqa: N802
+                forge.asked.append(self.path)
+                super().do_GET()
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Counted)
+        self.place = f"http://127.0.0.1:{self.server.server_port}/"
+        self.url = f"{self.place}far.tar.gz"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def lock(self, **changes: str) -> str:
+        locked = {"type": "tarball", "url": self.url, "narHash": self.hash, **changes}
+        node = {"locked": locked, "original": {"type": "tarball", "url": locked["url"]}}
+        return json.dumps({"nodes": {"far": node, "root": {"inputs": {"far": "far"}}}, "root": "root", "version": 7})
+
+    def flake(self, url: str = "") -> str:
+        head = f'inputs.far.url = "{url or self.url}";\n  outputs =\n    {{ self, far }}:'
+        return flake(variables="SOME_VAR = far.word;", head=head)
+
+
+@pytest.fixture
+def forge(tmp_path: Path) -> Iterator[Forge]:
+    one = Forge(tmp_path / "forge")
+    yield one
+    one.server.shutdown()
+    one.server.server_close()
+
+
+async def test_a_pinned_input_on_the_list_is_fetched_once_by_us(bench: Bench, forge: Forge, tmp_path: Path) -> None:
+    bench.options = private_store(tmp_path / "own")
+    bench.client = bench.make(allowed_inputs=[forge.place])
+    bench.write("flake.nix", forge.flake())
+    bench.write("flake.lock", forge.lock())
+    for _ in range(2):
+        made = await bench.evaluate()
+        assert b"SOME_VAR='from the input'" in made.script
+        assert (made.inputs[1] / "flake.nix").exists()
+    assert forge.asked == ["/far.tar.gz"]
+    loosen(tmp_path / "own")
+
+
+async def test_an_input_that_is_not_what_the_lock_says(bench: Bench, forge: Forge) -> None:
+    wrong = "sha256-" + base64.b64encode(hashlib.sha256(b"other").digest()).decode()
+    bench.client = bench.make(allowed_inputs=[forge.place])
+    bench.write("flake.nix", forge.flake())
+    bench.write("flake.lock", forge.lock(narHash=wrong))
+    with pytest.raises(
+        TicketFailure, match=r"^the flake input `far` \(tarball\+http://127.*\) is not what `flake.lock` says"
+    ):
+        await bench.evaluate()
+
+
+async def test_an_input_whose_place_does_not_answer_is_pod_trouble(bench: Bench, forge: Forge) -> None:
+    forge.server.shutdown()
+    forge.server.server_close()
+    wrong = "sha256-" + base64.b64encode(hashlib.sha256(b"gone").digest()).decode()
+    bench.client = bench.make(allowed_inputs=[forge.place], options={**bench.options, "download-attempts": "1"})
+    bench.write("flake.nix", forge.flake())
+    bench.write("flake.lock", forge.lock(narHash=wrong))
+    with pytest.raises(PodTrouble, match=r"^the flake input `far` .* cannot be fetched: "):
+        await bench.evaluate()
+
+
+async def test_an_input_off_the_list_or_not_pinned_is_refused_and_never_asked_for(bench: Bench, forge: Forge) -> None:
+    bench.write("flake.nix", forge.flake())
+    with pytest.raises(ShellRefused, match=r"^the flake input `far` is not pinned in `flake.lock`.*`stuck`"):
+        await bench.evaluate()
+    bench.write("flake.lock", forge.lock())
+    with pytest.raises(
+        ShellRefused, match=r"is not on the list of inputs that are taken here \(github:NixOS/nixpkgs\): use"
+    ):
+        await bench.evaluate()
+    bench.write("flake.nix", forge.flake("nixpkgs"))
+    (bench.checkout / "flake.lock").unlink()
+    git(bench.checkout, "add", "--all")
+    with pytest.raises(ShellRefused, match=r"is not pinned in `flake.lock`"):
+        await bench.evaluate()
+    assert forge.asked == []
+
+
+async def test_a_folder_of_the_repository_is_an_input_that_needs_no_list(bench: Bench) -> None:
+    head = 'inputs.part.url = "path:./part";\n  outputs =\n    { self, part }:'
+    bench.write("flake.nix", flake(variables="SOME_VAR = part.word;", head=head))
+    bench.write("part/flake.nix", '{ outputs = _: { word = "from the part"; }; }')
+    assert b"from the part" in (await bench.evaluate()).script
+
+
+async def test_a_lock_that_is_a_link_is_not_followed(bench: Bench) -> None:
+    os.symlink("/etc/passwd", bench.checkout / "flake.lock")  # noqa: PTH211
+    git(bench.checkout, "add", "--all")
+    with pytest.raises(TicketFailure, match=r"`flake.lock` is no ordinary file"):
+        await bench.evaluate()
