@@ -25,6 +25,8 @@ from agent.texts.markup import one_line, spoken
 Verdict = Literal["done", "already_done", "stuck"]
 LONGEST: Final = 4_000
 """Characters of a model's own words that go on a ticket."""
+_TOLD: Final = 256 * 1024
+"""Bytes of output that are searched for the last lines; all of it would take seconds."""
 _TROUBLE: Final = (401, 402, 403, 404, 408, 409, 429)
 _SERVER: Final = 500
 _FINAL: Final = re.compile(r"prompt is too long|output token maximum", re.IGNORECASE)
@@ -108,6 +110,7 @@ def judge(done: Finished, *, redact: Redact, streams: bool = False, refused: str
     """
     seen = events(done.stdout)
     told = story(seen).encode("utf-8", "replace") if streams and seen else done.stdout
+    told = told[-_TOLD:]  # half a secret at this cut is far from what is shown
     evidence = last_words(told, done.stderr, redact=redact)
     if done.ended is Ended.IDLE and waits_for_the_api(seen):
         raise ModelTrouble(f"the model's API fell silent, and the run was stopped after {spoken(done.duration)}")

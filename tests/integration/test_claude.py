@@ -59,7 +59,7 @@ async def test_files_can_be_read_searched_and_edited(session: Session) -> None:
     assert len(api.seen) == 4
 
 
-@pytest.mark.parametrize("command", ["git status", "cd . && git -C . log", "/usr/bin/git commit -m x"])
+@pytest.mark.parametrize("command", ["git status", "cd . && /usr/bin/git -C . commit -m x"])
 async def test_git_is_denied_and_the_run_goes_on(session: Session, command: str) -> None:
     api = session.api(by_answers(call("Bash", command=command), verdict("stuck")))
     await session.run()
@@ -129,7 +129,7 @@ async def test_the_prompt_is_not_visible_to_others(session: Session) -> None:
     assert not any(PROMPT in one for one in session.argv())
 
 
-@pytest.mark.parametrize("word", ["/help", "/clear", "/cost", "/model x", "/nonexistent"])
+@pytest.mark.parametrize("word", ["/help", "/model x", "/nonexistent"])
 async def test_a_prompt_that_looks_like_a_command_is_a_task(session: Session, word: str) -> None:
     api = session.api(in_order(verdict("done")))
     assert (await session.run(word)).verdict == "done"
