@@ -21,7 +21,7 @@ OWN: Final = "own/"
 CONFIGURATION: Final = "git's configuration was changed"
 _REFS: Final = "refs/"
 _WORKTREES: Final = "worktrees/"
-_BAD: Final = ("hooks/", _REFS, "packed-refs", _WORKTREES)
+_BAD: Final = ("hooks", "packed-refs", _REFS, _WORKTREES)
 """What is named first, if more than one thing was touched."""
 _PARTS: Final = ("HEAD", "config", "info", "objects", "packed-refs", "refs", "shallow", "worktrees")
 """What a mirror consists of."""

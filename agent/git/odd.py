@@ -60,9 +60,7 @@ def read_listing(raw: bytes) -> Listing:
             links[path] = head.split(" ")[2]
         elif head.startswith(_REPOSITORY, 2):
             repositories.append(path)
-    for folder in folders:
-        while folder := folder.rpartition("/")[0]:
-            folders.add(folder)
+    folders |= {folder[: found.start()] for folder in folders for found in re.finditer("/", folder)}
     return Listing(links, tuple(repositories), tuple(hidden), frozenset(folders), attributes)
 
 

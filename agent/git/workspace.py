@@ -293,11 +293,10 @@ class Workspace:
         The same files give the same commit, so a repetition changes nothing.
 
         Raises:
-            TicketFailure: something is there that git cannot hold.
             KeepRefused: the remote says no; everything is still there.
             RepositoryUnreachable: it did not get there; everything is still there.
         """
-        tree = await self._worktree.tree()
+        tree = await self._worktree.tree_to_keep()
         if tree == await self._tree_of(self._record.onto):
             return None
         date = await self._worktree.answer("log", "-1", "--format=%cI", self._record.onto)
@@ -316,7 +315,7 @@ class Workspace:
         """Whether there is work that is nowhere else."""
         if self._record.published:
             return False  # the snapshot that was pushed is the work; what came after is litter
-        tree = await self._worktree.tree()
+        tree = await self._worktree.tree_to_keep()
         return tree not in (self._record.saved, await self._tree_of(self._record.onto))
 
     def _remember(self, **changes: str) -> None:

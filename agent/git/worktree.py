@@ -24,6 +24,8 @@ from agent.git.refs import names
 from agent.programs.runner import Finished
 
 _DENIED: Final = b"Permission denied"
+_TRIES: Final = 100
+"""How many things that cannot be held are put away before work is kept."""
 _NO_FILES: Final = re.compile(
     r"(?m)^error: (?:(?P<kind>.+): can only add regular files|'(?P<nested>.+?)/?' does not have a commit checked out)"
 )
@@ -171,25 +173,41 @@ class Worktree:
         Raises:
             TicketFailure: something is there that git cannot hold.
         """
-        self.unlock()
         done = await self._add_all()
-        if _DENIED in done.stderr:
-            open_up(self.path)
-            done = await self._add_all()
         if done.returncode:
-            raise self._cannot_hold(done) or self.mirror.failed("add", done)
+            kind, nested = _what_is_wrong(done)
+            if nested:
+                raise TicketFailure(odd.NESTED.format(names([nested])))
+            if kind:
+                raise TicketFailure(f"{names([kind])} is no file that git can hold, but a pipe, a socket or a device")
+            raise self.mirror.failed("add", done)
+        return await self.answer("write-tree")
+
+    async def tree_to_keep(self) -> str:
+        """The same; but what git cannot hold is put away first, and of a repository within it the files are kept."""
+        for _ in range(_TRIES):
+            done = await self._add_all()
+            kind, nested = _what_is_wrong(done)
+            inner = [nested] if nested else () if done.returncode else (await self.listing()).repositories
+            if done.returncode and not (kind or nested):
+                raise self.mirror.failed("add", done)
+            if not (kind or inner):
+                break
+            if kind:
+                remove(self.path / kind)
+            for path in inner:
+                remove(self.path / path / ".git")
+            words = "".join(f"{path}\0" for path in inner).encode("utf-8", "surrogateescape")
+            await self.git("update-index", "--force-remove", "-z", "--stdin", stdin=words)
         return await self.answer("write-tree")
 
     async def _add_all(self) -> Finished:
-        return await self.git("add", "--all", "--", ":/", ok=(0, 1, 128))
-
-    def _cannot_hold(self, done: Finished) -> TicketFailure | None:
-        found = _NO_FILES.search(done.stderr.decode("utf-8", "replace"))
-        if found is None:
-            return None
-        if nested := found["nested"]:
-            return TicketFailure(odd.NESTED.format(names([nested])))
-        return TicketFailure(f"{names([found['kind']])} is no file that git can hold, but a pipe, a socket or a device")
+        self.unlock()
+        done = await self.git("add", "--all", "--", ":/", ok=(0, 1, 128))
+        if _DENIED in done.stderr:
+            open_up(self.path)
+            done = await self.git("add", "--all", "--", ":/", ok=(0, 1, 128))
+        return done
 
     async def add(self, how: str, *, paths: Iterable[str], ok: tuple[int, ...] = (0,)) -> Finished:
         """`git add` of exactly these paths."""
@@ -271,3 +289,11 @@ class Worktree:
         remove(self.path)
         remove(self.admin)
         self.forget()
+
+
+def _what_is_wrong(done: Finished) -> tuple[str, str]:
+    """What `git add` could not hold: a thing that is no file, or a repository without a commit."""
+    found = _NO_FILES.search(done.stderr.decode("utf-8", "surrogateescape"))
+    if found is None or not done.returncode:
+        return "", ""
+    return found["kind"] or "", found["nested"] or ""
