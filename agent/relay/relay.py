@@ -73,6 +73,8 @@ class Relay:
     async def serving(self, socket: Path) -> AsyncIterator[None]:
         """One session of the model, on a socket: the first process of its program that asks is the one that may.
 
+        Another process of the model needs another session, and there is one at a time.
+
         Raises:
             ConfigurationError: the socket's path is too long, or the program is a script.
             PodTrouble: there is no room for the socket, or the program is not there.

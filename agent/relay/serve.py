@@ -46,6 +46,7 @@ class _Reports(logging.Handler):
 
 
 _reports = logging.Logger("agent.relay")  # noqa: LOG001 - outside the tree: no handler of the root prints it
+_reports.setLevel(logging.WARNING)
 _reports.addHandler(_Reports())
 
 

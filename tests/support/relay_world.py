@@ -60,7 +60,7 @@ def reply(status: int, body: Any = None, **headers: str) -> Turn:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         named = {"content-type": "application/json", **{key.replace("_", "-"): value for key, value in headers.items()}}
         lines = [f"HTTP/1.1 {status} X", *(f"{name}: {value}" for name, value in named.items())]
-        writer.write("\r\n".join([*lines, f"content-length: {len(raw)}", "", ""]).encode() + raw)
+        writer.write("\r\n".join([*lines, f"content-length: {len(raw)}", "connection: close", "", ""]).encode() + raw)
         await writer.drain()
 
     return turn
@@ -72,7 +72,7 @@ def stream(events: Sequence[bytes], *, pause: float = 0.0, end: bool = True, sil
     async def turn(writer: asyncio.StreamWriter) -> None:
         writer.write(
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\nrequest-id: req_7\r\n"
-            b"transfer-encoding: chunked\r\nset-cookie: a=b\r\nx-secret: s\r\n\r\n"
+            b"transfer-encoding: chunked\r\nconnection: close\r\nset-cookie: a=b\r\nx-secret: s\r\n\r\n"
         )
         for one in events:
             writer.write(b"%x\r\n%s\r\n" % (len(one), one))
