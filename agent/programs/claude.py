@@ -45,7 +45,7 @@ class Options(Struct, frozen=True, kw_only=True):
     Attributes:
         program: a name in PATH, or better a path: a development shell may bring another one of this name.
         model: the full name of a model; aliases move.
-        socket: the relay's, below HOME or wherever the program may read.
+        socket: the relay's, where the program may read it.
         max_turns: requests in one run; the relay counts too. Never 0, which would be endless.
         max_usd: dollars by the program's own prices, likewise.
         retries: how often it repeats a request that failed, with growing pauses.
@@ -128,7 +128,7 @@ class Claude:
         options: how.
         schema: the form of its verdict, as JSON Schema.
         path: PATH outside the development shell.
-        home: its HOME, of this run alone or of this pod; the session lies there.
+        home: its HOME, of this run alone: the session lies there, and whatever the model leaves for later shells.
         redact: takes out of its words what must not be shown, should it get there after all.
         refused: why the relay refuses this run, for people; empty while it does not.
     """
