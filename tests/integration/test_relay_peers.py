@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from agent.errors import ConfigurationError, PodTrouble
+from agent.relay import peers
+from agent.relay.peers import Owner
 from support.relay_world import (
     BODY,
     Api,
@@ -116,3 +118,18 @@ async def test_a_program_that_is_a_script_or_missing_is_an_error_before_anything
     with pytest.raises(PodTrouble, match=r"the model's program .*/none cannot be read: No such file"):
         async with relay_for(api, tmp_path, program=tmp_path / "none").serving(socket):
             pass
+
+
+@pytest.mark.parametrize("pid", [0, 2**22 + 1])
+def test_a_process_that_cannot_be_seen_is_refused_and_owns_nothing(pid: int) -> None:
+    owner = Owner(None)
+    assert owner.refuses(pid) == "the relay cannot see which process is asking, so it may not"
+    assert owner.refuses(os.getpid()) == ""
+
+
+def test_a_process_id_that_comes_again_is_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = Owner(None)
+    assert owner.refuses(os.getpid()) == ""
+    started = peers._started
+    monkeypatch.setattr(peers, "_started", lambda pid: started(pid) + 1)
+    assert owner.refuses(os.getpid())
