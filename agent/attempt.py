@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import enum
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from loguru import logger
@@ -34,6 +35,8 @@ from agent.watch import watched
 
 REF_SWAPS: Final = 5
 PUSHES: Final = 3
+STARTER: Final = "Add a starter flake.nix"
+"""The subject of the commit that gives a repository an environment."""
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -45,6 +48,8 @@ class Place(Struct, frozen=True, kw_only=True):
     links: Links
     refs: Refs
     """What the remote had at the preflight, before the claim."""
+    starter: Path
+    """The folder with the flake that a repository without one gets."""
 
 
 class Ending(enum.StrEnum):
@@ -123,6 +128,8 @@ class Attempt:
                 return End(Ending.GONE, reason=str(silent))
             self._reporter.troubled(str(silent))
             raise
+        if end.kind is not Ending.INTERRUPTED or not self._protocol.memory.state.of_ticket(self._held.ticket):
+            self._execution.forget(self._run)
         if end.kind is Ending.DONE and self._held.epic is None:
             with contextlib.suppress(PodTrouble, OSError):
                 await self._repository.discard(self._held.owner)
@@ -201,14 +208,17 @@ class Attempt:
             if whys := await self._protocol.second_look(ticket):
                 raise Superseded("; ".join(why.detail for why in whys))
         workspace = await self._open(branch)
-        if not workspace.has_flake:
-            raise TicketFailure("the branch has no flake.nix, so there is no environment to work in")
-        await workspace.show_to_nix()
+        starter = await workspace.add_starter(self._place.starter, f"{STARTER}\n\n{self._trailers(ticket)}")
         started = replace(
-            self._reporter.record, subject=ticket.subject, description=ticket.description, branch=branch, trouble=""
+            self._reporter.record,
+            subject=ticket.subject,
+            description=ticket.description,
+            branch=branch,
+            trouble="",
+            starter=starter or "",
         )
         self._reporter.remember(started)
-        brief = await briefing.read(self._protocol, ticket, epic, started, workspace)
+        brief = await briefing.read(self._protocol, ticket, epic, started, workspace, tools=self._execution.tools)
         result = await watched(
             self._protocol, self._held, self._execution.model(brief.prompt(), workspace, self._run, self._time_left())
         )
@@ -219,7 +229,6 @@ class Attempt:
             raise TicketFailure("the model said that it was done, and nothing changed", question=result.summary)
         self._say("verifying")
         commands = brief.instructions.verify.commands
-        await workspace.show_to_nix()
         await watched(
             self._protocol, self._held, self._execution.verify(commands, workspace, self._run, self._time_left())
         )
@@ -379,7 +388,7 @@ class Attempt:
     def _message(self, ticket: WorkPackage, summary: str) -> str:
         subject = " ".join(ticket.subject.split())[:72]
         body = f"\n\n{summary.strip()}" if summary.strip() else ""
-        return (
-            f"{subject}{body}\n\n{TICKET_TRAILER}: #{ticket.id}\nAgent-Pod: {self._held.token.pod}\n"
-            f"{RUN_TRAILER}: {self._run}\n"
-        )
+        return f"{subject}{body}\n\n{self._trailers(ticket)}"
+
+    def _trailers(self, ticket: WorkPackage) -> str:
+        return f"{TICKET_TRAILER}: #{ticket.id}\nAgent-Pod: {self._held.token.pod}\n{RUN_TRAILER}: {self._run}\n"

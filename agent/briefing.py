@@ -27,9 +27,15 @@ class Briefing(Struct, frozen=True):
 
 
 async def read(
-    protocol: Protocol, ticket: WorkPackage, epic: WorkPackage | None, record: RecordedClaim, workspace: Workspace
+    protocol: Protocol,
+    ticket: WorkPackage,
+    epic: WorkPackage | None,
+    record: RecordedClaim,
+    workspace: Workspace,
+    *,
+    tools: bool,
 ) -> Briefing:
-    """Ask the board and the start commit.
+    """Ask the board and the start commit; `tools` as in the prompt's facts.
 
     Raises:
         TicketFailure: `.agent.toml` of the start commit cannot be understood.
@@ -50,6 +56,7 @@ async def read(
         previous=Item(ticket.id, text.subject, text.description) if text is not None else None,
         notes=instructions.notes,
         verify=instructions.verify.commands,
+        tools=tools,
         resumed="it was interrupted; some of its work may be in the files already" if record.attempt > 1 else "",
     )
     return Briefing(facts, instructions)

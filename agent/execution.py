@@ -1,21 +1,26 @@
-"""How a pod runs the model and the repository's checks: in the development shell, scrubbed and bounded."""
+"""How a pod runs the model and the repository's checks: in a room of the run's own, bounded."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
 from agent.errors import PodTrouble
 from agent.git.workspace import Workspace
-from agent.programs.command import Command, environment, make_folders, verify
-from agent.programs.nix import DevShell
-from agent.programs.runner import Runner
+from agent.programs.claude import Claude, Options
+from agent.programs.command import Command, verify
+from agent.programs.runner import Runner, missing
 from agent.programs.survivors import kill_survivors
 from agent.programs.verdict import ModelResult
-from agent.settings import Ambient, Settings
+from agent.relay import probe
+from agent.room import Room, Rooms
+from agent.settings import Ambient, Secret, Settings
 from agent.texts.evidence import Redact
+from agent.texts.prompt import VERDICT_SCHEMA
 
 LEAST_DISK: Final = 512 * 1024 * 1024
 """Bytes that must be free before anything is claimed: a worktree and a build need room (I-39)."""
@@ -28,24 +33,23 @@ class Execution:
         settings: which model, and its limits.
         ambient: what processes of ours inherit.
         runner: what starts processes.
+        key: for the model's API; None where the model needs none.
         redact: takes the pod's secrets out of what model and verify said.
     """
 
-    def __init__(self, settings: Settings, ambient: Ambient, runner: Runner, redact: Redact) -> None:
+    def __init__(
+        self, settings: Settings, ambient: Ambient, runner: Runner, key: Secret | None, redact: Redact
+    ) -> None:
         self._settings = settings
         self._redact = redact
+        self._key = key.reveal() if key else ""
         self.margin = settings.execution.margin
         """Seconds before the end of the lifetime at which model and verify end, so that a failure can be reported."""
+        self.tools = settings.sandbox.kind == "bubblewrap" and settings.sandbox.nix == "broker"
+        """Whether the model can add a tool to the flake and use it in the same run."""
         self._folder = Path(settings.state)
         self._path = ambient.children.get("PATH", "/usr/bin:/bin")
-        self._shell = DevShell(runner=runner, folder=self._folder / "nix", options=settings.nix.settings, redact=redact)
-        self._model = Command(
-            runner=self._shell,
-            argv=settings.model.command,
-            path=self._path,
-            home=self._folder / "home",
-            redact=redact,
-        )
+        self._rooms = Rooms(settings, ambient, runner, self._key, redact)
 
     async def preflight(self) -> None:
         """What must work before anything is claimed or resumed, whatever the ticket.
@@ -59,11 +63,22 @@ class Execution:
             raise PodTrouble(
                 f"only {free // 2**20} MiB are free in {self._folder}; {LEAST_DISK // 2**20} are needed: make room"
             )
-        await self._shell.check(cwd=self._folder, env=self._environment(""))
+        await self._rooms.check()
+        if self._settings.model.kind == "claude":
+            self._program()
+            await probe(self._settings.model.api, self._key)
 
     async def clear(self, run: str) -> None:
         """End what an earlier process of this pod left running for this run (I-50)."""
         await kill_survivors(run)
+
+    def forget(self, run: str) -> None:
+        """The run is over: nothing of it is needed any more."""
+        self._rooms.forget(run)
+
+    def tidy(self, living: Collection[str]) -> None:
+        """Forget the runs that are not among the living."""
+        self._rooms.tidy(living)
 
     async def model(self, prompt: str, workspace: Workspace, run: str, seconds: float) -> ModelResult:
         """Let the model work in the worktree.
@@ -76,22 +91,75 @@ class Execution:
 
         Raises:
             PodTrouble: the pod or the model's API is the trouble.
-            TicketFailure: it came to no verdict.
+            TicketFailure: it came to no verdict, or to a limit.
         """
         idle = min(self._settings.execution.idle, seconds)
-        return await self._model.run(prompt, cwd=workspace.path, run=run, timeout=seconds, idle=idle)
+        async with self._rooms.open(workspace, run) as room:
+            model = self._claude(room) if self._settings.model.kind == "claude" else self._command(room)
+            result = await model.run(prompt, cwd=workspace.path, run=run, timeout=seconds, idle=idle)
+            return self._counted(result, room)
 
     async def verify(self, commands: Sequence[str], workspace: Workspace, run: str, seconds: float) -> None:
-        """The repository's own checks, in the same shell.
+        """The repository's own checks, in the same shell and sandbox.
 
         Raises:
             TicketFailure: one failed.
             PodTrouble: the shell is the trouble.
         """
-        env = self._environment(run)
-        await verify(commands, runner=self._shell, cwd=workspace.path, env=env, timeout=seconds, redact=self._redact)
+        if not commands:
+            return
+        async with self._rooms.open(workspace, run) as room:
+            await verify(
+                commands,
+                runner=room.runner,
+                cwd=workspace.path,
+                env=dict(room.env),
+                timeout=seconds,
+                redact=self._redact,
+            )
 
-    def _environment(self, run: str) -> dict[str, str]:
-        env = environment(path=self._path, home=self._folder / "home", run=run)
-        make_folders(env)
-        return env
+    def _command(self, room: Room) -> Command:
+        return Command(
+            runner=room.runner,
+            argv=self._settings.model.command,
+            path=room.env["PATH"],
+            home=room.home,
+            redact=self._redact,
+        )
+
+    def _claude(self, room: Room) -> Claude:
+        model = self._settings.model
+        options = Options(
+            program=self._program(),
+            model=model.name,
+            socket=room.socket,
+            max_turns=model.max_turns,
+            max_usd=model.max_usd,
+        )
+        return Claude(
+            runner=room.runner,
+            options=options,
+            schema=VERDICT_SCHEMA,
+            path=room.env["PATH"],
+            home=room.home,
+            redact=self._redact,
+            refused=lambda: room.relay.usage.refused,
+        )
+
+    def _program(self) -> str:
+        found = shutil.which(self._settings.model.program, path=self._path)
+        if found is None:
+            raise missing(self._settings.model.program)
+        return str(Path(found).resolve())
+
+    def _counted(self, result: ModelResult, room: Room) -> ModelResult:
+        """What the relay counted, over all tries of the run, in the place of what the program says of its last."""
+        if self._settings.model.kind != "claude":
+            return result
+        usage = room.relay.usage
+        return replace(
+            result,
+            input_tokens=usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens,
+            output_tokens=usage.output_tokens,
+            cost_usd=usage.usd,
+        )

@@ -37,7 +37,8 @@ from agent.settings import Ambient, BoardSettings, Credentials, Secret, Settings
 from agent.settings import Repository as RepositorySettings
 from agent.state import StateFolder
 
-FLAKE: Final = "flake.nix"
+STARTER: Final = Path(__file__).with_name("starter")
+"""The flake on nixpkgs that a repository without one gets."""
 
 
 class Pod(Struct, frozen=True, kw_only=True):
@@ -72,17 +73,12 @@ class Pod(Struct, frozen=True, kw_only=True):
         if repository is None:
             raise RepositoryUnreachable(f"project {number} has no repository in the settings of this pod")
         settings = self.settings.repositories[self.project(number)]
-        remote = await repository.preflight()
-        if not await repository.has_at_base(FLAKE, remote):
-            raise RepositoryUnreachable(
-                f"the repository {repository.place} has no {FLAKE} on {repository.base}: "
-                "add one with a development shell, or this pod has no environment to work in"
-            )
         return Place(
             repository=repository,
             template=settings.branch,
             links=Links(branch=settings.branch_url, commit=settings.commit_url),
-            refs=remote,
+            refs=await repository.preflight(),
+            starter=Path(self.settings.nix.starter or STARTER),
         )
 
 
@@ -152,7 +148,7 @@ async def open_pod(
             fleet=fleet,
             memory=memory,
             protocol=protocol,
-            execution=Execution(scratch, ambient, runner, credentials.redactor()),
+            execution=Execution(scratch, ambient, runner, credentials.model, credentials.redactor()),
             repositories={
                 one.project.id: repository(
                     one.project.identifier, scratch, credentials, ambient, runner, brief=look_only

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+import agent
 from agent.demo.board import HUMAN, PODS, Stage
 from agent.demo.hands import Hands
 from agent.demo.processes import AGENT, Child, ask
 from agent.demo.project import BASE
-from agent.programs.nix import private_store
+from agent.devshell.client_options import private_store
 
 NAMES: Final = ("pod-a", "pod-b")
 
@@ -118,6 +119,7 @@ def configuration(name: str, stage: Stage, repository: Path, *, store: Path, use
     """The settings of one pod, as TOML. JSON's strings and lists are TOML's."""
     # -P: the working directory, which is the model's worktree, is no place to import from.
     command = [sys.executable, "-P", "-m", "agent.demo.model"]
+    readable = [sys.prefix, sys.base_prefix, str(Path(agent.__file__).parent)]
     lines = [
         f"pod = {json.dumps(name)}",
         'state = "state"',
@@ -131,6 +133,8 @@ def configuration(name: str, stage: Stage, repository: Path, *, store: Path, use
         "[model]",
         'kind = "command"',
         f"command = {json.dumps(command)}",
+        "[sandbox]",
+        f"readable = {json.dumps(readable)}",
         "[nix.settings]",
         *(f"{key} = {json.dumps(value)}" for key, value in private_store(store).items()),
     ]

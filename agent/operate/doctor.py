@@ -16,13 +16,14 @@ from msgspec.structs import replace
 from agent.errors import AgentError, BoardError, ConfigurationError, PodTrouble
 from agent.execution import LEAST_DISK
 from agent.git.refs import ClaimRefRefused, LeaseRefused
+from agent.git.starter import FLAKE
 from agent.operate.doctor_board import BoardDoctor
 from agent.operate.findings import Finding, Kind, fail, ok, unknown, warn
 from agent.operate.station import Station
-from agent.pod import FLAKE, names, repository
-from agent.programs.command import environment, make_folders
-from agent.programs.nix import DevShell
+from agent.pod import names, repository
 from agent.programs.runner import Job
+from agent.relay import probe
+from agent.room import Rooms
 from agent.state import State
 
 NOBODY: Final = 0
@@ -83,18 +84,35 @@ class Doctor:
 
     async def _programs(self, place: Path) -> list[Finding]:
         path = self._here.ambient.children.get("PATH", "/usr/bin:/bin")
-        found = [await self._version(one, path, place) for one in ("git", "nix")]
-        if found[-1].kind is Kind.OK:
-            found.append(await self._store(path, place))
-        program = self._settings.model.command[0]
+        tools = ("git", "nix", "bwrap") if self._settings.sandbox.kind == "bubblewrap" else ("git", "nix")
+        found = [await self._version(one, path, place) for one in tools]
+        if all(one.kind is Kind.OK for one in found):
+            found.append(await self._rooms(place))
+        return [*found, *await self._model(path)]
+
+    async def _model(self, path: str) -> list[Finding]:
+        model = self._settings.model
+        program = model.command[0] if model.kind == "command" else model.program
         if shutil.which(program, path=path):
-            found.append(ok("model", f"{program} is there"))
-        elif "/" in program:
-            found.append(fail("model", f"{program} does not exist or may not be run", "mend model.command"))
+            found = [ok("model", f"{program} is there")]
+        elif model.kind == "claude" or "/" in program:
+            setting = "model.program" if model.kind == "claude" else "model.command"
+            found = [fail("model", f"{program} does not exist or may not be run", f"install it, or mend {setting}")]
         else:
             text = f"{program} is not on this host: every repository's development shell must bring it"
-            found.append(unknown("model", text, "install it, or add it to each flake.nix"))
-        return found
+            found = [unknown("model", text, "install it, or add it to each flake.nix")]
+        return [*found, await self._api()] if model.kind == "claude" else found
+
+    async def _api(self) -> Finding:
+        """A question that costs nothing."""
+        key = self._here.credentials.model
+        if key is None:
+            return fail("model", "there is no key for the Messages API", "set model.key_file, or $AGENT_MODEL_KEY")
+        try:
+            await probe(self._settings.model.api, key.reveal())
+        except PodTrouble as trouble:
+            return fail("model", str(trouble), "see model.api and model.key_file")
+        return ok("model", "its API answers, and takes the key")
 
     async def _version(self, program: str, path: str, place: Path) -> Finding:
         try:
@@ -106,20 +124,16 @@ class Doctor:
         said = done.stdout.decode("utf-8", "replace").strip()
         return ok(program, said) if done.ok else fail(program, f"{program} does not run", "install it anew")
 
-    async def _store(self, path: str, place: Path) -> Finding:
-        shell = DevShell(
-            runner=self._here.runner,
-            folder=place / "nix",
-            options=self._settings.nix.settings,
-            redact=self._here.credentials.redactor(),
-        )
-        env = environment(path=path, home=place / "home", run="")
-        make_folders(env)
+    async def _rooms(self, place: Path) -> Finding:
+        """Nix and the sandbox together, as a run needs them."""
+        scratch = replace(self._settings, state=str(place))
+        rooms = Rooms(scratch, self._here.ambient, self._here.runner, "", self._here.credentials.redactor())
         try:
-            await shell.check(cwd=place, env=env)
+            await rooms.check()
         except PodTrouble as trouble:
-            return fail("nix", str(trouble), "see the manual's “Multi-user mode”, or set nix.settings")
-        return ok("nix", "its store opens")
+            return fail("sandbox and nix", str(trouble), "agents work inside both")
+        boxed = self._settings.sandbox.kind == "bubblewrap"
+        return ok("sandbox and nix", "both work" if boxed else "the store of Nix opens")
 
     # -- the board -------------------------------------------------------------------------------------------------
 
@@ -145,14 +159,16 @@ class Doctor:
         one = repository(identifier, scratch, self._here.credentials, self._here.ambient, self._here.runner, brief=True)
         try:
             refs = await one.preflight()
+            if lack := one.lacks(refs):
+                return [fail("repository", f"{identifier}: {lack}", "until then each of its tickets fails")]
             found = [
                 ok("repository", f"{identifier}: {one.place} answers ({self._credential(identifier)}), has {one.base}")
             ]
             if await one.has_at_base(FLAKE, refs):
                 found.append(ok("repository", f"{identifier}: {FLAKE} is there"))
             else:
-                remedy = "add one with a development shell: agents work inside it"
-                found.append(fail("repository", f"{identifier}: no {FLAKE} on {one.base}", remedy))
+                text = f"{identifier}: no {FLAKE} on {one.base}: the first run adds a starter"
+                found.append(warn("repository", text, "add one with the tools that the repository needs"))
         except AgentError as error:
             return [fail("repository", f"{identifier}: {error}", "`git ls-remote` as the pod's user shows the same")]
         try:

@@ -217,8 +217,10 @@ class _Child:
 
     def remaining(self) -> list[int]:
         """Who still lives of this run; reaps the process itself once it is over."""
-        self._process.poll()
+        over = self._process.poll() is not None
         found = members(self._process.pid)
+        if not over and self._process.pid not in found:
+            found.append(self._process.pid)  # its first thread is a zombie, and others still run
         if self._mark is not None:
             found += [pid for pid in marked(self._mark) if pid not in found]
         return found

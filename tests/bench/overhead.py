@@ -61,7 +61,7 @@ async def measure(folder: Path, sandbox: str) -> list[Measured]:
     fleet = Fleet(board, "shop", folder)
     for number in range(TICKETS):
         fleet.add(f"Ticket {number}")
-    config = write_settings(folder / "pod", board, {"shop": str(fleet.remote.path)}, sandbox=_sandbox(sandbox))
+    config = write_settings(folder / "pod", board, {"shop": str(fleet.remote.path)}, sandbox=_sandbox(sandbox, folder))
     settings = load(str(config), environ={"HOME": str(folder)})
     surroundings = ambient(environ={"PATH": os.environ["PATH"], "HOME": str(folder)})
     runner, requests = Timed(), Requests()
@@ -96,9 +96,10 @@ async def measure(folder: Path, sandbox: str) -> list[Measured]:
     return _figures(tickets[WARM_UP:], plain, sandbox)
 
 
-def _sandbox(kind: str) -> dict[str, object]:
+def _sandbox(kind: str, folder: Path) -> dict[str, object]:
+    """The scripted model and its Python are no part of the host's programs."""
     here = Path(__file__).resolve().parents[1]
-    return {"kind": kind, "readable": [str(here)]}
+    return {"kind": kind, "readable": [str(here), sys.prefix, sys.base_prefix, str(folder / "pod" / "script.json")]}
 
 
 async def _plainly(folder: Path, argv: tuple[str, ...], stdin: bytes = b"") -> float:

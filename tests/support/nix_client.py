@@ -18,7 +18,7 @@ PATTERNS = ("*.nix", "flake.lock", "*/flake.lock")
 
 
 def settings(store: Path) -> dict[str, str]:
-    """Nix for a store of one's own, as `agent.programs.nix.private_store`, and without retries."""
+    """Nix for a store of one's own, as `client_options.private_store`, and without retries."""
     return {
         "store": f"local?store={store}/store&state={store}/state&log={store}/log",
         "substituters": "",

@@ -1,0 +1,279 @@
+"""Where a run's programs live: the repository's development shell, inside the sandbox, and one socket that leads out.
+
+Everything lies at the same path inside as outside. What a run may change: its worktree, its own home and temporary files.
+What it may read: the host's programs, the Nix store, its repository's git directory, the saved shells. What it can reach:
+the relay, which asks the model's API and makes development shells for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from agent.devshell import shim
+from agent.devshell.broker import Broker
+from agent.devshell.client import NixClient
+from agent.devshell.client_options import configuration, store_of
+from agent.devshell.enter import DevShell
+from agent.devshell.flake import Evaluated, Flake
+from agent.devshell.nix import Nix
+from agent.devshell.shells import Shells
+from agent.git.workspace import Workspace
+from agent.programs.command import environment, make_folders
+from agent.programs.runner import Runner
+from agent.relay import Budget, Prices, Relay
+from agent.sandbox.check import check
+from agent.sandbox.jail import Jail, Limits
+from agent.sandbox.sandbox import Sandbox
+from agent.settings import Ambient, Settings
+from agent.texts.evidence import Redact
+
+_NIX_VARIABLES: Final = ("NIX_REMOTE", "NIX_SSL_CERT_FILE", "SSL_CERT_FILE")
+"""What Nix may need to know of the host besides NIX_CONFIG; nothing of it is secret."""
+_VISIBLE: Final = (Path("/usr"), Path("/nix/store"))
+"""What every sandbox shows."""
+NO_KEY: Final = "no-key"
+"""Where there is none, nothing is asked with it."""
+
+
+class Room(Struct, frozen=True, kw_only=True):
+    """What one run works in.
+
+    Attributes:
+        runner: enters the development shell, inside the sandbox.
+        env: the whole environment of a program in it.
+        home: its HOME.
+        socket: leads to the relay.
+        relay: counts what the model costs.
+    """
+
+    runner: Runner
+    env: Mapping[str, str]
+    home: Path
+    socket: Path
+    relay: Relay
+
+
+class Rooms:
+    """Makes rooms.
+
+    Args:
+        settings: sandbox, model and Nix.
+        ambient: what processes of ours inherit.
+        runner: what starts processes.
+        key: for the model's API; empty where no model of ours asks it.
+        redact: takes out of programs' words what must not be shown.
+    """
+
+    def __init__(self, settings: Settings, ambient: Ambient, runner: Runner, key: str, redact: Redact) -> None:
+        self._settings = settings
+        self._runner = runner
+        self._key = key
+        self._redact = redact
+        self._folder = Path(settings.state).absolute()
+        self._path = ambient.children.get("PATH", "/usr/bin:/bin")
+        self._nix_variables = {name: ambient.children[name] for name in _NIX_VARIABLES if name in ambient.children}
+        self._boxed = settings.sandbox.kind == "bubblewrap"
+        self._limits = Limits(disk=settings.sandbox.disk, processes=settings.sandbox.processes)
+        self._nix = self._plain_nix()
+        self._proved = False
+
+    async def check(self) -> None:
+        """Prove once that Nix and the sandbox work here.
+
+        Raises:
+            PodTrouble: they do not, and what to do.
+        """
+        if not self._proved:
+            if self._boxed:
+                await check(self._runner, {"PATH": self._path})
+            await self._client(()).check()
+            self._proved = True
+
+    @asynccontextmanager
+    async def open(self, workspace: Workspace, run: str) -> AsyncIterator[Room]:
+        """The room of a run; what is in its home stays until `forget`."""
+        home = self._folder / "homes" / run
+        with _short_folder() as place:
+            socket = place / "out.sock"
+            env = environment(path=f"{place}:{self._path}", home=home, run=run)
+            make_folders(env)
+            patterns = self._patterns(workspace)
+
+            async def flake() -> Flake:
+                return Flake(folder=workspace.path, files=await workspace.flake_files(patterns))
+
+            shells = self._shells(workspace, patterns)
+            broker = Broker(flake=flake, shells=shells, redact=self._redact) if self._brokers() else None
+            if broker:
+                shim.install(place, _interpreter(), socket)
+            relay = self._relay(run, broker)
+            inner = self._sandbox(workspace, home, place) if self._boxed else self._runner
+            async with relay.serving(socket):
+                yield Room(
+                    runner=DevShell(runner=inner, shells=shells, flake=flake, redact=self._redact),
+                    env=env,
+                    home=home,
+                    socket=socket,
+                    relay=relay,
+                )
+
+    def forget(self, run: str) -> None:
+        """The run is over: its home and its usage go."""
+        shutil.rmtree(self._folder / "homes" / run, ignore_errors=True)
+        self._record(run).unlink(missing_ok=True)
+
+    def tidy(self, living: Collection[str]) -> None:
+        """Forget every run that is not among the living: its process was killed before it could."""
+        homes = self._folder / "homes"
+        for folder in homes.iterdir() if homes.is_dir() else ():
+            if folder.name not in living:
+                self.forget(folder.name)
+
+    # -- the parts -------------------------------------------------------------------------------------------------
+
+    def _brokers(self) -> bool:
+        return self._boxed and self._settings.sandbox.nix == "broker"
+
+    def _patterns(self, workspace: Workspace) -> tuple[str, ...]:
+        repository = self._settings.repositories.get(workspace.path.parents[1].name)
+        return repository.shell_files if repository else ()
+
+    def _sandbox(self, workspace: Workspace, home: Path, place: Path) -> Runner:
+        readable, empty, nested = workspace.jail_paths()
+        more = (Path(one) for one in self._settings.sandbox.readable)
+        jail = Jail(
+            writable=(workspace.path, home),
+            readable=tuple(one for one in (*readable, self._saved, place, *_python(), *self._program(), *more)),
+            empty=empty,
+            nested=nested,
+            tmp=home / "tmp",
+            store=self._store,
+        )
+        return Sandbox(runner=self._runner, jail=jail, limits=self._limits)
+
+    def _program(self) -> Iterator[Path]:
+        """Claude Code's own folder, unless every sandbox shows it."""
+        found = shutil.which(self._settings.model.program, path=self._path)
+        if self._settings.model.kind == "claude" and found:
+            program = Path(found).resolve()
+            if not _is_visible(program):
+                yield program
+
+    @property
+    def _saved(self) -> Path:
+        folder = self._folder / "shells"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def _store(self) -> Path:
+        return store_of(self._settings.nix.settings).folder
+
+    def _shells(self, workspace: Workspace, patterns: tuple[str, ...]) -> Shells:
+        client = _Shown(self._client(workspace.jail_paths()[0]), workspace, patterns)
+        options = self._settings.nix.settings
+        return Shells(client, self._saved, nix=self._nix, options=options, scope=workspace.path.parents[1].name)
+
+    def _client(self, git: tuple[Path, ...]) -> NixClient:
+        return NixClient(
+            jail=self._nix_jail,
+            fetch=self._runner,
+            folder=self._folder / "nix",
+            env=self._nix_env(),
+            options=self._settings.nix.settings,
+            redact=self._redact,
+            allowed_inputs=self._settings.nix.inputs,
+            git=git,
+        )
+
+    def _nix_jail(self, *, readable: tuple[Path, ...], writable: tuple[Path, ...]) -> Runner:
+        """A sandbox for one step of Nix; its home, the last of the writable, is no other's."""
+        if not self._boxed:
+            return self._runner
+        jail = Jail(writable=writable, readable=readable, tmp=writable[-1] / "tmp", store=self._store)
+        return Sandbox(runner=self._runner, jail=jail, limits=self._limits)
+
+    def _plain_nix(self) -> Nix:
+        options = configuration(self._settings.nix.settings)
+        home = self._folder / "nix" / "home"
+        env = {**self._nix_env(), "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "NIX_CONFIG": options}
+        return Nix(runner=self._runner, folder=self._folder / "nix", env=env, redact=self._redact)
+
+    def _nix_env(self) -> dict[str, str]:
+        return {"PATH": self._path, **self._nix_variables}
+
+    def _record(self, run: str) -> Path:
+        return self._folder / "usage" / f"{run}.json"
+
+    def _relay(self, run: str, broker: Broker | None) -> Relay:
+        model = self._settings.model
+        prices = model.prices
+        self._record(run).parent.mkdir(parents=True, exist_ok=True)
+        return Relay(
+            api=model.api,
+            key=self._key or NO_KEY,
+            models=(model.name,) if model.kind == "claude" else (),  # a program of another kind asks nobody
+            prices=Prices(
+                input=prices.input,
+                output=prices.output,
+                cache_read=prices.cache_read,
+                cache_write=prices.cache_write,
+            ),
+            budget=Budget(tokens=model.max_tokens, turns=model.max_turns, usd=model.max_usd),
+            record=self._record(run),
+            program=None,
+            nix=broker,
+        )
+
+
+class _Shown:
+    """A client for one worktree, whose new files Nix gets to see first."""
+
+    def __init__(self, client: NixClient, workspace: Workspace, patterns: tuple[str, ...]) -> None:
+        self._client = client
+        self._workspace = workspace
+        self._patterns = patterns
+
+    async def evaluate(
+        self,
+        flake: Flake,
+        shell: str,
+        *,
+        profile: Path,
+        timeout: float,  # noqa: ASYNC109 - the runner's
+    ) -> Evaluated:
+        """See `Client.evaluate`."""
+        await self._workspace.show_to_nix(self._patterns)
+        return await self._client.evaluate(flake, shell, profile=profile, timeout=timeout)
+
+
+@contextlib.contextmanager
+def _short_folder() -> Iterator[Path]:
+    """A folder whose path leaves room for a socket: the kernel takes 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="agent-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def _interpreter() -> Path:
+    """A Python that exists inside: of a virtual environment the one below it."""
+    return Path(sys.executable).resolve()
+
+
+def _python() -> Iterator[Path]:
+    """Its installation, unless every sandbox shows it."""
+    place = Path(sys.base_prefix).resolve()
+    if not _is_visible(place):
+        yield place
+
+
+def _is_visible(path: Path) -> bool:
+    return any(path.is_relative_to(one) for one in _VISIBLE)

@@ -1,0 +1,88 @@
+"""A forge over HTTP for tests: git's own `http-backend` behind a token, on loopback."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from support.git_repo import git
+
+
+@contextmanager
+def git_over_http(repository: Path, token: str) -> Iterator[str]:
+    """Serve a bare repository to whoever has the token; its address."""
+    git(repository, "config", "http.receivepack", "true")
+    wanted = "Basic " + base64.b64encode(f"x-access-token:{token}".encode()).decode()
+
+    class Forge(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.0"
+
+        def do_GET(self) -> None:
+            self._answer()
+
+        def do_POST(self) -> None:
+            self._answer()
+
+        def _answer(self) -> None:
+            if self.headers.get("Authorization") != wanted:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="forge"')
+                self.end_headers()
+                return
+            head, _, body = _backend(self, repository).partition(b"\r\n\r\n")
+            fields = dict(line.split(": ", 1) for line in head.decode().splitlines())
+            self.send_response(int(fields.pop("Status", "200").split()[0]))
+            for name, value in fields.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing: a test that fails shows what the pod saw."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Forge)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/{repository.name}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _backend(request: BaseHTTPRequestHandler, repository: Path) -> bytes:
+    """One request through git's CGI program (git-http-backend(1))."""
+    address = urlsplit(request.path)
+    body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+    if request.headers.get("Transfer-Encoding") == "chunked":
+        body = b"".join(_chunks(request))
+    env = {
+        "PATH": os.environ["PATH"],
+        "GIT_PROJECT_ROOT": str(repository.parent),
+        "GIT_HTTP_EXPORT_ALL": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "PATH_INFO": address.path,
+        "QUERY_STRING": address.query,
+        "REQUEST_METHOD": request.command,
+        "CONTENT_TYPE": request.headers.get("Content-Type", ""),
+        "CONTENT_LENGTH": str(len(body)),
+        "HTTP_CONTENT_ENCODING": request.headers.get("Content-Encoding", ""),
+        "GIT_PROTOCOL": request.headers.get("Git-Protocol", ""),
+        "REMOTE_USER": "agent",
+    }
+    return subprocess.run(["git", "http-backend"], env=env, input=body, capture_output=True, check=True).stdout
+
+
+def _chunks(request: BaseHTTPRequestHandler) -> Iterator[bytes]:
+    while size := int(request.rfile.readline().strip(), 16):
+        yield request.rfile.read(size)
+        request.rfile.readline()
+    request.rfile.readline()
