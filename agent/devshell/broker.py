@@ -87,10 +87,6 @@ class Broker:
         finally:
             self._waiting -= 1
 
-    async def answer(self, body: bytes) -> bytes:
-        """The document alone, as JSON: for a server that knows no statuses."""
-        return msgspec.json.encode((await self(body))[1])
-
     async def _answer(self, shell: str) -> tuple[int, dict[str, Any]]:
         if self._left <= 0:
             return _refused(

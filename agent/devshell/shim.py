@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,11 @@ NAMES: Final = ("nix", "nix-build", "nix-env", "nix-instantiate", "nix-shell", "
 """The old commands are there too, to say what to do instead."""
 _LONGEST: Final = 200
 """The kernel reads 255 bytes of a program's first line."""
+
+
+def interpreter() -> tuple[Path, Path]:
+    """The Python that runs us, and the folder that has its standard library: both must be readable in the sandbox."""
+    return Path(sys.executable).resolve(), Path(sys.base_prefix).resolve()
 
 
 def install(folder: Path, interpreter: Path, socket: Path, *, version: str = "2.26") -> Path:
