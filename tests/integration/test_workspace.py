@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import TicketFailure
-from agent.git.refs import RepositoryUnreachable
+from agent.git.refs import RepositoryUnreachable, branch_for
 from agent.programs.runner import Finished
 from support.git_bench import BRANCH, KEPT, NEXT, RUN, Bench, message, read, work, write
 from support.git_repo import git
@@ -181,3 +181,30 @@ async def test_work_survives_a_mirror_that_was_made_anew(bench: Bench) -> None:
     bench.remote.push("main", {"later.txt": "x"})
     await bench.open(NEXT, repo=bench.pod("state"))
     assert bench.remote.show(KEPT, "dirty.txt") == "2"
+
+
+async def test_after_a_failed_first_child_the_seconds_diff_holds_its_own_work_only(bench: Bench) -> None:
+    """Both work in the Epic's worktree, and the first failed after it had changed everything it could reach."""
+    first = await bench.open()
+    write(first, {"first.txt": "1", "shop.py": "broken\n", "test_shop.py": "broken\n", "cache.log": "warm"})
+    (first.path / "README.md").unlink()
+    sha = await first.commit((await first.snapshot()).tree, message())
+    assert sha
+    assert await first.keep("agent/failed/43-7f9c0000", message())
+    second = await bench.open(NEXT)
+    blob = await bench.claim()
+    done = await work(second, {"second.txt": "2"}, NEXT)
+    assert await second.publish(done, claim_blob=blob) == done
+    assert git(bench.remote.path, "diff", "--name-status", "main", BRANCH).split() == ["A", "second.txt"]
+    assert git(bench.remote.path, "log", "--format=%s", f"main..{BRANCH}").splitlines() == ["Do the work"]
+    assert read(second, "cache.log") == "warm"
+
+
+async def test_a_renamed_epic_goes_on_on_its_branch(bench: Bench) -> None:
+    """Its old name is on the remote; a new name is only for an owner without a branch."""
+    workspace = await bench.open()
+    sha = await work(workspace, {"a.txt": "1"})
+    await workspace.publish(sha, claim_blob=await bench.claim())
+    renamed = branch_for(await bench.repo.preflight(), 42, "agent/42-another-subject")
+    assert renamed == BRANCH
+    assert (await bench.open(NEXT, branch=renamed)).start == sha

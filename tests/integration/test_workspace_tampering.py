@@ -1,6 +1,7 @@
 """What a model, or a check that it wrote, does to git's own files: seen, said, put right, and the work is kept."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,21 @@ def put(path: Path, text: str) -> None:
     path.write_text(text)
 
 
+def stash(path: Path) -> None:
+    (path / "README.md").write_text("changed\n")
+    git(path, "stash")
+
+
+def hide(path: Path, flag: str) -> None:
+    (path / "README.md").write_text("changed\n")
+    git(path, "update-index", flag, "README.md")
+
+
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 def forge_a_tip(path: Path) -> None:
     forged = git(path, "commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", message())
     git(path, "update-ref", "refs/remotes/origin/main", forged)
@@ -45,7 +61,7 @@ MEDDLING: dict[str, tuple[Callable[[Path], object], str]] = {
     "switch": (lambda path: git(path, "switch", "--quiet", "-c", "mine"), "HEAD moved"),
     "tag": (lambda path: git(path, "tag", "v1"), "`refs/tags/v1` was made"),
     "note": (lambda path: git(path, "notes", "add", "-m", "x"), "`refs/notes/commits` was made"),
-    "stash": (lambda path: (write_readme(path), git(path, "stash")), "`refs/stash` was made"),
+    "stash": (stash, "`refs/stash` was made"),
     "replace": (
         lambda path: git(path, "replace", "HEAD", git(path, "commit-tree", "HEAD^{tree}", "-m", "x")),
         "`refs/replace/",
@@ -67,7 +83,7 @@ MEDDLING: dict[str, tuple[Callable[[Path], object], str]] = {
         "git's configuration was changed",
     ),
     "config as a pipe": (
-        lambda path: ((mirror(path) / "config").unlink(), os.mkfifo(mirror(path) / "config")),
+        lambda path: pipe(mirror(path) / "config"),
         "git's configuration was changed",
     ),
     "hook": (lambda path: put(mirror(path) / "hooks/pre-push", "#!/bin/sh\n"), "`hooks/pre-push` was made"),
@@ -91,20 +107,16 @@ MEDDLING: dict[str, tuple[Callable[[Path], object], str]] = {
     "way back": (lambda path: put(admin(path) / "gitdir", "/elsewhere/.git\n"), "`gitdir` was changed"),
     "pointer": (lambda path: put(path / ".git", "gitdir: /elsewhere\n"), "`.git` was changed"),
     "pointer gone": (lambda path: (path / ".git").unlink(), "`.git` was changed"),
-    "pointer as a pipe": (lambda path: ((path / ".git").unlink(), os.mkfifo(path / ".git")), "`.git` was changed"),
+    "pointer as a pipe": (lambda path: pipe(path / ".git"), "`.git` was changed"),
     "hidden change": (
-        lambda path: (write_readme(path), git(path, "update-index", "--skip-worktree", "README.md")),
+        lambda path: hide(path, "--skip-worktree"),
         "`README.md` was hidden from it",
     ),
     "untouched flag": (
-        lambda path: (write_readme(path), git(path, "update-index", "--assume-unchanged", "README.md")),
+        lambda path: hide(path, "--assume-unchanged"),
         "`README.md` was hidden from it",
     ),
 }
-
-
-def write_readme(path: Path) -> None:
-    (path / "README.md").write_text("changed\n")
 
 
 def numbered(number: int) -> str:

@@ -69,7 +69,15 @@ def git(folder: Path, *arguments: str, check: bool = True) -> str:
         "GIT_COMMITTER_NAME": "Person",
         "GIT_COMMITTER_EMAIL": "person@example.org",
     }
-    done = subprocess.run(["git", *arguments], cwd=folder, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",
+        check=False,
+    )
     assert not check or done.returncode == 0, f"git {' '.join(arguments)}: {done.stderr}"
     return done.stdout.strip()
 
