@@ -3,12 +3,13 @@
 A program exits with 0 exactly if its attack succeeded. Each is run inside and, as the control, outside, by the same user.
 """
 
+import asyncio
 import contextlib
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,11 +37,14 @@ class AsNobody:
 
     async def run(self, job: Job) -> Finished:
         for argument in job.argv:
-            if "/agent-sandbox-" in argument and Path(argument).is_dir():
-                for path in (Path(argument), *Path(argument).iterdir()):
-                    os.chown(path, NOBODY, NOBODY)
+            if Path(argument).name.startswith("agent-sandbox-"):
+                _give_away(Path(argument))
         become = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--inh-caps=-all", "--")
         return await self._runner.run(replace(job, argv=(*become, *job.argv)))
+
+
+def _give_away(folder: Path) -> None:
+    subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", folder], check=True)
 
 
 @dataclass(frozen=True)
@@ -80,10 +84,10 @@ class Cell:
         return {"PATH": PATH, "HOME": str(self.home), "TMPDIR": "/tmp", **more}
 
     async def inside(
-        self, *argv: str, timeout: float = 60, limits: Limits | None = None, guard: Guard | None = None, **env: str
+        self, *argv: str, within: float = 60, limits: Limits | None = None, guard: Guard | None = None, **env: str
     ) -> Finished:
         sandbox = Sandbox(runner=self.runner, jail=self.jail, limits=limits or self.limits)
-        return await sandbox.run(Job(argv=argv, cwd=self.worktree, env=self.env(**env), timeout=timeout, guard=guard))
+        return await sandbox.run(Job(argv=argv, cwd=self.worktree, env=self.env(**env), timeout=within, guard=guard))
 
     async def outside(self, *argv: str, **env: str) -> Finished:
         return await self.runner.run(Job(argv=argv, cwd=self.worktree, env=self.env(**env), timeout=60))
@@ -91,7 +95,7 @@ class Cell:
     def own(self) -> None:
         """What root made for it belongs to its user."""
         if self.who == "nobody":
-            subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", self.folder], check=True)
+            _give_away(self.folder)
 
     def git(self, *words: str) -> str:
         done = subprocess.run(
@@ -142,3 +146,44 @@ def _furnish(cell: Cell) -> None:
     ):
         subprocess.run(["git", *command], check=True, capture_output=True)
     cell.own()
+
+
+async def attack(cell: Cell, *argv: str) -> None:
+    inside = await cell.inside(*argv)
+    assert not inside.ok, f"it succeeded: {inside.stdout!r}"
+    assert CANARY.encode() not in inside.stdout + inside.stderr
+    outside = await cell.outside(*argv)
+    assert outside.ok, f"the control failed: {outside.stderr!r}"
+
+
+def sh(script: str, *arguments: object) -> list[str]:
+    return ["/bin/sh", "-c", script, "sh", *map(str, arguments)]
+
+
+def python(script: str, *arguments: object) -> list[str]:
+    return ["/usr/bin/python3", "-c", script, *map(str, arguments)]
+
+
+def alive(argument: str) -> list[int]:
+    """Processes with this argument, by the host's numbers."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdecimal() and argument.encode() in (folder / "cmdline").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+async def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
+    for _ in range(int(seconds * 100)):
+        if true():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("waited in vain")
+
+
+def attempt(cell: Cell, name: str) -> str:
+    """The note of an attack that failed inside, and worked outside."""
+    return f"sandbox attack: 1 attempt, 0 successes: {name} ({cell.who})"
