@@ -14,6 +14,8 @@ from urllib.parse import parse_qs
 
 from msgspec import Struct
 
+from agent.errors import ConfigurationError
+
 _ALWAYS: Final = {"experimental-features": "nix-command flakes", "accept-flake-config": "false", "flake-registry": ""}
 """A flake's own settings are never taken, and no registry is asked."""
 _JAILED: Final = {
@@ -90,12 +92,20 @@ class Store(Struct, frozen=True):
 
 
 def store_of(options: Mapping[str, str]) -> Store:
-    """The store that these options name; as Nix itself decides where they name none, and said aloud from there on."""
+    """The store that these options name; as Nix itself decides where they name none, and said aloud from there on.
+
+    Raises:
+        ConfigurationError: it is none of those whose paths are read here.
+    """
     uri = options.get("store", "auto")
     if uri in ("auto", ""):
         uri = "local" if os.access(_HOST_STATE, os.R_OK | os.W_OK) else "daemon"
     kind, _, query = uri.partition("?")
     words = {key: Path(values[-1]) for key, values in parse_qs(query).items()}
+    if "root" in words or not (kind in ("local", "daemon") or kind.startswith("unix://")):
+        raise ConfigurationError(
+            f"the Nix store `{uri}` cannot be used: `store` is `daemon`, `unix://SOCKET` or `local?store=FOLDER&state=FOLDER`"
+        )
     folder = words.get("store", _HOST_STORE)
     if kind == "local":
         state = words.get("state", _HOST_STATE)
