@@ -67,7 +67,7 @@ HABITS = {
     "set -e": "set -e",
     "set -u": "set -u; set -o pipefail",
     "set -x": "set -x",
-    "arguments": "set -- rm -rf /; shift",
+    "arguments": "set -- echo no; shift",
     "return": "return 3",
     "descriptors": "exec 3>&1 4>&2 5</dev/null",
     "closed output": "exec >&- 2>/dev/null",
