@@ -1,8 +1,10 @@
 # The front door. Every target provisions what it needs; afterwards the command is .venv/bin/agent.
 .DEFAULT_GOAL := help
-.PHONY: help provision tools test slow unit lint demo clean
+.PHONY: help provision tools test slow unit lint demo bench clean
 
 BOARD ?= embedded
+MODEL ?= scripted
+CLAUDE := build/claude/2.1.330/claude
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -17,6 +19,7 @@ test: tools ## every test; with CI=true nothing that ../shared provides is skipp
 	@PYTHONPATH=tests .venv/bin/python -m support.beside $(MAKE) --no-print-directory lint unit slow
 
 slow: tools
+	@.ci/claude
 	.venv/bin/pytest -q -n 2 --dist worksteal --durations=12 tests --ignore tests/unit
 
 unit: tools ## the unit suite with the coverage of the pure cores, and once more on /usr/bin/python3
@@ -30,8 +33,13 @@ lint: tools ## ruff, mypy, import contracts
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-demo: provision ## two pods work on a small backlog (BOARD=openproject: on a real OpenProject)
-	@.venv/bin/agent demo --board $(BOARD)
+demo: provision ## two pods work on a small backlog (BOARD=openproject: a real one, MODEL=claude: the real Claude Code)
+	@[ $(MODEL) != claude ] || .ci/claude 2.1.330
+	@.venv/bin/agent demo --board $(BOARD) --model $(MODEL) --claude $(CLAUDE)
+
+bench: tools ## what it costs, in build/bench
+	@.ci/claude
+	@PYTHONPATH=tests .venv/bin/python -m bench
 
 clean: ## forget what was built
 	rm -rf .venv .venv-system build .mypy_cache .ruff_cache .pytest_cache .hypothesis

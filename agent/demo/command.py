@@ -15,6 +15,7 @@ import typer
 
 from agent import settings
 from agent.demo import board, project
+from agent.demo.coder import Coder, Model, coder
 from agent.demo.folders import remove
 from agent.demo.hands import Hands
 from agent.demo.pods import Pods
@@ -25,7 +26,7 @@ from agent.demo.trouble import DemoError, NotHere
 FAILED: Final = 1
 USAGE: Final = 2
 INTERRUPTED: Final = 130
-PROGRAMS: Final = ("git", "nix")
+PROGRAMS: Final = ("git", "nix", "bwrap")
 
 
 class Kind(enum.StrEnum):
@@ -33,12 +34,6 @@ class Kind(enum.StrEnum):
 
     EMBEDDED = "embedded"
     OPENPROJECT = "openproject"
-
-
-class Model(enum.StrEnum):
-    """The models that can play the coding model."""
-
-    SCRIPTED = "scripted"
 
 
 def demo(
@@ -49,8 +44,16 @@ def demo(
         ),
     ] = Kind.EMBEDDED,
     model: Annotated[
-        Model, typer.Option("--model", help="Who codes: a script, which needs no account.")
+        Model,
+        typer.Option(
+            "--model",
+            help="Who codes: a script, or Claude Code, with a script behind its API unless $ANTHROPIC_API_KEY is set.",
+        ),
     ] = Model.SCRIPTED,
+    claude: Annotated[
+        str, typer.Option("--claude", metavar="PROGRAM", help="Claude Code, a name or a path.")
+    ] = "claude",
+    key: Annotated[str, typer.Option(envvar="ANTHROPIC_API_KEY", hidden=True)] = "",
     keep: Annotated[bool, typer.Option("--keep", help="Leave the board running at the end, until Ctrl-C.")] = False,
     given: Annotated[
         Path | None,
@@ -74,15 +77,15 @@ def demo(
     """
     screen = Screen()
     screen.line("agent demo: two pods, one backlog, and nobody who dispatches.")
-    screen.line(f"The coding model is {model.value}: a program with nine recipes, no real model.")
-    if kind is Kind.OPENPROJECT and given is None:
-        screen.line("Booting an OpenProject takes half a minute.")
     env = settings.ambient().children
     folder = Path(tempfile.mkdtemp(prefix="agent-demo-"))
     opened = board.openproject(given, place, env) if kind is Kind.OPENPROJECT else board.embedded(folder, env)
     try:
-        with _signals():
-            wrong = _play(screen, folder, opened, env, keep=keep)
+        with _signals(), coder(model, claude, key) as who:
+            screen.line(f"The coding model is {who.title}.")
+            if kind is Kind.OPENPROJECT and given is None:
+                screen.line("Booting an OpenProject takes half a minute.")
+            wrong = _play(screen, folder, opened, env, who, keep=keep)
     except NotHere as error:
         remove(folder)
         typer.echo(f"agent: {error}", err=True)
@@ -106,6 +109,7 @@ def _play(
     folder: Path,
     opened: contextlib.AbstractContextManager[board.Stage],
     env: Mapping[str, str],
+    who: Coder,
     *,
     keep: bool,
 ) -> list[str]:
@@ -116,12 +120,17 @@ def _play(
     repository.make()
     with opened as stage, Hands(stage.url, stage.tokens[board.HUMAN], stage.project) as hands:
         screen.line(f"The {stage.kind}: {stage.url}, {len(stage.ids)} tickets in project {stage.project}.")
-        pods = Pods(folder, stage, repository.folder, env)
+        pods = Pods(folder, stage, repository.folder, env, who)
         try:
             with screen:
-                wrong = Story(stage, pods, hands, repository, screen).play()
+                wrong = Story(stage, pods, hands, repository, screen, longest_s=who.longest_s).play()
         finally:
             pods.stop()
+        if wrong and not who.scripted:
+            screen.headline("A real model goes its own way; beside the script's:")
+            for one in wrong:
+                screen.line(f"  {one}")
+            wrong = []
         if wrong:
             return wrong
         screen.headline(f"All as it should be, after {screen.seconds:.0f} s.")

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct
 
-import agent
 from agent.demo.board import HUMAN, PODS, Stage
+from agent.demo.coder import KEY_FILE, Coder
 from agent.demo.hands import Hands
 from agent.demo.processes import AGENT, Child, ask
 from agent.demo.project import BASE
@@ -52,9 +51,10 @@ class Pods:
         stage: the board.
         repository: what they push to.
         env: the environment of their processes.
+        coder: who codes.
     """
 
-    def __init__(self, folder: Path, stage: Stage, repository: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, stage: Stage, repository: Path, env: Mapping[str, str], coder: Coder) -> None:
         self._env = env
         self._folder = folder
         users = [_account(stage, login) for login in PODS]
@@ -62,7 +62,9 @@ class Pods:
             place = folder / name
             place.mkdir()
             secret(place / "token", stage.tokens[login])
-            settings = configuration(name, stage, repository, store=place / "store", users=users)
+            if coder.key:
+                secret(place / KEY_FILE, coder.key)
+            settings = configuration(name, stage, repository, coder, store=place / "store", users=users)
             (place / "agent.toml").write_text(settings, encoding="utf-8")
         secret(folder / "human-token", stage.tokens[HUMAN])
         self._running: dict[str, Child] = {}
@@ -115,11 +117,8 @@ class Pods:
         return self._folder / name / "agent.toml"
 
 
-def configuration(name: str, stage: Stage, repository: Path, *, store: Path, users: Iterable[int]) -> str:
+def configuration(name: str, stage: Stage, repository: Path, coder: Coder, *, store: Path, users: Iterable[int]) -> str:
     """The settings of one pod, as TOML. JSON's strings and lists are TOML's."""
-    # -P: the working directory, which is the model's worktree, is no place to import from.
-    command = [sys.executable, "-P", "-m", "agent.demo.model"]
-    readable = [sys.prefix, sys.base_prefix, str(Path(agent.__file__).parent)]
     lines = [
         f"pod = {json.dumps(name)}",
         'state = "state"',
@@ -131,10 +130,9 @@ def configuration(name: str, stage: Stage, repository: Path, *, store: Path, use
         f"url = {json.dumps(str(repository))}",
         f"base = {json.dumps(BASE)}",
         "[model]",
-        'kind = "command"',
-        f"command = {json.dumps(command)}",
+        *coder.settings,
         "[sandbox]",
-        f"readable = {json.dumps(readable)}",
+        f"readable = {json.dumps(coder.readable)}",
         "[nix.settings]",
         *(f"{key} = {json.dumps(value)}" for key, value in private_store(store).items()),
     ]

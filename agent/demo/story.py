@@ -24,7 +24,6 @@ LONGEST_LOOK_S: Final = 2.0
 """A slow board gets longer pauses, for it is there for the pods."""
 QUESTIONS: Final = 6
 """So often a pod is asked about an owned Epic: the Epic may be free again before the answer comes."""
-LONGEST_S: Final = 240.0
 
 
 class Story:
@@ -36,9 +35,13 @@ class Story:
         hands: the human's.
         repository: what the pods push to.
         screen: who watches.
+        longest_s: seconds that an act may take.
     """
 
-    def __init__(self, stage: Stage, pods: Pods, hands: Hands, repository: Repository, screen: Screen) -> None:
+    def __init__(
+        self, stage: Stage, pods: Pods, hands: Hands, repository: Repository, screen: Screen, *, longest_s: float
+    ) -> None:
+        self._longest_s = longest_s
         self._stage = stage
         self._pods = pods
         self._hands = hands
@@ -75,7 +78,7 @@ class Story:
     def _act(self) -> None:
         """Both pods until they are idle, with the board on the screen."""
         self._pods.start()
-        end = time.monotonic() + LONGEST_S
+        end = time.monotonic() + self._longest_s
         try:
             while True:
                 running, passes = self._pods.running(), self._pods.passes()
@@ -88,7 +91,7 @@ class Story:
                 if not running:
                     break
                 if began > end:
-                    raise DemoError(f"After {LONGEST_S:.0f} s these are still at work: {', '.join(running)}.")
+                    raise DemoError(f"After {self._longest_s:.0f} s these are still at work: {', '.join(running)}.")
                 time.sleep(min(max(LOOK_S, 4 * (time.monotonic() - began)), LONGEST_LOOK_S))
         finally:
             self._screen.clear()
