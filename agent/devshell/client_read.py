@@ -64,5 +64,8 @@ def _content(path: Path, limit: int) -> bytes | None:
         return b""
     except OSError:
         return None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        return None
     with os.fdopen(handle, "rb") as file:
-        return file.read(limit) if stat.S_ISREG(os.fstat(handle).st_mode) else None
+        return file.read(limit)
