@@ -36,7 +36,7 @@ __enter=("$@")
 echo begun > "$2" || exit 1
 exec {__enter_in}<&0 {__enter_out}>&1 </dev/null 1>&2
 . "$1"
-{ set +eux; trap - DEBUG ERR RETURN; } 2>/dev/null
+trap - DEBUG ERR RETURN
 exec 0<&"$__enter_in" 1>&"$__enter_out" {__enter_in}<&- {__enter_out}>&-
 set -- "${__enter[@]}"
 unset __enter __enter_in __enter_out
@@ -46,7 +46,7 @@ shift 2
 exec -- "$@"
 """
 """What bash does with the script $1, the file for words $2 and the command behind them. A hook may set what it likes,
-the arguments, `set -e` and descriptors among it, so they are put right after it."""
+the arguments, traps and descriptors among it, so they are put right after it."""
 
 
 class DevShell:
