@@ -17,11 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from agent.devshell.client_options import private_store
+from agent.devshell.client_options import configuration, private_store
 from agent.devshell.flake import Flake, ShellRefused
 from agent.errors import PodTrouble, TicketFailure
+from agent.programs.processes import Processes
+from agent.programs.runner import Job
 from support.git_repo import FLAKE, git
-from support.nix_jail import SYSTEM, Bench
+from support.nix_jail import PATH, SYSTEM, Bench
 
 pytestmark = [
     pytest.mark.nix,
@@ -225,6 +227,33 @@ async def test_a_cache_that_does_not_answer_is_not_the_flakes_fault(bench: Bench
         await dead.evaluate(await bench.flake(), "default", profile=bench.profiles / "p", timeout=60)
     with pytest.raises(ShellRefused, match=r"^the shell would fetch https://far.invalid/x for `dep`: .*`stuck`"):
         await bench.evaluate()
+
+
+async def test_what_a_trusted_cache_has_is_taken_and_never_built(bench: Bench, tmp_path: Path) -> None:
+    """A download that the cache has is none; one that it lost is not made up for by building."""
+    bench.options = private_store(tmp_path / "own")
+    made = "sha256-" + base64.b64encode(hashlib.sha256(b"made\n").digest()).decode()
+    fixed = f'dep = derivation {{ inherit system; name = "dep"; builder = "/bin/bash"; args = [ "-c" "echo made > $out" ]; outputHash = "{made}"; }};'
+    bench.write("flake.nix", flake(variables=fixed))
+    with pytest.raises(ShellRefused, match="would fetch something for `dep`"):
+        await bench.make().evaluate(await bench.flake(), "default", profile=bench.profiles / "p", timeout=60)
+    env = {"PATH": PATH, "HOME": str(tmp_path / "home"), "NIX_CONFIG": configuration(bench.options)}
+    (drv,) = (tmp_path / "own/store").glob("*-dep.drv")
+    cache = f"file://{tmp_path}/cache?store={tmp_path}/own/store"
+    for words in (("build", "--no-link", f"{drv}^out"), ("copy", "--to", cache, f"{drv}^out")):
+        assert (await Processes().run(Job(argv=("nix", *words), cwd=tmp_path, env=env))).ok
+    loosen(tmp_path / "own")
+    shutil.rmtree(tmp_path / "own")
+    trusting = {**bench.options, "substituters": f"{cache}&trusted=1"}
+    client = bench.make(options=trusting)
+    result = await client.evaluate(await bench.flake(), "default", profile=bench.profiles / "p", timeout=60)
+    assert b"-dep'" in result.script
+    loosen(tmp_path / "own")
+    shutil.rmtree(tmp_path / "own")
+    shutil.rmtree(tmp_path / "cache/nar")
+    with pytest.raises(PodTrouble, match=r"^a package of the development shell cannot be fetched: "):
+        await client.evaluate(await bench.flake(), "default", profile=bench.profiles / "p", timeout=60)
+    loosen(tmp_path / "own")
 
 
 class Forge:

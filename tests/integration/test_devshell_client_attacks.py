@@ -18,6 +18,7 @@ from typing import Final
 import pytest
 
 from agent.devshell.client_options import private_store
+from agent.devshell.client_steps import Time
 from agent.devshell.flake import ShellRefused
 from agent.errors import PodTrouble, TicketFailure
 from agent.programs.runner import Finished, Job, Runner
@@ -183,6 +184,23 @@ async def test_no_bit_leaves_through_nix(
         assert isinstance(caught.value, ShellRefused) or "'fetchClosure' missing" in caught.value.reason
     assert listener.calls == []
     measured(f"Nix, one bit out by {attack}: 1 attempt, 0 successes; without the guard 1 of 1")
+
+
+async def test_the_jail_alone_holds_where_nobody_judges(
+    bench: Bench, listener: Listener, measured: Callable[[str], None]
+) -> None:
+    """The second wall: the same Nix in the same jail, told to build whatever the flake asks for."""
+    store = bench.client._steps.store()
+    attacks = [name for name in ATTACKS if name not in FEATURES]
+    for attack in attacks:
+        plant(bench, ATTACKS[attack], listener, str(store.folder))
+        with bench.client._steps.inside("evaluate", store, readable=(bench.checkout,)) as nix:
+            words = ("--impure", "--no-write-lock-file", "--option", "restrict-eval", "false")
+            more = ("--option", "substitute", "true", "--option", "allow-import-from-derivation", "true")
+            await nix.run("print-dev-env", *words, *more, f"git+file://{bench.checkout}", time=Time(60))
+        (bench.checkout / "flake.lock").unlink(missing_ok=True)
+    assert listener.calls == []
+    measured(f"Nix, one bit out of the jail without any judgement: {len(attacks)} attempts, 0 successes")
 
 
 class Editing(Jails):
