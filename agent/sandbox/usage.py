@@ -113,11 +113,11 @@ class Walk:
 
 
 def used(folders: Iterable[Path]) -> int:
-    """Bytes in use on the file systems of these folders, each once, whoever wrote them: cheap to ask."""
+    """Bytes in use on the file systems of these folders, each once, whoever wrote them, and inodes as a walk counts them: cheap to ask."""
     total = 0
     for place in {folder.stat().st_dev: folder for folder in folders if folder.exists()}.values():
         system = os.statvfs(place)
-        total += (system.f_blocks - system.f_bfree) * system.f_frsize
+        total += (system.f_blocks - system.f_bfree) * system.f_frsize + (system.f_files - system.f_ffree) * INODE
     return total
 
 

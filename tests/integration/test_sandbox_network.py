@@ -9,6 +9,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -146,7 +147,7 @@ def unix_listener(address: str) -> Iterator[None]:
     server.bind(address)
     server.listen()
     if not address.startswith("\0"):
-        os.chmod(address, 0o777)
+        Path(address).chmod(0o777)
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     yield

@@ -124,6 +124,7 @@ def prison(who: str) -> Iterator[Cell]:
         _furnish(cell)
         yield cell
     finally:
+        subprocess.run(["chmod", "-R", "u+rwx", cell.folder], check=False, capture_output=True)
         subprocess.run(["rm", "-rf", cell.folder], check=False)
 
 

@@ -1,0 +1,184 @@
+"""The limits of a sandbox, each tripped by the real thing: a full disk and a flood of processes, however they are hidden."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.programs.runner import Ended, Finished
+from agent.sandbox.jail import Limits
+from agent.sandbox.usage import Walk
+from support.attacks import NOBODY, USERS, Cell, alive, attempt, prison, python, sh
+
+Note = Callable[[str], None]
+MIB = 1 << 20
+DISK = "wrote more than 64 MiB to disk"
+
+
+@pytest.fixture(params=USERS)
+def cell(request: pytest.FixtureRequest) -> Iterator[Cell]:
+    with prison(request.param) as furnished:
+        yield furnished
+
+
+DRIVER = """import asyncio, json, sys
+import msgspec
+from agent.programs.processes import Processes
+from agent.programs.runner import Job
+from agent.sandbox.jail import Jail, Limits
+from agent.sandbox.sandbox import Sandbox
+given = json.load(sys.stdin)
+sandbox = Sandbox(
+    runner=Processes(grace=0.3), jail=msgspec.convert(given["jail"], Jail, dec_hook=lambda kind, text: kind(text)),
+    limits=Limits(**given["limits"]),
+)
+done = asyncio.run(sandbox.run(msgspec.convert(given["job"], Job, dec_hook=lambda kind, text: kind(text))))
+print(json.dumps({"ended": done.ended.name, "limit": done.limit, "duration": done.duration, "err": done.stderr.decode()}))
+"""
+
+
+async def run(cell: Cell, *argv: str, within: float = 30, limits: Limits | None = None) -> Finished:
+    """All of it as the user: the watch, too, may look only where that one may."""
+    jail = {
+        name: [str(path) for path in value] if isinstance(value, tuple) else str(value)
+        for name in cell.jail.__struct_fields__
+        for value in (getattr(cell.jail, name),)
+    }
+    limits = limits or cell.limits
+    given = {
+        "jail": jail,
+        "limits": {"disk": limits.disk, "processes": limits.processes},
+        "job": {"argv": argv, "cwd": str(cell.worktree), "env": cell.env(), "timeout": within},
+    }
+    become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if cell.who == "nobody" else []
+    process = await asyncio.create_subprocess_exec(
+        *become,
+        sys.executable,
+        "-c",
+        DRIVER,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd="/",
+    )
+    out, err = await process.communicate(json.dumps(given).encode())
+    assert process.returncode == 0, err.decode()
+    said = json.loads(out)
+    return Finished(
+        returncode=0,
+        ended=Ended[said["ended"]],
+        limit=said["limit"],
+        duration=said["duration"],
+        stderr=said["err"].encode(),
+    )
+
+
+FILL = "import os, sys, time\nblock = os.urandom(1 << 20)\n"
+DISKS = {
+    "one file": "file = open('big', 'wb')\nwhile True: file.write(block)",
+    "many files": "for n in range(10_000): open(f'f{n}', 'wb').write(block[:100_000])",
+    "files in HOME": "for n in range(1000): open(os.environ['HOME'] + f'/f{n}', 'wb').write(block)",
+    "files in /tmp": "for n in range(1000): open(f'/tmp/f{n}', 'wb').write(block)",
+    "deleted files": "kept = []\nfor n in range(500):\n kept.append(open('f', 'wb'))\n os.unlink('f')\n kept[-1].write(block)\n"
+    " kept[-1].flush()\ntime.sleep(60)",
+    "a closed folder": "os.mkdir('d'); os.chdir('d')\nfiles = [open(f'f{n}', 'wb') for n in range(100)]\nos.chmod('.', 0)\n"
+    "for n in range(500):\n files[n % 100].write(block); files[n % 100].flush()\ntime.sleep(60)",
+    "folders too deep to look into": "for n in range(3000): os.mkdir('d'); os.chdir('d')\n"
+    "for n in range(500): open(f'f{n}', 'wb').write(block)\ntime.sleep(60)",
+    "nothing but names": "for n in range(1_000_000): open(f'f{n}', 'w').close()",
+    "links to one large file": "open('a', 'wb').write(block * 60)\nfor n in range(50_000): os.link('a', f'f{n}')\nsys.exit(3)",
+}
+
+
+@pytest.mark.parametrize("way", DISKS)
+async def test_the_disk_is_not_filled(cell: Cell, measured: Note, way: str) -> None:
+    before = Walk().over(cell.jail.measured).disk
+    done = await run(cell, *python(FILL + DISKS[way]))
+    if way == "links to one large file":
+        assert done.ended is Ended.COMPLETED, f"nothing was written: {done.limit}"
+        return
+    if done.ended is Ended.COMPLETED and way == "one file":
+        assert b"File too large" in done.stderr, "the kernel's own wall"
+    else:
+        assert (done.ended, done.limit) == (Ended.LIMIT, DISK)
+    assert done.duration < 20
+    written = Walk().over(cell.jail.measured).disk - before
+    measured(attempt(cell, f"fill the disk by {way}"))
+    measured(f"sandbox disk limit of 64 MiB, {way} ({cell.who}): {written >> 20} MiB in {done.duration:.1f} s")
+    assert written < 2500 * MIB
+
+
+@pytest.mark.parametrize("place", ["/dev/shm", "/", "/run", "/dev", "/etc", "/home"])
+async def test_memory_is_not_filled_by_file_systems_of_memory(cell: Cell, measured: Note, place: str) -> None:
+    script = f"for n in range(60): open('{place}/f%d' % n, 'wb').write(block * 10)"
+    done = await run(cell, *python(FILL + script))
+    assert b"No space left" in done.stderr or b"Read-only file system" in done.stderr
+    measured(attempt(cell, f"fill the memory by files in {place}"))
+
+
+async def test_what_was_there_before_does_not_count(cell: Cell) -> None:
+    (cell.worktree / "old").write_bytes(os.urandom(80 * MIB))
+    cell.own()
+    done = await run(cell, *sh("head -c 30000000 /dev/urandom > new; sleep 1"))
+    assert done.ended is Ended.COMPLETED
+
+
+async def test_a_file_of_nothing_counts_for_what_it_takes(cell: Cell) -> None:
+    assert (await run(cell, *sh("truncate -s 60M hole; sleep 0.5; test -e hole"))).ended is Ended.COMPLETED
+
+
+FLOODS = {
+    "a bomb": "import os, time\nfor _ in range(2000):\n if os.fork() == 0: time.sleep(20); os._exit(0)\ntime.sleep(20)",
+    "a doubling bomb": "import os, time\nfor _ in range(11): os.fork()\ntime.sleep(20)",
+    "sessions of their own": "import os, time\nfor _ in range(2000):\n if os.fork() == 0:\n  os.setsid()\n"
+    "  if os.fork() == 0: time.sleep(20)\n  os._exit(0)\ntime.sleep(20)",
+    "processes that hide": "import ctypes, os, time\nctypes.CDLL(None).prctl(4, 0)\nfor _ in range(2000):\n"
+    " if os.fork() == 0: time.sleep(20); os._exit(0)\ntime.sleep(20)",
+}
+
+
+@pytest.mark.parametrize("way", FLOODS)
+async def test_a_flood_of_processes_is_ended(cell: Cell, measured: Note, way: str) -> None:
+    mark = f"flood-{os.getpid()}-{time.monotonic_ns()}"
+    began = time.monotonic()
+    done = await run(cell, *python(FLOODS[way], mark))
+    if done.ended is not Ended.LIMIT:
+        assert b"Resource temporarily unavailable" in done.stderr, "the kernel's own wall"
+    else:
+        assert done.limit == "ran more than 100 processes at once"
+    assert alive(mark) == []
+    assert time.monotonic() - began < 10
+    measured(attempt(cell, f"flood the host with processes: {way}"))
+    measured(f"sandbox process limit, {way} ({cell.who}): ended after {done.duration:.2f} s")
+
+
+async def test_threads_are_not_processes(cell: Cell) -> None:
+    script = "import threading, time\nfor _ in range(200): threading.Thread(target=time.sleep, args=(0.5,)).start()"
+    done = await run(cell, *python(script))
+    assert (done.ended, done.stderr) == (Ended.COMPLETED, b"")
+
+
+async def test_a_large_tree_is_watched_at_little_cost(cell: Cell, measured: Note) -> None:
+    for folder in range(100):
+        place = cell.worktree / f"d{folder}"
+        place.mkdir()
+        for number in range(100):
+            (place / str(number)).touch()
+    cell.own()
+    before = time.process_time()
+    done = await cell.inside("sleep", "3")
+    spent = time.process_time() - before
+    assert done.ok
+    measured(f"sandbox watch over 10,000 files ({cell.who}): {100 * spent / done.duration:.1f} % of one processor")
+    assert spent / done.duration < 0.15
+
+
+async def test_a_guard_of_the_caller_is_heard_too(cell: Cell) -> None:
+    done = await cell.inside("sleep", "20", guard=lambda pid: "was not wanted" if Path(f"/proc/{pid}").exists() else "")
+    assert (done.ended, done.limit) == (Ended.LIMIT, "was not wanted")
