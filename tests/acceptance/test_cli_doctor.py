@@ -192,6 +192,22 @@ def break_model(shop: Station) -> None:
     shop.config.write_text(re.sub(r'"command" = \[".*?"', '"command" = ["/nowhere/model"', text))
 
 
+def without_claude(shop: Station) -> None:
+    text = shop.config.read_text()
+    shop.config.write_text(re.sub(r'"kind" = "command"\n.*', '"kind" = "claude"\nprogram = "/nowhere/claude"', text))
+
+
+def with_a_silent_api(shop: Station) -> None:
+    without_claude(shop)
+    key = shop.config.with_name("model-key")
+    key.write_text("sk-nobodys")
+    key.chmod(0o600)
+    text = shop.config.read_text()
+    shop.config.write_text(
+        text.replace('/nowhere/claude"', '/nowhere/claude"\nkey_file = "model-key"\napi = "http://127.0.0.1:1"')
+    )
+
+
 def break_pushing(shop: Station) -> None:
     shop.remote.hook("pre-receive", "echo read only; exit 1")
 
@@ -201,8 +217,20 @@ BROKEN: dict[str, tuple[Callable[[Station], None], str]] = {
     "board": (break_board, "FAIL board The board at "),
     "repository": (break_repository, "FAIL repository shop: the repository "),
     "base": (break_base, "FAIL repository shop: the repository "),
-    "flake": (break_flake, "FAIL repository shop: no flake.nix on main — add one with a development shell"),
-    "model": (break_model, "FAIL model /nowhere/model does not exist or may not be run — mend model.command"),
+    "flake": (break_flake, "warn repository shop: no flake.nix on main: the first run adds a starter — add one with"),
+    "model": (
+        break_model,
+        "FAIL model /nowhere/model does not exist or may not be run — install it, or mend model.command",
+    ),
+    "claude": (
+        without_claude,
+        "FAIL model /nowhere/claude does not exist or may not be run — install it, or mend model.program",
+    ),
+    "key": (
+        without_claude,
+        "FAIL model there is no key for the Messages API — set model.key_file, or $AGENT_MODEL_KEY",
+    ),
+    "api": (with_a_silent_api, "FAIL model the model's API "),
     "pushing": (break_pushing, "warn claim ref shop: the repository "),
 }
 

@@ -108,27 +108,62 @@ def test_after_a_failed_first_child_of_an_epic_the_seconds_diff_holds_its_own_wo
     assert f"Work-Package: #{second}" in fleet.log(f"agent/{epic}-checkout")
 
 
-def shared_branch(fleet: Fleet, tmp_path: Path) -> tuple[Path, str]:
-    """A pod whose result goes to a branch that a person moves while the model works; each check writes a line."""
-    check = f"echo checked >> {tmp_path}/checks; test ! -e {tmp_path}/hold || {{ touch {tmp_path}/held; sleep 600; }}"
-    fleet.remote.push("main", {".agent.toml": f"verify.commands = [{json.dumps(check)}]\n"}, "Verify")
-    gate = tmp_path / "gate"
-    return fleet.pod(script={"gates": str(gate), "files": {"ours.txt": "1"}}), str(gate)
+class Shared:
+    """A run whose branch a person moves while the model works; the second time that the checks run, they wait."""
+
+    def __init__(self, fleet: Fleet, tmp_path: Path) -> None:
+        self.ticket = fleet.add("Share a branch")
+        self.branch = f"agent/{self.ticket}-share-a-branch"
+        self.checks, self.held, self._go = (tmp_path / name for name in ("checks", "held", "go"))
+        wait = f"test $(wc -l < {self.checks}) -lt 2 || {{ touch {self.held}; until test -e {self._go}; do sleep 0.1; done; }}"
+        check = f"echo checked >> {self.checks}; {wait}"
+        fleet.remote.push("main", {".agent.toml": f"verify.commands = [{json.dumps(check)}]\n"}, "Verify")
+        gate = tmp_path / "gate"
+        config = fleet.pod(script={"gates": str(gate), "files": {"ours.txt": "1"}}, sandbox={"kind": "none"})
+        self._pod = fleet.start(config)
+        wait_until(Path(f"{gate}.waiting").exists)
+        fleet.remote.push(self.branch, {"theirs.txt": "2"})
+        gate.touch()
+        wait_until(self.held.exists)
+
+    def end(self) -> None:
+        """Let the checks pass, and wait for the pod."""
+        self._go.touch()
+        assert self._pod.wait(60) == 0
 
 
 def test_a_refused_push_is_rebased_and_verified_again(fleet: Fleet, tmp_path: Path) -> None:
-    ticket = fleet.add("Share a branch")
-    branch = f"agent/{ticket}-share-a-branch"
-    config, gate = shared_branch(fleet, tmp_path)
-    pod = fleet.start(config)
-    wait_until(Path(f"{gate}.waiting").exists)
-    fleet.remote.push(branch, {"theirs.txt": "2"})
-    Path(gate).touch()
-    assert pod.wait(60) == 0
-    assert fleet.status(ticket) in ("In testing", "Closed")
-    assert (tmp_path / "checks").read_text().splitlines() == ["checked"] * 2
-    assert (fleet.file(branch, "ours.txt"), fleet.file(branch, "theirs.txt")) == ("1", "2")
-    assert git(fleet.remote.path, "log", "--format=%an", f"main..{branch}").splitlines() == ["Agent", "Person"]
+    shared = Shared(fleet, tmp_path)
+    shared.end()
+    assert fleet.status(shared.ticket) in ("In testing", "Closed")
+    assert shared.checks.read_text().splitlines() == ["checked"] * 2
+    assert (fleet.file(shared.branch, "ours.txt"), fleet.file(shared.branch, "theirs.txt")) == ("1", "2")
+    log = git(fleet.remote.path, "log", "--format=%an", f"main..{shared.branch}")
+    assert log.splitlines() == ["Agent", "Person"]
+
+
+def test_a_refused_push_is_fenced_again(fleet: Fleet, tmp_path: Path) -> None:
+    shared = Shared(fleet, tmp_path)
+    fleet.change(shared.ticket, status="On hold")
+    shared.end()
+    assert (fleet.status(shared.ticket), fleet.run_of(shared.ticket)) == ("On hold", None)
+    assert git(fleet.remote.path, "log", "--format=%an", f"main..{shared.branch}") == "Person"
+    (kept,) = [one for one in fleet.branches() if one.startswith(f"agent/kept/{shared.ticket}-")]
+    assert fleet.file(kept, "ours.txt") == "1"
+
+
+def test_a_model_that_meddles_with_git_fails_and_the_next_run_is_well(fleet: Fleet) -> None:
+    """Without a sandbox, which would not let it."""
+    ticket = fleet.add("Look into git")
+    files = {".git": "gitdir: /elsewhere\n", "work.txt": "1"}
+    config = fleet.pod(script={"files": files}, sandbox={"kind": "none"})
+    assert fleet.cycle(config)["end"]["kind"] == "failed"
+    assert fleet.first_lines(ticket)[1] == "Execution failed: the model ran git: `.git` was changed"
+    (failed,) = [one for one in fleet.branches() if one.startswith(f"agent/failed/{ticket}-")]
+    assert fleet.file(failed, "work.txt") == "1"
+    (spike,) = fleet.children(ticket)
+    fleet.change(spike, status="Closed")
+    assert fleet.cycle(fleet.pod(sandbox={"kind": "none"}))["end"]["kind"] == "done"
 
 
 STARTER = """{
