@@ -10,10 +10,12 @@ from agent.errors import TicketFailure
 from agent.git import odd
 from agent.git.folder import read_plain
 from agent.git.odd import Listing
-from agent.git.refs import names, unquoted
+from agent.git.refs import names
 from agent.git.worktree import Worktree
 
 _MARKER: Final = re.compile(rb"(<{7}|>{7})(\s|\Z)")
+_LEFT: Final = re.compile(r"(.+?):(\d+): leftover conflict marker\.?\n", re.DOTALL)
+"""Git's report, one after the other; a name may have any character."""
 _LARGEST: Final = 1 << 30
 """Bytes of a file in which conflict markers are looked for."""
 
@@ -71,9 +73,8 @@ async def _marked(worktree: Worktree, onto: str) -> list[str]:
     off = "-blank-at-eol,-space-before-tab,-blank-at-eof,-indent-with-non-tab"
     done = await worktree.git("-c", f"core.whitespace={off}", "diff-index", "--cached", "--check", onto, ok=(0, 2))
     added: dict[str, set[int]] = {}
-    for line in done.stdout.decode("utf-8", "surrogateescape").splitlines():
-        if found := re.fullmatch(r"(.+):(\d+): leftover conflict marker\.?", line):
-            added.setdefault(unquoted(found[1]), set()).add(int(found[2]))
+    for found in _LEFT.finditer(done.stdout.decode("utf-8", "surrogateescape")):
+        added.setdefault(found[1], set()).add(int(found[2]))
     return [path for path, numbers in added.items() if _both_ends(worktree.path / path, numbers)]
 
 

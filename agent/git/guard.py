@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
 from agent.git.folder import read_plain, remove, write_plain
 from agent.git.refs import REMOTE, names
@@ -30,34 +29,51 @@ _LARGEST: Final = 64 << 20
 """Of one file; `packed-refs` of a large repository has a few MiB."""
 
 
-def seal(mirror: Path, admin: Path, pointer: Path) -> dict[str, bytes]:
-    """What git's files hold, by name.
+class Look(NamedTuple):
+    """One of git's files as it was seen.
+
+    Attributes:
+        content: a hash of it, or what else it is.
+        stamp: inode, size and times: as long as they are the same, it need not be read again.
+    """
+
+    content: bytes
+    stamp: tuple[int, ...]
+
+
+Seal: TypeAlias = Mapping[str, Look]
+"""By name."""
+
+
+def seal(mirror: Path, admin: Path, pointer: Path, known: Seal) -> dict[str, Look]:
+    """What git's files hold.
 
     Args:
         mirror: the bare repository.
         admin: the worktree's part of it.
         pointer: the worktree's `.git`.
+        known: an earlier look; of refs there may be thousands.
     """
-    found = {name: _look(path) for name, path in _files(mirror, skip=_BULK)}
+    files = dict(_files(mirror, skip=_BULK))
+    files |= {f"{OWN}{name}": path for name, path in _files(admin) if not name.startswith(("index", "sharedindex"))}
+    files[f"{OWN}.git"] = str(pointer)
+    found = {name: _look(path, known.get(name) if name.startswith(_REFS) else None) for name, path in files.items()}
     for name, path in _files(mirror / "objects" / "info"):
-        at = path.lstat()
-        found[f"objects/info/{name}"] = f"{at.st_ino} {at.st_size} {at.st_ctime_ns}".encode()
+        stamp = _stamp(path)
+        found[f"objects/info/{name}"] = Look(repr(stamp).encode(), stamp)
     for worktree in _names(mirror / "worktrees"):
-        found[f"{_WORKTREES}{worktree}"] = b""
-    for name, path in _files(admin):
-        if not name.startswith(("index", "sharedindex")):
-            found[f"{OWN}{name}"] = _look(path)
-    found[f"{OWN}.git"] = _look(pointer)
+        found[f"{_WORKTREES}{worktree}"] = Look(b"", ())
     return found
 
 
-def touched(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> list[str]:
+def touched(before: Seal, after: Seal) -> list[str]:
     """The names whose content differs; a worktree that is gone is made anew when it is needed."""
-    changes = (name for name in {*before, *after} if before.get(name) != after.get(name))
-    return sorted(name for name in changes if name in after or not name.startswith(_WORKTREES))
+    changes = [name for name, look in after.items() if name not in before or before[name].content != look.content]
+    changes += [name for name in before if name not in after and not name.startswith(_WORKTREES)]
+    return sorted(changes)
 
 
-def said(changes: Sequence[str], before: Mapping[str, bytes], after: Mapping[str, bytes]) -> str:
+def said(changes: Sequence[str], before: Seal, after: Seal) -> str:
     """The worst of the changes, behind "the model ran git: "; empty if there is none."""
     if f"{OWN}HEAD" in changes:
         return "HEAD moved"
@@ -91,7 +107,7 @@ def mend(mirror: Path, changes: Sequence[str], living: Collection[str]) -> None:
     strange += [mirror / "info" / name for name in _names(mirror / "info") if name != "refs"]
     strange += [mirror / "objects" / "info" / name for name in ("alternates", "http-alternates")]
     strange += [mirror / "worktrees" / name for name in _names(mirror / "worktrees") if name not in living]
-    strange += [path for name, path in _files(mirror / _REFS) if not f"{_REFS}{name}".startswith(REMOTE)]
+    strange += [Path(path) for name, path in _files(mirror / _REFS) if not f"{_REFS}{name}".startswith(REMOTE)]
     for path in strange:
         remove(path)
     unlock(mirror)
@@ -116,14 +132,22 @@ def forget_refs(mirror: Path) -> None:
     (mirror / _REFS / "heads").mkdir(parents=True)
 
 
-def _files(folder: Path, *, skip: tuple[str, ...] = ()) -> Iterator[tuple[str, Path]]:
+def _files(folder: Path, *, skip: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
     """Everything below that is no folder, by its relative name; locks come and go."""
-    for here, inner, files in os.walk(folder):
-        if here == str(folder):
-            inner[:] = [name for name in inner if name not in skip]
-        for path in (Path(here, name) for name in (*files, *inner)):
-            if path.suffix != ".lock" and (path.is_symlink() or not path.is_dir()):
-                yield str(path.relative_to(folder)), path
+    todo = [""]
+    while todo:
+        here = todo.pop()
+        try:
+            entries = list(os.scandir(f"{folder}/{here}"))
+        except OSError:
+            continue
+        for entry in entries:
+            name = f"{here}{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                if name not in skip:
+                    todo.append(f"{name}/")
+            elif not name.endswith(".lock"):
+                yield name, entry.path
 
 
 def _names(folder: Path) -> list[str]:
@@ -133,12 +157,22 @@ def _names(folder: Path) -> list[str]:
         return []
 
 
-def _look(path: Path) -> bytes:
-    data = read_plain(path, _LARGEST)
-    if data is not None:
-        return hashlib.sha256(data).digest()
+def _stamp(path: str) -> tuple[int, ...]:
     try:
-        mode = path.lstat().st_mode
-        return bytes(path.readlink()) if stat.S_ISLNK(mode) else oct(mode).encode()
+        at = os.lstat(path)
     except OSError:
-        return b"gone"
+        return ()
+    return at.st_mode, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns
+
+
+def _look(path: str, known: Look | None) -> Look:
+    stamp = _stamp(path)
+    if known is not None and stamp and known.stamp == stamp:
+        return known
+    data = read_plain(Path(path), _LARGEST)
+    if data is not None:
+        return Look(hashlib.sha256(data).digest(), stamp)
+    try:
+        return Look(bytes(Path(path).readlink()), stamp)
+    except OSError:
+        return Look(repr(stamp[:1]).encode(), stamp)

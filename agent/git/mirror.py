@@ -107,6 +107,8 @@ class Mirror:
         self._timeout = timeout
         self._brief = brief
         self._prepared = False
+        self.known: guard.Seal = {}
+        """What git's files held when they were last looked at."""
         self.repaired = False
         """Whether the configuration had to be put right since this was last set to False."""
         self._env = {

@@ -172,22 +172,6 @@ def names(paths: Iterable[str], *, most: int = 5) -> str:
     return shown if len(found) <= most else f"{shown} and {len(found) - most} more"
 
 
-def unquoted(path: str) -> str:
-    """A path as git means it, where it shows unusual characters as C does."""
-    if not (len(path) > 1 and path[0] == path[-1] == '"'):
-        return path
-    raw = path[1:-1].encode("utf-8", "surrogateescape")
-    return _ESCAPE.sub(lambda found: _unescaped(found[1]), raw).decode("utf-8", "surrogateescape")
-
-
-_ESCAPE: Final = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
-_LETTERS: Final = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
-
-
-def _unescaped(code: bytes) -> bytes:
-    return bytes([int(code, 8)]) if code.isdigit() else _LETTERS.get(code, code)
-
-
 def told(stderr: str) -> str:
     """What the other side said while it took a push: the words of its hooks."""
     lines = [line.removeprefix("remote:").strip() for line in stderr.splitlines() if line.startswith("remote:")]

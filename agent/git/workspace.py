@@ -6,7 +6,7 @@ is on the remote.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +14,10 @@ import msgspec
 from msgspec import Struct
 
 from agent.errors import Superseded, TicketFailure
-from agent.git import odd
 from agent.git.checks import refuse_repository, refuse_work
 from agent.git.evidence import RUN_TRAILER, TICKET_TRAILER, commit_with
+from agent.git.flake import FlakeFiles
+from agent.git.guard import Seal
 from agent.git.refs import (
     CLAIMS,
     HEADS,
@@ -34,8 +35,6 @@ from agent.git.worktree import Record, Worktree
 
 __all__ = ["RUN_TRAILER", "TICKET_TRAILER", "Snapshot", "Workspace"]
 
-TRIES: Final = 3
-"""How often new files are shown to Nix, while the model may move them away."""
 _DIED: Final = "remote failure"
 """What git reports for a ref when the other side ended without a word: no refusal."""
 
@@ -60,7 +59,8 @@ class Workspace:
         self._mirror = worktree.mirror
         self._record = record
         self._head = record.onto
-        self._seal: Mapping[str, bytes] = {}
+        self._seal: Seal = {}
+        self._flake = FlakeFiles(worktree)
 
     @property
     def path(self) -> Path:
@@ -87,6 +87,11 @@ class Workspace:
         """Whether the repository brings a `flake.nix`."""
         return (self.path / FLAKE).is_file()
 
+    @property
+    def starter(self) -> str:
+        """The commit with the starter flake below the work, which a rebase makes anew; empty if there is none."""
+        return self._record.starter
+
     async def file_at_start(self, name: str) -> str | None:
         """A file of the commit that the run started from; None if it is not there. The model cannot change it."""
         kind = await self._worktree.git("cat-file", "-t", f"{self.start}:{name}", ok=(0, 128))
@@ -104,23 +109,11 @@ class Workspace:
         Args:
             patterns: names besides; `*` stands for any characters, `/` too, and a folder for all that is in it.
         """
-        return odd.flake_files(await self._everything(), tuple(patterns))[0]
+        return await self._flake.files(patterns)
 
     async def show_to_nix(self, patterns: Sequence[str] = ()) -> None:
         """Let Nix see those of `flake_files` that are new: in a git checkout it sees only what the index names."""
-        for left in reversed(range(TRIES)):
-            _, new = odd.flake_files(await self._everything(), tuple(patterns))
-            if not new:
-                return
-            (self._worktree.admin / "index.lock").unlink(missing_ok=True)
-            done = await self._worktree.add("--intent-to-add", paths=new, ok=(0, 128) if left else (0,))
-            if done.ok:  # else one of them is gone already
-                return
-
-    async def _everything(self) -> bytes:
-        return (
-            await self._worktree.git("ls-files", "-z", "-s", "-t", "--cached", "--others", "--exclude-standard")
-        ).stdout
+        await self._flake.show(patterns)
 
     async def add_starter(self, template: Path, message: str) -> str | None:
         """Give a repository without a `flake.nix` the files of a template, by a commit below the run's own one.

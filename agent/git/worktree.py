@@ -18,6 +18,7 @@ from msgspec import Struct
 from agent.errors import PodTrouble, TicketFailure
 from agent.git import guard, odd
 from agent.git.folder import open_up, remove, scrub, write_plain
+from agent.git.guard import Seal
 from agent.git.mirror import Mirror
 from agent.git.odd import Listing
 from agent.git.refs import names
@@ -271,11 +272,12 @@ class Worktree:
 
     # -- trust
 
-    def seal(self) -> dict[str, bytes]:
+    def seal(self) -> Seal:
         """What must be as it was when the model is done."""
-        return guard.seal(self.mirror.path, self.admin, self.pointer)
+        self.mirror.known = guard.seal(self.mirror.path, self.admin, self.pointer, self.mirror.known)
+        return self.mirror.known
 
-    def tampered(self, before: Mapping[str, bytes]) -> str:
+    def tampered(self, before: Seal) -> str:
         """What is not as it was, all of it mended; empty if all is."""
         after = self.seal()
         changes = guard.touched(before, after)

@@ -1,5 +1,6 @@
 """What the development shell asks of git: the files that decide about it, new ones shown to Nix, and a starter flake."""
 
+import asyncio
 import os
 import shutil
 from collections.abc import Mapping
@@ -110,6 +111,14 @@ async def test_a_file_that_vanishes_while_it_is_shown_is_no_trouble(bench: Bench
     assert git(workspace.path, "ls-files", "*.nix").splitlines() == ["flake.nix", "stays.nix"]
 
 
+async def test_two_shells_asked_for_at_once_both_see_their_new_files(bench: Bench) -> None:
+    workspace = await bench.open()
+    for number in range(6):
+        write(workspace, {f"{number}.nix": "{}"})
+        await asyncio.gather(workspace.show_to_nix(), workspace.flake_files(), workspace.show_to_nix())
+    assert len(git(workspace.path, "ls-files", "*.nix").splitlines()) == 7
+
+
 # -- the starter ---------------------------------------------------------------------------------------------------
 
 
@@ -214,6 +223,7 @@ async def test_a_branch_that_moved_gets_the_starter_below_the_work_again(bare: B
     for number in (1, 2):
         bare.remote.push(BRANCH, {f"theirs-{number}.txt": "2"})
         sha = await workspace.rebase()
+        assert git(workspace.path, "rev-parse", f"{sha}^") == workspace.starter
         assert [read(workspace, name) for name in ("a.txt", f"theirs-{number}.txt", "flake.nix")] == ["1", "2", FLAKE]
     assert await workspace.publish(sha, claim_blob=blob) == sha
     log = git(bare.remote.path, "log", "--format=%s", f"main..{BRANCH}").splitlines()

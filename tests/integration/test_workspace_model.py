@@ -86,6 +86,14 @@ async def test_conflict_markers_block_the_push(bench: Bench) -> None:
         await workspace.snapshot()
 
 
+async def test_conflict_markers_are_found_in_files_with_unusual_names(bench: Bench) -> None:
+    workspace = await bench.open()
+    name = 'a\tb\n"c\\d é.txt'
+    write(workspace, {name: "<<<<<<< HEAD\na\n=======\nb\n>>>>>>> theirs\n"})
+    with pytest.raises(TicketFailure, match="conflict markers were left in"):
+        await workspace.snapshot()
+
+
 async def test_a_repository_within_the_repository_is_refused(bench: Bench) -> None:
     workspace = await bench.open()
     (workspace.path / "vendor").mkdir()
