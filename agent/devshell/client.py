@@ -24,7 +24,7 @@ from agent.devshell import client_probe
 from agent.devshell.client_failures import build_failed, evaluation_failed, fetch_failed, host_failed, unreachable
 from agent.devshell.client_options import Store
 from agent.devshell.client_read import derivation_at, followed, lock_of, result_at
-from agent.devshell.client_steps import Inside, Jailed, Steps, Time
+from agent.devshell.client_steps import Inside, Jailed, Steps, Time, root
 from agent.devshell.closure import Derivation, Plan, objection, plan, shell_objection, store_path, wanted
 from agent.devshell.flake import Evaluated, Flake, ShellRefused
 from agent.devshell.inputs import DEFAULT_ALLOWED, Input, locked_inputs
@@ -239,14 +239,8 @@ class NixClient:
             if not store_path(environment, str(store.folder)):
                 raise PodTrouble(f"`nix print-dev-env` left no environment, but {one_line(environment) or 'nothing'}")
             if not store.daemon:
-                await self._keep(store, environment, profile)
+                root(store, profile, environment)
         return done.stdout, Path(environment)
-
-    async def _keep(self, store: Store, environment: str, profile: Path) -> None:
-        with self._steps.inside("keep", store, writable=(profile.parent,)) as nix:
-            done = await nix.run("build", "--out-link", str(profile), environment, time=Time(60))
-        if not done.ok:
-            raise build_failed(done, self._redact)
 
 
 def _quoted(text: str) -> str:

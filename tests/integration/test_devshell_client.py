@@ -108,12 +108,25 @@ async def test_a_worktree_beside_its_repository_needs_its_git_folders(bench: Ben
 
 async def test_the_jail_of_a_builder_has_neither_checkout_nor_profiles(bench: Bench) -> None:
     await bench.evaluate()
-    evaluating, building, keeping = bench.jails.made[-3:]
+    evaluating, building = bench.jails.made[-2:]
     assert bench.checkout in evaluating[0]
-    assert bench.profiles in keeping[1]
     everything = (*building[0], *building[1])
     assert not [path for path in everything if path in (bench.checkout, bench.profiles)]
     assert not [path for _, writable in bench.jails.made for path in writable if path == bench.checkout]
+
+
+async def test_what_is_kept_survives_a_collection_and_what_is_not_does_not(bench: Bench, tmp_path: Path) -> None:
+    bench.options = private_store(tmp_path / "own")
+    bench.client = bench.make()
+    made = await bench.evaluate()
+    env = {"PATH": PATH, "HOME": str(bench.folder), "NIX_CONFIG": configuration(bench.options)}
+    collect = Job(argv=("nix", "store", "gc"), cwd=bench.folder, env=env)
+    assert (await Processes().run(collect)).ok
+    assert made.environment.exists()
+    (bench.profiles / "p-default").unlink()
+    assert (await Processes().run(collect)).ok
+    assert not made.environment.exists()
+    loosen(tmp_path / "own")
 
 
 @pytest.mark.parametrize(

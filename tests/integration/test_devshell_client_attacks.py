@@ -173,8 +173,7 @@ async def test_no_bit_leaves_through_nix(
     plant(bench, ATTACKS[attack], listener, f"{bench.folder}/unguarded/store")
     options = {**private_store(bench.folder / "unguarded"), "extra-experimental-features": FEATURES.get(attack, "")}
     control = unguarded(bench, options)
-    assert listener.calls, f"the attack does not work even without the guard: {control.stderr}"
-    listener.calls.clear()
+    assert listener.heard(), f"the attack does not work even without the guard: {control.stderr}"
     plant(bench, ATTACKS[attack], listener, f"{bench.folder}/nix/store")
     if attack in HARMLESS:
         await bench.evaluate()
@@ -182,7 +181,7 @@ async def test_no_bit_leaves_through_nix(
         with pytest.raises(TicketFailure) as caught:
             await bench.evaluate()
         assert isinstance(caught.value, ShellRefused) or "'fetchClosure' missing" in caught.value.reason
-    assert listener.calls == []
+    assert listener.heard() == []
     measured(f"Nix, one bit out by {attack}: 1 attempt, 0 successes; without the guard 1 of 1")
 
 
@@ -199,7 +198,7 @@ async def test_the_jail_alone_holds_where_nobody_judges(
             more = ("--option", "substitute", "true", "--option", "allow-import-from-derivation", "true")
             await nix.run("print-dev-env", *words, *more, f"git+file://{bench.checkout}", time=Time(60))
         (bench.checkout / "flake.lock").unlink(missing_ok=True)
-    assert listener.calls == []
+    assert listener.heard() == []
     measured(f"Nix, one bit out of the jail without any judgement: {len(attacks)} attempts, 0 successes")
 
 
@@ -239,7 +238,7 @@ async def test_an_edit_after_the_copy_changes_nothing(
     assert b"fixed" not in made.script
     assert "fixed" in (bench.checkout / "flake.nix").read_text()
     assert (made.inputs[0] / "flake.nix").read_text() == FLAKE
-    assert listener.calls == []
+    assert listener.heard() == []
     measured("Nix, one bit out by an edit between check and build: 1 attempt, 0 successes")
 
 
@@ -323,14 +322,13 @@ async def test_a_daemon_builds_what_is_judged_and_downloads_nothing(
     plant(bench, ATTACKS["fixed-output derivation"], listener)
     with pytest.raises(ShellRefused, match="would fetch something for `fixed`"):
         await bench.evaluate()
-    assert listener.calls == []
+    assert listener.heard() == []
     plant(bench, ATTACKS["ordinary derivation"], listener)
     assert b"ordinary" in (await bench.evaluate()).script  # in the daemon's sandbox
-    assert listener.calls == []
+    assert listener.heard() == []
     plant(bench, ATTACKS["fixed-output derivation"], listener)
     control = unguarded(bench, {**daemon.options, "sandbox": "true"})
-    assert listener.calls, control.stderr
-    listener.calls.clear()
+    assert listener.heard(), control.stderr
     measured(
         "Nix, one bit out through a daemon by a fixed-output and an ordinary derivation: 2 attempts, 0 successes; the first works unguarded"
     )

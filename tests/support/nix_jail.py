@@ -21,6 +21,7 @@ from support.git_repo import PROJECT, git
 
 SYSTEM = f"{os.uname().machine}-linux"
 PATH = os.environ["PATH"]
+_OWN = b"our own call, the last one"
 LIMITS = Limits(disk=4 << 30, processes=500)
 
 
@@ -45,12 +46,22 @@ class Listener:
     def __init__(self) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
-        self.calls: list[bytes] = []
+        self._calls: list[bytes] = []
+        self._settled = threading.Event()
         threading.Thread(target=self._serve, daemon=True).start()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def heard(self) -> list[bytes]:
+        """Every call until now, and forget them; calls are taken in their order, so one of our own is the last."""
+        self._settled.clear()
+        with socket.create_connection(("127.0.0.1", self.port)) as connection:
+            connection.sendall(_OWN)
+            assert self._settled.wait(10)
+        calls, self._calls = self._calls, []
+        return calls
 
     def _serve(self) -> None:
         while True:
@@ -60,11 +71,16 @@ class Listener:
                 return
             with connection:
                 connection.settimeout(0.5)
+                said = b""
                 try:
-                    self.calls.append(connection.recv(1 << 12))
+                    said = connection.recv(1 << 12)
                     connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
                 except OSError:
-                    self.calls.append(b"")
+                    pass
+            if said == _OWN:
+                self._settled.set()
+            else:
+                self._calls.append(said)
 
     def close(self) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)
