@@ -120,7 +120,7 @@ def _place(filter_: bytes) -> Iterator[Path]:
 
 
 class _Report:
-    """What bubblewrap and the first thing inside say; starts the watch."""
+    """What bubblewrap and the first thing inside say; starts the watch. Once the program runs, nothing more is believed."""
 
     def __init__(self, pipe: Path, watch: Watch) -> None:
         self._watch = watch
@@ -139,6 +139,8 @@ class _Report:
                     self._line(line)
 
     def _line(self, line: bytes) -> None:
+        if ENTERED in self.words:
+            return
         try:
             started = msgspec.json.decode(line, type=_Started)
         except msgspec.DecodeError:

@@ -43,6 +43,8 @@ class Watch:
         self._lock = threading.Lock()
         self._first = -1
         self._namespace = 0
+        self._before: Usage | None = None
+        self._full = self._filled = self._written = 0
         self.exceeded = ""
 
     def start(self, pid: int, namespace: int) -> None:
@@ -66,6 +68,7 @@ class Watch:
         waiting.register(self._first, select.POLLIN)
         gone = bool(waiting.poll(seconds * 1000))
         self._forget()
+        self._last_look()
         return gone
 
     def _forget(self) -> None:
@@ -105,20 +108,33 @@ class Watch:
             self._rest(SHARE * (time.monotonic() - began))
 
     def _measure(self) -> None:
-        full = used(self._folders)
-        before = self._usage(pids=[])
-        written = 0
+        self._full = self._filled = used(self._folders)
+        self._before = self._usage(pids=[])
         while True:
-            began, filled = time.monotonic(), used(self._folders)
-            now = self._usage(processes(self._namespace))
-            written = now.disk - before.disk
-            if now.blind:  # what cannot be seen is taken for as much as the disk has filled
-                written = max(written, filled - full)
-            self._judge(disk=written)
+            began, self._filled = time.monotonic(), used(self._folders)
+            self._written = self._growth(self._usage(processes(self._namespace)))
+            self._judge(disk=self._written)
             due = time.monotonic() + SHARE * (time.monotonic() - began)
-            while time.monotonic() < due and used(self._folders) - filled <= self._limits.disk - written:
+            while time.monotonic() < due and not self._suspicious():
                 self._rest(SHORTEST)
             self._rest(time.monotonic() - began)
+
+    def _growth(self, now: Usage) -> int:
+        before = self._before or now
+        if now.blind:  # what cannot be seen is taken for as much as the disk has filled
+            return max(now.disk - before.disk, self._filled - self._full)
+        return now.disk - before.disk
+
+    def _suspicious(self) -> bool:
+        """Whether the file systems have filled by so much since the last walk that the limit may be passed."""
+        return used(self._folders) - self._filled > self._limits.disk - self._written
+
+    def _last_look(self) -> None:
+        """What was written at the very end counts too; the processes are gone, and so is what they had deleted."""
+        if self._before is not None and self._suspicious():
+            self._filled = used(self._folders)
+            text = self._limits.judge(disk=self._growth(Walk().over(self._folders)))
+            self.exceeded = self.exceeded or text
 
     def _usage(self, pids: list[int]) -> Usage:
         return Walk(self._step).over(self._folders, pids)

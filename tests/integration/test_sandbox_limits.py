@@ -91,6 +91,7 @@ DISKS = {
     "folders too deep to look into": "for n in range(3000): os.mkdir('d'); os.chdir('d')\n"
     "for n in range(500): open(f'f{n}', 'wb').write(block)\ntime.sleep(60)",
     "nothing but names": "for n in range(1_000_000): open(f'f{n}', 'w').close()",
+    "files at the very end": "time.sleep(0.5)\nfor n in range(5): open(f'f{n}', 'wb').write(block * 30)",
     "links to one large file": "open('a', 'wb').write(block * 60)\nfor n in range(50_000): os.link('a', f'f{n}')\nsys.exit(3)",
 }
 
