@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,12 +18,30 @@ from agent.programs.runner import Runner
 from agent.sandbox.jail import Jail, Limits
 from agent.sandbox.sandbox import Sandbox
 from agent.texts.evidence import redactor
-from support.git_repo import PROJECT, git
+from support.git_repo import FLAKE, PROJECT, git
 
 SYSTEM = f"{os.uname().machine}-linux"
 PATH = os.environ["PATH"]
 _OWN = b"our own call, the last one"
 LIMITS = Limits(disk=4 << 30, processes=500)
+
+
+HEAD = "outputs =\n    { self }:"
+VALUE = 'SOME_VAR = "from the shell";'
+
+
+def flake(**changes: str) -> str:
+    """The fixture's flake with other outputs, other variables, or a head before its outputs."""
+    text = FLAKE.replace(VALUE, changes.get("variables", VALUE)).replace(
+        "value.default", changes.get("value", "value.default")
+    )
+    return text.replace(HEAD, changes["head"]) if "head" in changes else text
+
+
+def loosen(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(path.stat().st_mode | stat.S_IRWXU)  # a store is read-only, and pytest cleans up
 
 
 class Jails:
