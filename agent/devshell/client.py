@@ -14,7 +14,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import ClassVar, Final, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -82,6 +82,9 @@ class NixClient:
         system: which of `devShells.<system>`; the host's if none is given.
     """
 
+    _proved: ClassVar[set[str]] = set()
+    """Stores whose daemon builds in a sandbox, as this process saw it."""
+
     def __init__(
         self,
         *,
@@ -100,7 +103,6 @@ class NixClient:
         self._allowed = tuple(allowed_inputs)
         self._git = tuple(git)
         self._system = system or f"{platform.machine()}-{platform.system().lower()}"
-        self._proved = False
 
     async def check(self) -> None:
         """Prove that Nix works in the jail, and that whoever builds does it without a network; for the preflight.
@@ -115,7 +117,7 @@ class NixClient:
                 raise host_failed(done, self._redact)
             if store.daemon:
                 await self._probe(nix)
-        self._proved = True
+        self._proved.add(store.uri)
 
     async def _probe(self, nix: Inside) -> None:
         name = f"agent-probe-{secrets.token_hex(8)}"
@@ -143,7 +145,7 @@ class NixClient:
         if not _NAME.match(shell):
             raise ShellRefused(f"`{one_line(shell, 60)}` is no name of a development shell: ask for `.#NAME`")
         time, store = Time(timeout), self._steps.store()
-        if store.daemon and not self._proved:
+        if store.daemon and store.uri not in self._proved:
             await self.check()
         with self._steps.inside("evaluate", store, readable=(flake.folder, *self._git)) as nix:
             copy = await self._copied(nix, flake, time)
