@@ -46,7 +46,7 @@ async def test_a_process_outside_cannot_be_touched(cell: Cell, measured: Note, w
 KERNEL: dict[str, tuple[str, str]] = {
     "mount a file system": ("mount -t tmpfs none . && umount .", "root"),
     "mount read-write again": (
-        "mkdir m && mount --bind /usr m && mount -o remount,bind,rw m && touch m/x.$$ && rm m/x.$$ && umount m",
+        "mkdir -p m && mount --bind /usr m && mount -o remount,bind,rw m && touch m/x.$$ && rm m/x.$$ && umount m",
         "root",
     ),
     "make a user namespace": ("unshare -Ur true", ""),
