@@ -121,9 +121,13 @@ class Steps:
         Raises:
             PodTrouble: there is no Nix, or no folder can be made.
         """
+        options = {
+            **self._options,
+            "store": store_of(self._options).uri,
+        }  # the very store of the jail, whatever NIX_REMOTE says
         home = self._folder / "fetch"
         _made(home)
-        env = {**self._env, **_home(home), "NIX_CONFIG": configuration(self._options)}
+        env = {**self._env, **_home(home), "NIX_CONFIG": configuration(options)}
         job = Job(
             argv=(self._program(), *words),
             cwd=home,
