@@ -185,3 +185,12 @@ async def test_a_large_tree_is_watched_at_little_cost(cell: Cell, measured: Note
 async def test_a_guard_of_the_caller_is_heard_too(cell: Cell) -> None:
     done = await cell.inside("sleep", "20", guard=lambda pid: "was not wanted" if Path(f"/proc/{pid}").exists() else "")
     assert (done.ended, done.limit) == (Ended.LIMIT, "was not wanted")
+
+
+async def test_within_generous_limits_the_same_is_let_be(cell: Cell) -> None:
+    """The control: what the floods and the full disk do is possible, and only the limit ends it."""
+    generous = Limits(disk=1 << 30, processes=1000)
+    flood = "import os, time\nfor _ in range(300):\n if os.fork() == 0: time.sleep(0.5); os._exit(0)\nfor _ in range(300): os.wait()"
+    assert (await run(cell, *python(flood), limits=generous)).ended is Ended.COMPLETED
+    fill = FILL + "for n in range(100): open(f'f{n}', 'wb').write(block)\ntime.sleep(0.5)"
+    assert (await run(cell, *python(fill), limits=generous)).ended is Ended.COMPLETED
