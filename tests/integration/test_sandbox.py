@@ -1,6 +1,7 @@
 """The sandbox as a runner: what passes through it untouched, what it says when it cannot, and that nothing outlives it."""
 
 import asyncio
+import os
 import shutil
 import signal
 import socket
@@ -154,9 +155,17 @@ asyncio.run(sandbox.run(Job(argv=("/bin/sh", "-c", script), cwd=place, env={"PAT
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 async def test_nothing_lives_when_the_orchestrator_dies(tmp_path: Path, number: signal.Signals) -> None:
     required()
+    work = tmp_path / "work"
+    work.mkdir()
     mark = str(1_000_000 + uuid.uuid4().int % 1_000_000)
     outer = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PROGRAM, str(tmp_path), mark, stderr=subprocess.DEVNULL
+        sys.executable,
+        "-c",
+        PROGRAM,
+        str(work),
+        mark,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
     )
     await until(lambda: len(alive(mark)) == 1)
     outer.send_signal(number)
