@@ -20,9 +20,10 @@ from agent import briefing
 from agent.errors import BoardError, LifetimeOver, NotFound, PodTrouble, Refused, Superseded, TicketFailure
 from agent.execution import Execution
 from agent.git import refs
+from agent.git.evidence import RUN_TRAILER, TICKET_TRAILER
 from agent.git.refs import ClaimRefRefused, LeaseRefused, PushRefused, Refs, Refusal
 from agent.git.repo import Repository
-from agent.git.workspace import RUN_TRAILER, TICKET_TRAILER, Workspace
+from agent.git.workspace import Workspace
 from agent.model import WorkPackage
 from agent.protocol import Protocol
 from agent.reporting import CHANGED_TEXTS, Links, Reporter, with_failure
@@ -246,6 +247,8 @@ class Attempt:
         )
         self._reporter.remember(replace(self._reporter.record, completion=completion))
         now, commit = await self._publish(workspace, commit, commands)
+        if workspace.starter != self._reporter.record.starter:  # a rebase made it anew
+            self._reporter.remember(replace(self._reporter.record, starter=workspace.starter))
         return await self._report(branch, commit, now)
 
     async def _report(self, branch: str, commit: str, ticket: WorkPackage, *, pushed: bool = True) -> End:

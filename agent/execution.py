@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from agent.errors import PodTrouble
+from agent.errors import PodTrouble, TicketFailure
 from agent.git.workspace import Workspace
 from agent.programs.claude import Claude, Options
 from agent.programs.command import Command, verify
@@ -96,7 +96,12 @@ class Execution:
         idle = min(self._settings.execution.idle, seconds)
         async with self._rooms.open(workspace, run) as room:
             model = self._claude(room) if self._settings.model.kind == "claude" else self._command(room)
-            result = await model.run(prompt, cwd=workspace.path, run=run, timeout=seconds, idle=idle)
+            try:
+                result = await model.run(prompt, cwd=workspace.path, run=run, timeout=seconds, idle=idle)
+            except (PodTrouble, TicketFailure):
+                if room.relay.trouble:
+                    raise PodTrouble(room.relay.trouble) from None
+                raise
             return self._counted(result, room)
 
     async def verify(self, commands: Sequence[str], workspace: Workspace, run: str, seconds: float) -> None:

@@ -104,7 +104,7 @@ class Rooms:
         home = self._folder / "homes" / run
         with _short_folder() as place:
             socket = place / "out.sock"
-            env = environment(path=f"{place}:{self._path}", home=home, run=run)
+            env = environment(path=self._path, home=home, run=run)
             make_folders(env)
             patterns = self._patterns(workspace)
 
@@ -119,7 +119,13 @@ class Rooms:
             inner = self._sandbox(workspace, home, place) if self._boxed else self._runner
             async with relay.serving(socket):
                 yield Room(
-                    runner=DevShell(runner=inner, shells=shells, flake=flake, redact=self._redact),
+                    runner=DevShell(
+                        runner=inner,
+                        shells=shells,
+                        flake=flake,
+                        redact=self._redact,
+                        first=place if broker else None,
+                    ),
                     env=env,
                     home=home,
                     socket=socket,

@@ -40,12 +40,13 @@ trap - DEBUG ERR RETURN
 exec 0<&"$__enter_in" 1>&"$__enter_out" {__enter_in}<&- {__enter_out}>&-
 set -- "${__enter[@]}"
 unset __enter __enter_in __enter_out
-type -P -- "$3" >/dev/null || { echo missing > "$2"; exit 127; }
+[ -z "$3" ] || PATH=$3:$PATH
+type -P -- "$4" >/dev/null || { echo missing > "$2"; exit 127; }
 echo entered > "$2" || exit 1
-shift 2
+shift 3
 exec -- "$@"
 """
-"""What bash does with the script $1, the file for words $2 and the command behind them. A hook may set what it likes,
+"""What bash does with the script $1, the file for words $2, the folder $3 that comes first on PATH and the command behind. A hook may set what it likes,
 the arguments, traps and descriptors among it, so they are put right after it."""
 
 
@@ -58,6 +59,7 @@ class DevShell:
         flake: lists the checkout's files as they are now; asked at every run.
         redact: takes out of the hook's words what must not be shown.
         shell: its name below `devShells.<system>`.
+        first: a folder of programs that come before the shell's own; None for none.
         clock: the host's if none is given.
     """
 
@@ -69,9 +71,11 @@ class DevShell:
         flake: Callable[[], Awaitable[Flake]],
         redact: Redact,
         shell: str = "default",
+        first: Path | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._runner = runner
+        self._first = first
         self._shells = shells
         self._flake = flake
         self._redact = redact
@@ -91,11 +95,11 @@ class DevShell:
         saved = await self._shells.get(await self._flake(), self._shell, timeout=limit)
         if job.timeout is not None:
             job = replace(job, timeout=max(0.0, job.timeout - (self._clock.monotonic() - started)))
-        return await enter(self._runner, saved, job, self._redact)
+        return await enter(self._runner, saved, job, self._redact, first=self._first)
 
 
-async def enter(runner: Runner, saved: Saved, job: Job, redact: Redact) -> Finished:
-    """Run a job in a saved shell.
+async def enter(runner: Runner, saved: Saved, job: Job, redact: Redact, *, first: Path | None = None) -> Finished:
+    """Run a job in a saved shell; programs in `first` come before the shell's own.
 
     Raises:
         TicketFailure: the shellHook ends it.
@@ -106,7 +110,18 @@ async def enter(runner: Runner, saved: Saved, job: Job, redact: Redact) -> Finis
         raise PodTrouble("the program `bash`, which enters development shells, is missing: install the package bash")
     with _folder(Path(job.env.get("TMPDIR") or job.env.get("HOME") or job.cwd)) as folder:
         word = Path(folder) / "word"
-        argv = (bash, "--norc", "--noprofile", "-c", ENTER, "enter", str(saved.script), str(word), *job.argv)
+        argv = (
+            bash,
+            "--norc",
+            "--noprofile",
+            "-c",
+            ENTER,
+            "enter",
+            str(saved.script),
+            str(word),
+            str(first or ""),
+            *job.argv,
+        )
         done = await runner.run(replace(job, argv=argv))
         said = _said(word)
     if said == "entered":

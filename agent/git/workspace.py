@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from agent.errors import Superseded, TicketFailure
 from agent.git.checks import refuse_repository, refuse_work
-from agent.git.evidence import RUN_TRAILER, TICKET_TRAILER, commit_with
+from agent.git.evidence import RUN_TRAILER, commit_with
 from agent.git.flake import FlakeFiles
 from agent.git.guard import Seal
 from agent.git.refs import (
@@ -32,8 +32,6 @@ from agent.git.refs import (
 )
 from agent.git.starter import FLAKE, commit_starter, move_starter
 from agent.git.worktree import Record, Worktree
-
-__all__ = ["RUN_TRAILER", "TICKET_TRAILER", "Snapshot", "Workspace"]
 
 _DIED: Final = "remote failure"
 """What git reports for a ref when the other side ended without a word: no refusal."""

@@ -151,6 +151,14 @@ def _price(value: object) -> float:
     return 0.0 if value == 0 and not isinstance(value, bool) else _amount(value)
 
 
+def _inner_paths(value: object) -> tuple[str, ...]:
+    paths = _texts(value)
+    for path in paths:
+        if path.startswith("/") or ".." in path.split("/"):
+            raise Unfit(f"`{path}` leads out of the repository")
+    return paths
+
+
 def _texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise Unfit
@@ -278,8 +286,8 @@ KEYS: Final[Mapping[str, Key]] = {
     ),
     "repositories.*.shell_files": Key(
         "more files that the development shell depends on, beside flake.lock and every *.nix file",
-        "a list of paths or patterns of git, such as `rust-toolchain.toml`",
-        _texts,
+        "a list of paths or patterns inside the repository, such as `rust-toolchain.toml` or `nix/*.json`",
+        _inner_paths,
         (),
     ),
     "execution.timeout": Key(

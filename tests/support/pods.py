@@ -90,7 +90,8 @@ def write_settings(
         "sandbox": {"kind": "none"},
     }
     for name, more in sections.items():
-        tables[name] = {**tables.get(name, {}), **more}
+        kept = {} if more.get("kind") == "claude" else tables.get(name, {})
+        tables[name] = {**kept, **more}
     for project, url in repositories.items():
         tables[f"repositories.{project}"] = {"url": url, **sections.get(f"repositories.{project}", {})}
     for name, table in tables.items():

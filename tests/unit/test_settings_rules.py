@@ -85,6 +85,7 @@ REFUSED = [
     ("repositories.shop.base = 'refs/heads/main'", 'repositories.shop.base = "refs/heads/main" is refused. It is the branch that work starts from and is brought up to. Allowed: a branch name.'),
     ("repositories.shop.forge = 'svn'", 'repositories.shop.forge = "svn" is refused. It is what serves `web`, which decides the links. Allowed: one of github, gitlab, gitea, cgit.'),
     ("repositories.'a b'.url = 'x'", "repositories.'a b' is refused. It is the identifier of a project, the last part of its address on the board. Allowed: letters, digits, `-` and `_`."),
+    ("repositories.shop.shell_files = ['../x']", "repositories.shop.shell_files = [\"../x\"] is refused: `../x` leads out of the repository. It is more files that the development shell depends on, beside flake.lock and every *.nix file. Allowed: a list of paths or patterns inside the repository, such as `rust-toolchain.toml` or `nix/*.json`."),
     ("nix.settings = 'x'", 'nix.settings = "x" is refused. It is settings of Nix for this pod, such as substituters, in the words of nix.conf. Allowed: a table of texts, numbers, booleans and lists of texts.'),
     ("nix.settings = {'a\\n' = 1}".replace("'a\\n'", '"a\\n"'), "nix.settings = {\"a\\n\":1} is refused: 'a\\n' is no name of a Nix setting. It is settings of Nix for this pod, such as substituters, in the words of nix.conf. Allowed: a table of texts, numbers, booleans and lists of texts."),
     # what no single value shows

@@ -1,0 +1,365 @@
+"""A run contained: the real Claude Code, or a program that misbehaves, in the sandbox of the installed command."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.demo.messages_api import MessagesApi, serving
+from agent.demo.turns import Refusal, Script, Trouble, by_answers, call, in_order, verdict
+from support.claude_cli import FOLDER, VERSIONS, claude_cli
+from support.fleet import Fleet, wait_until
+from support.git_http import git_over_http
+from support.git_repo import git
+
+__all__ = ["claude_cli"]  # a fixture
+
+KEY = "sk-canary-0123456789abcdef"
+GIT_TOKEN = "git-canary-0123456789abcdef"
+FLAKE_WITH_A_TOOL = """\
+{
+  outputs =
+    { self }:
+    let
+      system = builtins.head (builtins.attrNames { x86_64-linux = 1; });
+      newtool = derivation {
+        inherit system;
+        name = "newtool";
+        builder = "/bin/bash";
+        args = [ "-c" "mkdir -p $out/bin; printf '#!/bin/sh\\necho new and useful\\n' > $out/bin/newtool; chmod +x $out/bin/newtool" ];
+        PATH = "/usr/bin:/bin";
+      };
+    in
+    {
+      devShells.${system}.default = derivation {
+        inherit system newtool;
+        name = "fixture-shell";
+        builder = "/bin/bash";
+        args = [ "-c" "export > $out" ];
+        outputs = [ "out" ];
+        stdenv = ./stdenv;
+        shellHook = "export PATH=$newtool/bin:$PATH";
+      };
+    };
+}
+"""
+GOOD = (call("Write", file_path="greeting.txt", content="hello\n"), call("Bash", command="cat greeting.txt"))
+
+
+@pytest.fixture
+def newest() -> Path:
+    """The newer program, for what does not depend on the version."""
+    program = FOLDER / VERSIONS[0] / "claude"
+    if not program.exists():
+        pytest.skip(f"there is no {program}; .ci/claude fetches it")
+    return program
+
+
+@contextmanager
+def claude_pod(
+    fleet: Fleet, program: Path, script: Script, *, url: str = "", **more: Any
+) -> Iterator[tuple[Path, MessagesApi]]:
+    """A pod with the real Claude Code in the sandbox, and the API that it meets."""
+    fleet.folder.joinpath("pod-a").mkdir(exist_ok=True)
+    key = fleet.folder / "pod-a" / "model-key"
+    key.write_text(KEY)
+    key.chmod(0o600)
+    with serving(script) as api:
+        model = {"kind": "claude", "program": str(program), "api": api.url, "key_file": str(key)}
+        sections = {"sandbox": {"kind": "bubblewrap"}, **more, "model": {**model, **more.get("model", {})}}
+        config = fleet.pod(**sections)
+        if url:
+            config.write_text(config.read_text().replace(fleet.remote.url, url))
+        yield config, api
+
+
+def test_the_real_claude_code_works_on_a_ticket_in_the_sandbox(small_fleet: Fleet, claude_cli: Path) -> None:
+    ticket = small_fleet.add("Greet", text="Write greeting.txt")
+    with claude_pod(small_fleet, claude_cli, by_answers(*GOOD, verdict("done", "Greeted."))) as (config, api):
+        assert small_fleet.cycle(config)["end"]["kind"] == "done"
+    assert small_fleet.file(f"agent/{ticket}-greet", "greeting.txt") == "hello"
+    assert "hello" in api.seen[2].results()[0]
+    complete = next(one for one in small_fleet.comments(ticket) if one.startswith("Execution complete"))
+    assert "300 input tokens / 60 output tokens" in complete, "what the relay counted"
+    assert "Greeted." in complete
+    assert "Cost: 0.00 USD" in complete
+    assert {one.headers["x-api-key"] for one in api.seen} == {KEY}, "added by the relay"
+    assert not list((small_fleet.folder / "pod-a" / "state" / "homes").iterdir()), "a finished run leaves no home"
+
+
+def test_no_secret_reaches_log_comment_prompt_worktree_environment_or_transcript(
+    small_fleet: Fleet, newest: Path, tmp_path: Path
+) -> None:
+    board_token = small_fleet.board.tokens["agent"]
+    secrets = {KEY, GIT_TOKEN, board_token}
+    ticket = small_fleet.add("Look around")
+    look = (
+        "env; cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n'; "
+        f"grep -rsl -e canary- -e {board_token[:12]} / --exclude-dir=proc --exclude-dir=sys --exclude-dir=usr "
+        "--exclude-dir=nix 2>/dev/null | head; cat ~/../../token ~/../../../model-key 2>&1; ls -la ~ / /tmp"
+    )
+    script = by_answers(call("Bash", command=look), *GOOD, call("Bash", command="sleep 2"), verdict("done"))
+    state = small_fleet.folder / "pod-a" / "state"
+    token = tmp_path / "git-token"
+    token.write_text(GIT_TOKEN)
+    token.chmod(0o600)
+    places = {"repositories.shop": {"token_file": str(token)}}
+    with (
+        git_over_http(small_fleet.remote.path, GIT_TOKEN) as url,
+        claude_pod(small_fleet, newest, script, url=url, **places) as (config, api),
+        _environments() as seen,
+    ):
+        done = small_fleet.agent("--config", str(config), "--json", "-v", command=("cycle",))
+        kept = _files(state)  # while the run's home is gone already
+    assert done.returncode == 0, done.stderr
+    said = [str(one.body) for one in api.seen]
+    assert any("greeting.txt" in one for one in said), "the model did look around"
+    comments = small_fleet.comments(ticket)
+    places_of_text = {
+        "log": [done.stdout, done.stderr],
+        "comments": comments,
+        "prompts, tool results, transcript": said,
+        "state and worktree": kept,
+        "branch": [git(small_fleet.remote.path, "log", "--all", "-p")],
+    }
+    for where, texts in places_of_text.items():
+        assert texts, where
+        found = [secret for secret in secrets for text in texts if secret in text]
+        assert not found, where
+    holders = {(name, secret) for name, environ in seen for secret in secrets if secret in environ}
+    assert {name for name, secret in holders if secret == KEY} == set()
+    assert {name for name, secret in holders if secret == board_token} == set()
+    assert all(name.startswith("git") for name, secret in holders if secret == GIT_TOKEN), holders
+
+
+@contextmanager
+def _environments() -> Iterator[set[tuple[str, str]]]:
+    """The environment of every process that begins within the block, as far as a look a hundred times a second sees."""
+    before = _pids()
+    seen: set[tuple[str, str]] = set()
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.01):
+            for pid in _pids() - before:
+                try:
+                    name = Path(f"/proc/{pid}/comm").read_text().strip()
+                    seen.add((name, Path(f"/proc/{pid}/environ").read_bytes().decode("utf-8", "replace")))
+                except OSError:
+                    continue
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        thread.join()
+    assert {name for name, _ in seen} & {"claude", "bwrap"}, "the model was seen"
+
+
+def _files(folder: Path) -> list[str]:
+    return [
+        one.read_bytes().decode("utf-8", "replace")
+        for one in folder.rglob("*")
+        if one.is_file() and not one.is_symlink()
+    ]
+
+
+def test_a_tool_that_the_model_adds_to_the_flake_is_there_in_the_same_run(small_fleet: Fleet, newest: Path) -> None:
+    ticket = small_fleet.add("Use a new tool")
+    script = by_answers(
+        call("Read", file_path="flake.nix"),
+        call("Write", file_path="flake.nix", content=FLAKE_WITH_A_TOOL),
+        call("Bash", command="nix develop --command newtool > told.txt; cat told.txt; ls /nix/var /run 2>&1"),
+        verdict("done"),
+    )
+    with claude_pod(small_fleet, newest, script) as (config, api):
+        result = small_fleet.cycle(config)
+    said = api.seen[3].results()[0]
+    assert result["end"]["kind"] == "done", (result, said)
+    assert small_fleet.file(f"agent/{ticket}-use-a-new-tool", "told.txt") == "new and useful", said
+    assert "socket" not in said, "there is no daemon to talk to"
+
+
+def test_the_judge_is_the_one_of_the_start_commit(small_fleet: Fleet, newest: Path) -> None:
+    ticket = small_fleet.add("Break it")
+    script = by_answers(
+        call("Bash", command="echo 'def total(prices): return 0' > shop.py"),
+        call("Bash", command="printf '[verify]\\ncommands = [\"true\"]\\n' > .agent.toml"),
+        verdict("done", "All is well."),
+    )
+    with claude_pod(small_fleet, newest, script) as (config, _):
+        end = small_fleet.cycle(config)["end"]
+    assert (end["kind"], end["reason"]) == ("failed", "test suite failed with exit code 1")
+    assert "AssertionError" in _spike(small_fleet, ticket)
+
+
+def test_checks_run_in_the_sandbox_too(small_fleet: Fleet) -> None:
+    outside = small_fleet.folder / "outside"
+    outside.write_text("x")
+    checks = [f"! cat {outside}", "! touch /usr/x", "test ! -e /nix/var", "! cat /proc/1/root/etc/shadow"]
+    small_fleet.remote.push("main", {".agent.toml": f"[verify]\ncommands = {json.dumps(checks)}\n"})
+    small_fleet.add("Check")
+    result = small_fleet.cycle(_misbehaving(small_fleet, "echo x > new.txt; " + _says("done")))
+    assert result["end"]["kind"] == "done", result
+
+
+# -- limits ------------------------------------------------------------------------------------------------------------
+
+
+def _says(verdict_: str) -> str:
+    document = (
+        '{"type":"result","subtype":"success","is_error":false,"num_turns":1,'
+        f'"structured_output":{{"verdict":"{verdict_}","summary":"Done."}}}}'
+    )
+    return f"echo '{document}'"
+
+
+def _misbehaving(fleet: Fleet, program: str, **more: Any) -> Path:
+    sections: dict[str, Any] = {
+        "sandbox": {"kind": "bubblewrap", "disk": "32MiB", "processes": 64},
+        "model": {"kind": "command", "command": ["/bin/sh", "-c", f"cat > /dev/null; {program}"]},
+        "execution": {"idle": "20s"},
+    }
+    for name, one in more.items():
+        sections[name] = {**sections.get(name, {}), **one}
+    return fleet.pod(**sections)
+
+
+def _spike(fleet: Fleet, ticket: int) -> str:
+    (spike,) = fleet.children(ticket)
+    return str(fleet.get(spike)["description"]["raw"])
+
+
+LIMITS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "idle": (
+        "echo last words; sleep 60",
+        {"execution": {"idle": "2s"}},
+        r"the model fell silent and was stopped after [23] s",
+    ),
+    "time": (
+        "while :; do echo still here; sleep 0.2; done",
+        {"execution": {"timeout": "12s", "margin": "9s"}},
+        r"the model was not done after [23] s",
+    ),
+    "output": ("echo first; yes overflow", {}, "the model's program wrote without end"),
+    "disk": (
+        "echo filling; i=0; while :; do i=$((i+1)); head -c 4000000 /dev/zero > f$i; sleep 0.05; done",
+        {},
+        "the model wrote more than 32 MiB to disk",
+    ),
+    "processes": (
+        "echo forking; i=0; while [ $i -lt 400 ]; do i=$((i+1)); sleep 60 & done; wait",
+        {},
+        "the model ran more than 64 processes at once",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", LIMITS)
+def test_each_limit_ends_in_a_failure_with_evidence_on_the_spike(small_fleet: Fleet, what: str) -> None:
+    program, settings, reason = LIMITS[what]
+    ticket = small_fleet.add("Misbehave")
+    end = small_fleet.cycle(_misbehaving(small_fleet, program, **settings))["end"]
+    assert end["kind"] == "failed"
+    assert re.fullmatch(reason, end["reason"]), end["reason"]
+    spike = _spike(small_fleet, ticket)
+    assert end["reason"] in spike
+    said = {"idle": "last words", "time": "still here", "output": "overflow", "disk": "filling", "processes": "forking"}
+    assert said[what] in spike, "the last lines of the output"
+    assert not _running("sleep 60"), "nothing of it is left"
+
+
+BUDGETS: dict[str, tuple[dict[str, Any], int]] = {
+    "turns": ({"max_turns": 3}, 3),
+    "tokens": ({"max_tokens": 300}, 3),
+    "money": ({"max_usd": 0.001}, 2),
+}
+
+
+@pytest.mark.parametrize("what", BUDGETS)
+def test_each_part_of_the_budget_ends_the_run(small_fleet: Fleet, newest: Path, what: str) -> None:
+    model, requests = BUDGETS[what]
+    ticket = small_fleet.add("Never end")
+    endless = in_order(call("Bash", command="date +%N"))
+    with claude_pod(small_fleet, newest, endless, model=model) as (config, api):
+        end = small_fleet.cycle(config)["end"]
+    assert end["kind"] == "failed"
+    assert re.search("budget|limit of turns|limit of money", end["reason"]), end["reason"]
+    assert len(api.seen) == requests, "nobody asks beyond it"
+    assert end["reason"] in _spike(small_fleet, ticket)
+
+
+# -- interruptions -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [401, 429, 529])
+def test_an_api_that_refuses_is_the_pods_trouble_and_no_spike(small_fleet: Fleet, newest: Path, status: int) -> None:
+    ticket = small_fleet.add("Wait")
+    with claude_pod(small_fleet, newest, in_order(Refusal(status, headers={"x-should-retry": "false"}))) as (config, _):
+        small_fleet.cycle(config, code=1)
+    assert small_fleet.children(ticket) == []
+    assert any(
+        one.startswith(f"Interrupted: the model's API answered {status}") for one in small_fleet.first_lines(ticket)
+    )
+
+
+def test_a_killed_pod_leaves_no_model_behind_and_the_session_goes_on(small_fleet: Fleet, claude_cli: Path) -> None:
+    ticket = small_fleet.add("Greet")
+    first = in_order(*GOOD, Trouble.SILENT)
+    with claude_pod(small_fleet, claude_cli, first) as (config, api):
+        pod = small_fleet.start(config)
+        wait_until(lambda: len(api.seen) == 3)
+        pod.send_signal(signal.SIGKILL)
+        pod.wait()
+        wait_until(lambda: not _running(str(claude_cli)), 10)
+    with claude_pod(small_fleet, claude_cli, in_order(verdict("done", "Went on."))) as (config, api):
+        assert small_fleet.cycle(config)["end"]["kind"] == "done"
+    assert len(api.seen) == 1
+    assert "greeting.txt" in str(api.seen[0].body["messages"]), "the conversation so far"
+    lines = small_fleet.first_lines(ticket)
+    assert lines[1].startswith("Taken over by pod `pod-a` after an interruption")
+    complete = next(one for one in lines if one.startswith("Execution complete"))
+    assert int(re.findall(r"(\d+) input tokens", complete)[0]) >= 300, "both tries count"
+    assert small_fleet.file(f"agent/{ticket}-greet", "greeting.txt") == "hello"
+
+
+def test_without_bubblewrap_nothing_is_claimed(small_fleet: Fleet, tmp_path: Path) -> None:
+    ticket = small_fleet.add("Wait")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("git", "nix", "sh", "bash", "nix-store"):
+        found = shutil.which(name)
+        assert found is not None
+        (programs / name).symlink_to(found)
+    config = _misbehaving(small_fleet, _says("done"))
+    done = small_fleet.agent("--config", str(config), "--json", command=("cycle",), env={"PATH": str(programs)})
+    assert done.returncode == 1
+    assert "install the package bubblewrap" in done.stdout
+    assert (small_fleet.status(ticket), small_fleet.comments(ticket)) == ("New", [])
+
+
+def _pids() -> set[str]:
+    return {one.name for one in Path("/proc").iterdir() if one.name.isdecimal()}
+
+
+def _running(words: str) -> list[str]:
+    found = []
+    for pid in _pids():
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        except OSError:
+            continue
+        if words in command:
+            found.append(f"{pid} {command}")
+    return found
