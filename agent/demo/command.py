@@ -37,6 +37,7 @@ class Kind(enum.StrEnum):
 
 
 def demo(
+    *,
     kind: Annotated[
         Kind,
         typer.Option(
