@@ -16,6 +16,11 @@ from support.git_repo import git
 AROUND = Surroundings(shell="default", system="x86_64-linux", version="nix (Nix) 2.26.3", options={"store": "daemon"})
 PATTERNS = ("*.nix", "flake.lock", "*/flake.lock", "uv.lock")
 
+
+def key(folder: Path, *files: str) -> str:
+    return key_of(look(Flake(folder, files)).facts, AROUND)
+
+
 NAMES = st.sampled_from(["flake.nix", "flake.lock", "lib/a.nix", "lib/b.nix", "uv.lock", "sub/flake.lock"])
 OTHERS = st.sampled_from(["README.md", "src/main.py", "lib/data.txt"])
 CONTENTS = st.sampled_from(["", "1", "2", "{ }\n"])
