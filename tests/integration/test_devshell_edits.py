@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from agent.devshell.key import Surroundings
+from agent.devshell.flake import Flake
+from agent.devshell.key import Surroundings, key_of, look
 from support.git_repo import git
 
 AROUND = Surroundings(shell="default", system="x86_64-linux", version="nix (Nix) 2.26.3", options={"store": "daemon"})
