@@ -99,8 +99,8 @@ class Execution:
             try:
                 result = await model.run(prompt, cwd=workspace.path, run=run, timeout=seconds, idle=idle)
             except (PodTrouble, TicketFailure):
-                if room.relay.trouble:
-                    raise PodTrouble(room.relay.trouble) from None
+                if room.trouble:
+                    raise PodTrouble(room.trouble) from None
                 raise
             return self._counted(result, room)
 

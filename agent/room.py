@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -53,6 +52,7 @@ class Room(Struct, frozen=True, kw_only=True):
         home: its HOME.
         socket: leads to the relay.
         relay: counts what the model costs.
+        broker: makes shells for the model; None where it gets none.
     """
 
     runner: Runner
@@ -60,6 +60,12 @@ class Room(Struct, frozen=True, kw_only=True):
     home: Path
     socket: Path
     relay: Relay
+    broker: Broker | None
+
+    @property
+    def trouble(self) -> str:
+        """What kept the relay or the broker from its work: the pod's fault, whatever the program made of it."""
+        return self.relay.trouble or (self.broker.trouble if self.broker else "")
 
 
 class Rooms:
@@ -112,11 +118,12 @@ class Rooms:
                 return Flake(folder=workspace.path, files=await workspace.flake_files(patterns))
 
             shells = self._shells(workspace, patterns)
+            python, library = shim.interpreter()
             broker = Broker(flake=flake, shells=shells, redact=self._redact) if self._brokers() else None
             if broker:
-                shim.install(place, _interpreter(), socket)
+                shim.install(place, python, socket)
             relay = self._relay(run, broker)
-            inner = self._sandbox(workspace, home, place) if self._boxed else self._runner
+            inner = self._sandbox(workspace, home, place, library) if self._boxed else self._runner
             async with relay.serving(socket):
                 yield Room(
                     runner=DevShell(
@@ -130,6 +137,7 @@ class Rooms:
                     home=home,
                     socket=socket,
                     relay=relay,
+                    broker=broker,
                 )
 
     def forget(self, run: str) -> None:
@@ -153,12 +161,12 @@ class Rooms:
         repository = self._settings.repositories.get(workspace.path.parents[1].name)
         return repository.shell_files if repository else ()
 
-    def _sandbox(self, workspace: Workspace, home: Path, place: Path) -> Runner:
+    def _sandbox(self, workspace: Workspace, home: Path, *shown: Path) -> Runner:
         readable, empty, nested = workspace.jail_paths()
-        more = (Path(one) for one in self._settings.sandbox.readable)
+        more = [*self._program(), *shown, *map(Path, self._settings.sandbox.readable)]
         jail = Jail(
             writable=(workspace.path, home),
-            readable=tuple(one for one in (*readable, self._saved, place, *_python(), *self._program(), *more)),
+            readable=(*readable, self._saved, *(one for one in more if not _is_visible(one))),
             empty=empty,
             nested=nested,
             tmp=home / "tmp",
@@ -167,12 +175,10 @@ class Rooms:
         return Sandbox(runner=self._runner, jail=jail, limits=self._limits)
 
     def _program(self) -> Iterator[Path]:
-        """Claude Code's own folder, unless every sandbox shows it."""
+        """Claude Code."""
         found = shutil.which(self._settings.model.program, path=self._path)
         if self._settings.model.kind == "claude" and found:
-            program = Path(found).resolve()
-            if not _is_visible(program):
-                yield program
+            yield Path(found).resolve()
 
     @property
     def _saved(self) -> Path:
@@ -236,7 +242,6 @@ class Rooms:
             ),
             budget=Budget(tokens=model.max_tokens, turns=model.max_turns, usd=model.max_usd),
             record=self._record(run),
-            program=None,
             nix=broker,
         )
 
@@ -267,18 +272,6 @@ def _short_folder() -> Iterator[Path]:
     """A folder whose path leaves room for a socket: the kernel takes 107 bytes."""
     with tempfile.TemporaryDirectory(prefix="agent-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
-
-
-def _interpreter() -> Path:
-    """A Python that exists inside: of a virtual environment the one below it."""
-    return Path(sys.executable).resolve()
-
-
-def _python() -> Iterator[Path]:
-    """Its installation, unless every sandbox shows it."""
-    place = Path(sys.base_prefix).resolve()
-    if not _is_visible(place):
-        yield place
 
 
 def _is_visible(path: Path) -> bool:

@@ -26,7 +26,6 @@ class Relay:
         prices: what its tokens cost.
         budget: what it may use, over every resume.
         record: the file in which its usage is kept.
-        program: the model's program, a binary; None where whoever asks first may ask.
         nix: the broker behind `POST /nix/develop`; None for no such endpoint.
         transport: the network, replaceable at its lowest edge.
         patience: how long the API may be silent.
@@ -45,7 +44,6 @@ class Relay:
         prices: Prices,
         budget: Budget,
         record: Path,
-        program: Path | None,
         nix: Develop | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         patience: httpx.Timeout | None = None,
@@ -53,7 +51,6 @@ class Relay:
         self._record = Record(record, prices, budget)
         self._key = key
         self._models = tuple(models)
-        self._program = program
         self._nix = nix
         self._api = api
         self._transport = transport
@@ -71,15 +68,15 @@ class Relay:
 
     @contextlib.asynccontextmanager
     async def serving(self, socket: Path) -> AsyncIterator[None]:
-        """One session of the model, on a socket: the first process of its program that asks is the one that may.
+        """One session of the model, on a socket: the first process that asks is the one that may.
 
         Another process of the model needs another session, and there is one at a time.
 
         Raises:
-            ConfigurationError: the socket's path is too long, or the program is a script.
-            PodTrouble: there is no room for the socket, or the program is not there.
+            ConfigurationError: the socket's path is too long.
+            PodTrouble: there is no room for the socket.
         """
-        owner = Owner(self._program)
+        owner = Owner()
         async with Upstream(self._api, self._key, transport=self._transport, patience=self._patience) as upstream:
             app = App(upstream, key=self._key, models=self._models, record=self._record, owner=owner, nix=self._nix)
             async with serving(app, socket):

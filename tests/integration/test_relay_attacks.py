@@ -276,7 +276,7 @@ async def test_the_key_is_in_no_answer_no_header_no_log_and_no_file(
     async with relay.serving(socket):
         seen += [(await raw(socket, post(), wait=2)).decode("latin-1") for _ in range(turns)]
         seen.append((await raw(socket, post("/v1/messages", f"x-api-key: {KEY[:-1]}", method="GET"))).decode("latin-1"))
-    dead = relay_for(api, tmp_path, program=None, transport=_Broken())
+    dead = relay_for(api, tmp_path, transport=_Broken())
     async with dead.serving(socket):
         seen += [(await raw(socket, post())).decode("latin-1") for _ in range(2)]
     seen += [path.read_text("latin-1") for path in tmp_path.rglob("*") if path.is_file()]  # noqa: ASYNC240

@@ -27,7 +27,6 @@ def relay_of(url: str, session: Session, folder: Path, budget: Budget = PLENTY, 
         prices=prices,
         budget=budget,
         record=folder / "usage.json",
-        program=Path(session.options.program),
     )
 
 

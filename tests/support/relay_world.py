@@ -149,7 +149,6 @@ def relay_for(api: Api, folder: Path, /, **changes: Any) -> Relay:
         "prices": PRICES,
         "budget": PLENTY,
         "record": folder / "usage.json",
-        "program": None,
         **changes,
     }
     return Relay(**given)
