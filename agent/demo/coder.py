@@ -72,12 +72,12 @@ def coder(model: Model, program: str, key: str) -> Iterator[Coder]:
         raise NotHere(f"Claude Code is missing ({program}). `make demo MODEL=claude` fetches it.")
     place = ('kind = "claude"', f"program = {json.dumps(str(Path(found).resolve()))}", f'key_file = "{KEY_FILE}"')
     if key:
-        title = "Claude Code with a real model, which costs money: some dollars at most"
+        title = "Claude Code with a real model, at most $2 a ticket"
         limits = ("max_usd = 2",)
         yield Coder(title=title, settings=place + limits, key=key, scripted=False, longest_s=_REAL_ACT_S)
         return
     with messages_api.serving(demo) as api:
-        title = "the real Claude Code; behind its API a script with nine recipes, no real model"
+        title = "the real Claude Code; what answers it is scripted"
         yield Coder(title=title, settings=(*place, f"api = {json.dumps(api.url)}"), key="no-key-is-needed")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import enum
 import shutil
@@ -22,11 +23,14 @@ from agent.demo.pods import Pods
 from agent.demo.screen import Screen
 from agent.demo.story import Story
 from agent.demo.trouble import DemoError, NotHere
+from agent.errors import PodTrouble
+from agent.programs.processes import Processes
+from agent.sandbox.check import check
 
 FAILED: Final = 1
 USAGE: Final = 2
 INTERRUPTED: Final = 130
-PROGRAMS: Final = ("git", "nix", "bwrap")
+PROGRAMS: Final = ("git", "nix")
 
 
 class Kind(enum.StrEnum):
@@ -117,11 +121,12 @@ def _play(
     for program in PROGRAMS:
         if shutil.which(program, path=env.get("PATH")) is None:
             raise NotHere(f"The program `{program}` is missing. `make demo` names the packages that the demo needs.")
+    boxed = _sandbox(screen, env)
     repository = project.Repository(folder / "shop.git", env["PATH"])
     repository.make()
     with opened as stage, Hands(stage.url, stage.tokens[board.HUMAN], stage.project) as hands:
         screen.line(f"The {stage.kind}: {stage.url}, {len(stage.ids)} tickets in project {stage.project}.")
-        pods = Pods(folder, stage, repository.folder, env, who)
+        pods = Pods(folder, stage, repository.folder, env, who, sandbox=boxed)
         try:
             with screen:
                 wrong = Story(stage, pods, hands, repository, screen, longest_s=who.longest_s).play()
@@ -141,6 +146,18 @@ def _play(
             gone = "The repository is" if stage.stays else "Board and repository are"
             screen.line(f"{gone} removed now; `agent demo --keep` lets you look.")
     return wrong
+
+
+def _sandbox(screen: Screen, env: Mapping[str, str]) -> str:
+    """Whether this machine lets us make one, as many containers do not; a pod in earnest would refuse to work there."""
+    try:
+        asyncio.run(check(Processes(), env))
+    except PodTrouble as trouble:
+        screen.line("The model and the checks run without a sandbox here, which a pod does only if told to:")
+        screen.more(str(trouble))
+        return "none"
+    screen.line("The model and the checks run in a sandbox (bubblewrap), without a network.")
+    return "bubblewrap"
 
 
 def _wait(screen: Screen, stage: board.Stage, folder: Path, repository: project.Repository) -> None:

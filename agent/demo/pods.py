@@ -52,9 +52,12 @@ class Pods:
         repository: what they push to.
         env: the environment of their processes.
         coder: who codes.
+        sandbox: the kind of sandbox, as in the settings.
     """
 
-    def __init__(self, folder: Path, stage: Stage, repository: Path, env: Mapping[str, str], coder: Coder) -> None:
+    def __init__(
+        self, folder: Path, stage: Stage, repository: Path, env: Mapping[str, str], coder: Coder, *, sandbox: str
+    ) -> None:
         self._env = env
         self._folder = folder
         users = [_account(stage, login) for login in PODS]
@@ -64,7 +67,9 @@ class Pods:
             secret(place / "token", stage.tokens[login])
             if coder.key:
                 secret(place / KEY_FILE, coder.key)
-            settings = configuration(name, stage, repository, coder, store=place / "store", users=users)
+            settings = configuration(
+                name, stage, repository, coder, store=place / "store", users=users, sandbox=sandbox
+            )
             (place / "agent.toml").write_text(settings, encoding="utf-8")
         secret(folder / "human-token", stage.tokens[HUMAN])
         self._running: dict[str, Child] = {}
@@ -117,7 +122,9 @@ class Pods:
         return self._folder / name / "agent.toml"
 
 
-def configuration(name: str, stage: Stage, repository: Path, coder: Coder, *, store: Path, users: Iterable[int]) -> str:
+def configuration(
+    name: str, stage: Stage, repository: Path, coder: Coder, *, store: Path, users: Iterable[int], sandbox: str
+) -> str:
     """The settings of one pod, as TOML. JSON's strings and lists are TOML's."""
     lines = [
         f"pod = {json.dumps(name)}",
@@ -132,6 +139,7 @@ def configuration(name: str, stage: Stage, repository: Path, coder: Coder, *, st
         "[model]",
         *coder.settings,
         "[sandbox]",
+        f"kind = {json.dumps(sandbox)}",
         f"readable = {json.dumps(coder.readable)}",
         "[nix.settings]",
         *(f"{key} = {json.dumps(value)}" for key, value in private_store(store).items()),

@@ -16,6 +16,7 @@ import pytest
 
 from agent.demo.messages_api import MessagesApi, serving
 from agent.demo.turns import Refusal, Script, Trouble, by_answers, call, in_order, verdict
+from support.boards import missing
 from support.claude_cli import FOLDER, VERSIONS, claude_cli
 from support.fleet import Fleet, wait_until
 from support.git_http import git_over_http
@@ -60,7 +61,7 @@ def newest() -> Path:
     """The newer program, for what does not depend on the version."""
     program = FOLDER / VERSIONS[0] / "claude"
     if not program.exists():
-        pytest.skip(f"there is no {program}; .ci/claude fetches it")
+        missing(f"there is no {program}; .ci/claude fetches it")
     return program
 
 

@@ -15,10 +15,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from support.boards import Board
+from support.boards import Board, missing
+from support.claude_cli import FOLDER, VERSIONS
 from support.worlds import world
 
 AGENT = (sys.executable, "-P", "-m", "agent")
+CLAUDE = FOLDER / VERSIONS[0] / "claude"
 STAYS = "They stay until you press Ctrl-C."
 ROW = re.compile(r"^#(\d+) (.+?) +(\d) (my Epic|release|bug|Epic task|alone) +(pod-[ab]) (\S+) +(\S+) +(.+?) *$")
 REASON = re.compile(r"^(routed|gated|blocked|owned|spiked) +#(\d+): (.+?) +pod-[ab], ", re.MULTILINE)
@@ -124,11 +126,14 @@ class Stage:
         return elements
 
 
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+@pytest.fixture(scope="module", params=["scripted", "claude"])
+def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """The demo with each of its models."""
+    if request.param == "claude" and not CLAUDE.exists():
+        missing(f"there is no {CLAUDE}; .ci/claude fetches it")
     tmp = tmp_path_factory.mktemp("demo")
     began = time.monotonic()
-    process = start(tmp, "--keep")
+    process = start(tmp, "--keep", "--model", request.param, "--claude", str(CLAUDE))
     try:
         screen = read_until(process, STAYS)
         print(f"the demo took {time.monotonic() - began:.1f} s")  # noqa: T201 - a figure for whoever runs this
