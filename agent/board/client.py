@@ -6,6 +6,7 @@ protocol knows whether a repetition is safe. Every answer to a write is checked 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -33,6 +34,15 @@ LONGEST_WAIT: Final = 60.0
 
 PAGE: Final = 1000
 """Rows asked for at once; the board may clamp it (reference, section 1.6)."""
+
+MOST_PAGES: Final = 10_000
+"""Pages of one list. A board that shows new ids for ever would keep a pod for ever."""
+
+LONGEST_ANSWER: Final = 180.0
+"""Seconds for one request in all: each byte of a slow answer starts the network's own time-outs again."""
+
+LARGEST_ANSWER: Final = 256 << 20
+"""Bytes of one answer, unpacked. A hundred descriptions of 1 MB with their HTML fit."""
 
 FULL_PAGE: Final = 100
 """Full work packages asked for at once: each costs the server 5 ms and more."""
@@ -318,6 +328,8 @@ class Board:
             if not fresh:
                 raise Malformed(f"The board repeats a page ({purpose}): {len(seen)} of {page.total} were shown")
             number += 1
+            if number > MOST_PAGES:
+                raise Malformed(f"The board's list has no end ({purpose}): {len(seen)} were shown")
 
     async def _read(self, path: str, purpose: str, parameters: dict[str, str] | None = None) -> Any:
         target = f"{path}?{query.query_string(parameters)}" if parameters else path
@@ -350,14 +362,13 @@ class Board:
         content = None if body is None else wire.dump(body)
         started = self._clock.monotonic()
         try:
-            answer = await self._client.request(
-                method, target, content=content, headers={"Content-Type": "application/json"}
-            )
-        except httpx.InvalidURL as error:
-            raise BoardError(f"The board cannot be asked ({purpose}): {error}") from error
+            async with asyncio.timeout(LONGEST_ANSWER):
+                answer, content = await self._exchange(method, target, content, purpose)
         except httpx.TooManyRedirects as error:
             raise Unreachable(f"The board at {self.url} redirects in a circle ({purpose})") from error
-        except (httpx.TransportError, httpx.DecodingError) as error:
+        except (httpx.InvalidURL, UnicodeError) as error:  # the latter is a host name that a redirect leads to
+            raise BoardError(f"The board cannot be asked ({purpose}): {error}") from error
+        except (httpx.TransportError, httpx.DecodingError, TimeoutError) as error:
             logger.debug("board {} {} for {}: {!r}", method, target.partition("?")[0], purpose, error)
             raise _Busy(f"The board at {self.url} did not answer ({purpose}): {_word(error)}") from error
         took = 1000 * (self._clock.monotonic() - started)
@@ -371,11 +382,24 @@ class Board:
                 status=answer.history[0].status_code,
             )
         if answer.is_success:
-            return wire.parse(answer.content) if answer.content else None
-        raise self._error(answer, purpose)
+            return wire.parse(content) if content else None
+        raise self._error(answer, content, purpose)
 
-    def _error(self, answer: httpx.Response, purpose: str) -> BoardError:
-        message, identifier, attribute = wire.error(answer.content)
+    async def _exchange(
+        self, method: str, target: str, content: bytes | None, purpose: str
+    ) -> tuple[httpx.Response, bytes]:
+        """The answer with its whole body, within bounds."""
+        headers = {"Content-Type": "application/json"}
+        body = bytearray()
+        async with self._client.stream(method, target, content=content, headers=headers) as answer:
+            async for piece in answer.aiter_bytes():
+                body += piece
+                if len(body) > LARGEST_ANSWER:
+                    raise Malformed(f"The board's answer is larger than {LARGEST_ANSWER >> 20} MiB ({purpose})")
+        return answer, bytes(body)
+
+    def _error(self, answer: httpx.Response, content: bytes, purpose: str) -> BoardError:
+        message, identifier, attribute = wire.error(content)
         code = answer.status_code
         words = f"The board answered {code} to “{purpose}”: {message or answer.reason_phrase or 'no words'}"
         kind = {404: NotFound, 409: Conflict}.get(code, Refused)
