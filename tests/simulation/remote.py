@@ -181,17 +181,21 @@ class SimRemote:
         claims = {int(ref.removeprefix(CLAIMS)): to for ref, to in self.refs.items() if ref.startswith(CLAIMS)}
         return Refs(heads, claims)
 
-    def take(self, updates: Sequence[Update], *, who: str, verb: str, hook: str = "") -> dict[str, str]:
+    def take(
+        self, updates: Sequence[Update], seen: Mapping[str, str], *, who: str, verb: str, hook: str = ""
+    ) -> dict[str, str]:
         """Carry a push out whole, or refuse it whole; the refs that were refused, with the reason.
 
         Args:
             updates: the refs.
+            seen: what the pushing side was shown before: by this it judges leases and leaves out what is so already.
+                That none of the rest has changed since, the remote itself makes sure of.
             who: the pod.
             verb: what it is for.
             hook: a refusal that was drawn for this push.
         """
-        asked = [one for one in updates if self.refs.get(one.ref, "") != one.new or not one.new]
-        refused = {one.ref: why for one in asked if (why := self._refusal(one, hook))}
+        asked = [one for one in updates if seen.get(one.ref, "") != one.new or not one.new]
+        refused = {one.ref: why for one in asked if (why := self._refusal(one, seen.get(one.ref, ""), hook))}
         if refused:
             return {one.ref: refused.get(one.ref, "[remote rejected] (atomic push failed)") for one in asked}
         changes = {one.ref: (self.refs.get(one.ref, ""), one.new) for one in asked}
@@ -203,15 +207,16 @@ class SimRemote:
         self._tell(Landed(who, verb, changes))
         return {}
 
-    def _refusal(self, one: Update, hook: str) -> str:
-        now = self.refs.get(one.ref, "")
-        if one.lease is not None and one.lease != now:
+    def _refusal(self, one: Update, seen: str, hook: str) -> str:
+        if one.lease is not None and one.lease != seen:
             return "[rejected] (stale info)"
-        if not one.new and not now:
+        if not one.new and not seen:
             return "[rejected] (remote ref does not exist)"
-        backwards = one.ref.startswith(HEADS) and one.new and now and not self.contains(one.new, now)
+        backwards = one.ref.startswith(HEADS) and one.new and seen and not self.contains(one.new, seen)
         if backwards and one.lease is None and not one.force:
             return "[rejected] (fetch first)"
+        if self.refs.get(one.ref, "") != seen:
+            return "[remote rejected] (failed to update ref)"
         if why := hook or self.refuses(one.ref, one.new):
             return f"[remote rejected] (pre-receive hook declined: {why})"
         return ""

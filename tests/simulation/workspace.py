@@ -106,11 +106,13 @@ class Line:
             await self.step()
             raise self.unreachable()
         hook = "not now" if fault is Fault.REFUSED else ""
-        carry_out = functools.partial(self.remote.take, updates, who=self._pod, verb=verb, hook=hook)
+        seen = dict(self.remote.refs)
+        carry_out = functools.partial(self.remote.take, updates, seen, who=self._pod, verb=verb, hook=hook)
         if fault is Fault.LATE:
             self.remote.later(carry_out)
             await self.step()
             raise self.unreachable()
+        await self.step()
         refused = carry_out()
         await self.step()
         if fault is Fault.LOST:
