@@ -24,6 +24,7 @@ async def release(protocol: Protocol, number: int, reason: str = report.NOTHING_
     token = claim_token.parse(epic.run)
     if token is None or epic.run not in protocol.memory.tokens:
         return
+    await protocol.announce(epic)
     below = [one_of("ancestor", [epic.id]), one_of("type", fleet.executable)]
     finished = frozenset(fleet.done) | fleet.closed
     every = await board.groups(below, "status", f"what is left in Epic #{epic.id}")

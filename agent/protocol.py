@@ -96,9 +96,7 @@ class Protocol:
             epic = await self.hold_epic(epic, before.id if before.type in self.fleet.bugs else 0)
             if epic is None:
                 return Lost(whole_epic=True)
-            if not owned:
-                run = claim_token.parse(epic.run)
-                await self.say(epic.id, report.epic_taken(run.run if run else "", pod=self.fleet.pod), "Epic taken")
+            await self.announce(epic, fresh=not owned)
         token = self._new_token(before)
         record = RecordedClaim(
             ticket=before.id,
@@ -137,12 +135,32 @@ class Protocol:
         else:
             token = self._new_token(epic)
         record = RecordedClaim(
-            ticket=epic.id, token=str(token), born=self.memory.now(), pod=token.pod, is_epic=True, taken_for=bug
+            ticket=epic.id,
+            token=str(token),
+            born=self.memory.now(),
+            pod=token.pod,
+            is_epic=True,
+            announced=known is not None and known.announced,
+            taken_for=bug,
         )
         held = await self._swap(epic, record, lambda one: not choose.epic_reasons(one, self.fleet))
         if held is not None and old is not None:
             self.memory.forget(str(old))
         return held
+
+    async def announce(self, epic: WorkPackage, *, fresh: bool = False) -> None:
+        """Say that this Epic was taken, once: a pod that died before it could says so when it goes on.
+
+        Args:
+            epic: with our token.
+            fresh: it was taken in this very moment, so that there is nothing to look for.
+        """
+        record, token = self.memory.state.recorded(epic.run), claim_token.parse(epic.run)
+        if record is None or token is None or record.announced:
+            return
+        if fresh or not await self.said(epic.id, token.run, report.Event.EPIC_TAKEN):
+            await self.say(epic.id, report.epic_taken(token.run, pod=self.fleet.pod), "Epic taken")
+        self.memory.record(replace(record, announced=True))
 
     async def take_over(self, ticket: WorkPackage, record: RecordedClaim, old: ClaimToken) -> Claimed | None:
         """After a crash or restart: the Epic is renewed, then a new nonce and the next try.

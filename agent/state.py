@@ -83,6 +83,7 @@ class RecordedClaim(Struct, frozen=True, kw_only=True):
         project: where the ticket was at the claim: a move while the pod is away is seen.
         type: likewise.
         is_epic: whether the claimed work package is an Epic.
+        announced: of an Epic: whether its comment "Epic taken" is known to be there.
         schedule_manually_before: what the last PATCH of a failure restores.
         subject: as it was at the claim, so that a change of the text is seen.
         description: likewise.
@@ -103,6 +104,7 @@ class RecordedClaim(Struct, frozen=True, kw_only=True):
     project: int = 0
     type: int = 0
     is_epic: bool = False
+    announced: bool = True
     schedule_manually_before: bool = True
     subject: str = ""
     description: str = ""

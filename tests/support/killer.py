@@ -1,0 +1,183 @@
+"""Kills a pod exactly at an effect: a proxy before the board, wrappers around its programs, and a word from its own files.
+
+Every effect has two boundaries: before it happens, and after it has happened while the pod does not know yet. The pod
+stands still at each until the test has said "go", or has killed it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import socketserver
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from support import boundary
+from support.boards import Board
+from support.pods import MODEL
+
+PROGRAMS: Final = {"git": "/usr/bin/git", "nix": "/usr/bin/nix", "bwrap": "/usr/bin/bwrap"}
+SYSTEM: Final = "/usr/local/bin:/usr/bin:/bin"
+
+
+class Killer:
+    """Counts the boundaries of a pod, and kills it at one of them.
+
+    Args:
+        board: which the pod reaches through `url` only.
+        folder: for the wrappers; every pod's settings lie in a folder beside it.
+        at: the number of the boundary; None only counts.
+    """
+
+    def __init__(self, board: Board, folder: Path, at: int | None = None) -> None:
+        self.board = board
+        self.folder = folder
+        self.at = at
+        self.boundaries: list[str] = []
+        self.pod: subprocess.Popen[str] | None = None
+        self.killed = False
+        self.url = ""
+        self._here = threading.Lock()
+
+    def reached(self, moment: str, effect: str) -> bool:
+        """Whether the pod goes on; it is dead when this is False."""
+        with self._here:
+            if self.killed or self.pod is None:
+                return True
+            self.boundaries.append(f"{moment} {effect}")
+            if len(self.boundaries) - 1 != self.at:
+                return True
+            self.killed = True
+            os.kill(self.pod.pid, signal.SIGKILL)  # the process alone: its group goes on as it may
+            self.pod.wait()
+            return False
+
+    @contextmanager
+    def watching(self, state: Path) -> Iterator[dict[str, str]]:
+        """The environment of a pod whose every effect passes here."""
+        with tempfile.TemporaryDirectory(prefix="kill-") as short:
+            address = f"{short}/line"
+            line = _Line(address, _Listener)
+            line.killer = self
+            proxy = ThreadingHTTPServer(("127.0.0.1", 0), _Proxy)
+            proxy.daemon_threads = True
+            proxy.killer = self  # type: ignore[attr-defined]
+            self.url = f"http://127.0.0.1:{proxy.server_address[1]}"
+            for server in (line, proxy):
+                threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+            try:
+                yield self._installed(address, short, state)
+            finally:
+                for server in (line, proxy):
+                    server.shutdown()
+                    server.server_close()
+
+    def _installed(self, address: str, short: str, state: Path) -> dict[str, str]:
+        programs, site = self.folder / "bin", self.folder / "site"
+        for one in (programs, site):
+            one.mkdir(parents=True, exist_ok=True)
+        python = f"{os.path.realpath(sys.executable)} -ISs {boundary.__file__}"
+        for name, real in PROGRAMS.items():
+            _script(programs / name, f'exec {python} program {address} {name} {real} "$@"')
+        _script(self.folder / "model", f'exec {python} model {address} {MODEL} "$@"')
+        _script(self.folder / "check", f"exec {python} check {address}")
+        (site / "sitecustomize.py").write_text(
+            "import runpy\n"
+            f"runpy.run_path({boundary.__file__!r}, run_name='boundary')['watch_files']({address!r}, {str(state)!r})\n"
+        )
+        self.readable = [str(self.folder), short, str(Path(boundary.__file__).parent), sys.base_prefix]
+        return {"PATH": f"{programs}:{SYSTEM}", "PYTHONPATH": str(site)}
+
+    readable: list[str]
+    """What a sandbox has to show besides."""
+
+
+def _script(path: Path, line: str) -> None:
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(0o755)
+
+
+class _Line(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    killer: Killer
+
+
+class _Listener(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        moment, _, effect = self.rfile.readline().decode().strip().partition(" ")
+        assert isinstance(self.server, _Line)
+        if self.server.killer.reached(moment, effect):
+            self.wfile.write(boundary.GO)
+
+
+class _Proxy(BaseHTTPRequestHandler):
+    """Hands requests on; a write is an effect."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def setup(self) -> None:
+        super().setup()
+        self.killer: Killer = self.server.killer  # type: ignore[attr-defined]
+        board = urlsplit(self.killer.board.url)
+        self.board = http.client.HTTPConnection(board.hostname or "", board.port, timeout=60)
+
+    def finish(self) -> None:
+        super().finish()
+        self.board.close()
+
+    def handle_one(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        effect = "" if self.command == "GET" or "/form" in self.path else effect_of(self.command, self.path, body, self.killer.board)
+        if effect and not self.killer.reached("before", effect):
+            self.close_connection = True
+            return
+        headers = {key: value for key, value in self.headers.items() if key.lower() not in ("host", "connection")}
+        self.board.request(self.command, self.path, body or None, headers)
+        answer = self.board.getresponse()
+        content = answer.read()
+        if effect and not self.killer.reached("after", effect):
+            self.close_connection = True
+            return
+        self.send_response_only(answer.status)
+        for key, value in answer.getheaders():
+            if key.lower() not in ("content-length", "transfer-encoding", "connection"):
+                self.send_header(key, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+        self.wfile.flush()
+
+    do_GET = do_POST = do_PATCH = do_DELETE = handle_one  # noqa: N815 - the base class calls them so
+
+
+def effect_of(method: str, path: str, body: bytes, board: Board) -> str:
+    """A write in words."""
+    document: dict[str, Any] = json.loads(body or b"{}")
+    number = re.search(r"work_packages/(\d+)", path)
+    where = f" on #{number[1]}" if number else ""
+    if "/activities" in path:
+        marker = re.search(r"event=(\w+) -->$", document["comment"]["raw"])
+        return f"comment {marker[1] if marker else '?'}{where}"
+    if method == "POST":
+        return "create Spike"
+    if method == "PATCH":
+        status = str(document.get("_links", {}).get("status", {}).get("href", "")).rpartition("/")[2]
+        name = next((name for name, one in board.statuses.items() if str(one) == status), "no status")
+        token = document.get(board.run)
+        if token:
+            return f"{'claim' if ' try 1 ' in token else 'take over'}{where}"
+        return f"{'end the claim' if board.run in document else 'change'}{where} to {name}"
+    return f"{method} {path}"
