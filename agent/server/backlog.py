@@ -12,6 +12,7 @@ from .access import Viewer, authenticate_as
 from .call import stamp
 from .catalogue import Catalogue
 from .errors import BacklogError
+from .rules import MOST_SUBJECT
 from .scheduling import Scheduler
 from .store import Db
 from .work_package import WorkPackage
@@ -86,6 +87,8 @@ def parse(text: str) -> Backlog:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BacklogError(f"the backlog is no TOML: {error}") from None
+    except RecursionError:
+        raise BacklogError("the backlog is too deeply nested") from None
     entries: dict[str, list[Any]] = {}
     kinds: dict[str, type[msgspec.Struct]] = {
         "users": UserEntry,
@@ -109,6 +112,8 @@ def _entry(place: str, kind: type[msgspec.Struct], row: Any) -> Any:
     unknown = sorted(set(row) - set(allowed))
     if unknown:
         raise BacklogError(f"{place}: unknown key {unknown[0]!r}; allowed are {_listed(allowed)}")
+    if nul := next((key for key, value in row.items() if isinstance(value, str) and "\0" in value), None):
+        raise BacklogError(f"{place}: {nul} holds a NUL, which no board stores")
     try:
         return msgspec.convert(row, kind)
     except msgspec.ValidationError as error:
@@ -178,6 +183,8 @@ class _Importer:
     def _work_package(
         self, place: str, entry: WorkPackageEntry, known: Catalogue, ids: Mapping[str, int]
     ) -> WorkPackage:
+        if not entry.subject.strip() or len(entry.subject) > MOST_SUBJECT:
+            raise BacklogError(f"{place}: subject must have 1 to {MOST_SUBJECT} characters")
         projects = {row["identifier"]: id_ for id_, row in known.projects.items()}
         project = entry.project or (next(iter(projects)) if len(projects) == 1 else None)
         if project is None:

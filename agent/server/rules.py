@@ -12,7 +12,8 @@ from .errors import ApiError, read_only, violation
 from .store import Db
 from .work_package import WorkPackage
 
-_MAX_SUBJECT = 255
+MOST_SUBJECT = 255
+"""Characters of a subject."""
 
 
 def without_project() -> list[ApiError]:
@@ -32,7 +33,7 @@ def errors(
     yield from _people_errors(db, before, after)
     if not after.subject.strip():
         yield violation("subject", "blank", name="Subject")
-    elif len(after.subject) > _MAX_SUBJECT:
+    elif len(after.subject) > MOST_SUBJECT:
         yield violation("subject", "too_long", name="Subject")
     if after.priority_id not in known.priorities:
         yield violation("priority", "blank", name="Priority")

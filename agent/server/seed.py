@@ -143,9 +143,9 @@ def add_project(db: Db, identifier: str, name: str, now: str) -> int:
 
 
 def add_member(db: Db, project_id: int, login: str, role: str) -> None:
-    """Make a user a member of a project in one role."""
+    """Make a user a member of a project in one role, whatever it was before."""
     db.run(
-        "INSERT INTO members SELECT ?, users.id, roles.id FROM users, roles WHERE users.login = ? AND roles.name = ?",
+        "INSERT OR REPLACE INTO members SELECT ?, users.id, roles.id FROM users, roles WHERE users.login = ? AND roles.name = ?",
         project_id,
         login,
         role,

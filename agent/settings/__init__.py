@@ -183,6 +183,8 @@ def read(path: pathlib.Path) -> dict[str, Any]:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"The settings file {path} is no TOML: {error}.") from error
+    except RecursionError:
+        raise ConfigurationError(f"The settings file {path} is too deeply nested.") from None
 
 
 def credentials(settings: Settings, *, environ: Environment | None = None) -> Credentials:
