@@ -61,6 +61,13 @@ class ApiError(Exception):
         return document
 
 
+class DiskFull(ApiError):
+    """Nothing more can be stored; what was asked for did not happen."""
+
+    def __init__(self) -> None:
+        super().__init__(507, "InsufficientStorage", "disk_full")
+
+
 class MultipleErrors(ApiError):
     """Several property errors at once (422), or several wrong parts of a query, which are 422 too [L]."""
 

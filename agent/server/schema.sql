@@ -38,11 +38,13 @@ CREATE TABLE projects (
 ) STRICT;
 
 CREATE TABLE members (
+  id INTEGER PRIMARY KEY,
   project_id INTEGER NOT NULL REFERENCES projects ON DELETE CASCADE,
   user_id INTEGER NOT NULL REFERENCES users ON DELETE CASCADE,
   role_id INTEGER NOT NULL REFERENCES roles,
-  PRIMARY KEY (project_id, user_id)
-) STRICT, WITHOUT ROWID;
+  created_at TEXT NOT NULL,
+  UNIQUE (project_id, user_id)
+) STRICT;
 CREATE INDEX members_by_user ON members (user_id);
 
 CREATE TABLE statuses (
@@ -99,6 +101,16 @@ CREATE TABLE versions (
   name TEXT NOT NULL,
   status TEXT NOT NULL DEFAULT 'open',
   created_at TEXT NOT NULL,
+  description TEXT NOT NULL DEFAULT '',
+  start_date TEXT,
+  end_date TEXT,
+  UNIQUE (project_id, name)
+) STRICT;
+
+CREATE TABLE categories (
+  id INTEGER PRIMARY KEY,
+  project_id INTEGER NOT NULL REFERENCES projects ON DELETE CASCADE,
+  name TEXT NOT NULL,
   UNIQUE (project_id, name)
 ) STRICT;
 
@@ -121,7 +133,15 @@ CREATE TABLE work_packages (
   ignore_non_working_days INTEGER NOT NULL DEFAULT 0,
   lock_version INTEGER NOT NULL DEFAULT 0,
   created_at TEXT NOT NULL,
-  updated_at TEXT NOT NULL
+  updated_at TEXT NOT NULL,
+  category_id INTEGER REFERENCES categories ON DELETE SET NULL,
+  -- Work in minutes; the derived values are of a parent and all below it.
+  estimated_minutes INTEGER,
+  remaining_minutes INTEGER,
+  done_ratio INTEGER,
+  derived_estimated_minutes INTEGER,
+  derived_remaining_minutes INTEGER,
+  derived_done_ratio INTEGER
 ) STRICT;
 CREATE INDEX work_packages_by_status ON work_packages (status_id, type_id, priority_id);
 CREATE INDEX work_packages_by_type ON work_packages (type_id);
@@ -171,3 +191,26 @@ CREATE TABLE journals (
   updated_at TEXT NOT NULL,
   UNIQUE (work_package_id, version)
 ) STRICT;
+
+CREATE TABLE watchers (
+  work_package_id INTEGER NOT NULL REFERENCES work_packages ON DELETE CASCADE,
+  user_id INTEGER NOT NULL REFERENCES users ON DELETE CASCADE,
+  PRIMARY KEY (work_package_id, user_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX watchers_by_user ON watchers (user_id);
+
+-- The contents are files beside the board's file, named by `file`.
+CREATE TABLE attachments (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  work_package_id INTEGER NOT NULL REFERENCES work_packages ON DELETE CASCADE,
+  journal_id INTEGER REFERENCES journals ON DELETE CASCADE,
+  author_id INTEGER NOT NULL REFERENCES users,
+  file TEXT NOT NULL UNIQUE,
+  file_name TEXT NOT NULL,
+  content_type TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  digest TEXT NOT NULL,
+  description TEXT NOT NULL DEFAULT '',
+  created_at TEXT NOT NULL
+) STRICT;
+CREATE INDEX attachments_by_work_package ON attachments (work_package_id);

@@ -13,17 +13,17 @@ import msgspec
 from .store import Db
 
 ADMIN, MEMBER, READER = "Project admin", "Member", "Reader"
+_READER = ("view_work_packages", "add_work_package_comments", "view_members")
+_MEMBER = (
+    *_READER, "add_work_packages", "edit_work_packages", "move_work_packages", "manage_work_package_relations", "manage_subtasks",
+    "work_package_assigned", "assign_versions", "view_work_package_watchers", "add_work_package_watchers", "delete_work_package_watchers",
+    "add_work_package_attachments",
+)  # fmt: skip
 ROLES = {
-    MEMBER: (
-        "view_work_packages", "add_work_packages", "edit_work_packages", "move_work_packages", "add_work_package_comments",
-        "manage_work_package_relations", "manage_subtasks", "work_package_assigned",
-    ),
-    READER: ("view_work_packages", "add_work_package_comments"),
-    ADMIN: (
-        "view_work_packages", "add_work_packages", "edit_work_packages", "move_work_packages", "add_work_package_comments",
-        "manage_work_package_relations", "manage_subtasks", "work_package_assigned", "delete_work_packages",
-    ),
-}  # fmt: skip
+    MEMBER: _MEMBER,
+    READER: _READER,
+    ADMIN: (*_MEMBER, "delete_work_packages", "manage_versions", "manage_categories", "manage_members"),
+}
 STATUSES = (
     ("New", "#1098AD", 0), ("In specification", "#A5D8FF", 10), ("Specified", "#A5D8FF", 20), ("Confirmed", "#D0BFFF", 20),
     ("To be scheduled", "#FFEC99", 20), ("Scheduled", "#D8F5A2", 20), ("In progress", "#CC5DE8", 40), ("Developed", "#8CE99A", 70),
@@ -68,7 +68,13 @@ def seed(db: Db, names: Names, now: str) -> None:
     """Fill a new board."""
     db.run_many(
         "INSERT INTO settings VALUES (?, ?)",
-        [("instance_name", names.instance), ("journal_aggregation_minutes", "5"), ("apiv3_max_page_size", "1000")],
+        [
+            ("instance_name", names.instance),
+            ("journal_aggregation_minutes", "5"),
+            ("apiv3_max_page_size", "1000"),
+            ("attachment_max_bytes", str(5 * 2**20)),
+            ("attachments_total_bytes", str(2**30)),
+        ],
     )
     db.run_many(
         "INSERT INTO statuses (id, name, position, color, default_done_ratio, is_default, is_closed) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -145,7 +151,9 @@ def add_project(db: Db, identifier: str, name: str, now: str) -> int:
 def add_member(db: Db, project_id: int, login: str, role: str) -> None:
     """Make a user a member of a project in one role, whatever it was before."""
     db.run(
-        "INSERT OR REPLACE INTO members SELECT ?, users.id, roles.id FROM users, roles WHERE users.login = ? AND roles.name = ?",
+        "INSERT INTO members (project_id, user_id, role_id, created_at) SELECT projects.id, users.id, roles.id, projects.created_at"
+        " FROM projects, users, roles WHERE projects.id = ? AND users.login = ? AND roles.name = ?"
+        " ON CONFLICT (project_id, user_id) DO UPDATE SET role_id = excluded.role_id",
         project_id,
         login,
         role,

@@ -4,6 +4,7 @@ The server handles requests one after the other on its event loop, so that no lo
 processes on the same file SQLite's own locks are enough (WAL; a write starts with BEGIN IMMEDIATE and waits for its turn).
 """
 
+import errno
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -11,10 +12,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from .errors import BoardError
+from .errors import BoardError, DiskFull
 
 FILE = "board.sqlite3"
 BUSY_SECONDS = 10.0
+VERSION = 2
+"""Of the schema: `schema.sql` makes it, `migrations/` leads to it from each one that was ever released."""
 
 Row: TypeAlias = sqlite3.Row
 Value: TypeAlias = str | int | None
@@ -65,6 +68,11 @@ class Store:
         if not path.exists():
             raise BoardError(f"{folder} holds no board; make one with `agent board init {folder}`")
         self._connection = _connect(path)
+        try:
+            _upgrade(self._connection, path)
+        except BaseException:
+            self._connection.close()
+            raise
 
     def close(self) -> None:
         """Let go of the file."""
@@ -73,13 +81,23 @@ class Store:
     @contextmanager
     def transaction(self, *, write: bool) -> Iterator[Db]:
         """One consistent view; what was written is kept only if the block ends without an exception."""
-        self._connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
         try:
+            self._connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
             yield Db(self._connection)
-        except BaseException:
-            self._connection.execute("ROLLBACK")
+            self._connection.execute("COMMIT")
+        except BaseException as error:
+            # A full disk ends some transactions by itself.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            if _is_full(error):
+                raise DiskFull from error
             raise
-        self._connection.execute("COMMIT")
+
+    def backup(self, target: Path) -> None:
+        """Copy the board's file as it is at one moment, while others read and write it."""
+        with closing(sqlite3.connect(target)) as copy:
+            self._connection.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
 
 
 @contextmanager
@@ -95,10 +113,64 @@ def created(folder: Path) -> Iterator[Db]:
         connection.executescript((files(__package__) / "schema.sql").read_text(encoding="utf-8"))
         connection.execute("BEGIN IMMEDIATE")
         yield Db(connection)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode = DELETE")
     draft.chmod(0o600)
     draft.rename(path)
+
+
+def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring the file of an older version up to date, all of it or nothing."""
+    if _version(connection) == VERSION:
+        return
+    # Tables that others refer to are made anew: their rows must not go with them.
+    connection.execute("PRAGMA foreign_keys = OFF")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        found = _version(connection)
+        if found > VERSION:
+            raise BoardError(
+                f"{path} was written by a newer agent (schema {found}, this one knows {VERSION}); upgrade it"
+            )
+        for version in range(found + 1, VERSION + 1):
+            script = (files(__package__) / "migrations" / f"{version}.sql").read_text(encoding="utf-8")
+            for statement in _statements(script):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    """The first schema did not say its number."""
+    return max(1, int(connection.execute("PRAGMA user_version").fetchone()[0]))
+
+
+def _statements(script: str) -> Iterator[str]:
+    """`executescript` would commit in between."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _is_full(error: BaseException) -> bool:
+    full = (
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR_WRITE,
+        sqlite3.SQLITE_IOERR_SHMSIZE,
+        sqlite3.SQLITE_IOERR_TRUNCATE,
+    )
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", 0) in full
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

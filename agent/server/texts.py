@@ -12,6 +12,7 @@ ENGLISH = {
     "conflict": "Could not update the resource because of conflicting modifications.",
     "multiple": "Multiple field constraints have been violated.",
     "bad_request": "Bad request: {reason}",
+    "disk_full": "The board's disk is full: nothing was changed.",
     "internal": "An internal error has occurred. {reason}",
     "no_json": "The request could not be parsed as JSON.",
     "read_only": "{name} was attempted to be written but is not writable.",
