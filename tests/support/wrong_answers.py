@@ -187,6 +187,21 @@ SPOILS: Final[st.SearchStrategy[Spoil]] = st.one_of(
 )  # fmt: skip
 
 
+NO_ANSWER: Final[st.SearchStrategy[Spoil]] = st.one_of(
+    st.sampled_from([203, 206, 300, 408, 425, 429, 500, 502, 503, 504, 520, 599]).map(
+        lambda status: lambda answer: _with(answer, status=status, body=b"<html>")
+    ),
+    st.binary(min_size=1, max_size=30).map(lambda body: lambda answer: _with(answer, body=b"{" + body)),
+    st.floats(0.01, 0.99).map(lambda part: lambda answer: _with(answer, body=answer.body[: int(len(answer.body) * part)] or b"{")),
+    st.builds(_nested, st.sampled_from([b"[", b'{"_links":']), st.integers(1, 5_000)),
+    st.builds(lambda kind, late: lambda answer: _with(answer, breaks=kind, late=late), BREAKS, st.booleans()),
+    st.sampled_from(["http://xn--/", "http://["]).map(
+        lambda place: lambda answer: _with(answer, status=302, headers=(("location", place),))
+    ),
+)  # fmt: skip
+"""What nobody can take for an answer; what is believed and false (a ticket that is said to be gone) is another matter."""
+
+
 class Wrong(httpx.AsyncBaseTransport):
     """A board that answers with these, one after the other, the last one again and again, each spoilt if it is its turn.
 
@@ -243,6 +258,30 @@ class Recorder(httpx.AsyncBaseTransport):
         headers = tuple((name, value) for name, value in answer.headers.items() if name == "content-type")
         self.heard.append(Answer(answer.status_code, headers, body))
         return answer
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class Spoiling(httpx.AsyncBaseTransport):
+    """A board that is well behind a network that is not: what was asked has happened, and the answer is spoilt.
+
+    Args:
+        spoils: what happens to the first, second, … answer; the rest arrive as they are.
+    """
+
+    def __init__(self, spoils: Sequence[Spoil | None]) -> None:
+        self.spoilt = 0
+        self._inner = Recorder()
+        self._spoils = list(spoils)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = await self._inner.handle_async_request(request)
+        spoil = self._spoils.pop(0) if self._spoils else None
+        if spoil is None:
+            return answer
+        self.spoilt += 1
+        return respond(spoil(self._inner.heard[-1]), request)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
