@@ -204,7 +204,9 @@ class Attempt:
             commit = await self._repository.commit_of_run(self._run, branch)
             if commit is not None:
                 self._say("the commit of this run is on the remote already")
-                return await self._report(branch, commit, ticket)
+                end = await self._report(branch, commit, ticket)
+                await self._delete_claim_ref()
+                return end
             await self._raise_known_failure(ticket, branch)
             if whys := await self._protocol.second_look(ticket):
                 raise Superseded("; ".join(why.detail for why in whys))

@@ -12,7 +12,7 @@ from typing import Final
 from loguru import logger
 from msgspec import Struct
 
-from agent import choose, epics, ownership, sweep
+from agent import choose, epics, farewells, ownership, sweep
 from agent.attempt import Attempt, End, Ending, Place
 from agent.board.query import one_of
 from agent.choose import Rung
@@ -107,6 +107,8 @@ class Cycle:
 
     async def _descend(self) -> Result:
         """Rungs 1 to 7, the first that yields work. A release (rung 3) is none: the walk goes on."""
+        for left in await farewells.catch_up(self._protocol):
+            await epics.reopen_if_needed(self._protocol, left)
         mine = await self._read_mine()
         unfinished = await self._settle(mine)
         result = await self._finish(*unfinished) if unfinished is not None else None

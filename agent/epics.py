@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from loguru import logger
 
+from agent import farewells
 from agent.board.query import none_of, one_of
 from agent.errors import Conflict, NotFound, Refused, Unreachable
 from agent.model import Changes, WorkPackage
@@ -29,18 +30,23 @@ async def release(protocol: Protocol, number: int, reason: str = report.NOTHING_
     finished = frozenset(fleet.done) | fleet.closed
     every = await board.groups(below, "status", f"what is left in Epic #{epic.id}")
     all_done = bool(every) and all(int(status) in finished for status in every)
-    released = await protocol.try_give_back(epic.id, token, to=(*fleet.done, fleet.ready) if all_done else ())
-    if released is None:
-        return
-    logger.info("Epic #{} released: {}", epic.id, reason)
-    await protocol.say(epic.id, report.epic_released(token.run, reason=reason), "Epic released")
-    if released.status in fleet.closed:
-        await _reopen_if_needed(protocol, released)
+    released = await farewells.give_back(
+        protocol,
+        epic.id,
+        token,
+        report.epic_released(token.run, reason=reason),
+        to=(*fleet.done, fleet.ready) if all_done else (),
+    )
+    if released is not None:
+        logger.info("Epic #{} released: {}", epic.id, reason)
+        await reopen_if_needed(protocol, released)
 
 
-async def _reopen_if_needed(protocol: Protocol, epic: WorkPackage) -> None:
+async def reopen_if_needed(protocol: Protocol, epic: WorkPackage) -> None:
     """A descendant that became ready while the Epic was being closed would never be found: put the Epic back."""
     fleet, board = protocol.fleet, protocol.board
+    if epic.type not in fleet.epics or epic.status not in fleet.closed:
+        return
     waiting = [
         one_of("ancestor", [epic.id]),
         one_of("type", fleet.executable),

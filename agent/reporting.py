@@ -12,7 +12,7 @@ from loguru import logger
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agent import epics, ownership
+from agent import epics, farewells, ownership
 from agent.errors import Conflict, LifetimeOver, NotFound, Refused, Superseded, Unreachable
 from agent.model import Changes, WorkPackage
 from agent.ownership import Held, same_claim
@@ -267,13 +267,9 @@ class Reporter:
 
     async def stopped(self, why: str, kept: str) -> None:
         """Somebody changed the ticket under the run: give back what is still ours and say where the work is."""
-        await self._protocol.try_give_back(self.held.ticket, self.held.token)
         url = self._links.branch(kept) if kept else ""
         text = report.stopped(self._run, kept=kept, kept_url=url, change=why)
-        try:
-            await self._protocol.say(self.held.ticket, text, "stopped")
-        except Refused as refusal:
-            logger.warning("#{}: cannot say that the run was stopped: {}", self.held.ticket, refusal)
+        await farewells.give_back(self._protocol, self.held.ticket, self.held.token, text, always=True)
         await self.release_epic()
 
     async def _settle(self) -> None:

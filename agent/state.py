@@ -132,6 +132,14 @@ class WorkedText(Struct, frozen=True):
     times: int
 
 
+class Farewell(Struct, frozen=True):
+    """A comment that is due as soon as the claim that it tells of has been given back."""
+
+    ticket: int
+    token: str
+    text: str
+
+
 class State(Struct, frozen=True, kw_only=True):
     """All that a pod remembers. Unknown keys are ignored and missing ones have defaults: versions come and go."""
 
@@ -146,6 +154,8 @@ class State(Struct, frozen=True, kw_only=True):
     """By work package: the lockVersion at which the board refused its claim; it is tried again when it changes."""
     texts: Mapping[int, WorkedText] = {}
     """By ticket: what the next prompt shows beside the present text."""
+    farewells: tuple[Farewell, ...] = ()
+    """What may still have to be said."""
 
     # --- claims ---
 
@@ -180,6 +190,14 @@ class State(Struct, frozen=True, kw_only=True):
     def tickets(self) -> frozenset[int]:
         """The ids that a scan reads in full because the state recorded them, Epics among them."""
         return frozenset(claim.ticket for claim in self.claims)
+
+    def with_farewell(self, farewell: Farewell) -> State:
+        """The claim is about to be given back."""
+        return replace(self, farewells=(*self.without_farewell(farewell).farewells, farewell))
+
+    def without_farewell(self, farewell: Farewell) -> State:
+        """It was said, or is not to be said."""
+        return replace(self, farewells=tuple(one for one in self.farewells if one != farewell))
 
     # --- expiry ---
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from loguru import logger
 
+from agent import farewells
 from agent.board.query import contains, one_of
 from agent.errors import BoardError
 from agent.model import WorkPackage
@@ -54,10 +55,10 @@ async def _free(protocol: Protocol, item: WorkPackage, token: ClaimToken) -> Non
     now = protocol.memory.now()
     silent = protocol.memory.state.silent_for(item.run, now.at, now.boot)
     try:
-        if await protocol.give_back(item.id, token) is None:
+        text = report.expired(token.run, pod=token.pod, silent_s=silent)
+        if await farewells.give_back(protocol, item.id, token, text) is None:
             return
     except BoardError as trouble:
         logger.error("#{}: the expired claim of {} cannot be given back: {}", item.id, token.pod, trouble)
         return
     logger.warning("#{}: given back, pod {} has not been heard of for {:.0f} s", item.id, token.pod, silent)
-    await protocol.say(item.id, report.expired(token.run, pod=token.pod, silent_s=silent), "expired")
