@@ -1,0 +1,61 @@
+# ruff: noqa: F821, INP001, S101 - a script of the NixOS test driver, whose names are globals
+# What one pod builds for a development shell, the next one takes from the fleet's cache, and only with the cache's word.
+
+
+def new_tool(name: str) -> None:
+    """The project gets a tool that nobody has built yet."""
+    identity = "git -c user.name=Person -c user.email=person@example.org -c safe.directory='*'"
+    board.succeed(
+        f"cd /root/desk && sed -i 's/\"fleet-tool[^\"]*\"/\"fleet-tool-{name}\"/' flake.nix"
+        f" && {identity} commit -q -a -m 'Tool {name}' && {identity} push -q {REMOTE} main && chown -R git: {REMOTE}"
+    )
+
+
+def tool(name: str) -> tuple[str, str]:
+    """A ticket done by a pod: which path its shell's tool has, and what is in it."""
+    ticket = add(f"Use the tool on {name}", files={"work/tool": "by {run}"}, shell={"tool": "echo $TOOL; cat $TOOL"})
+    once(name)
+    assert done(ticket), comments(ticket)
+    path, text = json.loads(content(ticket, "shell.json"))["tool"]["said"].split()
+    return path, text
+
+
+def facts(name: str, path: str) -> dict[str, Any]:
+    """What the store of a host says of a path."""
+    told = json.loads(PODS[name].succeed(f"nix --extra-experimental-features nix-command path-info --json {path}"))
+    found: dict[str, Any] = told[path] if isinstance(told, dict) else told[0]
+    return found
+
+
+def served(path: str) -> bool:
+    """Whether the cache has it, as every pod would ask."""
+    digest = path.removeprefix("/nix/store/")[:32]
+    return bool(pod_b.execute(f"curl -sf {CACHE}/{digest}.narinfo | grep -q ^Sig:")[0] == 0)
+
+
+CACHE = pod_b.succeed("sed -n 's/^\\(extra-\\)\\?substituters = *\\([^ ]*\\).*/\\2/p' /etc/nix/nix.conf | tail -1").strip()
+
+with subtest("pod A builds, and its build reaches the cache, signed"):
+    new_tool("shared")
+    path, text = tool("pod-a")
+    assert facts("pod-a", path)["ultimate"]
+    eventually(lambda: served(path), "the cache never got it")
+
+with subtest("pod B takes it from there"):
+    assert tool("pod-b") == (path, text)
+    taken = facts("pod-b", path)
+    assert not taken.get("ultimate"), taken
+    assert taken["signatures"], taken
+
+with subtest("an unsigned path is refused"):
+    pod_c.succeed(f"! test -e {path}")
+    pod_c.fail(f"nix-store --option trusted-public-keys '' -r {path}")
+    pod_c.succeed(f"nix-store -r {path}")
+
+with subtest("a cache that is down costs nothing"):
+    cache.crash()
+    new_tool("alone")
+    path, _ = tool("pod-a")
+    assert facts("pod-a", path)["ultimate"]
+    cache.start()
+    eventually(lambda: served(path), "what was built meanwhile never reached the cache")

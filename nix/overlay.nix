@@ -1,0 +1,4 @@
+# The overlay: `pkgs.agent`.
+final: _prev: {
+  agent = final.callPackage ./package.nix { };
+}
