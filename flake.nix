@@ -11,7 +11,10 @@
 
       forEachSystem =
         make:
-        lib.genAttrs [ "x86_64-linux" "aarch64-linux" ] (system: make nixpkgs.legacyPackages.${system});
+        lib.genAttrs [
+          "x86_64-linux"
+          "aarch64-linux"
+        ] (system: make nixpkgs.legacyPackages.${system});
     in
     {
       packages = forEachSystem (pkgs: {
@@ -49,6 +52,6 @@
         description = "A development shell, as the agents add it to a repository without one";
       };
 
-      checks = forEachSystem (pkgs: import ./nix/checks { inherit nixpkgs pkgs self; });
+      checks = forEachSystem (pkgs: import ./nix/checks { inherit pkgs self; });
     };
 }

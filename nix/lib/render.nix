@@ -1,14 +1,19 @@
 # What a host gets from our modules, as plain values: units, the files they name, accounts, settings of Nix.
 #
 # Of a host's evaluation, with real packages or stand-ins. nix/golden is made from it, and held against it.
-{ config, lib }:
+{
+  config,
+  lib,
+  pkgs,
+}:
 let
-  isOurs = name: lib.any (prefix: lib.hasPrefix prefix name) [
-    "agent-"
-    "git-daemon"
-    "harmonia"
-    "podman-openproject"
-  ];
+  isOurs =
+    name:
+    lib.any (prefix: lib.hasPrefix prefix name) [
+      "agent-"
+      "harmonia"
+      "podman-openproject"
+    ];
   chosen = lib.filterAttrs (name: _: isOurs name);
 
   pods = lib.filterAttrs (_: pod: pod.enable) config.services.agent.pods;
@@ -67,7 +72,8 @@ in
         name = "agent-cache-queue";
         path = "${client.push.hook}";
         mode = "0755";
-        text = "#!/bin/bash\n${client.push.hook.text}";
+        # Stand-ins have no first line.
+        text = "#!/bin/bash\n${lib.removePrefix "#!${pkgs.runtimeShell}\n" client.push.hook.text}";
       }
       {
         name = "agent-cache-known-hosts";
@@ -77,16 +83,19 @@ in
       }
     ];
 
-  users = lib.mapAttrsToList (name: user: {
-    inherit name;
-    inherit (user) group home;
-    shell = toString user.shell;
-    keys = user.openssh.authorizedKeys.keys;
-  }) (lib.filterAttrs (name: _: isOurs "${name}-" || name == "git" || name == "nix-ssh") config.users.users);
+  users =
+    lib.mapAttrsToList
+      (name: user: {
+        inherit name;
+        inherit (user) group home;
+        shell = toString user.shell;
+        keys = user.openssh.authorizedKeys.keys;
+      })
+      (lib.filterAttrs (name: _: isOurs "${name}-" || name == "nix-ssh") config.users.users);
 
   tmpfiles = lib.filter (lib.hasInfix "agent") config.systemd.tmpfiles.rules;
 
-  nix = lib.filterAttrs (name: _: lib.elem name [
+  nix = lib.getAttrs (lib.intersectLists (lib.attrNames config.nix.settings) [
     "allowed-users"
     "connect-timeout"
     "extra-allowed-users"

@@ -18,7 +18,8 @@ let
   claudeAllowed = cfg.claude == null || (builtins.tryEval cfg.claude.outPath).success;
 
   runsClaude = pod: (pod.finalSettings.model.kind or "claude") == "claude";
-  needsClaude = pod: runsClaude pod && !lib.hasInfix "/" (pod.finalSettings.model.program or "claude");
+  programOf = pod: pod.finalSettings.model.program or "claude";
+  needsClaude = pod: runsClaude pod && !lib.hasInfix "/" (programOf pod);
 
   podModule =
     { name, config, ... }:
@@ -185,7 +186,7 @@ let
       StateDirectory = "agent/${name}";
       StateDirectoryMode = "0700";
       WorkingDirectory = "%S/agent/${name}";
-      LoadCredential = lib.mapAttrsToList (credential: file: "${credential}:${escaped file}") (credentialsOf pod);
+      LoadCredential = lib.mapAttrsToList (key: file: "${key}:${escaped file}") (credentialsOf pod);
       # Builds and tests may take what is left; the host's own services come first.
       CPUWeight = 50;
       IOWeight = 50;
@@ -296,6 +297,8 @@ let
       } ${lib.getExe cfg.package} "$@"
     '';
 
+  listed = lib.concatStringsSep ", ";
+
   credentialKinds = "board-token|model-key|repository-([A-Za-z0-9][A-Za-z0-9_-]*)-(token|key)";
 
   # Every `…_file` of the settings, with its place.
@@ -323,10 +326,13 @@ let
         in
         found == null || (project != null && !(projects ? ${project}))
       ) (lib.attrNames (credentialsOf pod));
-      inStore = lib.filter (one: lib.hasPrefix builtins.storeDir one.file) (secretFiles [ ] settings);
-      secretVariables = lib.intersectLists [ "AGENT_BOARD_TOKEN" "AGENT_MODEL_KEY" ] (
-        lib.attrNames pod.environment
+      inStore = map (one: "settings.${one.place}") (
+        lib.filter (one: lib.hasPrefix builtins.storeDir one.file) (secretFiles [ ] settings)
       );
+      secretVariables = lib.intersectLists (lib.attrNames pod.environment) [
+        "AGENT_BOARD_TOKEN"
+        "AGENT_MODEL_KEY"
+      ];
     in
     [
       {
@@ -365,13 +371,14 @@ let
       }
       {
         assertion = pod.interval != null || pod.startAt != [ ];
-        message = ''${option}: nothing starts this pod. Set interval = "2min" or startAt = [ "Mon..Fri 20:00" ], or enable = false to park it.'';
+        message = "${option}: nothing starts this pod. Set interval or startAt, or enable = false to park it.";
       }
       {
         assertion = wrongCredentials == [ ];
         message = ''
-          ${option}: no credential is called ${lib.concatStringsSep ", " wrongCredentials}. Known are board-token, model-key, and for a
-          project of settings.repositories (${lib.concatStringsSep ", " (lib.attrNames projects)}) repository-PROJECT-token and repository-PROJECT-key.'';
+          ${option}: no credential is called ${listed wrongCredentials}. Known are board-token, model-key, and for a
+          project of settings.repositories (${listed (lib.attrNames projects)}) repository-PROJECT-token and
+          repository-PROJECT-key.'';
       }
       {
         assertion = credentialsOf pod ? board-token || settings.board ? token_file;
@@ -382,15 +389,13 @@ let
       {
         assertion = inStore == [ ];
         message = ''
-          ${option}: ${
-            lib.concatMapStringsSep ", " (one: "settings.${one.place}") inStore
-          } lies in the Nix store, where everybody can read it. Write
-          the path as a string that leads outside, or better set services.agent.credentials.'';
+          ${option}: ${listed inStore} lies in the Nix store, where everybody can read it.
+          Write the path as a string that leads outside, or better set services.agent.credentials.'';
       }
       {
         assertion = secretVariables == [ ];
         message = ''
-          ${option}: ${lib.concatStringsSep ", " secretVariables} in `environment` would be in a unit file that everybody can read.
+          ${option}: ${listed secretVariables} in `environment` would be in a unit file that everybody can read.
           Set services.agent.credentials instead.'';
       }
       {
@@ -413,28 +418,34 @@ let
     let
       option = "services.agent.pods.${name}";
       settings = pod.finalSettings;
+      url = settings.board.url or "";
+      near = "http://(localhost|127\\..*|\\[::1].*|[^./]+)([:/].*)?";
+      hasKey = credentialsOf pod ? model-key || settings ? model.key_file || settings ? model.api;
     in
-    lib.optional
-      (
-        runsClaude pod
-        && !(credentialsOf pod ? model-key)
-        && !(settings ? model.key_file)
-        && !(settings ? model.api)
-      )
-      "${option}: there is no key for the model's API, so the pod will claim nothing. Set services.agent.credentials.model-key."
-    ++
-      lib.optional (pod.sandbox == "none")
-        "${option}: with sandbox = \"none\" the model can do what the pod can, and read its credentials. That is for a host that does nothing else."
-    ++
-      lib.optional (pod.interval != null && pod.startAt != [ ])
-        "${option}: interval and startAt are both set, and each starts the pod. Set interval = null to keep to the calendar."
-    ++ lib.optional (
-      lib.hasPrefix "http://" (settings.board.url or "")
-      && builtins.match "http://(localhost|127\\..*|\\[::1].*|[^./]+)([:/].*)?" settings.board.url == null
-    ) "${option}: the board's token travels unencrypted to ${settings.board.url}. Use https."
-    ++
-      lib.optional ((settings.nix.settings or { }) ? store)
-        "${option}: settings.nix.settings.store is a store of the pod's own, for one repository. Without it, the host's daemon and its caches are used.";
+    map (one: "${option}: ${one.message}") (
+      lib.filter (one: one.when) [
+        {
+          when = runsClaude pod && !hasKey;
+          message = "there is no key for the model's API, so the pod will claim nothing. Set services.agent.credentials.model-key.";
+        }
+        {
+          when = pod.sandbox == "none";
+          message = "with sandbox = \"none\" the model can do what the pod can, and read its credentials. That is for a host that does nothing else.";
+        }
+        {
+          when = pod.interval != null && pod.startAt != [ ];
+          message = "interval and startAt are both set, and each starts the pod. Set interval = null to keep to the calendar.";
+        }
+        {
+          when = lib.hasPrefix "http://" url && builtins.match near url == null;
+          message = "the board's token travels unencrypted to ${url}. Use https.";
+        }
+        {
+          when = settings ? nix.settings.store;
+          message = "settings.nix.settings.store is a store of the pod's own, for one repository. Without it, the host's daemon and its caches are used.";
+        }
+      ]
+    );
 in
 {
   imports = [ ./cache.nix ];
@@ -529,7 +540,8 @@ in
         }
         {
           assertion =
-            config.security.allowUserNamespaces || lib.all (pod: pod.sandbox == "none") (lib.attrValues pods);
+            config.security.allowUserNamespaces
+            || lib.all (pod: pod.sandbox == "none") (lib.attrValues pods);
           message = "services.agent: bubblewrap needs user namespaces. Set security.allowUserNamespaces = true.";
         }
         {
@@ -540,7 +552,9 @@ in
 
     warnings =
       lib.concatLists (lib.mapAttrsToList podWarnings pods)
-      ++ lib.optional (cfg.pods == { }) "services.agent is enabled and has no pods. Add one: services.agent.pods.pod-a = { };";
+      ++ lib.optional (cfg.pods == { }) ''
+        services.agent is enabled and has no pods. Add one: services.agent.pods.pod-a = { };
+      '';
 
     # Who may use the daemon: in addition to others. A definition of `allowed-users` would lock everyone else out, and
     # `trusted-users` would make the agents root.
@@ -554,12 +568,12 @@ in
     };
     users.groups.agent = { };
 
-    systemd.services = lib.mapAttrs' (name: pod: lib.nameValuePair "agent-${name}" (service name pod)) pods;
-    systemd.timers = lib.mapAttrs' (name: pod: lib.nameValuePair "agent-${name}" (timer name pod)) pods;
+    systemd.services = lib.concatMapAttrs (name: pod: { "agent-${name}" = service name pod; }) pods;
+    systemd.timers = lib.concatMapAttrs (name: pod: { "agent-${name}" = timer name pod; }) pods;
 
     environment.systemPackages = [ cfg.package ] ++ lib.mapAttrsToList commandOf pods;
-    environment.etc = lib.mapAttrs' (
-      name: pod: lib.nameValuePair "agent/${name}.toml" { source = pod.configFile; }
-    ) pods;
+    environment.etc = lib.concatMapAttrs (name: pod: {
+      "agent/${name}.toml".source = pod.configFile;
+    }) pods;
   };
 }

@@ -16,7 +16,14 @@ let
     "::1"
     "localhost"
   ];
+  closedIn =
+    !loopback
+    && config.networking.firewall.enable
+    && !lib.elem cfg.port config.networking.firewall.allowedTCPPorts;
   shownHost = if lib.hasInfix ":" cfg.host then "[${cfg.host}]" else cfg.host;
+  importBacklog = lib.optionalString (
+    cfg.backlog != null
+  ) "agent board import --json new ${cfg.backlog} >> made.json";
 in
 {
   options.services.agent-board = {
@@ -69,9 +76,10 @@ in
         message = "services.agent-board: the firewall is open, and the board listens on ${cfg.host} alone. Set services.agent-board.host = \"0.0.0.0\".";
       }
     ];
-    warnings = lib.optional (
-      !loopback && !cfg.openFirewall && config.networking.firewall.enable
-    ) "services.agent-board listens on ${cfg.host}, and the firewall lets nobody through. Set services.agent-board.openFirewall = true, or open it for one interface.";
+    warnings = lib.optional closedIn ''
+      services.agent-board listens on ${cfg.host}, and the firewall lets nobody through. Set
+      services.agent-board.openFirewall = true, or open the port for one interface.
+    '';
 
     users.users.agent-board = {
       description = "Board of the coding agents";
@@ -99,7 +107,7 @@ in
           rm -rf new tokens
           mkdir tokens
           agent board init --json new > made.json
-          ${lib.optionalString (cfg.backlog != null) "agent board import --json new ${cfg.backlog} >> made.json"}
+          ${importBacklog}
           jq --raw-output '.tokens // {} | to_entries[] | "\(.key) \(.value)"' made.json | while read -r login token; do
             echo "$token" > "tokens/$login"
           done

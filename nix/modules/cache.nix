@@ -170,9 +170,18 @@ in
     }
 
     (lib.mkIf server.enable {
-      warnings =
-        lib.optional (server.podKeys == [ ]) "services.agent-cache: podKeys is empty, so nothing that pods push is taken."
-        ++ lib.optional (server.pushKeys == [ ]) "services.agent-cache: pushKeys is empty, so no pod can connect to push.";
+      warnings = map (one: "services.agent-cache: ${one.message}") (
+        lib.filter (one: one.when) [
+          {
+            when = server.podKeys == [ ];
+            message = "podKeys is empty, so nothing that pods push is taken.";
+          }
+          {
+            when = server.pushKeys == [ ];
+            message = "pushKeys is empty, so no pod can connect to push.";
+          }
+        ]
+      );
 
       services.harmonia =
         if options.services.harmonia ? cache then { cache = harmoniaSettings; } else harmoniaSettings;
@@ -212,7 +221,9 @@ in
     })
 
     (lib.mkIf pushes {
-      services.agent.cache.push.knownHosts = pkgs.writeText "agent-cache-known-hosts" "${client.push.host} ${client.push.hostKey}\n";
+      services.agent.cache.push.knownHosts = pkgs.writeText "agent-cache-known-hosts" ''
+        ${client.push.host} ${client.push.hostKey}
+      '';
 
       nix.settings = {
         secret-key-files = [ client.push.signingKeyFile ];

@@ -81,7 +81,7 @@ def evaluate(expression: str, **more: str) -> Any:
         root = {ROOT};
         evaluate = import {EVAL}/eval.nix;
         lib = import ({tree()} + "/lib");
-        render = evaluation: import (root + "/nix/lib/render.nix") {{ inherit lib; inherit (evaluation) config; }};
+        render = evaluation: import (root + "/nix/lib/render.nix") {{ inherit lib; inherit (evaluation) config pkgs; }};
         failed = config: map (one: one.message) (lib.filter (one: !one.assertion) config.assertions);
       in
     """

@@ -1,0 +1,2 @@
+# What one pod builds, the next one takes from the shared cache.
+{ scenario }: scenario "cache" { }

@@ -1,0 +1,2 @@
+# Attacks on the sandbox under the real unit, and on the unit.
+{ scenario }: scenario "hardening" { }

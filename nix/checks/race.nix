@@ -1,0 +1,2 @@
+# Three pods want one ticket.
+{ scenario }: scenario "race" { }
