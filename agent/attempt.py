@@ -134,6 +134,7 @@ class Attempt:
         if end.kind is Ending.DONE and self._held.epic is None:
             with contextlib.suppress(PodTrouble, OSError):
                 await self._repository.discard(self._held.owner)
+            self._protocol.memory.change(lambda state: state.without_litter(self._held.ticket))
         return end
 
     async def abandon(self, why: str) -> None:

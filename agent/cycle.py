@@ -6,7 +6,9 @@ protocol and the reporter; clock, chance, HTTP transport and processes come in a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Final
 
 from loguru import logger
@@ -17,7 +19,7 @@ from agent.attempt import Attempt, End, Ending, Place
 from agent.board.query import one_of
 from agent.choose import Rung
 from agent.daemon import Pass
-from agent.errors import BoardError, NotFound, PodTrouble, Refused, Superseded, Unreachable
+from agent.errors import BoardError, NotFound, PodTrouble, Refused, Superseded, TicketFailure, Unreachable
 from agent.execution import Execution
 from agent.model import WorkPackage
 from agent.ownership import Held
@@ -25,7 +27,7 @@ from agent.protocol import Claimed, Lost, Protocol
 from agent.reporting import TAKEN_FOR_A_BUG, Reporter
 from agent.scan import LATER, Candidate, Scan
 from agent.spikes import Spikes
-from agent.state import RecordedClaim
+from agent.state import RecordedClaim, State
 from agent.texts import claim_token, report
 from agent.texts.claim_token import ClaimToken
 
@@ -82,6 +84,8 @@ class Cycle:
         self._troubles: dict[int, str] = {}
         self._ready_to_work = False
         self._claims_seen: frozenset[str] | None = None
+        self._idle: set[int] = set()
+        """Epics that were taken for a bug, and the pod died before it claimed the bug."""
 
     async def run(self) -> Result:
         """Walk down the ladder once.
@@ -103,6 +107,7 @@ class Cycle:
             now = self._memory.now()
             self._memory.change(lambda state: state.with_trouble(now.at, now.boot))
             logger.error("this pod cannot work: {}", trouble)
+            await self._release_idle()
             return Result(outcome=Pass.TROUBLE, reason=str(trouble))
 
     async def _descend(self) -> Result:
@@ -111,6 +116,7 @@ class Cycle:
             await epics.reopen_if_needed(self._protocol, left)
         mine = await self._read_mine()
         unfinished = await self._settle(mine)
+        await self._clear_litter(unfinished[0].id if unfinished is not None else None)
         result = await self._finish(*unfinished) if unfinished is not None else None
         if result is not None:
             return result
@@ -126,6 +132,16 @@ class Cycle:
         if result is None and self._troubles and not self._places:
             raise PodTrouble("; ".join(self._troubles.values()))
         return result or Result(outcome=Pass.NOTHING)
+
+    async def _clear_litter(self, going_on: int | None) -> None:
+        """What a pod that died after its run's last step could not clear away any more."""
+        state = self._memory.state
+        self._execution.tidy({token.run for token in (one.parsed() for one in state.claims) if token is not None})
+        for ticket, project in state.litter.items():
+            if ticket != going_on:
+                with contextlib.suppress(PodTrouble, TicketFailure, OSError):
+                    await (await self._place_of(project)).repository.discard(ticket)
+            self._memory.change(partial(State.without_litter, ticket=ticket))
 
     async def _tidy_spikes(self, scan: Scan) -> None:
         for ticket in scan.surplus_spikes():
@@ -245,8 +261,8 @@ class Cycle:
 
     # -- rungs 2 and 4 to 6 ----------------------------------------------------------------------------------------
 
-    async def _my_epics(self, mine: Iterable[WorkPackage]) -> set[int]:
-        """The Epics that I own; one that a person moved or re-routed, or whose bug is over, is given up at once."""
+    async def _my_epics(self, mine: Sequence[WorkPackage]) -> set[int]:
+        """The Epics that I own; one that a person moved or re-routed is given up at once, one without its bug soon."""
         fleet, state, kept = self._protocol.fleet, self._memory.state, set()
         for epic in mine:
             record, token = state.recorded(epic.run), claim_token.parse(epic.run)
@@ -257,8 +273,10 @@ class Cycle:
                 await self._protocol.try_give_back(epic.id, token)
             elif why:
                 await epics.release(self._protocol, epic.id, why)
-            elif record.taken_for and not state.of_ticket(record.taken_for):
-                await epics.release(self._protocol, epic.id, TAKEN_FOR_A_BUG)
+            elif record.taken_for and not any(
+                one.id == record.taken_for and state.recorded(one.run) is not None for one in mine
+            ):
+                self._idle.add(epic.id)
             else:
                 kept.add(epic.id)
         return kept
@@ -267,6 +285,8 @@ class Cycle:
         """The first candidate that can be claimed; a lost one only means the next."""
         for _ in range(CLAIMS):
             candidate = await scan.next(rungs)
+            if candidate is not None or Rung.BUG in rungs:
+                await self._release_idle(candidate)
             if candidate is None:
                 return None
             claimed = await self._protocol.claim(candidate)
@@ -275,6 +295,13 @@ class Cycle:
             await self._lost(scan, candidate, claimed)
         logger.info("{} candidates were lost to other pods in a row", CLAIMS)
         return None
+
+    async def _release_idle(self, candidate: Candidate | None = None) -> None:
+        """An Epic whose bug is over or another's now goes back, unless the pod goes on in it at once."""
+        stays = candidate.epic.id if candidate is not None and candidate.epic is not None else None
+        for epic in sorted(self._idle - {stays}):
+            await epics.release(self._protocol, epic, TAKEN_FOR_A_BUG)
+        self._idle.clear()
 
     async def _lost(self, scan: Scan, candidate: Candidate, lost: Lost) -> None:
         words = "; ".join(why.detail for why in lost.whys) or "another pod was faster"

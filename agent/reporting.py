@@ -128,6 +128,8 @@ class Reporter:
             again = Changes(run="", status=self._protocol.fleet.ready)
             await self._last_patch([again], "back to ready, the text changed")
         else:
+            if self.held.epic is None:
+                self._memory.change(lambda state: state.with_litter(self.held.ticket, self.held.project))
             await self._last_patch([Changes(run="", status=status) for status in self._protocol.fleet.done], "done")
             self._memory.change(lambda state: state.without_text(self.held.ticket))
         await self._settle()

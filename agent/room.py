@@ -142,8 +142,8 @@ class Rooms:
 
     def forget(self, run: str) -> None:
         """The run is over: its home and its usage go."""
-        shutil.rmtree(self._folder / "homes" / run, ignore_errors=True)
         self._record(run).unlink(missing_ok=True)
+        shutil.rmtree(self._folder / "homes" / run, ignore_errors=True)  # last: `tidy` goes by it
 
     def tidy(self, living: Collection[str]) -> None:
         """Forget every run that is not among the living: its process was killed before it could."""

@@ -156,6 +156,8 @@ class State(Struct, frozen=True, kw_only=True):
     """By ticket: what the next prompt shows beside the present text."""
     farewells: tuple[Farewell, ...] = ()
     """What may still have to be said."""
+    litter: Mapping[int, int] = {}
+    """Tickets whose worktree is not needed any more once they are done, with their projects."""
 
     # --- claims ---
 
@@ -198,6 +200,14 @@ class State(Struct, frozen=True, kw_only=True):
     def without_farewell(self, farewell: Farewell) -> State:
         """It was said, or is not to be said."""
         return replace(self, farewells=tuple(one for one in self.farewells if one != farewell))
+
+    def with_litter(self, ticket: int, project: int) -> State:
+        """The ticket is about to be done."""
+        return replace(self, litter={**self.litter, ticket: project})
+
+    def without_litter(self, ticket: int) -> State:
+        """Its worktree is gone, or needed after all."""
+        return replace(self, litter=_less(self.litter, ticket))
 
     # --- expiry ---
 

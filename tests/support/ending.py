@@ -37,7 +37,7 @@ def ending(fleet: Fleet, config: Path) -> Ending:
         log = git(fleet.remote.path, "log", "--format=%T%x00%an%x00%P%x00%B%x01", sha) if "heads" in ref else sha
         commits = [part.strip().split("\0") for part in log.split("\x01") if part.strip()]
         found[names.plain(ref)] = [[names.plain(one[-1]), one[0], one[1]] for one in commits if len(one) > 1] or "a claim"
-    found["host"] = names.plain(_host(config, names))
+    found["host"] = names.plain(_host(fleet, config, names))
     return found
 
 
@@ -56,15 +56,19 @@ def _work_package(fleet: Fleet, one: dict[str, Any]) -> Any:
     }
 
 
-def _host(config: Path, names: _Names) -> Any:
-    """What is left in the pod's own folder, and of its processes."""
+def _host(fleet: Fleet, config: Path, names: _Names) -> Any:
+    """What is left in the pod's own folder, and of its processes.
+
+    A claim that was recorded and, as far as the pod knows, may still be on its way is remembered for its lifetime; so only
+    those count that the board shows.
+    """
     state = config.parent / "state"
     remembered = json.loads((state / "state.json").read_text())
-    kept = ("claims", "backoff", "texts", "refused")
+    kept = ("backoff", "texts", "refused", "farewells")
     folders = ("homes", "usage", "repositories/shop/work", "repositories/shop/runs", "repositories/shop/mirror.git/worktrees")
     return {
-        **{key: remembered.get(key) for key in kept if key != "claims"},
-        "claims": [(one["ticket"], one.get("is_epic")) for one in remembered.get("claims", [])],
+        **{key: remembered.get(key) for key in kept},
+        "claims": [one["ticket"] for one in remembered["claims"] if fleet.run_of(one["ticket"]) == one["token"]],
         **{one: sorted(path.name for path in (state / one).glob("*")) for one in folders},
         "processes": sum(len(marked(run)) for run in names.runs),
     }
