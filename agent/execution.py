@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
@@ -16,11 +17,12 @@ from agent.programs.command import Command, verify
 from agent.programs.runner import Runner, missing
 from agent.programs.survivors import kill_survivors
 from agent.programs.verdict import ModelResult
-from agent.relay import probe
-from agent.room import Room, Rooms
 from agent.settings import Ambient, Secret, Settings
 from agent.texts.evidence import Redact
 from agent.texts.prompt import VERDICT_SCHEMA
+
+if TYPE_CHECKING:
+    from agent.room import Room, Rooms
 
 LEAST_DISK: Final = 512 * 1024 * 1024
 """Bytes that must be free before anything is claimed: a worktree and a build need room (I-39)."""
@@ -49,7 +51,15 @@ class Execution:
         """Whether the model can add a tool to the flake and use it in the same run."""
         self._folder = Path(settings.state)
         self._path = ambient.children.get("PATH", "/usr/bin:/bin")
-        self._rooms = Rooms(settings, ambient, runner, self._key, redact)
+        self._ambient = ambient
+        self._runner = runner
+
+    @functools.cached_property
+    def _rooms(self) -> Rooms:
+        """Sandbox, development shells and relay are loaded with the first ticket: most passes find nothing to do."""
+        from agent.room import Rooms  # noqa: PLC0415 - see above
+
+        return Rooms(self._settings, self._ambient, self._runner, self._key, self._redact)
 
     async def preflight(self) -> None:
         """What must work before anything is claimed or resumed, whatever the ticket.
@@ -66,6 +76,8 @@ class Execution:
         await self._rooms.check()
         if self._settings.model.kind == "claude":
             self._program()
+            from agent.relay import probe  # noqa: PLC0415 - as below
+
             await probe(self._settings.model.api, self._key)
 
     async def clear(self, run: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, Self
@@ -62,6 +63,28 @@ class _Busy(Unreachable):
     retry_after: float | None = None
 
 
+class _Network(httpx.AsyncBaseTransport):
+    """The real one. Certificates are loaded with the first https address, which takes longer than an idle pass else."""
+
+    def __init__(self) -> None:
+        self._secured: httpx.AsyncHTTPTransport | None = None
+        self._plain = httpx.AsyncHTTPTransport(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it."""
+        if request.url.scheme == "http":
+            return await self._plain.handle_async_request(request)
+        if self._secured is None:
+            self._secured = httpx.AsyncHTTPTransport()
+        return await self._secured.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Let go of the connections."""
+        await self._plain.aclose()
+        if self._secured is not None:
+            await self._secured.aclose()
+
+
 class Board:
     """One account's view of the board.
 
@@ -99,7 +122,7 @@ class Board:
             headers={"Accept": "application/hal+json, application/json"},
             timeout=_PATIENCE,
             follow_redirects=True,
-            transport=transport,
+            transport=transport or _Network(),
             trust_env=False,
         )
 
