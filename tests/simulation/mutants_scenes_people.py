@@ -6,22 +6,8 @@ import asyncio
 from typing import Final
 
 from simulation.execution import OVERLOADED, STUCK, Behaviour
-from simulation.mutants_stage import (
-    AVAILABLE,
-    ENDS,
-    HOUR,
-    MINUTE,
-    NOTHING_LOST,
-    ONE_COMMENT,
-    ONE_MODEL,
-    ONE_SPIKE,
-    ONE_WRITER,
-    PEOPLE,
-    PROMPT,
-    SUPERSEDED,
-    Actor,
-    Stage,
-)
+from simulation.invariants import EXECUTED, FAILURES, FINALLY, ONCE, PERSON, SUPERSEDED
+from simulation.mutants_stage import HOUR, LOST, MINUTE, ONE_WRITER, PROMPT, STOPS, Actor, Stage
 
 LONG: Final = Behaviour(seconds=HOUR)
 BETWEEN: Final = Behaviour(seconds=10.5 * MINUTE)
@@ -40,10 +26,10 @@ async def a_person_takes_a_running_ticket(stage: Stage) -> None:
     await working
     row = stage.board.row(ticket)
     assert row is not None
-    stage.hold(PEOPLE, row.assignee == "human", f"its assignee is {row.assignee or 'nobody'}")
-    stage.hold(ONE_MODEL, (stage.models[0].end or 0) - taken <= PROMPT, "its model went on")
+    stage.hold(PERSON, row.assignee == "human", f"its assignee is {row.assignee or 'nobody'}")
+    stage.hold(STOPS, (stage.models[0].end or 0) - taken <= PROMPT, "its model went on")
     stage.hold(SUPERSEDED, not stage.results(), "the result was pushed")
-    stage.hold(NOTHING_LOST, stage.branches(f"agent/kept/{ticket}-"), "the work is nowhere")
+    stage.hold(LOST, stage.branches(f"agent/kept/{ticket}-"), "the work is nowhere")
 
 
 async def a_person_holds_a_running_ticket(stage: Stage) -> None:
@@ -52,18 +38,16 @@ async def a_person_holds_a_running_ticket(stage: Stage) -> None:
     await stage.model_works(10 * MINUTE)
     stage.person(ticket, status="On hold")
     await working
-    stage.hold(PEOPLE, stage.status(ticket) == "On hold", f"it is {stage.status(ticket)}")
+    stage.hold(PERSON, stage.status(ticket) == "On hold", f"it is {stage.status(ticket)}")
 
 
 async def a_person_takes_a_dead_pods_ticket(stage: Stage) -> None:
     ticket, pod = stage.ticket(), stage.pod(models=(LONG,))
-    pod.start()
-    await stage.model_works(10 * MINUTE)
-    pod.kill()
+    await pod.dies_in_its_run(stage)
     stage.person(ticket, assignee="human")
     await pod.cycle()
     row = stage.board.row(ticket)
-    stage.hold(PEOPLE, row is not None and row.assignee == "human", "its assignee is another")
+    stage.hold(PERSON, row is not None and row.assignee == "human", "its assignee is another")
     stage.hold(SUPERSEDED, len(stage.models) == 1, "its model ran again")
 
 
@@ -92,7 +76,7 @@ async def a_person_takes_a_ticket_before_the_report(stage: Stage) -> None:
     stage.before(pod, "pushed", lambda: stage.person(ticket, assignee="human"))
     await pod.cycle()
     row = stage.board.row(ticket)
-    stage.hold(PEOPLE, row is not None and row.assignee == "human", "its assignee is another")
+    stage.hold(PERSON, row is not None and row.assignee == "human", "its assignee is another")
     stage.hold(SUPERSEDED, not stage.done(ticket), "it was set to done")
 
 
@@ -101,15 +85,15 @@ async def a_person_holds_a_ticket_before_the_last_patch(stage: Stage) -> None:
     ticket, pod = stage.ticket(), stage.pod()
     stage.before(pod, f"#{ticket} done", lambda: stage.person(ticket, status="On hold"))
     await pod.cycle()
-    stage.hold(PEOPLE, stage.status(ticket) == "On hold", f"it is {stage.status(ticket)}")
+    stage.hold(PERSON, stage.status(ticket) == "On hold", f"it is {stage.status(ticket)}")
 
 
 async def an_operator_routed_a_ticket_that_fails(stage: Stage) -> None:
     ticket, pod = stage.ticket(pod="pod-a"), stage.pod(models=(STUCK,))
     await pod.cycle()
     row = stage.board.row(ticket)
-    stage.hold(PEOPLE, row is not None and row.pod == "pod-a", "the route is gone")
-    stage.hold(ONE_SPIKE, stage.spikes(ticket), "nobody was asked")
+    stage.hold(PERSON, row is not None and row.pod == "pod-a", "the route is gone")
+    stage.hold(FAILURES, stage.spikes(ticket), "nobody was asked")
 
 
 async def an_operator_reroutes_a_running_epic(stage: Stage) -> None:
@@ -129,8 +113,8 @@ async def a_person_is_responsible_for_an_epic(stage: Stage) -> None:
     child = stage.ticket("Child", parent=epic)
     await stage.pod().cycle()
     row = stage.board.row(epic)
-    stage.hold(PEOPLE, row is not None and row.assignee == "human", "the Epic's assignee is another")
-    stage.hold(ENDS, stage.done(child), f"it is {stage.status(child)}")
+    stage.hold(PERSON, row is not None and row.assignee == "human", "the Epic's assignee is another")
+    stage.hold(FINALLY, stage.done(child), f"it is {stage.status(child)}")
 
 
 async def a_person_changes_the_text(stage: Stage) -> None:
@@ -139,9 +123,9 @@ async def a_person_changes_the_text(stage: Stage) -> None:
     await stage.model_works(5 * MINUTE)
     stage.person(ticket, description="in French")
     await working
-    stage.hold(PEOPLE, stage.status(ticket) == "New", f"nobody works from the new text: it is {stage.status(ticket)}")
+    stage.hold(PERSON, stage.status(ticket) == "New", f"nobody works from the new text: it is {stage.status(ticket)}")
     await pod.passes(HOUR)
-    stage.hold(ENDS, stage.done(ticket), f"it is {stage.status(ticket)}")
+    stage.hold(FINALLY, stage.done(ticket), f"it is {stage.status(ticket)}")
 
 
 async def a_person_reopens_a_child_while_its_epic_closes(stage: Stage) -> None:
@@ -151,7 +135,7 @@ async def a_person_reopens_a_child_while_its_epic_closes(stage: Stage) -> None:
     await pod.cycle()
     stage.before(pod, f"give back #{epic}", lambda: stage.person(child, status="New"))
     await pod.passes(2 * HOUR)
-    stage.hold(ENDS, stage.done(child), f"it is {stage.status(child)} below an Epic that is {stage.status(epic)}")
+    stage.hold(FINALLY, stage.done(child), f"it is {stage.status(child)} below an Epic that is {stage.status(epic)}")
 
 
 # -- what may not be taken -------------------------------------------------------------------------------------------
@@ -159,7 +143,7 @@ async def a_person_reopens_a_child_while_its_epic_closes(stage: Stage) -> None:
 
 async def idle(stage: Stage, pod: Actor) -> None:
     await pod.passes(HOUR)
-    stage.hold(AVAILABLE, not stage.models, "its model was started")
+    stage.hold(EXECUTED, not stage.models, "its model was started")
 
 
 async def a_person_blocks_a_ticket_in_the_moment_of_its_claim(stage: Stage) -> None:
@@ -194,19 +178,22 @@ async def a_person_takes_a_ready_ticket(stage: Stage) -> None:
     await idle(stage, stage.pod())
 
 
-async def a_ticket_is_routed_to_another_pod(stage: Stage) -> None:
-    stage.ticket(pod="pod-b")
-    await idle(stage, stage.pod())
+async def an_operator_routes_a_ticket_that_a_pod_has_listed(stage: Stage) -> None:
+    ticket, pod = stage.ticket(), stage.pod()
+    stage.before(pod, "the candidate", lambda: stage.person(ticket, pod="pod-b"))
+    await idle(stage, pod)
 
 
 async def a_type_loses_a_field(stage: Stage) -> None:
     """The board then ignores it without a word, and a claim would be no claim."""
     await stage.pod().cycle()
     ticket, pod = stage.ticket(), stage.pod()
-    stage.board.db.execute("DELETE FROM custom_field_types WHERE type_id = ?", (stage.board.types["Task"],))
+    stage.forgiven.add(SUPERSEDED)  # half a claim is on the board for a moment
+    lose = "DELETE FROM custom_field_types WHERE type_id = ?"
+    stage.before(pod, f"claim #{ticket}", lambda: stage.board.db.execute(lose, (stage.board.types["Task"],)))
     await idle(stage, pod)
     row = stage.board.row(ticket)
-    stage.hold(PEOPLE, row is not None and (row.status, row.assignee) == ("New", ""), "half a claim was left")
+    stage.hold(PERSON, row is not None and (row.status, row.assignee) == ("New", ""), "half a claim was left")
 
 
 # -- comments and Spikes ---------------------------------------------------------------------------------------------
@@ -216,27 +203,27 @@ async def the_answer_to_a_comment_is_lost(stage: Stage) -> None:
     ticket, pod = stage.ticket(), stage.pod()
     stage.drop(pod, "completed", arrives=True)
     await pod.passes(HOUR)
-    stage.hold(ENDS, stage.done(ticket), f"it is {stage.status(ticket)}")
+    stage.hold(FINALLY, stage.done(ticket), f"it is {stage.status(ticket)}")
 
 
 async def a_pod_dies_before_its_last_patch(stage: Stage) -> None:
     ticket, pod = stage.ticket(), stage.pod()
     stage.drop(pod, f"#{ticket} done", pod.kill, arrives=False)
     await pod.passes(HOUR)
-    stage.hold(ENDS, stage.done(ticket), f"it is {stage.status(ticket)}")
-    stage.hold(ONE_COMMENT, len(stage.comments(ticket, "Pushed to")) == 1, "the push is told more than once")
+    stage.hold(FINALLY, stage.done(ticket), f"it is {stage.status(ticket)}")
+    stage.hold(ONCE, len(stage.comments(ticket, "Pushed to")) == 1, "the push is told more than once")
 
 
 async def one_open_spike(stage: Stage, ticket: int) -> None:
     opened = stage.spikes(ticket, opened=True)
-    stage.hold(ONE_SPIKE, len(opened) == 1, f"{len(opened)} open Spikes")
+    stage.hold(FAILURES, len(opened) == 1, f"{len(opened)} open Spikes")
 
 
 async def a_pod_dies_after_its_spike(stage: Stage) -> None:
     ticket, pod = stage.ticket(), stage.pod(models=(STUCK,))
     stage.after(pod, f"Spike for #{ticket}", pod.kill)
     await pod.passes(HOUR)
-    stage.hold(ONE_SPIKE, len(stage.models) == 1, "a failed run ran again")
+    stage.hold(FAILURES, len(stage.models) == 1, "a failed run ran again")
     await one_open_spike(stage, ticket)
 
 
@@ -247,7 +234,7 @@ async def a_spike_is_answered_while_its_pod_is_dead(stage: Stage) -> None:
     (spike,) = stage.spikes(ticket)
     stage.person(spike, status="Closed")
     await pod.cycle()
-    stage.hold(ONE_SPIKE, stage.spikes(ticket) == [spike], "it was asked a second time")
+    stage.hold(FAILURES, stage.spikes(ticket) == [spike], "it was asked a second time")
 
 
 async def a_lost_spike_lands_before_the_last_patch(stage: Stage) -> None:
@@ -272,7 +259,7 @@ async def a_pod_dies_after_it_said_that_its_run_failed(stage: Stage) -> None:
     ticket, pod = stage.ticket(), stage.pod(models=(STUCK, Behaviour()))
     stage.after(pod, "failed", pod.kill)
     await pod.passes(HOUR)
-    stage.hold(ONE_SPIKE, len(stage.models) == 1, "a failed run ran again")
+    stage.hold(FAILURES, len(stage.models) == 1, "a failed run ran again")
     await one_open_spike(stage, ticket)
 
 
@@ -280,9 +267,9 @@ async def trouble_outlasts_the_tries(stage: Stage) -> None:
     ticket, pod = stage.ticket(), stage.pod(models=(OVERLOADED, OVERLOADED, OVERLOADED, Behaviour()))
     await pod.passes(3 * HOUR, every=10 * MINUTE)
     returned = stage.comments(ticket, "Returned to the pool")
-    stage.hold(ONE_SPIKE, not stage.spikes(ticket), "a person was asked about the pod's trouble")
-    stage.hold(ENDS, len(returned) == 1, "it was not given back after three tries")
-    stage.hold(ENDS, stage.done(ticket), f"it is {stage.status(ticket)}")
+    stage.hold(FAILURES, not stage.spikes(ticket), "a person was asked about the pod's trouble")
+    stage.hold(FINALLY, len(returned) == 1, "it was not given back after three tries")
+    stage.hold(FINALLY, stage.done(ticket), f"it is {stage.status(ticket)}")
 
 
 async def a_branch_moves_under_a_run(stage: Stage) -> None:
@@ -293,6 +280,6 @@ async def a_branch_moves_under_a_run(stage: Stage) -> None:
     await stage.model_works(MINUTE)
     stage.remote.push(f"agent/{ticket}-share", {"theirs.txt": "1"})
     await working
-    stage.hold(ENDS, stage.done(ticket), f"it is {stage.status(ticket)}")
-    stage.hold(NOTHING_LOST, stage.remote.show(f"agent/{ticket}-share", "theirs.txt") == "1", "theirs is gone")
+    stage.hold(FINALLY, stage.done(ticket), f"it is {stage.status(ticket)}")
+    stage.hold(LOST, stage.remote.show(f"agent/{ticket}-share", "theirs.txt") == "1", "theirs is gone")
     await asyncio.sleep(0)

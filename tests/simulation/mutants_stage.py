@@ -8,7 +8,6 @@ says itself, by `hold`.
 from __future__ import annotations
 
 import asyncio
-import collections
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -20,11 +19,11 @@ from msgspec import Struct, field
 
 from agent.cycle import Result
 from agent.git.refs import CLAIMS, HEADS
-from agent.texts.claim_token import ClaimToken, parse
 from simulation.board import HOME, new_board
 from simulation.clock import Chance, Host, Process
 from simulation.execution import Behaviour, Living, Task
 from simulation.history import History, Write
+from simulation.invariants import Judge
 from simulation.loop import VirtualLoop
 from simulation.network import Network
 from simulation.plan import Plan, Swarm
@@ -38,26 +37,17 @@ LIFETIME: Final = 4 * 3600
 GRACE: Final = 1800
 PROMPT: Final = 2 * MINUTE
 """A model whose claim was lost ends within a watch interval and what a look takes."""
-REPEATED: Final = frozenset({"taken_over", "interrupted", "stopped", "epic_taken"})
-"""Events that a run may have more than once."""
 DROPPED: Final = 502
 """What a pod is told when nobody knows whether its request arrived."""
 
-# The invariants, in the words of the issue.
-ONE_WINNER: Final = "no pod writes over another's claim"
-SUPERSEDED: Final = "a superseded run changes neither board nor branch"
-LIVING: Final = "a living claim does not expire"
-ONE_MODEL: Final = "one model on a ticket, within a watch interval"
-ONE_WRITER: Final = "an Epic has one writer"
-REF: Final = "nobody moves the claim ref of another's living claim"
-AVAILABLE: Final = "nothing is executed that was not available after its claim"
-ONE_SPIKE: Final = "a failure has exactly one open Spike, pod trouble none"
-PEOPLE: Final = "what a person set is never overwritten"
-NOTHING_LOST: Final = "what was pushed is reported once, and no work is lost"
-ONE_COMMENT: Final = "a comment comes at most once per event"
-ENDS: Final = "every ticket is finally done, spiked, available or a person's"
-STARVED: Final = "no ticket waits while a pod could work on it"
 BOUNDED: Final = "no loop burns tries without bound"
+FIT: Final = "a pod that cannot work claims nothing"
+LOST: Final = "no work is lost"
+ONE_WRITER: Final = "an Epic has one writer"
+STOPS: Final = "a run that was stopped ends within a watch interval"
+WAITS: Final = "no ticket waits while a pod could work on it"
+REF: Final = "nobody moves the claim ref of another's living claim"
+"""The invariants that the judge of the random histories does not look at."""
 
 
 class Broken(AssertionError):
@@ -71,10 +61,8 @@ class Broken(AssertionError):
 class Span(Struct, kw_only=True):
     """A model at work."""
 
-    pod: str
     process: Process
     ticket: int
-    run: str
     start: float
     end: float | None = None
 
@@ -134,7 +122,7 @@ class Actor(SimPod):
         super().__init__(
             stage.around, name, machine, account=account, path=path, lifetime=lifetime, grace=GRACE, pause=MINUTE
         )
-        self.on_git: dict[str, Callable[[], Fault | None]] = {}
+        self.on_git: dict[str, Callable[[], object]] = {}
         """By verb, once: what is done when git talks to the remote, and the fault that it meets."""
 
     def _strike(self, what: str) -> float:
@@ -144,7 +132,8 @@ class Actor(SimPod):
     def _line(self, process: Process, project: str) -> Line:
         def fault(_: str, verb: str) -> Fault:
             act = self.on_git.pop(verb, None)
-            return (act() if act is not None else None) or Fault.NONE
+            met = act() if act is not None else None
+            return met if isinstance(met, Fault) else Fault.NONE
 
         return Line(self._around.remotes[project], process, pod=process.name, fault=fault)
 
@@ -155,13 +144,29 @@ class Actor(SimPod):
     async def cycle(self) -> Result | None:
         """One pass in a process of its own; None where it was killed."""
         process = self._new_process()
-        process.task = self.host.loop.create_task(self._one_pass(process, Chance(process.name)))
-        await asyncio.wait({process.task})
+        process.task = task = self.host.loop.create_task(self._one_pass(process, Chance(process.name)))
+        await asyncio.wait({task})
         if process.alive:
-            return process.task.result()
-        if not process.task.cancelled():
-            process.task.exception()  # how it died interests nobody
+            return task.result()
+        if not task.cancelled():
+            task.exception()  # how it died interests nobody
         return None
+
+    async def dies_in_its_run(self, stage: Stage, seconds: float = 5 * MINUTE) -> None:
+        """A pass in which the pod dies after its model has worked for so long."""
+        working = self.start()
+        await stage.model_works(seconds)
+        self.kill()
+        await working
+
+    def dies_in_its_push(self) -> None:
+        """The result is on its way when the pod dies."""
+
+        def die() -> Fault:
+            self.kill()
+            return Fault.LATE
+
+        self.on_git["result"] = die
 
     def kill(self) -> None:
         """The process is gone."""
@@ -194,18 +199,21 @@ class Stage:
         self.behaviours: dict[str, list[Behaviour]] = {}
         """By pod: one model after the other; the last one stays."""
         self.models: list[Span] = []
+        self.pods: list[Actor] = []
         self.started = asyncio.Event()
-        self.broken: Broken | None = None
-        self._owners: dict[str, tuple[str, float]] = {}
-        self._said: collections.Counter[tuple[int, str, str]] = collections.Counter()
+        self.forgiven: set[str] = set()
+        """Invariants that this history cannot hold, and why is said there."""
+        self._broken: Broken | None = None
         swarm = Swarm(Plan(seed=0))
         swarm.over = True
-        self.network = StageNetwork(loop, self.board, swarm, History(), landed=self._landed, looked=lambda *_: None)
+        self.network = StageNetwork(loop, self.board, swarm, History(), landed=self._landed)
         self.network.hooks = []
+        remotes = {"shop": self.remote, "blog": SimRemote({"flake.nix": "{}"})}
+        self.judge = Judge(self.board, remotes, self.network.history, loop.time, self.pods)
         self.around = Surroundings(
             loop,
             self.network,
-            {"shop": self.remote, "blog": SimRemote({"flake.nix": "{}"})},
+            remotes,
             swarm,
             self.network.history,
             behave=self._behave,
@@ -228,7 +236,9 @@ class Stage:
         """A pod on a host of its own."""
         if models:
             self.behaviours[name] = list(models)
-        return Actor(self, name, host or name, account, lifetime=lifetime, ahead=ahead)
+        actor = Actor(self, name, host or name, account, lifetime=lifetime, ahead=ahead)
+        self.pods.append(actor)
+        return actor
 
     def ticket(self, subject: str = "Work", **fields: Any) -> int:
         """A ready ticket."""
@@ -240,6 +250,7 @@ class Stage:
         """A person changes a work package."""
         answer = self.board.change(number, **fields)
         assert answer.is_success, answer.text
+        self.judge.hand("change", number)
 
     # -- hooks -----------------------------------------------------------------------------------------------------
 
@@ -260,6 +271,7 @@ class Stage:
         held: list[tuple[httpx.Request, Write]] = []
 
         def take(request: httpx.Request, write: Write) -> httpx.Response:
+            write.late = True
             held.append((request, write))
             return httpx.Response(DROPPED)
 
@@ -311,7 +323,7 @@ class Stage:
         return [one for one in self.remote.landed if one.verb == "result" and process in one.who]
 
     def hold(self, invariant: str, true: object, detail: str) -> None:
-        """What this history is about."""
+        """What this history is about; what was broken before goes first."""
         if self.broken is not None:
             raise self.broken
         if not true:
@@ -319,73 +331,55 @@ class Stage:
 
     # -- what every history must hold ------------------------------------------------------------------------------
 
-    def _break(self, invariant: str, detail: str) -> None:
-        self.broken = self.broken or Broken(invariant, f"{detail} at {self.loop.time() / HOUR:.2f} h")
+    @property
+    def broken(self) -> Broken | None:
+        """What the judge of the random histories has seen, or this one."""
+        seen = [one for one in self.judge.violations if one.invariant not in self.forgiven]
+        return Broken(seen[0].invariant, seen[0].detail) if seen else self._broken
 
     def _behave(self, task: Task) -> Behaviour:
         left = self.behaviours.get(task.pod, [])
         return left.pop(0) if len(left) > 1 else left[0] if left else Behaviour()
 
-    def _lives(self, process: Process, _: str, living: Living, lives: bool) -> None:
+    def _lives(self, process: Process, folder: str, living: Living, lives: bool) -> None:
         now = self.loop.time()
         if lives:
-            one = Span(pod=living.pod, process=process, ticket=living.ticket, run=living.run, start=now)
-            self.models.append(one)
+            self.models.append(Span(process=process, ticket=living.ticket, start=now))
             self.started.set()
-            return
-        for one in self.models:
-            if one.process is process and one.end is None:
-                one.end = now
-                self._judge_overlaps(one)
-
-    def _judge_overlaps(self, one: Span) -> None:
-        """A frozen model does nothing: what it was frozen for does not count."""
-        for other in self.models:
-            if other.ticket != one.ticket or other.process is one.process:
-                continue
-            start, end = max(one.start, other.start), min(one.end or 0.0, other.end or self.loop.time())
-            still = one.process.frozen_within(start, end) + other.process.frozen_within(start, end)
-            if end - start - still > PROMPT:
-                self._break(ONE_MODEL, f"{one.process.name} and {other.process.name} on #{one.ticket}")
+        else:
+            next(one for one in self.models if one.process is process and one.end is None).end = now
+        self.judge.model(process, folder, living, lives=lives)
 
     def _landed(self, write: Write) -> None:
-        if write.status >= httpx.codes.MULTIPLE_CHOICES:
-            return
-        if write.mark is not None and write.mark.event not in REPEATED:
-            key = (write.ticket, write.mark.run, write.mark.event)
-            self._said[key] += 1
-            if self._said[key] > 1:
-                self._break(ONE_COMMENT, f"{write.mark.event} twice on #{write.ticket}")
+        self.judge.landed(write)
         before, after = write.before, write.after
-        if write.method != "PATCH" or before is None or after is None or before.run == after.run:
+        if (
+            before is None
+            or after is None
+            or not before.run
+            or after.run
+            or write.folder == self._folder_of(before.run)
+        ):
             return
-        old, new = parse(before.run), parse(after.run)
-        if old is not None:
-            self._judge_end_of(old, before.run, before.id, write, replaced=new is not None)
-        if after.run:
-            self._owners[after.run] = (write.folder, self.loop.time())
+        held = [one.id for one in self.board.below(before.id) if self._folder_of(one.run)]
+        if held:
+            self._break(ONE_WRITER, f"Epic #{before.id} was freed while #{held[0]} was held")
 
-    def _judge_end_of(self, old: ClaimToken, text: str, number: int, write: Write, *, replaced: bool) -> None:
-        owner, born = self._owners.get(text, (write.folder, 0.0))
-        if owner == write.folder:
-            return
-        if replaced:
-            self._break(ONE_WINNER, f"{write.process} took #{number} from {old.pod}")
-        elif self.loop.time() - born < old.lifetime_s + GRACE:
-            self._break(LIVING, f"{write.process} ended {old.pod}'s claim of #{number}")
-        held_below = [one.id for one in self.board.below(number) if one.run and one.run in self._owners]
-        if held_below:
-            self._break(ONE_WRITER, f"Epic #{number} expired while #{held_below[0]} was held")
+    def _folder_of(self, text: str) -> str:
+        claim = self.judge.claims.get(text)
+        return "" if claim is None else claim.folder
 
     def _pushed(self, landed: Landed) -> None:
+        self.judge.pushed("shop", landed)
         shown = {one.run for one in self.board.rows() if one.run}
         for ref, (old, _) in landed.changes.items():
             text = self.remote.blobs.get(old, "")
-            if not ref.startswith(CLAIMS) or text not in shown:
-                continue
-            owner = self._owners.get(text, ("", 0.0))[0].partition("/")[0]
-            if owner and owner != landed.who.partition("#")[0]:
+            owner = self._folder_of(text).partition("/")[0]
+            if ref.startswith(CLAIMS) and text in shown and owner not in ("", landed.who.partition("#")[0]):
                 self._break(REF, f"{landed.who} moved that of {text}")
+
+    def _break(self, invariant: str, detail: str) -> None:
+        self._broken = self._broken or Broken(invariant, detail)
 
 
 Scene = Callable[[Stage], Awaitable[None]]

@@ -215,10 +215,10 @@ class SimRemote:
         backwards = one.ref.startswith(HEADS) and one.new and seen and not self.contains(one.new, seen)
         if backwards and one.lease is None and not one.force:
             return "[rejected] (fetch first)"
-        if self.refs.get(one.ref, "") != seen:
-            return "[remote rejected] (failed to update ref)"
         if why := hook or self.refuses(one.ref, one.new):
             return f"[remote rejected] (pre-receive hook declined: {why})"
+        if self.refs.get(one.ref, "") != seen:
+            return "[remote rejected] (failed to update ref)"
         return ""
 
     def _tell(self, landed: Landed) -> None:

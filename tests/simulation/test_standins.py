@@ -51,6 +51,7 @@ class World(Protocol):
     def read(self, workspace: Any, name: str) -> str | None: ...
     def fault(self, kind: Fault, *, times: int = 1) -> None: ...
     def refuse(self, prefix: str) -> None: ...
+    def meanwhile(self, ref: str, value: str) -> None: ...
 
 
 class Real:
@@ -85,6 +86,9 @@ class Real:
     def refuse(self, prefix: str) -> None:
         self._bench.remote.hook("update", f'case "$1" in {prefix}*) echo "not here" >&2; exit 1;; esac')
 
+    def meanwhile(self, ref: str, value: str) -> None:
+        self._bench.remote.hook("pre-receive", f"env -u GIT_QUARANTINE_PATH git update-ref {ref} {value}")
+
 
 class StandIn:
     """The same in memory."""
@@ -113,6 +117,13 @@ class StandIn:
 
     def refuse(self, prefix: str) -> None:
         self._sim.refuses = lambda ref, _new: "not here" if ref.startswith(prefix) else ""
+
+    def meanwhile(self, ref: str, value: str) -> None:
+        def set_it(_ref: str, _new: str) -> str:
+            self._sim.refs[ref] = value
+            return ""
+
+        self._sim.refuses = set_it
 
 
 @pytest.fixture(params=[Real, StandIn], ids=["git", "stand-in"])
@@ -218,6 +229,19 @@ async def test_the_push_of_a_superseded_holder_fails_whole(world: World) -> None
     with pytest.raises(Superseded):
         await workspace.publish(sha, claim_blob=blob)
     assert world.remote.tip(BRANCH) == ""
+
+
+async def test_a_successor_that_sets_the_ref_during_the_push_wins(world: World) -> None:
+    """Between what the pushing side was shown and what the remote does."""
+    first, second = world.host(), world.host("other")
+    blob = await first.set_claim(42, TOKEN, None)
+    other = await second.set_claim(43, OTHER, None)
+    workspace = await opened(first)
+    sha = await worked(world, workspace, {"a.txt": "1"})
+    world.meanwhile(CLAIM, other)
+    with pytest.raises(Superseded):
+        await workspace.publish(sha, claim_blob=blob)
+    assert (world.remote.tip(BRANCH), world.remote.ref(CLAIM)) == ("", other)
 
 
 @pytest.mark.parametrize("claimed", [True, False])

@@ -120,8 +120,9 @@ class Line:
         return refused
 
     async def _reach(self, verb: str) -> None:
+        fault = self._fault(self._pod, verb)
         await self.step()
-        if self._fault(self._pod, verb) not in (Fault.NONE, Fault.REFUSED):
+        if fault not in (Fault.NONE, Fault.REFUSED):
             raise self.unreachable()
 
     def unreachable(self) -> RepositoryUnreachable:
