@@ -1,13 +1,14 @@
 # ruff: noqa: F821, INP001, S101 - a script of the NixOS test driver, whose names are globals
 # What one pod builds for a development shell, the next one takes from the fleet's cache, and only with the cache's word.
 
+CACHE = "http://cache:5000"
+
 
 def new_tool(name: str) -> None:
     """The project gets a tool that nobody has built yet."""
-    identity = "git -c user.name=Person -c user.email=person@example.org -c safe.directory='*'"
     board.succeed(
-        f"cd /root/desk && sed -i 's/\"fleet-tool[^\"]*\"/\"fleet-tool-{name}\"/' flake.nix"
-        f" && {identity} commit -q -a -m 'Tool {name}' && {identity} push -q {REMOTE} main && chown -R git: {REMOTE}"
+        f"cd {DESK} && sed -i 's/\"fleet-tool[^\"]*\"/\"fleet-tool-{name}\"/' flake.nix && {PERSON} commit -q -a -m 'Tool {name}'",
+        f"git -C {DESK} push -q git://localhost/shop.git main",
     )
 
 
@@ -30,10 +31,9 @@ def facts(name: str, path: str) -> dict[str, Any]:
 def served(path: str) -> bool:
     """Whether the cache has it, as every pod would ask."""
     digest = path.removeprefix("/nix/store/")[:32]
-    return bool(pod_b.execute(f"curl -sf {CACHE}/{digest}.narinfo | grep -q ^Sig:")[0] == 0)
+    return bool(pod_b.execute(f"curl -sf {CACHE}/{digest}.narinfo | grep ^Sig:")[0] == 0)
 
 
-CACHE = pod_b.succeed("sed -n 's/^\\(extra-\\)\\?substituters = *\\([^ ]*\\).*/\\2/p' /etc/nix/nix.conf | tail -1").strip()
 
 with subtest("pod A builds, and its build reaches the cache, signed"):
     new_tool("shared")

@@ -7,24 +7,24 @@ import time
 from typing import Any
 
 PODS = {"pod-a": pod_a, "pod-b": pod_b, "pod-c": pod_c}
-TOKENS = "/root/board-tokens.json"
-BOARD = "/var/lib/agent-board"
 REMOTE = "/srv/git/shop.git"
-PATIENCE = 60
+DESK = "/root/desk"
+PERSON = "git -c user.name=Person -c user.email=person@example.org -c safe.directory='*'"
+PATIENCE = 20
 
 tokens: dict[str, str] = {}
 names: dict[str, dict[str, Any]] = {}
 
 
 def open_fleet() -> None:
-    """Boards, repository and secrets, where they are not there yet; no pod works."""
+    """Board, repository and secrets, where they are not there yet; no pod works."""
     start_all()
-    board.wait_for_unit("multi-user.target")
-    if board.execute(f"test -e {TOKENS}")[0]:
-        _make_board()
+    board.wait_for_open_port(8080, timeout=PATIENCE)
+    if board.execute(f"test -e {REMOTE}")[0]:
+        _make_project()
         _make_repository()
-    tokens.update(json.loads(board.succeed(f"cat {TOKENS}")))
-    board.wait_until_succeeds("curl -sf http://localhost:8080/api/v3 -o /dev/null", timeout=PATIENCE)
+    for login in ("agent", "human"):
+        tokens[login] = board.succeed(f"cat /var/lib/agent-board/tokens/{login}").strip()
     for kind in ("types", "statuses"):
         names[kind] = {one["name"]: one["_links"]["self"]["href"] for one in elements(f"/{kind}")}
     for name in PODS:
@@ -32,35 +32,30 @@ def open_fleet() -> None:
         halt(name)
 
 
-def _make_board() -> None:
+def _make_project() -> None:
     backlog = '[[projects]]\nidentifier = "shop"\nname = "Shop"\n'
     board.succeed(
-        "systemctl stop agent-board",
-        f"rm -rf {BOARD}/*",
-        f"agent board init {BOARD}/board --json > /root/made.json",
-        f"printf %s {shlex.quote(backlog)} > /root/backlog.toml",
-        f"agent board import {BOARD}/board /root/backlog.toml",
-        f"chown -R agent-board: {BOARD}/",
-        "systemctl start agent-board",
-        f"jq .tokens /root/made.json > {TOKENS}",
+        f"printf %s {shlex.quote(backlog)} > /run/backlog.toml",
+        "runuser -u agent-board -- agent board import /var/lib/agent-board/board /run/backlog.toml",
     )
 
 
 def _make_repository() -> None:
-    identity = "git -c user.name=Person -c user.email=person@example.org"
     board.succeed(
-        f"git init -q --bare -b main {REMOTE}",
-        "rm -rf /root/desk && cp -rL /etc/fleet/project /root/desk && chmod -R u+w /root/desk",
-        "git -C /root/desk init -q -b main && git -C /root/desk add --all",
-        f"cd /root/desk && {identity} commit -q -m 'First commit' && git push -q {REMOTE} main",
+        f"cp -rL /etc/fleet/project {DESK} && chmod -R u+w {DESK}",
+        f"cd {DESK} && git init -q -b main && git add --all && {PERSON} commit -q -m 'First commit'",
+        f"git init -q --bare -b main {REMOTE} && git -C {DESK} push -q {REMOTE} main",
         f"chown -R git: {REMOTE}",
     )
 
 
 def equip(name: str) -> None:
-    """Put a pod's secret where its unit takes it from; /run forgets it at each boot."""
-    token = shlex.quote(tokens["agent"])
-    PODS[name].succeed(f"install -d -m 0700 /run/secrets && (umask 077 && echo {token} > /run/secrets/board-token)")
+    """Put a pod's secrets where its unit takes them from, as agenix or sops-nix would; /run forgets them at each boot."""
+    machine = PODS[name]
+    for line in machine.succeed(f"systemctl cat agent-{name}.service | sed -n s/^LoadCredential=//p").split():
+        credential, file = line.split(":")
+        secret = tokens["agent"] if credential == "board-token" else "not-used-here"
+        machine.succeed(f"(umask 077 && echo {secret} > {file})")
 
 
 # -- pods -------------------------------------------------------------------------------------------------------------
@@ -78,6 +73,11 @@ def work(name: str) -> None:
 def once(name: str) -> None:
     """One start of the unit, waited for."""
     PODS[name].succeed(f"systemctl start agent-{name}.service", timeout=PATIENCE)
+
+
+def wait_for_rest(name: str) -> None:
+    """Wait until the run is over."""
+    PODS[name].wait_until_succeeds(f'test "$(systemctl is-active agent-{name}.service)" = inactive', timeout=PATIENCE)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@
 with subtest("the token is root's alone, and the unit gets it as a credential"):
     pod_a.succeed("test $(stat -c %a:%U /run/secrets/board-token) = 600:root")
     pod_a.fail("runuser -u agent -- cat /run/secrets/board-token")
-    assert "board-token" in pod_a.get_unit_property("agent-pod-a.service", "LoadCredential")
+    pod_a.succeed("systemctl cat agent-pod-a.service | grep ^LoadCredential=board-token:/run/secrets/board-token")
 
 with subtest("the timer starts the pod, and the ticket gets done"):
     ticket = add("A first file", files={"work/first": "by {run}"})
@@ -31,4 +31,6 @@ with subtest("the ticket tells the story"):
 with subtest("the journal has it, without the secret"):
     journal = pod_a.succeed("journalctl -o cat -u agent-pod-a.service")
     assert tokens["agent"] not in journal
-    assert pod_a.get_unit_property("agent-pod-a.service", "Result") == "success"
+
+with subtest("a pass that finds nothing to do is a success"):
+    once("pod-a")

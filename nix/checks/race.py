@@ -18,7 +18,7 @@ for attempt in range(2):
         losers = [name for name in PODS if name not in winners]
         assert len(losers) == 2, winners
         for name in losers:
-            PODS[name].wait_until_succeeds(f"systemctl is-active agent-{name} | grep -qx inactive", timeout=PATIENCE)
+            wait_for_rest(name)
             assert PODS[name].get_unit_property(f"agent-{name}.service", "Result") == "success"
 
     with subtest("one claim, one commit"):
@@ -27,6 +27,4 @@ for attempt in range(2):
         assert said(ticket, "Claimed by pod") == 1
         assert said(ticket, f"Claimed by pod `{winners[0]}`") == 1
         assert len(messages(ticket)) == 1
-        PODS[winners[0]].wait_until_succeeds(
-            f"systemctl is-active agent-{winners[0]} | grep -qx inactive", timeout=PATIENCE
-        )
+        wait_for_rest(winners[0])

@@ -1,0 +1,347 @@
+"""What is on the disks of the hosts: an /etc like this machine's, the units and files that the NixOS module renders, unchanged, and
+at the store paths that they name, this machine's programs.
+
+What is ours and not the module's stands in `_fixtures`: what the NixOS of a real host brings itself (Nix's daemon, users,
+sshd's start), and servers that stand in for programs that only nixpkgs has.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+import tomllib
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from fleet.keys import Keys
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+GOLDEN: Final = ROOT / "nix/golden"
+CHECKS: Final = ROOT / "nix/checks"
+HOSTS: Final = {"board": "10.77.0.1", "cache": "10.77.0.2", "pod-a": "10.77.0.11", "pod-b": "10.77.0.12", "pod-c": "10.77.0.13"}
+PODS: Final = ("pod-a", "pod-b", "pod-c")
+STANDS_IN: Final = "00000000000000000000000000000000"
+"""The hash of a package that was evaluated without nixpkgs."""
+PYTHON: Final = "/usr/bin/python3"
+AGENT: Final = "/opt/agent"
+FLEET: Final = "/opt/fleet"
+DISK: Final = ("etc", "var", "nix", "root", "home", "srv", "booted")
+_ETC: Final = (
+    "alternatives", "bash.bashrc", "dbus-1", "debian_version", "gai.conf", "host.conf", "ld.so.cache", "ld.so.conf", "ld.so.conf.d",
+    "locale.alias", "localtime", "login.defs", "mime.types", "os-release", "pam.conf", "pam.d", "protocols", "rpc", "security",
+    "services", "shells", "ssl", "terminfo",
+)  # fmt: skip
+"""What this machine's programs read of /etc; nothing of its own configuration."""
+_MASKED: Final = (
+    "cryptsetup.target", "dbus.service", "dbus.socket", "dev-hugepages.mount", "dev-mqueue.mount", "getty.target", "integritysetup.target",
+    "kmod-static-nodes.service", "ldconfig.service", "proc-sys-fs-binfmt_misc.automount", "run-lock.mount", "ssh.service", "ssh.socket",
+    "sys-fs-fuse-connections.mount", "sys-kernel-config.mount", "sys-kernel-debug.mount", "sys-kernel-tracing.mount",
+    "systemd-ask-password-console.path", "systemd-ask-password-wall.path", "systemd-binfmt.service", "systemd-creds.socket",
+    "systemd-firstboot.service", "systemd-hostnamed.socket", "systemd-journal-catalog-update.service", "systemd-logind.service",
+    "systemd-modules-load.service", "systemd-network-generator.service", "systemd-random-seed.service", "systemd-sysctl.service",
+    "systemd-sysext.socket", "systemd-sysusers.service", "systemd-tmpfiles-clean.timer", "systemd-tmpfiles-setup-dev-early.service",
+    "systemd-tmpfiles-setup-dev.service", "systemd-update-done.service", "systemd-user-sessions.service", "tmp.mount",
+    "veritysetup.target",
+)  # fmt: skip
+"""What a host in namespaces has no use for."""
+_TMPFILES: Final = ("systemd.conf", "tmp.conf", "var.conf")
+_USERS: Final = ("git", "sshd")
+_FIRST_USER: Final = 400
+_BUILDERS: Final = 4
+_BUILDERS_GROUP: Final = 30000
+
+
+@dataclass
+class Rendered:
+    """What the module makes of one host.
+
+    Attributes:
+        units: by name.
+        wanted: the targets that start a unit.
+        files: by absolute path, those of /etc and those of the store alike.
+        users: the homes of its accounts.
+        ssh_keys: who may log in, by account.
+    """
+
+    units: dict[str, str]
+    wanted: dict[str, list[str]]
+    files: dict[str, str]
+    users: dict[str, str]
+    ssh_keys: dict[str, str]
+
+
+def missing() -> str:
+    """What the hosts would need and is not here, empty if all is."""
+    if packages() is None:
+        return "the hosts have no Python: PYTHON=/usr/bin/python3 VENV=.venv-system EXTRA=test .ci/provision makes it"
+    return "" if Path("/usr/sbin/sshd").exists() else "missing for hosts: openssh-server"
+
+
+def packages() -> Path | None:
+    """The Python packages for the hosts: they run /usr/bin/python3, since a unit sees no other one in somebody's home."""
+    if Path(sys.base_prefix).resolve() == Path("/usr"):
+        return next(one for one in map(Path, sys.path) if one.name == "site-packages")
+    return next(iter(sorted((ROOT / ".venv-system/lib").glob("python3.*/site-packages"))), None)
+
+
+def shown() -> tuple[str, ...]:
+    """Folders of this machine that the hosts see: the project and its packages."""
+    return (f"{packages()}:{AGENT}/site", f"{ROOT / 'agent'}:{AGENT}/src/agent", f"{CHECKS}:{FLEET}")
+
+
+def furnish(disk: Path, name: str, keys: Keys) -> None:
+    """Fill the disk of a host."""
+    for folder in (*DISK, "var/lib", "var/log/journal", "var/cache", "var/empty", "nix/store", "nix/var/nix/daemon-socket", "srv/git"):
+        (disk / folder).mkdir(parents=True, exist_ok=True)
+    (disk / "var/tmp").mkdir()
+    (disk / "var/tmp").chmod(0o1777)
+    (disk / "root").chmod(0o700)
+    os.chown(disk / "nix/store", 0, _BUILDERS_GROUP)
+    (disk / "nix/store").chmod(0o1775)
+    rendered = read(name, keys)
+    adapt(name, rendered, keys)
+    _etc(disk / "etc", name, rendered)
+    for unit, text in rendered.units.items():
+        _write(disk, f"/etc/systemd/system/{unit}", text)
+        for target in rendered.wanted.get(unit, ()):
+            folder = disk / f"etc/systemd/system/{target}.wants"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / unit).symlink_to(f"/etc/systemd/system/{unit}")
+    for path, text in rendered.files.items():
+        _write(disk, path, text)
+    for file, secret in keys.secrets(name).items():
+        _write(disk, f"/etc/fleet/secrets/{file}", secret + "\n")
+        (disk / "etc/fleet/secrets" / file).chmod(0o600)
+    _packages(disk, rendered)
+    _system(disk, rendered)
+
+
+def _etc(etc: Path, name: str, rendered: Rendered) -> None:
+    for one in _ETC:
+        source = Path("/etc") / one
+        if source.is_dir():
+            shutil.copytree(source, etc / one, symlinks=True, ignore=shutil.ignore_patterns("private"))
+        elif source.exists():
+            shutil.copy(source, etc / one)
+    system = etc / "systemd/system"
+    for unit in _MASKED:
+        system.mkdir(parents=True, exist_ok=True)
+        (system / unit).symlink_to("/dev/null")
+    (etc / "tmpfiles.d").mkdir()
+    for one in Path("/usr/lib/tmpfiles.d").glob("*.conf"):
+        if one.name not in _TMPFILES:
+            (etc / "tmpfiles.d" / one.name).symlink_to("/dev/null")
+    (system / "default.target").symlink_to("/lib/systemd/system/multi-user.target")
+    addresses = "".join(f"{address} {host}\n" for host, address in HOSTS.items())
+    builders = range(_BUILDERS_GROUP + 1, _BUILDERS_GROUP + 1 + _BUILDERS)
+    homes = {"root": "/root", "nobody": "/var/empty", **dict.fromkeys(_USERS, "/var/empty"), **rendered.users}
+    own = {user: number for number, user in enumerate((*_USERS, *rendered.users), _FIRST_USER)}
+    users = {"root": 0, "nobody": 65534, **own}
+    texts = {
+        "hostname": f"{name}\n",
+        "hosts": f"127.0.0.1 localhost\n::1 localhost\n{addresses}",
+        "machine-id": f"{uuid.uuid4().hex}\n",
+        "nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files\nservices: files\nprotocols: files\n",
+        "passwd": "".join(f"{user}:x:{uid}:{uid}:{user}:{homes[user]}:/bin/bash\n" for user, uid in users.items())
+        + "".join(f"nixbld{uid}:x:{uid}:{_BUILDERS_GROUP}:builder:/var/empty:/bin/sh\n" for uid in builders),
+        "group": "".join(f"{user}:x:{uid}:\n" for user, uid in users.items())
+        + "tty:x:5:\nadm:x:4:\nsystemd-journal:x:999:\n"
+        + f"nixbld:x:{_BUILDERS_GROUP}:" + ",".join(f"nixbld{uid}" for uid in builders) + "\n",
+        "shadow": "".join(f"{user}:*::0:99999:7:::\n" for user in users),
+    }  # fmt: skip
+    for path, text in texts.items():
+        (etc / path).write_text(text)
+    (etc / "shadow").chmod(0o640)
+
+
+def _write(disk: Path, path: str, text: str) -> None:
+    target = disk / path.removeprefix("/")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    target.write_text(text)
+    private = "PRIVATE KEY" in text
+    target.chmod(0o600 if private else 0o755 if text.startswith("#!") else 0o644)
+
+
+def read(name: str, keys: Keys) -> Rendered:
+    """The golden files of a host, with our keys in the place of the examples."""
+    folder = GOLDEN / name
+    assert folder.is_dir(), f"{folder} is missing: make nix-eval renders it"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    files = {path: (folder / one["file"]).read_text() for path, one in manifest["files"].items()}
+    etc = {
+        "/etc/nix/nix.conf": manifest["nix_conf"],
+        "/etc/ssh/sshd_config": manifest["sshd"],
+        "/etc/tmpfiles.d/00-nixos.conf": "".join(f"{line}\n" for line in manifest["tmpfiles"]),
+    }
+    return Rendered(
+        units={unit: (folder / "units" / unit).read_text() for unit in manifest["units"]},
+        wanted=manifest["wanted"],
+        files={path: keys.put_into(text, ssh=keys.host) for path, text in (files | etc).items()},
+        users={one["name"]: one["home"] for one in manifest["users"]},
+        ssh_keys={
+            one["name"]: keys.put_into("\n".join(one["keys"]), ssh=keys.push) for one in manifest["users"] if one["keys"]
+        },
+    )
+
+
+# -- what differs from a fleet that works for real ----------------------------------------------------------------------
+
+
+def adapt(name: str, rendered: Rendered, keys: Keys) -> None:
+    """Point the settings to the fleet's own git server and model, let timers fire in seconds, and add the fixtures."""
+    files = rendered.files
+    for path in [one for one in files if one.endswith(".toml") and name in PODS]:
+        files[path] = _toml(_settings(tomllib.loads(files[path])))
+    for unit in [one for one in rendered.units if one.endswith(".timer")]:
+        files[f"/etc/systemd/system/{unit}.d/soon.conf"] = _SOON
+    if name in PODS:  # TEMPORARY
+        files[f"/etc/systemd/system/agent-{name}.service.d/temporary.conf"] = "[Service]\nSystemCallFilter=sethostname\n"
+    rendered.units |= {"nix-daemon.service": _NIX_DAEMON, "nix-daemon.socket": _NIX_SOCKET}
+    rendered.wanted["nix-daemon.socket"] = ["sockets.target"]
+    files["/etc/nix/nix.conf"] += _NIX_CONF + ("substituters = http://cache:5000\n" if name in PODS else "substituters =\n")
+    copies = (f"C /run/secrets/{one} 0600 root root - /etc/fleet/secrets/{one}\n" for one in keys.secrets(name))
+    files["/etc/tmpfiles.d/fleet.conf"] = "d /run/secrets 0700 root root -\n" + "".join(copies)
+    if name == "board":
+        rendered.units["git-daemon.service"] = _GIT
+        rendered.wanted["git-daemon.service"] = ["multi-user.target"]
+        for one in (one for one in (CHECKS / "project").rglob("*") if one.is_file()):
+            files[f"/etc/fleet/project/{one.relative_to(CHECKS / 'project')}"] = one.read_text()
+    if name == "cache":
+        rendered.units["sshd.service"] = _SSHD
+        rendered.wanted["sshd.service"] = ["multi-user.target"]
+        files["/etc/ssh/ssh_host_ed25519_key"] = keys.host.secret
+        files |= {f"/etc/ssh/authorized_keys.d/{user}": lines + "\n" for user, lines in rendered.ssh_keys.items()}
+
+
+_SOON: Final = """\
+[Timer]
+OnBootSec=
+OnBootSec=2s
+OnUnitInactiveSec=1s
+RandomizedDelaySec=0
+"""
+_NIX_DAEMON: Final = """\
+[Unit]
+RequiresMountsFor=/nix/store
+[Service]
+ExecStart=/usr/bin/nix-daemon --daemon
+KillMode=process
+LimitNOFILE=1048576
+Delegate=yes
+"""
+_NIX_SOCKET: Final = """\
+[Socket]
+ListenStream=/nix/var/nix/daemon-socket/socket
+"""
+_NIX_CONF: Final = """
+build-users-group = nixbld
+experimental-features = nix-command flakes
+flake-registry =
+sandbox = true
+sandbox-fallback = false
+sandbox-paths = /bin /usr /lib /lib64
+connect-timeout = 2
+download-attempts = 1
+"""
+_GIT: Final = """\
+[Service]
+ExecStart=/usr/bin/git daemon --reuseaddr --export-all --enable=receive-pack --base-path=/srv/git
+User=git
+"""
+_SSHD: Final = """\
+[Service]
+RuntimeDirectory=sshd
+ExecStart=/usr/sbin/sshd -D -e -f /etc/ssh/sshd_config
+KillMode=process
+"""
+
+
+def _settings(settings: dict[str, Any]) -> dict[str, Any]:
+    own = {
+        "board": {"url": "http://board:8080"},
+        "repositories": {"shop": {"url": "git://board/shop.git"}},
+        "model": {"kind": "command", "command": [PYTHON, "-IB", f"{FLEET}/model.py"]},
+        "sandbox": {"readable": [FLEET]},
+    }
+    kept = {key: value for key, value in settings.items() if key not in ("repositories", "model")}
+    return {**kept, **{key: {**kept.get(key, {}), **table} for key, table in own.items()}}
+
+
+def _toml(settings: Mapping[str, Any]) -> str:
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in _flat((), settings))
+
+
+def _flat(place: tuple[str, ...], table: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for key, value in table.items():
+        here = (*place, json.dumps(key))
+        found += _flat(here, value) if isinstance(value, dict) else [(".".join(here), value)]
+    return found
+
+
+# -- programs at the store paths ----------------------------------------------------------------------------------------
+
+
+def _packages(disk: Path, rendered: Rendered) -> None:
+    """Make every store path that a unit or file names: this machine's programs, and our own."""
+    texts = "\n".join([*rendered.units.values(), *rendered.files.values()])
+    for path in sorted(set(re.findall(r"/nix/store/[0-9a-z]{32}-[A-Za-z0-9+._?=-]+", texts))):
+        place = disk / path.removeprefix("/")
+        if place.exists():
+            continue
+        place.mkdir()
+        name = path.removeprefix("/nix/store/")[33:]
+        program = {"agent": _agent(), "harmonia": Path(__file__).with_name("stand_in_harmonia.py").read_text()}.get(name)
+        if program:
+            _write(place, f"/bin/{name}", program)
+        else:
+            (place / "bin").symlink_to("/usr/bin")
+            (place / "sbin").symlink_to("/usr/sbin")
+
+
+def _agent() -> str:
+    return f"""\
+#!{PYTHON} -IB
+import sys
+sys.path[:0] = ["{AGENT}/src", "{AGENT}/site"]
+from agent.cli import main
+main()
+"""
+
+
+def _system(disk: Path, rendered: Rendered) -> None:
+    """What a NixOS host has as /run/current-system: commands for operators, and another configuration to switch to."""
+    system = disk / "nix/store/system"
+    commands = system / "sw/bin"
+    commands.mkdir(parents=True)
+    _write(commands, "/agent", _agent())
+    other = system / "specialisation/upgraded"
+    (other / "units").mkdir(parents=True)
+    for unit, text in rendered.units.items():
+        upgraded = unit.startswith("agent-pod-") and unit.endswith(".service")
+        new = text.replace("[Service]\n", '[Service]\nEnvironment="FLEET_GENERATION=two"\n', 1) if upgraded else text
+        (other / "units" / unit).write_text(new)
+    _write(other, "/bin/switch-to-configuration", _SWITCH)
+
+
+_SWITCH: Final = """\
+#!/bin/bash
+# As NixOS does it with units that changed: new files, a reload, and a restart of those that want one.
+set -eu
+changed=()
+for unit in /run/current-system/specialisation/upgraded/units/*; do
+  name=${unit##*/}
+  cmp -s "$unit" "/etc/systemd/system/$name" && continue
+  cp "$unit" "/etc/systemd/system/$name"
+  grep -qiE '^X-RestartIfChanged=(false|no|0)' "$unit" || changed+=("$name")
+done
+systemctl daemon-reload
+[ ${#changed[@]} = 0 ] || systemctl try-restart "${changed[@]}"
+"""

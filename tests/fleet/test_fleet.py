@@ -1,0 +1,40 @@
+"""The scenarios of nix/checks on five hosts with real systemd: what the VM tests run, without virtual machines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from fleet import hosts, keys
+from fleet.machine import Machine
+from fleet.scenario import play
+from fleet.stage import missing as missing_here
+from fleet.stage import stage
+from support.boards import missing
+
+SCENARIOS = ("cycle", "race", "escalation", "crash", "cache", "hardening", "upgrade")
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Machine]]:
+    """All hosts, switched on once for all scenarios."""
+    if reason := missing_here() or hosts.missing():
+        missing(reason)
+    logs = tmp_path_factory.mktemp("consoles")
+    secrets = keys.new()
+    with stage() as standing:
+        made: dict[str, Machine] = {}
+        for name, address in hosts.HOSTS.items():
+            hosts.furnish(standing.disk(name), name, secrets)
+            standing.cable(name, address)
+            made[name] = Machine(name, standing, hosts.shown(), Path(logs) / name)
+        for machine in made.values():
+            machine.start()
+        yield made
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_scenario(scenario: str, machines: Mapping[str, Machine], measured: Callable[[str], None]) -> None:
+    play(scenario, machines, lambda text: measured(f"fleet: {text}"))
