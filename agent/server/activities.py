@@ -5,8 +5,8 @@ from typing import Any
 from . import attributes, catalogue, documents, hal, journals, work_package
 from .call import Answer, Call
 from .errors import bad_request, forbidden, internal, not_found, raise_all, violation
+from .visibility import visible
 from .work_package import WorkPackage
-from .work_packages import visible
 
 
 def index(call: Call) -> Answer:
@@ -76,4 +76,12 @@ def _activity(call: Call, item: WorkPackage, activity_id: int) -> dict[str, Any]
 
 def _document(call: Call, item: WorkPackage, activity_id: int) -> dict[str, Any]:
     [embedded] = documents.elements(call.db, call.viewer, catalogue.load(call.db), [item])
-    return {**_activity(call, item, activity_id), "_embedded": {"workPackage": embedded}}
+    href = f"{hal.API}/activities/{activity_id}"
+    return {
+        **_activity(call, item, activity_id),
+        "_embedded": {
+            "attachments": hal.collection([], f"{href}/attachments"),
+            "workPackage": embedded,
+            "emojiReactions": hal.collection([], f"{href}/emoji_reactions"),
+        },
+    }

@@ -5,12 +5,13 @@ What has the wrong shape is refused here, before anything else but visibility; w
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from typing import Any
 
 import msgspec
 
+from . import durations
 from .catalogue import Catalogue
 from .errors import ApiError, bad_request, internal, read_only
 
@@ -24,9 +25,17 @@ LINKS = {
     "responsible": ("responsible_id", ("groups", "users", "placeholder_users")),
     "author": ("author_id", ("users",)),
     "version": ("version_id", ("versions",)),
+    "category": ("category_id", ("categories",)),
     "parent": ("parent_id", ("work_packages",)),
 }
-_READ_ONLY = {"createdAt": "Created on", "updatedAt": "Updated on"}
+_READ_ONLY = {
+    "createdAt": "Created on",
+    "updatedAt": "Updated on",
+    "derivedEstimatedTime": "Total work",
+    "derivedRemainingTime": "Total remaining work",
+    "derivedPercentageDone": "Total % complete",
+}
+_DURATIONS = {"estimatedTime": "estimated_minutes", "remainingTime": "remaining_minutes"}
 _FALSE = ("false", "f", "0", "off", "no", "")
 _MAX_ID_DIGITS = 18
 
@@ -52,7 +61,7 @@ def parse(body: Any, catalogue: Catalogue, *, creation: bool) -> Change:
             if body.get(name) not in (None, 0, "0")
         ]
     custom_values = {id_: as_text(body[f"customField{id_}"]) for id_ in catalogue.fields if f"customField{id_}" in body}
-    columns = {**dict(_scalars(body)), **dict(_links(body, catalogue))}
+    columns = {**dict(_scalars(body)), **dict(_progress(body)), **dict(_links(body, catalogue))}
     return Change(columns=columns, custom_values=custom_values, refused=tuple(refused))
 
 
@@ -87,6 +96,16 @@ def _scalars(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             if body[name] is None:
                 raise internal("")
             yield column, body[name].lower() not in _FALSE if isinstance(body[name], str) else bool(body[name])
+
+
+def _progress(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, column in _DURATIONS.items():
+        if name in body:
+            yield column, _duration(name, body[name], durations.parse)
+    if "duration" in body:
+        yield "duration", _duration("duration", body["duration"], durations.days)
+    if "percentageDone" in body:
+        yield "done_ratio", _percentage(body["percentageDone"])
 
 
 def _links(body: Mapping[str, Any], catalogue: Catalogue) -> Iterator[tuple[str, int | None]]:
@@ -129,6 +148,25 @@ def _date(name: str, value: Any) -> str | None:
     except ValueError:
         pass
     raise ApiError(422, "PropertyFormatError", "date_format", {"attribute": name, "value": value}, {"attribute": name})
+
+
+def _duration(name: str, value: Any, read: Callable[[str], int | None]) -> int | None:
+    if value is None:
+        return None
+    found = read(value) if isinstance(value, str) else None
+    if found is None:
+        raise ApiError(
+            422, "PropertyFormatError", "duration_format", {"attribute": name, "value": str(value)}, {"attribute": name}
+        )
+    return found
+
+
+def _percentage(value: Any) -> int | None:
+    """A number; what is none is told apart from every possible one."""
+    if value is None or value == "":
+        return None
+    found = re.fullmatch(r"\s*(-?\d{1,9})(?:\.\d*)?\s*%?\s*", str(value), re.ASCII)
+    return int(found[1]) if found and not isinstance(value, bool) else -1
 
 
 def as_text(value: Any) -> str | None:

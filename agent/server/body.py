@@ -30,6 +30,16 @@ def check_content_type(content_type: str, *, required: bool) -> None:
         )
 
 
+def check_upload_type(content_type: str) -> None:
+    """A file comes as multipart/form-data, whatever else is refused like a wrong type."""
+    if not content_type:
+        raise PlainRefusal(406, "Missing content-type header", "text/plain")
+    if not content_type.lower().startswith("multipart/form-data"):
+        raise PlainRefusal(
+            415, f"The provided content-type '{content_type}' is not supported.", "application/hal+json; charset=utf-8"
+        )
+
+
 def parse(raw: bytes) -> Any:
     """The JSON of a body, None for an empty one.
 

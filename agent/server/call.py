@@ -8,11 +8,12 @@ import msgspec
 
 from .access import Viewer
 from .errors import not_found
+from .shelf import Shelf
 from .store import Db
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """A request inside its transaction. `body` is the parsed JSON, None if there was none."""
+    """A request inside its transaction. `body` is the parsed JSON, None if there was none; `raw` is what was sent."""
 
     db: Db
     viewer: Viewer
@@ -20,7 +21,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     path: Mapping[str, str]
     query: Mapping[str, str]
     url: str
+    host: str
+    shelf: Shelf
     body: Any = None
+    raw: bytes = b""
+    content_type: str = ""
 
     def id(self, name: str) -> int:
         """A number in the path; what is no number names nothing."""
@@ -49,6 +54,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     headers: Mapping[str, str] = {}
     plain: str | None = None
+    content: bytes | None = None
 
 
 def is_id(text: str) -> bool:

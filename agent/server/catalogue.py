@@ -17,6 +17,7 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     projects: Mapping[int, Row]
     users: Mapping[int, Row]
     versions: Mapping[int, Row]
+    categories: Mapping[int, Row]
     fields: Mapping[int, str]
     fields_of_type: Mapping[int, tuple[int, ...]]
 
@@ -48,6 +49,7 @@ def load(db: Db) -> Catalogue:
         projects=_by_id(db.rows("SELECT * FROM projects ORDER BY name")),
         users=_by_id(db.rows("SELECT * FROM users ORDER BY id DESC")),
         versions=_by_id(db.rows("SELECT * FROM versions ORDER BY id")),
+        categories=_by_id(db.rows("SELECT * FROM categories ORDER BY name")),
         fields={row["id"]: row["name"] for row in db.rows("SELECT * FROM custom_fields ORDER BY id")},
         fields_of_type=fields_of_type,
     )

@@ -6,31 +6,27 @@ A value that does not exist or is invisible makes the whole query wrong, even ne
 import json
 import re
 from collections.abc import Callable, Iterable
-from datetime import datetime, time, timedelta
+from datetime import datetime
 
 import msgspec
 
+from . import filter_dates, filter_kinds, filter_texts
 from .access import Viewer, visible_users
-from .call import is_id, stamp
+from .call import is_id
 from .catalogue import Catalogue
 from .errors import ApiError, invalid_query
+from .filter_dates import Condition
+from .filter_kinds import FilterKind
 from .params import Filter
-from .store import Db, Value
-
-Condition = tuple[str, list[Value]]
+from .store import Db
 
 _LISTED = "(SELECT value FROM json_each(?))"
-_LABELS = {
-    "assignee": "Assignee", "responsible": "Accountable", "author": "Author", "ancestor": "Descendants of", "blocked": "Blocked by",
-    "due_date": "Finish date", "start_date": "Start date", "created_at": "Created on", "updated_at": "Updated on",
-}  # fmt: skip
 _COLUMNS = {
     "status": "status_id", "type": "type_id", "priority": "priority_id", "project": "project_id", "version": "version_id",
-    "assignee": "assigned_to_id", "responsible": "responsible_id", "author": "author_id", "parent": "parent_id", "id": "id",
+    "category": "category_id", "assignee": "assigned_to_id", "assignee_or_group": "assigned_to_id", "responsible": "responsible_id",
+    "author": "author_id", "parent": "parent_id", "id": "id",
 }  # fmt: skip
-_OPERATORS = {
-    "status": ("=", "!", "o", "c", "*"), "assignee": ("=", "!", "*", "!*"), "responsible": ("=", "!", "*", "!*"), "version": ("=", "!", "*", "!*"),
-}  # fmt: skip
+_PEOPLE = ("assignee", "assignee_or_group", "responsible", "author", "watcher")
 # The relation filters: which end of which relation the work package asked for is at ("blocks = 12" asks for what blocks 12).
 _RELATIONS = {
     "blocks": ("blocks", "from_id", "to_id"), "blocked": ("blocks", "to_id", "from_id"),
@@ -39,10 +35,7 @@ _RELATIONS = {
     "duplicates": ("duplicates", "from_id", "to_id"), "duplicated": ("duplicates", "to_id", "from_id"),
     "includes": ("includes", "from_id", "to_id"), "partof": ("includes", "to_id", "from_id"),
 }  # fmt: skip
-_TEXT_OPERATORS = ("~", "!~")
-_DATE_OPERATORS = ("<t+", ">t+", "t+", "t", "w", ">t-", "<t-", "t-", "=d", "<>d", "!*")
-_TIME_OPERATORS = (">t-", "<t-", "t-", "t", "w", "=d", "<>d")
-_WITHOUT_VALUES = ("o", "c", "*", "!*", "t", "w")
+_NUMBERS = {"done_ratio": ("done_ratio", 1), "estimated_hours": ("estimated_minutes", 60)}
 
 
 class FilterContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,40 +59,34 @@ def conditions(context: FilterContext, filters: Iterable[Filter]) -> tuple[list[
     return found, errors
 
 
-def label(name: str, catalogue: Catalogue) -> str:
-    """What a filter is called in messages."""
-    if name.startswith("cf_") and name[3:].isdecimal():
-        return catalogue.fields.get(int(name[3:]), f"Cf {name[3:]}")
-    return _LABELS.get(name, name.replace("_", " ").capitalize())
-
-
-def _condition(context: FilterContext, filter_: Filter) -> Condition:
-    name, shown = filter_.name, label(filter_.name, context.catalogue)
-    if re.fullmatch(r"cf_\d+", name, re.ASCII) and int(name[3:]) in context.catalogue.fields:
-        _check(filter_, shown, ("=", "~", "!", "!~"))
+def _condition(context: FilterContext, filter_: Filter) -> Condition:  # noqa: PLR0911 - one for each kind of filter
+    name = filter_.name
+    kind = filter_kinds.find(name, context.catalogue)
+    shown = filter_kinds.label(name, context.catalogue)
+    if kind is None:
+        raise invalid_query("filter_unknown", name=shown)
+    _check(filter_, kind, shown)
+    if name.startswith("cf_"):
         return _custom_field(int(name[3:]), filter_)
-    if name in ("subject", "description"):
-        _check(filter_, shown, _TEXT_OPERATORS)
-        return f"{'NOT ' if filter_.operator == '!~' else ''}contains({name}, ?)", [filter_.values[0]]
+    if name in filter_texts.NAMES:
+        return filter_texts.condition(filter_)
     if name in ("due_date", "start_date"):
-        _check(filter_, shown, _DATE_OPERATORS)
-        return _day(context, filter_, shown)
+        return filter_dates.day(context.now, filter_, shown)
+    if name == "dates_interval":
+        return filter_dates.interval(filter_, shown)
     if name in ("created_at", "updated_at"):
-        _check(filter_, shown, _TIME_OPERATORS)
-        return _moment(context, filter_, shown)
+        return filter_dates.moment(context.now, filter_, shown)
+    if name in _NUMBERS or name == "duration":
+        return _number(filter_, shown)
     if name in _COLUMNS:
-        _check(filter_, shown, _OPERATORS.get(name, ("=", "!")))
         return _column(context, filter_, shown)
-    if name in ("ancestor", "relates") or name in _RELATIONS:
-        _check(filter_, shown, ("=", "!"))
-        return _relative(filter_, _visible_ids(context, filter_, shown))
-    raise invalid_query("filter_unknown", name=shown)
+    return _OTHERS.get(name, _relative)(context, filter_, shown)
 
 
-def _check(filter_: Filter, shown: str, operators: tuple[str, ...]) -> None:
-    if filter_.operator not in operators:
+def _check(filter_: Filter, kind: FilterKind, shown: str) -> None:
+    if filter_.operator not in kind.operators:
         raise invalid_query("filter_operator", name=shown)
-    if filter_.operator in _WITHOUT_VALUES:
+    if filter_.operator in filter_kinds.WITHOUT_VALUES:
         if any(filter_.values):
             raise invalid_query("filter_values", name=shown)
     elif not any(value.strip() for value in filter_.values):
@@ -108,6 +95,10 @@ def _check(filter_: Filter, shown: str, operators: tuple[str, ...]) -> None:
 
 def _column(context: FilterContext, filter_: Filter, shown: str) -> Condition:
     column = _COLUMNS[filter_.name]
+    if filter_.name == "version" and filter_.operator in ("o", "c", "l"):
+        status = {"o": "open", "c": "closed", "l": "locked"}[filter_.operator]
+        found = [id_ for id_, version in context.catalogue.versions.items() if version["status"] == status]
+        return f"{column} IN {_LISTED}", [json.dumps(found)]
     if filter_.operator in ("o", "c"):
         closed = [
             id_
@@ -128,16 +119,22 @@ def _existing_ids(context: FilterContext, filter_: Filter, shown: str) -> list[i
     if filter_.name in ("id", "parent"):
         return _visible_ids(context, filter_, shown)
     catalogue, viewer = context.catalogue, context.viewer
+
+    def of_projects(rows: Iterable[tuple[int, object]]) -> list[int]:
+        return [id_ for id_, row in rows if row["project_id"] in viewer.projects]  # type: ignore[index]
+
     existing: dict[str, Callable[[], Iterable[int]]] = {
         "status": lambda: catalogue.statuses,
         "type": lambda: catalogue.types,
         "priority": lambda: catalogue.priorities,
         "project": lambda: viewer.projects,
-        "version": lambda: [
-            id_ for id_, version in catalogue.versions.items() if version["project_id"] in viewer.projects
-        ],
+        "version": lambda: of_projects(catalogue.versions.items()),
+        "category": lambda: of_projects(catalogue.categories.items()),
+        "role": lambda: context.db.column(
+            "SELECT role_id FROM role_permissions WHERE permission = 'work_package_assigned'"
+        ),
     }
-    people = filter_.name in ("assignee", "responsible", "author")
+    people = filter_.name in _PEOPLE
     known = set(visible_users(context.db, viewer) if people else existing[filter_.name]())
     values = [str(viewer.id) if people and value == "me" else value for value in filter_.values]
     ids = [int(value) if is_id(value) else 0 for value in values]
@@ -158,8 +155,8 @@ def _visible_ids(context: FilterContext, filter_: Filter, shown: str) -> list[in
     return list(ids)
 
 
-def _relative(filter_: Filter, ids: list[int]) -> Condition:
-    listed = json.dumps(ids)
+def _relative(context: FilterContext, filter_: Filter, shown: str) -> Condition:
+    listed = json.dumps(_visible_ids(context, filter_, shown))
     negated = "NOT " if filter_.operator == "!" else ""
     if filter_.name == "ancestor":
         # Of two asked for, the lower one is not taken for a descendant of the upper one [L].
@@ -176,6 +173,74 @@ def _relative(filter_: Filter, ids: list[int]) -> Condition:
     return f"id {negated}IN ({ends})", [kind, listed]
 
 
+def _relatable(context: FilterContext, filter_: Filter, shown: str) -> Condition:
+    """What this work package could be related to: neither itself, nor its family, nor what it is related to already or leads to it."""
+    if len(filter_.values) != 1:
+        raise invalid_query("filter_values", name=shown)
+    [id_] = _visible_ids(context, filter_, shown)
+    family = (
+        "SELECT ?1 UNION SELECT ancestor_id FROM hierarchies WHERE descendant_id = ?1"
+        " UNION SELECT descendant_id FROM hierarchies WHERE ancestor_id = ?1"
+    )
+    related = "SELECT from_id FROM relations WHERE to_id = ?1 UNION SELECT to_id FROM relations WHERE from_id = ?1"
+    unfit = set(context.db.column(f"{family} UNION {related}", id_))
+    kind, one, other = _RELATIONS.get(filter_.operator, ("", "from_id", "to_id"))
+    if kind:
+        chain = f"WITH RECURSIVE chain (id) AS (SELECT ?1 UNION SELECT {one} FROM relations JOIN chain ON {other} = chain.id WHERE relation_type = ?2) SELECT id FROM chain"  # noqa: S608 - names of columns
+        unfit |= set(context.db.column(chain, id_, kind))
+    return f"id NOT IN {_LISTED}", [json.dumps(sorted(unfit))]
+
+
+def _watched(context: FilterContext, filter_: Filter, shown: str) -> Condition:
+    ids = json.dumps(_existing_ids(context, filter_, shown))
+    negated = "NOT " if filter_.operator == "!" else ""
+    return f"id {negated}IN (SELECT work_package_id FROM watchers WHERE user_id IN {_LISTED})", [ids]  # noqa: S608 - no value inside
+
+
+def _in_role(context: FilterContext, filter_: Filter, shown: str) -> Condition:
+    """Assigned to somebody who has one of these roles anywhere."""
+    assignable = "SELECT role_id FROM role_permissions WHERE permission = 'work_package_assigned'"
+    any_role = filter_.operator.endswith("*")
+    ids = [] if any_role else _existing_ids(context, filter_, shown)
+    users = f"SELECT user_id FROM members WHERE role_id IN ({assignable if any_role else _LISTED})"  # noqa: S608 - no value inside
+    values = [] if any_role else [json.dumps(ids)]
+    if filter_.operator.startswith("!"):
+        return f"(assigned_to_id IS NULL OR assigned_to_id NOT IN ({users}))", [*values]
+    return f"assigned_to_id IN ({users})", [*values]
+
+
+def _milestone(_: FilterContext, filter_: Filter, shown: str) -> Condition:
+    values = [value for value in filter_.values if value]
+    if len(values) != 1 or values[0] not in ("t", "f"):
+        raise invalid_query("filter_values", name=shown)
+    wanted = (filter_.operator == "=") == (values[0] == "t")
+    return f"type_id {'' if wanted else 'NOT '}IN (SELECT id FROM types WHERE is_milestone)", []  # noqa: S608 - no value inside
+
+
+_OTHERS: dict[str, Callable[[FilterContext, Filter, str], Condition]] = {
+    "relatable": _relatable, "watcher": _watched, "role": _in_role, "milestone": _milestone,
+}  # fmt: skip
+
+
+def _number(filter_: Filter, shown: str) -> Condition:
+    column, unit = _NUMBERS.get(filter_.name, ("working_days(start_date, due_date)", 1))
+    milestones = "type_id IN (SELECT id FROM types WHERE is_milestone)"
+    if filter_.operator == "!*":
+        also = {"estimated_hours": f" OR {column} = 0", "duration": f" OR {milestones}"}.get(filter_.name, "")
+        return f"{column} IS NULL{also}", []
+    only = f" AND NOT {milestones}" if filter_.name == "duration" else ""
+    if filter_.operator == "*":
+        return f"{column} IS NOT NULL{only}", []
+    if any(not re.fullmatch(r"-?\d{1,9}", value, re.ASCII) for value in filter_.values):
+        raise invalid_query("filter_integer", name=shown)
+    numbers = [int(value) * unit for value in filter_.values]
+    if filter_.operator in (">=", "<="):
+        return f"{column} {filter_.operator} ?{only}", [numbers[0]]
+    if filter_.operator == "=":
+        return f"{column} IN {_LISTED}{only}", [json.dumps(numbers)]
+    return f"({column} IS NULL OR {column} NOT IN {_LISTED}){only}", [json.dumps(numbers)]
+
+
 def _custom_field(field: int, filter_: Filter) -> Condition:
     """Work packages whose type lacks the field never match, not even with `!` [L]; the empty ones match `!` and `!~` [L]."""
     active = "type_id IN (SELECT type_id FROM custom_field_types WHERE custom_field_id = ?)"
@@ -186,74 +251,3 @@ def _custom_field(field: int, filter_: Filter) -> Condition:
     negated = "NOT " if filter_.operator.startswith("!") else ""
     holding = f"SELECT work_package_id FROM custom_values WHERE custom_field_id = ? AND {holds}"  # noqa: S608 - no value inside
     return f"{active} AND id {negated}IN ({holding})", [field, field, value]
-
-
-def _day(context: FilterContext, filter_: Filter, shown: str) -> Condition:
-    column, today = filter_.name, context.now.date()
-    if filter_.operator == "!*":
-        return f"{column} IS NULL", []
-    if filter_.operator in ("=d", "<>d"):
-        low, high = _range(filter_, shown, "filter_date", r"\d{4}-\d\d-\d\d")
-    else:
-        low, high = _around(filter_, shown, today.weekday(), lambda days: (today + timedelta(days=days)).isoformat())
-    return f"{column} IS NOT NULL AND {column} >= ? AND {column} <= ?", [low, high or "9999-12-31"]
-
-
-def _moment(context: FilterContext, filter_: Filter, shown: str) -> Condition:
-    column, today = filter_.name, context.now.date()
-    if filter_.operator in ("=d", "<>d"):
-        low, high = _range(
-            filter_, shown, "filter_date_time", r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d))?"
-        )
-        low, high = (_in_utc(moment) for moment in (low, high))
-        if filter_.operator == "=d":
-            high = stamp(datetime.fromisoformat(low) + timedelta(days=1, milliseconds=-1))
-        return f"{column} >= ? AND {column} <= ?", [low, high or "9999"]
-
-    def midnight(days: int) -> str:
-        return stamp(datetime.combine(today + timedelta(days=days), time()))
-
-    since: int | None
-    until: int | None
-    if filter_.operator in (">t-", "<t-", "t-"):
-        days = _days(filter_, shown)
-        since, until = {">t-": (-days, None), "<t-": (None, 1 - days), "t-": (-days, 1 - days)}[filter_.operator]
-    else:
-        since, until = (0, 1) if filter_.operator == "t" else (-today.weekday(), 7 - today.weekday())
-    return f"{column} >= ? AND {column} < ?", [
-        "" if since is None else midnight(since),
-        "9999" if until is None else midnight(until),
-    ]
-
-
-def _range(filter_: Filter, shown: str, key: str, pattern: str) -> tuple[str, str]:
-    low, high = (*filter_.values, "")[:2] if filter_.operator == "<>d" else (filter_.values[0],) * 2
-    if any(value and not re.fullmatch(pattern, value, re.ASCII) for value in (low, high)):
-        raise invalid_query(key, name=shown)
-    return low, high
-
-
-def _in_utc(moment: str) -> str:
-    if not moment:
-        return ""
-    parsed = datetime.fromisoformat(moment)
-    return stamp(parsed - parsed.utcoffset() if parsed.utcoffset() else parsed)  # type: ignore[operator] # it has an offset here
-
-
-def _days(filter_: Filter, shown: str) -> int:
-    if not re.fullmatch(r"-?\d{1,5}", filter_.values[0], re.ASCII):
-        raise invalid_query("filter_integer", name=shown)
-    return int(filter_.values[0])
-
-
-def _around(filter_: Filter, shown: str, weekday: int, day: Callable[[int], str]) -> tuple[str, str]:
-    if filter_.operator == "t":
-        return day(0), day(0)
-    if filter_.operator == "w":
-        return day(-weekday), day(6 - weekday)
-    days = _days(filter_, shown)
-    bounds: dict[str, tuple[int | None, int | None]] = {
-        "<t+": (0, days), ">t+": (days, None), "t+": (days, days), ">t-": (-days, 0), "<t-": (None, -days), "t-": (-days, -days),
-    }  # fmt: skip
-    low, high = bounds[filter_.operator]
-    return ("" if low is None else day(low)), ("" if high is None else day(high))

@@ -37,6 +37,17 @@ def formattable(raw: str) -> dict[str, Any]:
     return {"format": "markdown", "raw": raw, "html": "".join(f'<p class="op-uc-p">{part}</p>' for part in paragraphs)}
 
 
+def plain(raw: str) -> dict[str, Any]:
+    """Text without markup."""
+    shown = html.escape(raw).replace("\n", "<br>")
+    return {"format": "plain", "raw": raw, "html": f"<p>{shown}</p>" if raw else ""}
+
+
+def filtered(name: str, value: int) -> str:
+    """A query string with one filter."""
+    return "filters=" + quote(f'[{{"{name}":{{"operator":"=","values":["{value}"]}}}}]')
+
+
 def collection(elements: Sequence[Any], href: str) -> dict[str, Any]:
     """A collection that is not paged (section 1.6)."""
     return {
@@ -116,8 +127,8 @@ def priority(row: Row) -> dict[str, Any]:
 def project(row: Row) -> dict[str, Any]:
     """A project. Its links lead to `workspaces`, the newer name of the same paths."""
     workspace = f"{API}/workspaces/{row['id']}"
-    members = quote(f'[{{"project":{{"operator":"=","values":["{row["id"]}"]}}}}]')
     return {
+        "favorited": False,
         "_type": "Project",
         "id": row["id"],
         "identifier": row["identifier"],
@@ -133,9 +144,12 @@ def project(row: Row) -> dict[str, Any]:
             "createWorkPackage": {"href": f"{workspace}/work_packages/form", "method": "post"},
             "createWorkPackageImmediately": {"href": f"{workspace}/work_packages", "method": "post"},
             "workPackages": {"href": f"{workspace}/work_packages"},
+            "categories": {"href": f"{workspace}/categories"},
             "versions": {"href": f"{workspace}/versions"},
             "types": {"href": f"{workspace}/types"},
-            "memberships": {"href": f"{API}/memberships?filters={members}"},
+            "memberships": {"href": f"{API}/memberships?{filtered('project', row['id'])}"},
+            "schema": {"href": f"{API}/workspaces/schema"},
+            "status": {"href": None},
             "ancestors": [],
             "parent": {"href": None},
         },
@@ -163,7 +177,10 @@ def user(row: Row, *, full: bool, to_admin: bool) -> dict[str, Any]:
         "name": row["name"],
         **(private if full else {}),
         "avatar": "",
-        "_links": {"self": link("users", row["id"], row["name"])},
+        "_links": {
+            "self": link("users", row["id"], row["name"]),
+            "memberships": {"href": f"{API}/memberships?{filtered('principal', row['id'])}", "title": "Memberships"},
+        },
     }
 
 
@@ -173,16 +190,18 @@ def version(row: Row, project_row: Row) -> dict[str, Any]:
         "_type": "Version",
         "id": row["id"],
         "name": row["name"],
-        "description": {"format": "plain", "raw": "", "html": ""},
-        "startDate": None,
-        "endDate": None,
+        "description": plain(row["description"]),
+        "startDate": row["start_date"],
+        "endDate": row["end_date"],
         "status": row["status"],
         "sharing": "none",
         "createdAt": row["created_at"],
         "updatedAt": row["created_at"],
         "_links": {
             "self": link("versions", row["id"], row["name"]),
+            "schema": {"href": f"{API}/versions/schema"},
             "definingProject": link("projects", project_row["id"], project_row["name"]),
+            "availableInProjects": {"href": f"{API}/versions/{row['id']}/workspaces"},
         },
     }
 

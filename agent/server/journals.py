@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from . import hal
+from . import durations, hal
 from .call import stamp
 from .catalogue import Catalogue
 from .store import Db, Row
@@ -27,7 +27,7 @@ def record(db: Db, item: WorkPackage, user_id: int, now: datetime, notes: str = 
     state is replaced, `updatedAt` moves (section 7.3).
     """
     last = db.row("SELECT * FROM journals WHERE work_package_id = ? ORDER BY version DESC LIMIT 1", item.id)
-    data = json.dumps(_state(item))
+    data = json.dumps({**_state(item), "attachments": _attachments(db, item.id)})
     if last and _mergeable(db, last, user_id, now) and not (notes and last["notes"]):
         db.run(
             "UPDATE journals SET notes = ?, data = ?, updated_at = ? WHERE id = ?",
@@ -74,12 +74,21 @@ def _activity(row: Row, subject: str, details: list[dict[str, Any]], language: s
         "createdAt": row["created_at"],
         "updatedAt": row["updated_at"],
         "_links": {
+            "attachments": {"href": f"{href}/attachments"},
+            "addAttachment": {"href": f"{href}/attachments", "method": "post"},
             "self": {"href": href},
+            "emojiReactions": {"href": f"{href}/emoji_reactions"},
             "workPackage": hal.link("work_packages", row["work_package_id"], subject),
             "user": {"href": f"{hal.API}/users/{row['user_id']}"},
             "update": {"href": href, "method": "patch"},
         },
     }
+
+
+def _attachments(db: Db, work_package_id: int) -> dict[str, str]:
+    sql = "SELECT id, file_name FROM attachments WHERE work_package_id = ? AND journal_id IS NULL ORDER BY id"
+    rows = db.rows(sql, work_package_id)
+    return {str(row["id"]): row["file_name"] for row in rows}
 
 
 def _state(item: WorkPackage) -> dict[str, Any]:
@@ -108,6 +117,13 @@ def _details(
         "Parent": (_subject(db, before.get("parent_id")), _subject(db, after["parent_id"])),
         "Accountable": _names(catalogue.users, before, after, "responsible_id"),
         "Version": _names(catalogue.versions, before, after, "version_id"),
+        "Category": _names(catalogue.categories, before, after, "category_id"),
+        "Work": _hours(before, after, "estimated_minutes"),
+        "Remaining work": _hours(before, after, "remaining_minutes"),
+        "% Complete": _percent(before, after, "done_ratio"),
+        "Total work": _hours(before, after, "derived_estimated_minutes"),
+        "Total remaining work": _hours(before, after, "derived_remaining_minutes"),
+        "Total % complete": _percent(before, after, "derived_done_ratio"),
         "Scheduling mode": (_mode(before.get("schedule_manually")), _mode(after["schedule_manually"])),
         "Working days": (_days(before.get("ignore_non_working_days")), _days(after["ignore_non_working_days"])),
         **{catalogue.fields[id_]: pair for id_, pair in fields.items()},
@@ -115,6 +131,9 @@ def _details(
     for name, (old, new) in pairs.items():
         if (old or "") != (new or ""):
             yield _detail(name, old, new)
+    files, kept = before.get("attachments", {}), after.get("attachments", {})
+    for id_ in sorted(files.keys() ^ kept.keys(), key=int):
+        yield _file(id_, kept.get(id_), files.get(id_))
 
 
 def _detail(name: str, old: str | None, new: str | None) -> dict[str, Any]:
@@ -134,6 +153,17 @@ def _detail(name: str, old: str | None, new: str | None) -> dict[str, Any]:
     }
 
 
+def _file(id_: str, added: str | None, removed: str | None) -> dict[str, Any]:
+    if added is None:
+        return {
+            "format": "custom",
+            "raw": f"File {removed} deleted",
+            "html": f"<strong>File</strong> <strike><i>{hal.escape(removed)}</i></strike> deleted",
+        }
+    link = f'<a href="{hal.API}/attachments/{id_}/content">{hal.escape(added)}</a>'
+    return {"format": "custom", "raw": f"File {added} added", "html": f"<strong>File</strong> {link} added"}
+
+
 def _names(
     rows: Mapping[int, Row], before: Mapping[str, Any], after: Mapping[str, Any], key: str
 ) -> tuple[str | None, str | None]:
@@ -142,6 +172,17 @@ def _names(
         return None if row is None else str(row["name"])
 
     return name(before), name(after)
+
+
+def _hours(before: Mapping[str, Any], after: Mapping[str, Any], key: str) -> tuple[str | None, str | None]:
+    return durations.shown(before.get(key)), durations.shown(after.get(key))
+
+
+def _percent(before: Mapping[str, Any], after: Mapping[str, Any], key: str) -> tuple[str | None, str | None]:
+    def shown(state: Mapping[str, Any]) -> str | None:
+        return None if state.get(key) is None else f"{state[key]}%"
+
+    return shown(before), shown(after)
 
 
 def _subject(db: Db, id_: int | None) -> str | None:

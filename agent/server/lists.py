@@ -6,14 +6,16 @@ from typing import Any
 
 import msgspec
 
-from . import catalogue, documents, hal, params, work_package
+from . import catalogue, documents, durations, hal, params, schemas, work_package
 from .call import Answer, Call
 from .catalogue import Catalogue
 from .errors import internal, invalid_query, raise_all
-from .filters import Condition, FilterContext, conditions
+from .filter_dates import Condition
+from .filters import FilterContext, conditions
 from .params import Filter, Page
 from .selection import Selection, row_columns
-from .store import Value
+from .store import Row, Value
+from .visibility import visible
 
 _DIRECT = ("id", "due_date", "start_date", "created_at", "updated_at")
 _SORTS = {
@@ -27,6 +29,11 @@ _SORTS = {
     "assignee": "(SELECT name FROM users WHERE id = assigned_to_id)",
     "responsible": "(SELECT name FROM users WHERE id = responsible_id)",
     "author": "(SELECT name FROM users WHERE id = author_id)",
+    "category": "(SELECT name FROM categories WHERE id = category_id)",
+    "estimated_hours": "estimated_minutes",
+    "remaining_hours": "remaining_minutes",
+    "done_ratio": "done_ratio",
+    "duration": "working_days(start_date, due_date)",
 }
 _GROUPS = {
     "status": ("status_id", "Status", "statuses"),
@@ -37,7 +44,10 @@ _GROUPS = {
     "assignee": ("assigned_to_id", "Assignee", "users"),
     "responsible": ("responsible_id", "Accountable", "users"),
     "author": ("author_id", "Author", "users"),
+    "category": ("category_id", "Category", "categories"),
+    "done_ratio": ("done_ratio", "% Complete", None),
 }
+_SUMS = "sum(estimated_minutes) AS work, sum(remaining_minutes) AS remaining"
 # Without a sort criterion of their own the most urgent group comes first [L].
 _GROUPS_DESCENDING = ("priority",)
 
@@ -88,10 +98,44 @@ def index(call: Call) -> Answer:
         "offset": listing.page.offset,
     }
     if listing.group:
-        document["groups"] = _groups(call, known, listing, listing.group)
+        document["groups"] = _groups(call, known, listing, listing.group, sums=parameters.get("showSums") == "true")
+    if parameters.get("showSums") == "true":
+        row = call.db.row(f"SELECT {_SUMS} FROM work_packages WHERE {listing.where}", *listing.values)  # noqa: S608 - no value inside
+        document["totalSums"] = _sums(row)
     document["_embedded"] = {"elements": elements}
-    document["_links"] = links
+    pairs = sorted({element["_links"]["schema"]["href"].rpartition("/")[2] for element in elements})
+    if pairs:
+        document["_embedded"]["schemas"] = schemas.collection(known, pairs)
+    document["_links"] = {**links, **_actions(call, pairs)}
     return Answer(document=document)
+
+
+def candidates(call: Call) -> Answer:
+    """GET what a work package could be related to, filtered by what somebody types."""
+    item = visible(call, call.id("id"))
+    kind = call.query.get("type", "relates")
+    wanted = params.filters(call.query) or []
+    found = [{one.name: {"operator": one.operator, "values": list(one.values)}} for one in wanted]
+    found.append({"relatable": {"operator": kind, "values": [str(item.id)]}})
+    if "query" in call.query:
+        found.append({"typeahead": {"operator": "**", "values": [call.query["query"]]}})
+    query = {"pageSize": "10", **call.query, "filters": json.dumps(found)}
+    return index(msgspec.structs.replace(call, query=query, path={}))
+
+
+def _actions(call: Call, pairs: Sequence[str]) -> dict[str, Any]:
+    """What may be done from a list."""
+    href = f"{hal.API}/work_packages"
+    may = {permission for held in call.viewer.projects.values() for permission in held}
+    links: dict[str, Any] = {}
+    if "edit_work_packages" in may:
+        links["editWorkPackage"] = {"href": f"{href}/{{work_package_id}}/form", "method": "post", "templated": True}
+    if "add_work_packages" in may:
+        links["createWorkPackage"] = {"href": f"{href}/form", "method": "post"}
+        links["createWorkPackageImmediate"] = {"href": href, "method": "post"}
+    if pairs:
+        links["schemas"] = {"href": schemas.collection_href(pairs)}
+    return links
 
 
 def _listing(call: Call, known: Catalogue, parameters: Mapping[str, str]) -> Listing:
@@ -173,14 +217,24 @@ def _group(name: str, criteria: Sequence[tuple[str, bool]], known: Catalogue) ->
     return Group(name=name, title=title, value=column, place=_SORTS[name], kind=kind, descending=descending)
 
 
-def _groups(call: Call, known: Catalogue, listing: Listing, group: Group) -> list[dict[str, Any]]:
+def _sums(row: Row | None) -> dict[str, Any]:
+    return {
+        "estimatedTime": durations.iso(row["work"] if row else None),
+        "remainingTime": durations.iso(row["remaining"] if row else None),
+    }
+
+
+def _groups(call: Call, known: Catalogue, listing: Listing, group: Group, *, sums: bool) -> list[dict[str, Any]]:
     """Each value with its count, the empty one too, at the top level of the document (section 1.8)."""
     rows = call.db.rows(
-        f"SELECT {group.value} AS value, count(*) AS number FROM work_packages WHERE {listing.where}"  # noqa: S608 - no value inside
+        f"SELECT {group.value} AS value, count(*) AS number, {_SUMS} FROM work_packages WHERE {listing.where}"  # noqa: S608 - no value inside
         f" GROUP BY 1 ORDER BY {_directed(group.place, descending=group.descending)}",
         *listing.values,
     )
-    return [_group_document(group, known, row["value"], row["number"]) for row in rows]
+    return [
+        {**_group_document(group, known, row["value"], row["number"]), **({"sums": _sums(row)} if sums else {})}
+        for row in rows
+    ]
 
 
 def _group_document(group: Group, known: Catalogue, value: Any, count: int) -> dict[str, Any]:

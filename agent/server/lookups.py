@@ -1,4 +1,4 @@
-"""The resources that rarely change: root, configuration, statuses, types, priorities, projects, people, versions (reference section 10)."""
+"""The resources that rarely change: statuses, types, priorities, people (reference section 10)."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -9,39 +9,7 @@ from .access import possible_assignees, visible_users
 from .call import Answer, Call, is_id
 from .errors import forbidden, invalid_query, not_found
 from .params import Filter
-from .work_packages import visible
-
-VERSION = "17.6.0"
-
-
-def root(call: Call) -> Answer:
-    """GET /api/v3; the version is told to administrators only (section 1.1)."""
-    kinds = ("configuration", "priorities", "relations", "statuses", "types")
-    document = {
-        "_type": "Root",
-        "instanceName": call.db.value("SELECT value FROM settings WHERE name = 'instance_name'"),
-        **({"coreVersion": VERSION} if call.viewer.admin else {}),
-        "_links": {
-            "self": {"href": hal.API},
-            **{kind: {"href": f"{hal.API}/{kind}"} for kind in kinds},
-            "user": hal.link("users", call.viewer.id, call.viewer.name),
-            "workPackages": {"href": f"{hal.API}/work_packages"},
-        },
-    }
-    return Answer(document=document)
-
-
-def configuration(call: Call) -> Answer:
-    """GET /configuration: the largest page is what a client may want to know."""
-    document = {
-        "_type": "Configuration",
-        "maximumAPIV3PageSize": int(call.db.value("SELECT value FROM settings WHERE name = 'apiv3_max_page_size'")),
-        "perPageOptions": [20, 100],
-        "durationFormat": "hours_only",
-        "activeFeatureFlags": [],
-        "_links": {"self": {"href": f"{hal.API}/configuration"}},
-    }
-    return Answer(document=document)
+from .visibility import visible
 
 
 def me(call: Call) -> Answer:
@@ -91,49 +59,6 @@ def priority(call: Call) -> Answer:
     return _one(call, catalogue.load(call.db).priorities, hal.priority)
 
 
-def projects(call: Call) -> Answer:
-    """GET the visible ones, paged, by name."""
-    if params.filters(call.query):
-        raise invalid_query("filter_unknown", name=f"Filters {(params.filters(call.query) or [])[0].name.capitalize()}")
-    return _paged(
-        call, [hal.project(row) for id_, row in catalogue.load(call.db).projects.items() if id_ in call.viewer.projects]
-    )
-
-
-def project(call: Call) -> Answer:
-    """GET one, by id or by identifier."""
-    return Answer(document=hal.project(catalogue.load(call.db).projects[call.project_id()]))
-
-
-def project_types(call: Call) -> Answer:
-    """GET the types that a project enables: here all."""
-    document = hal.collection(
-        [hal.type_(row) for row in catalogue.load(call.db).types.values()],
-        f"{hal.API}/workspaces/{call.project_id()}/types",
-    )
-    return Answer(document=document)
-
-
-def project_versions(call: Call) -> Answer:
-    """GET the versions of a project, paging ignored."""
-    known, project_id = catalogue.load(call.db), call.project_id()
-    found = [
-        hal.version(row, known.projects[project_id])
-        for row in known.versions.values()
-        if row["project_id"] == project_id
-    ]
-    return Answer(document=hal.collection(found, f"{hal.API}/workspaces/{project_id}/versions"))
-
-
-def version(call: Call) -> Answer:
-    """GET one version of a visible project."""
-    known = catalogue.load(call.db)
-    row = known.versions.get(call.id("id"))
-    if row is None or row["project_id"] not in call.viewer.projects:
-        raise not_found()
-    return Answer(document=hal.version(row, known.projects[row["project_id"]]))
-
-
 def project_assignees(call: Call) -> Answer:
     """GET who can be assigned in a project; for those who may add or edit work packages only [L]."""
     return _assignees(call, call.project_id())
@@ -149,7 +74,7 @@ def principals(call: Call) -> Answer:
     found = set(visible_users(call.db, call.viewer))
     for filter_ in params.filters(call.query) or []:
         found &= _principals(call, filter_, found)
-    return _paged(call, _users(call, found))
+    return paged(call, people(call, found))
 
 
 def _principals(call: Call, filter_: Filter, among: set[int]) -> set[int]:
@@ -187,16 +112,21 @@ def _principals(call: Call, filter_: Filter, among: set[int]) -> set[int]:
 def _assignees(call: Call, project_id: int) -> Answer:
     if not (call.viewer.may("add_work_packages", project_id) or call.viewer.may("edit_work_packages", project_id)):
         raise forbidden()
-    return Answer(document=hal.collection(_users(call, possible_assignees(call.db, project_id)), call.url))
+    return Answer(
+        document=hal.collection(
+            people(call, possible_assignees(call.db, project_id)), f"{hal.API}/principals?filters=%5B%5D"
+        )
+    )
 
 
 def _user(call: Call, id_: int) -> Answer:
     if id_ not in visible_users(call.db, call.viewer):
         raise not_found()
-    return Answer(document=_users(call, [id_])[0])
+    return Answer(document=people(call, [id_])[0])
 
 
-def _users(call: Call, ids: Iterable[int]) -> list[dict[str, Any]]:
+def people(call: Call, ids: Iterable[int]) -> list[dict[str, Any]]:
+    """The accounts with these ids, newest first, with as much of them as the caller may see."""
     wanted = set(ids)
     return [
         hal.user(row, full=call.viewer.admin or id_ == call.viewer.id, to_admin=call.viewer.admin)
@@ -215,7 +145,8 @@ def _all(call: Call, elements: Sequence[Any]) -> Answer:
     return Answer(document=hal.collection(elements, call.url))
 
 
-def _paged(call: Call, elements: Sequence[Any]) -> Answer:
+def paged(call: Call, elements: Sequence[Any]) -> Answer:
+    """One page of a collection."""
     page = params.page(call, call.query)
     shown = elements[page.first : page.first + page.size]
     query = {name: value for name, value in call.query.items() if name not in ("offset", "pageSize")}

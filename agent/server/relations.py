@@ -7,14 +7,15 @@ from typing import Any
 from . import attributes, catalogue, documents, hal, params, work_package
 from .access import Viewer
 from .call import Answer, Call, is_id
-from .errors import ApiError, invalid_query, not_found, raise_all, violation
+from .errors import ApiError, forbidden, invalid_query, not_found, raise_all, read_only, violation
 from .params import Filter
 from .scheduling import Scheduler
 from .store import Db, Row, Value
+from .visibility import visible
 from .work_package import WorkPackage
-from .work_packages import visible
 
 _TURNED = {reverse: kind for kind, reverse in hal.REVERSE.items() if kind != reverse}
+_LONGEST_LAG = 2000
 _KINDS = (*hal.REVERSE, *_TURNED)
 _FROM = (
     " FROM relations JOIN work_packages AS source ON source.id = from_id JOIN work_packages AS target ON target.id = to_id"
@@ -53,6 +54,16 @@ def index(call: Call) -> Answer:
     return Answer(document=document)
 
 
+def of(db: Db, viewer: Viewer, id_: int) -> list[dict[str, Any]]:
+    """All that a caller sees of one work package's relations."""
+    rows = db.rows(
+        f"SELECT {_COLUMNS} {_FROM} AND (from_id = ?2 OR to_id = ?2) ORDER BY relations.id",
+        _visible_projects(viewer),
+        id_,
+    )
+    return [hal.relation(row, viewer.language) for row in rows]
+
+
 def moved(call: Call) -> Answer:
     """GET /work_packages/{id}/relations leads to the list, as a permanent redirect in plain text [L]."""
     filters = json.dumps([{"involved": {"operator": "=", "values": [call.path["id"]]}}], separators=(",", ":"))
@@ -75,7 +86,7 @@ def create(call: Call) -> Answer:
     target = links.get("to") if isinstance(links, dict) else None
     target_id = attributes.link_id("to", target.get("href"), ("work_packages",)) if isinstance(target, dict) else None
     other = work_package.load_one(call.db, target_id) if target_id else None
-    raise_all(_errors(call, item, other, kind, body.get("lag")))
+    raise_all(_errors(call, item, other, target_id=target_id, kind=kind, lag=body.get("lag")))
     if other is None or not isinstance(kind, str):
         raise not_found()
     kind, source, other = (_TURNED[kind], other, item) if kind in _TURNED else (kind, item, other)
@@ -86,6 +97,40 @@ def create(call: Call) -> Answer:
     if kind == "follows":
         Scheduler(call.db, call.viewer, call.now).predecessor_came(source.id)
     return Answer(status=201, document=_single(call, _find(call, id_)))
+
+
+def update(call: Call) -> Answer:
+    """PATCH its type, lag and description; the ends stay."""
+    row = _visible_relation(call)
+    body = call.body if isinstance(call.body, dict) else {}
+    if not call.viewer.may("manage_work_package_relations", row["from_project_id"]):
+        raise forbidden()
+    if isinstance(body.get("_links"), dict) and body["_links"].keys() & {"from", "to"}:
+        raise_all([read_only(end, end.capitalize()) for end in ("from", "to") if end in body["_links"]])
+    kind, lag = body.get("type", row["relation_type"]), body.get("lag", row["lag"])
+    raise_all(_kind_errors(kind, lag))
+    source, target = (row["to_id"], row["from_id"]) if kind in _TURNED else (row["from_id"], row["to_id"])
+    kind = _TURNED.get(kind, kind)
+    description = attributes.as_text(body.get("description", row["description"]))
+    attributes.storable(description or "")
+    call.db.run("DELETE FROM relations WHERE id = ?", row["id"])
+    if (kind, source) != (row["relation_type"], row["from_id"]) and _circular(call.db, kind, source, target):
+        raise violation("base", "relation_circular")
+    call.db.run(
+        "INSERT INTO relations (id, from_id, to_id, relation_type, lag, description) VALUES (?, ?, ?, ?, ?, ?)",
+        row["id"], source, target, kind, lag if kind == "follows" else None, description,
+    )  # fmt: skip
+    _rescheduled(call, row, kind, source)
+    return Answer(document=_single(call, _find(call, row["id"])))
+
+
+def _rescheduled(call: Call, row: Row, kind: str, source: int) -> None:
+    scheduler = Scheduler(call.db, call.viewer, call.now)
+    followed, follows = row["relation_type"] == "follows", kind == "follows"
+    if followed and not (follows and source == row["from_id"]):
+        scheduler.predecessor_went(row["from_id"])
+    if follows:
+        scheduler.predecessor_came(source)
 
 
 def delete(call: Call) -> Answer:
@@ -99,17 +144,18 @@ def delete(call: Call) -> Answer:
     return Answer(status=204)
 
 
-def _errors(call: Call, item: WorkPackage, other: WorkPackage | None, kind: Any, lag: Any) -> list[ApiError]:
+def _errors(
+    call: Call, item: WorkPackage, other: WorkPackage | None, *, target_id: int | None, kind: Any, lag: Any
+) -> list[ApiError]:
     errors = []
     for attribute, end in (("from", item), ("to", other)):
         if end is None or end.project_id not in call.viewer.projects:
             errors.append(violation("to", "relation_target_missing"))
         elif not call.viewer.may("manage_work_package_relations", end.project_id):
             errors.append(violation(attribute, "relation_uneditable"))
-    if kind not in _KINDS:
-        errors.append(violation("type", "not_listed", name="Relation type"))
-    if lag is not None and (isinstance(lag, bool) or not isinstance(lag, int)):
-        errors.append(violation("lag", "not_a_number", name="Lag"))
+    errors += _kind_errors(kind, lag)
+    if target_id is not None and other is None:
+        errors.append(violation("base", "relation_circular"))  # so says OpenProject of what is not there [L]
     if not errors and other is not None:
         turned = kind in _TURNED
         source, target = (other.id, item.id) if turned else (item.id, other.id)
@@ -117,6 +163,15 @@ def _errors(call: Call, item: WorkPackage, other: WorkPackage | None, kind: Any,
             errors.append(violation("to", "relation_taken"))
         if _circular(call.db, _TURNED.get(kind, kind), source, target):
             errors.append(violation("base", "relation_circular"))
+    return errors
+
+
+def _kind_errors(kind: Any, lag: Any) -> list[ApiError]:
+    errors = []
+    if kind not in _KINDS:
+        errors.append(violation("type", "not_listed", name="Relation type"))
+    if lag is not None and (isinstance(lag, bool) or not isinstance(lag, int) or abs(lag) > _LONGEST_LAG):
+        errors.append(violation("lag", "not_a_number", name="Lag"))
     return errors
 
 

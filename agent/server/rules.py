@@ -1,10 +1,11 @@
 """What a work package must fulfil to be saved (reference sections 4, 5.1, 6): the property errors, in one pass."""
 
 from collections.abc import Iterator
+from datetime import date, timedelta
 
 import msgspec
 
-from . import work_package, working_days
+from . import progress, work_package, working_days
 from .access import Viewer, possible_assignees
 from .attributes import Change
 from .catalogue import Catalogue
@@ -43,6 +44,7 @@ def errors(
     if before and before.project_id != after.project_id:
         yield from _move_errors(viewer, known, after)
     yield from _version_errors(known, before, after)
+    yield from _category_errors(known, before, after)
     if after.parent_id != (before.parent_id if before else None):
         yield from _parent_errors(db, viewer, known, before, after)
     if before:
@@ -75,6 +77,25 @@ def _version_errors(known: Catalogue, before: WorkPackage | None, after: WorkPac
     version = known.versions.get(after.version_id)
     if version is None or version["project_id"] != after.project_id or version["status"] != "open":
         yield violation("version", "not_listed", name="Version")
+
+
+def _category_errors(known: Catalogue, before: WorkPackage | None, after: WorkPackage) -> Iterator[ApiError]:
+    if after.category_id is None or (
+        before and before.category_id == after.category_id and before.project_id == after.project_id
+    ):
+        return
+    category = known.categories.get(after.category_id)
+    if category is None:
+        yield violation("category", "category_missing")
+    elif category["project_id"] != after.project_id:
+        yield violation("category", "category_elsewhere")
+
+
+def progress_errors(item: WorkPackage, change: Change) -> list[ApiError]:
+    """Work, remaining work and % complete that do not go together, if one of them was written."""
+    given = [name for name in (progress.WORK, progress.REMAINING, progress.RATIO) if name in change.columns]
+    found = progress.problems(item, given) or (progress.conflicts(item) if given else [])
+    return [violation(attribute, key) for attribute, key in found]
 
 
 def _parent_errors(
@@ -153,6 +174,20 @@ def with_parents_dates(db: Db, item: WorkPackage, change: Change) -> WorkPackage
     ):
         due = parent.due_date
     return msgspec.structs.replace(item, start_date=start, due_date=due)
+
+
+def with_duration(item: WorkPackage, change: Change) -> WorkPackage:
+    """A written duration makes the date that was not written."""
+    days = change.columns.get("duration")
+    if not days or ("start_date" in change.columns and "due_date" in change.columns):
+        return item
+    if item.start_date is None or ("due_date" in change.columns and item.due_date):
+        return item
+    if item.ignore_non_working_days:
+        due = (date.fromisoformat(item.start_date) + timedelta(days=days - 1)).isoformat()
+    else:
+        due = working_days.after(item.start_date, days - 1)
+    return msgspec.structs.replace(item, due_date=due)
 
 
 def on_working_days(before: WorkPackage, after: WorkPackage) -> WorkPackage:

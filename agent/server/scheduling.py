@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from . import journals, work_package, working_days
+from . import journals, progress, work_package, working_days
 from .access import Viewer
 from .call import stamp
 from .store import Db
@@ -33,15 +33,30 @@ class Scheduler:
             return
         note = child_note(child.id, self._viewer.language)
         only = work_package.children(self._db, parent.id) == [child.id]
+        after = self._totalled(parent)
         if parent.schedule_manually and only and not self._predecessors(parent.id):
-            parent = self._save(parent, msgspec.structs.replace(parent, schedule_manually=False), note)
+            after = msgspec.structs.replace(after, schedule_manually=False)
+        if after != parent:
+            parent = self._save(parent, after, note)
+        self._total_ancestors(parent, note)
         self._follow_children(parent, note)
+
+    def progress_changed(self, item: WorkPackage) -> None:
+        """Its work, remaining work or % complete: the totals of all above it follow, and its own if it has children."""
+        own = self._totalled(item)
+        if own != item:
+            self._save(item, own, "")
+        self._total_ancestors(item, child_note(item.id, self._viewer.language))
 
     def child_went(self, parent_id: int | None) -> None:
         """One was deleted or moved away."""
         parent = self._parent(parent_id)
         if parent is None:
             return
+        after = self._totalled(parent)
+        if after != parent:
+            parent = self._save(parent, after, "")
+        self._total_ancestors(parent, "")
         if work_package.children(self._db, parent.id):
             self._follow_children(parent, "")
         elif not parent.schedule_manually and not self._predecessors(parent.id):
@@ -93,6 +108,23 @@ class Scheduler:
         if work_package.children(self._db, item.id):
             return self._over_children(item)
         return self._after_predecessors(item)
+
+    def _total_ancestors(self, item: WorkPackage, note: str) -> None:
+        for above in reversed(work_package.ancestors(self._db, item.id)):
+            before = work_package.load_one(self._db, above)
+            after = before and self._totalled(before)
+            if before and after and after != before:
+                self._save(before, after, note)
+
+    def _totalled(self, item: WorkPackage) -> WorkPackage:
+        row = self._db.row(
+            "SELECT count(*) AS number, sum(estimated_minutes) AS work, sum(remaining_minutes) AS remaining FROM work_packages"
+            " WHERE id IN (SELECT descendant_id FROM hierarchies WHERE ancestor_id = ?1 UNION ALL SELECT ?1)",
+            item.id,
+        )
+        if row is None:
+            return item
+        return progress.totals(item, work=row["work"], remaining=row["remaining"], has_children=row["number"] > 1)
 
     def _parent(self, id_: int | None) -> WorkPackage | None:
         return None if id_ is None else work_package.load_one(self._db, id_)

@@ -27,8 +27,8 @@ ROLES = {
 STATUSES = (
     ("New", "#1098AD", 0), ("In specification", "#A5D8FF", 10), ("Specified", "#A5D8FF", 20), ("Confirmed", "#D0BFFF", 20),
     ("To be scheduled", "#FFEC99", 20), ("Scheduled", "#D8F5A2", 20), ("In progress", "#CC5DE8", 40), ("Developed", "#8CE99A", 70),
-    ("In testing", "#22B8CF", 80), ("Tested", "#94D82D", 100), ("Test failed", "#FF6B6B", 40), ("Closed", "#868E96", 100),
-    ("On hold", "#FFA94D", 0), ("Rejected", "#FA5252", 0),
+    ("In testing", "#22B8CF", 80), ("Tested", "#12B886", 90), ("Test failed", "#FF6B6B", 70), ("Closed", "#DEE2E6", 100),
+    ("On hold", "#FFC078", 0), ("Rejected", "#FFA8A8", 0),
 )  # fmt: skip
 CLOSED = ("Closed", "Rejected")
 PRIORITIES = (("Low", "#C5F6FA"), ("Normal", "#74C0FC"), ("High", "#F59F00"), ("Immediate", "#CC5DE8"))

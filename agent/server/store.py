@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from . import working_days
 from .errors import BoardError, DiskFull
 
 FILE = "board.sqlite3"
@@ -129,10 +130,7 @@ def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         found = _version(connection)
-        if found > VERSION:
-            raise BoardError(
-                f"{path} was written by a newer agent (schema {found}, this one knows {VERSION}); upgrade it"
-            )
+        _check_known(found, path)
         for version in range(found + 1, VERSION + 1):
             script = (files(__package__) / "migrations" / f"{version}.sql").read_text(encoding="utf-8")
             for statement in _statements(script):
@@ -149,6 +147,11 @@ def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
 def _version(connection: sqlite3.Connection) -> int:
     """The first schema did not say its number."""
     return max(1, int(connection.execute("PRAGMA user_version").fetchone()[0]))
+
+
+def _check_known(found: int, path: Path) -> None:
+    if found > VERSION:
+        raise BoardError(f"{path} was written by a newer agent (schema {found}, this one knows {VERSION}); upgrade it")
 
 
 def _statements(script: str) -> Iterator[str]:
@@ -180,10 +183,15 @@ def _connect(path: Path) -> sqlite3.Connection:
     )
     connection.row_factory = sqlite3.Row
     connection.create_function("contains", 2, _contains, deterministic=True)
+    connection.create_function("working_days", 2, _working_days, deterministic=True)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
+
+
+def _working_days(start: str | None, due: str | None) -> int | None:
+    return None if start is None or due is None else working_days.count(start, due)
 
 
 def _contains(value: str | None, words: str) -> bool:

@@ -1,9 +1,11 @@
 """The HTTP side: routes, one transaction per request, one error shape."""
 
+import hashlib
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -13,90 +15,53 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from . import activities, body, lists, lookups, relations, schemas, work_packages
+from . import body, description
 from .access import Viewer, authenticate
 from .body import PlainRefusal
 from .call import Answer, Call
 from .errors import ApiError, internal, not_found
+from .instance import VERSION
+from .routes import ENDPOINTS, TEXTS, UPLOADS, WITHOUT_TYPE, Handler
+from .shelf import Shelf
 from .store import Db, Store
 
 HAL_JSON = "application/hal+json; charset=utf-8"
 LONGEST_QUERY = 10_240
+LONGEST_BODY = 64 << 20
 CHALLENGES = {
     "unauthenticated": 'Bearer realm="OpenProject API", scope="api_v3"',
     "wrong_credentials": 'Basic realm="OpenProject API"',
 }
 
-Handler = Callable[[Call], Answer]
 Clock = Callable[[], datetime]
 
 log = logging.getLogger(__name__)
-
-_ROUTES: tuple[tuple[str, str, Handler], ...] = (
-    ("GET", "", lookups.root),
-    ("GET", "/configuration", lookups.configuration),
-    ("GET", "/users/me", lookups.me),
-    ("GET", "/users/{id}", lookups.user),
-    ("GET", "/users", lookups.users),
-    ("GET", "/principals", lookups.principals),
-    ("GET", "/statuses", lookups.statuses),
-    ("GET", "/statuses/{id}", lookups.status),
-    ("GET", "/types", lookups.types),
-    ("GET", "/types/{id}", lookups.type_),
-    ("GET", "/priorities", lookups.priorities),
-    ("GET", "/priorities/{id}", lookups.priority),
-    ("GET", "/versions/{id}", lookups.version),
-    ("GET", "/projects", lookups.projects),
-    *(
-        (method, f"/{kind}/{{project}}{path}", handler)
-        for kind in ("projects", "workspaces")
-        for method, path, handler in (
-            ("GET", "", lookups.project),
-            ("GET", "/types", lookups.project_types),
-            ("GET", "/versions", lookups.project_versions),
-            ("GET", "/available_assignees", lookups.project_assignees),
-            ("GET", "/work_packages", lists.index),
-            ("POST", "/work_packages", work_packages.create),
-            ("POST", "/work_packages/form", schemas.creation_form),
-        )
-    ),
-    ("GET", "/work_packages", lists.index),
-    ("POST", "/work_packages", work_packages.create),
-    ("GET", "/work_packages/schemas", schemas.index),
-    ("GET", "/work_packages/schemas/{schema}", schemas.show),
-    ("GET", "/work_packages/{id}", work_packages.show),
-    ("PATCH", "/work_packages/{id}", work_packages.update),
-    ("DELETE", "/work_packages/{id}", work_packages.delete),
-    ("POST", "/work_packages/{id}/form", schemas.form),
-    ("GET", "/work_packages/{id}/available_assignees", lookups.work_package_assignees),
-    ("GET", "/work_packages/{id}/activities", activities.index),
-    ("POST", "/work_packages/{id}/activities", activities.create),
-    ("GET", "/work_packages/{id}/relations", relations.moved),
-    ("POST", "/work_packages/{id}/relations", relations.create),
-    ("GET", "/activities/{id}", activities.show),
-    ("PATCH", "/activities/{id}", activities.update),
-    ("GET", "/relations", relations.index),
-    ("GET", "/relations/{id}", relations.show),
-    ("DELETE", "/relations/{id}", relations.delete),
-)
-# These look at the body first and at its type not at all: without a type they find their parameter missing [L].
-_WITHOUT_TYPE = (activities.create, activities.update)
 
 
 class Board:
     """The routes over one store."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._folder = folder
+        self._store = Store(folder)
         self._clock = clock
+        self._description = msgspec.json.encode(description.document(VERSION))
 
     def routes(self) -> list[Route]:
         """One route for each method and path; a trailing slash makes no difference."""
         return [
-            Route(f"/api/v3{path}{slash}", self._endpoint(handler), methods=[method])
-            for method, path, handler in _ROUTES
-            for slash in ("", "/")
+            *(
+                Route(f"/api/v3{endpoint.path}{slash}", self._endpoint(endpoint.handler), methods=[endpoint.method])
+                for endpoint in ENDPOINTS
+                for slash in ("", "/")
+            ),
+            *(Route(f"/api/v3{path}", self._describe, methods=["GET"]) for path in description.PATHS),
         ]
+
+    async def _describe(self, request: Request) -> Response:
+        """JSON is YAML too; without credentials not even this is told."""
+        kind = "text/yaml" if request.url.path.endswith("yml") else "application/json"
+        return self.answer(request, lambda _: Answer(content=self._description, headers={"content-type": kind}), b"")
 
     def _endpoint(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
@@ -110,12 +75,14 @@ class Board:
 
     def answer(self, request: Request, handler: Handler, raw: bytes) -> Response:
         """Run one request in its transaction; whatever goes wrong inside is an answer, not a crash."""
-        language = "en"
+        language, kept = "en", False
+        shelf = Shelf(self._folder)
         try:
             with self._store.transaction(write=request.method != "GET") as db:
                 viewer = authenticate(db, request.headers.get("authorization"))
                 language = viewer.language
-                return _response(handler(self._call(request, db, viewer, handler, raw)))
+                found = _response(handler(self._call(request, db, viewer, handler, raw=raw, shelf=shelf)), request)
+            kept = True
         except ApiError as error:
             return _refusal(error, language)
         except PlainRefusal as refusal:
@@ -123,13 +90,15 @@ class Board:
         except Exception:
             log.exception("%s %s", request.method, request.url.path)
             return _refusal(internal(""), language)
+        finally:
+            shelf.settle(kept=kept)
+        return found
 
-    def _call(self, request: Request, db: Db, viewer: Viewer, handler: Handler, raw: bytes) -> Call:
+    def _call(self, request: Request, db: Db, viewer: Viewer, handler: Handler, *, raw: bytes, shelf: Shelf) -> Call:
         parsed = None
+        content_type = request.headers.get("content-type", "")
         if request.method != "GET" and handler is not _refuse_unknown:
-            content_type = request.headers.get("content-type", "")
-            body.check_content_type(content_type, required=request.method != "DELETE" and handler not in _WITHOUT_TYPE)
-            parsed = body.parse(raw) if content_type and request.method != "DELETE" else None
+            parsed = _body(request.method, handler, content_type, raw)
         return Call(
             db=db,
             viewer=viewer,
@@ -137,8 +106,23 @@ class Board:
             path=request.path_params,
             query=dict(request.query_params),
             url=request.url.path,
+            host=request.headers.get("host", ""),
+            shelf=shelf,
             body=parsed,
+            raw=raw,
+            content_type=content_type,
         )
+
+
+def _body(method: str, handler: Handler, content_type: str, raw: bytes) -> Any:
+    """The JSON of a body, after a look at its type; files and texts are read by their handlers."""
+    if handler in UPLOADS:
+        body.check_upload_type(content_type)
+        return None
+    if handler in TEXTS:
+        return None
+    body.check_content_type(content_type, required=method != "DELETE" and handler not in WITHOUT_TYPE)
+    return body.parse(raw) if content_type and method != "DELETE" else None
 
 
 class Doorkeeper:
@@ -149,7 +133,9 @@ class Doorkeeper:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application around the application."""
-        if scope["type"] == "http" and len(scope["query_string"]) > LONGEST_QUERY:
+        if scope["type"] == "http" and _length(scope) > LONGEST_BODY:
+            await Response(status_code=413)(scope, receive, send)
+        elif scope["type"] == "http" and len(scope["query_string"]) > LONGEST_QUERY:
             await Response(status_code=400)(scope, receive, send)
         elif scope["type"] == "http" and scope["method"] == "HEAD":
             await Response(status_code=406)(scope, receive, send)
@@ -157,9 +143,15 @@ class Doorkeeper:
             await self._app(scope, receive, send)
 
 
+def _length(scope: Scope) -> int:
+    """What the caller says of the body's length."""
+    said = dict(scope["headers"]).get(b"content-length", b"0")
+    return int(said) if said.isdigit() and len(said) < len(str(1 << 62)) else LONGEST_BODY + 1
+
+
 def build(folder: Path, clock: Clock | None = None) -> ASGIApp:
     """The application over the board in a folder; `clock` tells the time in UTC without saying so."""
-    board = Board(Store(folder), clock or utc_now)
+    board = Board(folder, clock or utc_now)
     return Doorkeeper(Starlette(routes=board.routes(), exception_handlers={HTTPException: board.unknown}))
 
 
@@ -172,14 +164,19 @@ def _refuse_unknown(_: Call) -> Answer:
     raise not_found()
 
 
-def _response(answer: Answer) -> Response:
+def _response(answer: Answer, request: Request) -> Response:
     if answer.plain is not None:
         return Response(answer.plain, answer.status, headers=dict(answer.headers))
+    if answer.content is not None:
+        return Response(answer.content, answer.status, headers=dict(answer.headers))
     if answer.document is None:
         return Response(status_code=answer.status)
-    return Response(
-        msgspec.json.encode(answer.document), answer.status, headers={"content-type": HAL_JSON, **answer.headers}
-    )
+    content = msgspec.json.encode(answer.document)
+    # Not cryptography: a tag of the content, as OpenProject sends one [L].
+    tag = f'W/"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
+    if request.method == "GET" and tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers={"etag": tag})
+    return Response(content, answer.status, headers={"content-type": HAL_JSON, "etag": tag, **answer.headers})
 
 
 def _refusal(error: ApiError, language: str) -> Response:

@@ -21,6 +21,7 @@ class WorkPackage(msgspec.Struct, frozen=True, kw_only=True):
     assigned_to_id: int | None = None
     responsible_id: int | None = None
     version_id: int | None = None
+    category_id: int | None = None
     parent_id: int | None = None
     subject: str = ""
     description: str = ""
@@ -28,6 +29,12 @@ class WorkPackage(msgspec.Struct, frozen=True, kw_only=True):
     due_date: str | None = None
     schedule_manually: bool = True
     ignore_non_working_days: bool = False
+    estimated_minutes: int | None = None
+    remaining_minutes: int | None = None
+    done_ratio: int | None = None
+    derived_estimated_minutes: int | None = None
+    derived_remaining_minutes: int | None = None
+    derived_done_ratio: int | None = None
     lock_version: int = 0
     created_at: str = ""
     updated_at: str = ""

@@ -4,28 +4,21 @@ from typing import Any
 
 import msgspec
 
-from . import attributes, catalogue, documents, journals, rules, work_package
+from . import attachments, attributes, catalogue, journals, progress, rules, singles, watching, work_package
 from .attributes import Change
 from .call import Answer, Call, is_id
 from .catalogue import Catalogue
 from .errors import ApiError, conflict, forbidden, internal, not_found, raise_all, read_only
 from .scheduling import Scheduler
 from .store import Db
+from .visibility import visible
 from .work_package import WorkPackage
-
-
-def visible(call: Call, id_: int) -> WorkPackage:
-    """The work package with this id, else 404: missing or not visible, nobody can tell."""
-    item = work_package.load_one(call.db, id_)
-    if item is None or item.project_id not in call.viewer.projects:
-        raise not_found("work_package_not_found")
-    return item
 
 
 def show(call: Call) -> Answer:
     """GET one."""
     item = visible(call, call.id("id"))
-    return Answer(document=documents.single(call.db, call.viewer, catalogue.load(call.db), item))
+    return Answer(document=singles.document(call.db, call.viewer, catalogue.load(call.db), item))
 
 
 def create(call: Call) -> Answer:
@@ -36,8 +29,9 @@ def create(call: Call) -> Answer:
     attributes.storable(*item.texts())
     created = work_package.insert(call.db, msgspec.structs.replace(item, created_at=call.stamp, updated_at=call.stamp))
     journals.record(call.db, created, call.viewer.id, call.now)
+    watching.watch(call.db, created.id, call.viewer.id)
     Scheduler(call.db, call.viewer, call.now).child_came(created)
-    return Answer(status=201, document=documents.single(call.db, call.viewer, known, created))
+    return Answer(status=201, document=singles.document(call.db, call.viewer, known, created))
 
 
 def draft(call: Call, known: Catalogue) -> tuple[WorkPackage, list[ApiError]]:
@@ -66,6 +60,7 @@ def draft(call: Call, known: Catalogue) -> tuple[WorkPackage, list[ApiError]]:
     errors = [
         *change.refused,
         *rules.author_errors(call.viewer.id, change),
+        *rules.progress_errors(item, change),
         *rules.errors(call.db, call.viewer, known, None, item),
     ]
     return item, errors
@@ -91,7 +86,7 @@ def update(call: Call) -> Answer:
         journals.record(call.db, after, call.viewer.id, call.now)
         _spread(call, scheduler, before, after)
         after = visible(call, after.id)
-    return Answer(document=documents.single(call.db, call.viewer, known, after))
+    return Answer(document=singles.document(call.db, call.viewer, known, after))
 
 
 def changed(call: Call, known: Catalogue, before: WorkPackage) -> tuple[WorkPackage, list[ApiError]]:
@@ -106,6 +101,7 @@ def changed(call: Call, known: Catalogue, before: WorkPackage) -> tuple[WorkPack
     errors = [
         *refused,
         *rules.author_errors(before.author_id, change),
+        *rules.progress_errors(after, change),
         *rules.errors(call.db, call.viewer, known, before, after),
     ]
     return after, errors
@@ -126,6 +122,7 @@ def delete(call: Call) -> Answer:
     """DELETE takes everything below along: 204 (section 5.1)."""
     item = visible(call, call.id("id"))
     call.viewer.need("delete_work_packages", item.project_id)
+    attachments.drop_all(call, [item.id, *work_package.descendants(call.db, item.id)])
     work_package.delete(call.db, item.id)
     Scheduler(call.db, call.viewer, call.now).child_went(item.parent_id)
     return Answer(status=204)
@@ -133,7 +130,7 @@ def delete(call: Call) -> Answer:
 
 def _applied(db: Db, known: Catalogue, before: WorkPackage, change: Change) -> WorkPackage:
     columns: dict[str, Any] = {
-        name: value for name, value in change.columns.items() if name not in ("author_id", "date")
+        name: value for name, value in change.columns.items() if name not in ("author_id", "date", "duration")
     }
     type_id = columns.get("type_id", before.type_id)
     if type_id not in known.types:
@@ -152,7 +149,8 @@ def _applied(db: Db, known: Catalogue, before: WorkPackage, change: Change) -> W
     after = msgspec.structs.replace(
         after, custom_values={id_: value for id_, value in values.items() if value is not None}
     )
-    return rules.on_working_days(before, after)
+    after = progress.derived(before, after, change.columns.keys())
+    return rules.with_duration(rules.on_working_days(before, after), change)
 
 
 def _spread(call: Call, scheduler: Scheduler, before: WorkPackage, after: WorkPackage) -> None:
@@ -170,5 +168,7 @@ def _spread(call: Call, scheduler: Scheduler, before: WorkPackage, after: WorkPa
     if after.parent_id != before.parent_id:
         scheduler.child_went(before.parent_id)
         scheduler.child_came(after)
+    elif progress.of(after) != progress.of(before):
+        scheduler.progress_changed(after)
     if (after.start_date, after.due_date) != (before.start_date, before.due_date):
         scheduler.dates_changed(after)

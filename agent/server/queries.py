@@ -1,0 +1,109 @@
+"""What a client asks before it filters: the filters, their operators and values (OpenProject's `queries/…`). Saved queries are none here."""
+
+from typing import Any
+
+from . import catalogue, filter_kinds, hal, params
+from .call import Answer, Call
+from .catalogue import Catalogue
+from .errors import forbidden, not_found
+from .filter_kinds import WITHOUT_VALUES, FilterKind
+
+_OPERATORS = {
+    "=": "is (OR)", "!": "is not", "o": "open", "c": "closed", "l": "locked", "*": "is not empty", "!*": "is empty", "~": "contains",
+    "!~": "doesn't contain", "**": "contains", ">=": ">=", "<=": "<=", "<>d": "between", "=d": "on", "t": "today", "w": "this week",
+    "<t+": "in less than", ">t+": "in more than", "t+": "in", ">t-": "less than days ago", "<t-": "more than days ago", "t-": "days ago",
+}  # fmt: skip
+
+
+def filter_schemas(call: Call) -> Answer:
+    """GET the schema of every filter, of one project or of all."""
+    if not any("view_work_packages" in held for held in call.viewer.projects.values()):
+        raise forbidden()
+    prefix = hal.API if "project" not in call.path else f"{hal.API}/workspaces/{call.project_id()}"
+    known = catalogue.load(call.db)
+    found = [_schema(kind) for kind in filter_kinds.every(known)]
+    return Answer(document=hal.collection(found, f"{prefix}/queries/filter_instance_schemas"))
+
+
+def filter_schema(call: Call) -> Answer:
+    """GET the schema of one filter."""
+    known = catalogue.load(call.db)
+    return Answer(document=_schema(_find(call, known)))
+
+
+def filter_(call: Call) -> Answer:
+    """GET what one filter is called."""
+    kind = _find(call, catalogue.load(call.db))
+    href = f"{hal.API}/queries/filters/{kind.api}"
+    document = {
+        "_type": "QueryFilter",
+        "id": kind.api,
+        "name": kind.label,
+        "_links": {"self": {"href": href, "title": kind.label}},
+    }
+    return Answer(document=document)
+
+
+def operator(call: Call) -> Answer:
+    """GET what one operator is called."""
+    name = call.path["operator"]
+    if name not in _OPERATORS:
+        raise not_found()
+    href = f"{hal.API}/queries/operators/{name}"
+    document = {
+        "_type": "QueryOperator",
+        "id": name,
+        "name": _OPERATORS[name],
+        "_links": {"self": {"href": href, "title": _OPERATORS[name]}},
+    }
+    return Answer(document=document)
+
+
+def _find(call: Call, known: Catalogue) -> FilterKind:
+    kind = filter_kinds.find(params.internal_name(call.path["filter"]), known)
+    if kind is None:
+        raise not_found()
+    return kind
+
+
+def _schema(kind: FilterKind) -> dict[str, Any]:
+    def entry(type_: str, name: str, *, default: bool = False, writable: bool = True) -> dict[str, Any]:
+        return {"type": type_, "name": name, "required": True, "hasDefault": default, "writable": writable}
+
+    operators = [
+        {"href": f"{hal.API}/queries/operators/{name}", "title": _OPERATORS.get(name, name)} for name in kind.operators
+    ]
+    values: dict[str, Any] = {
+        **entry(f"[1]{kind.values}" if kind.values in ("String", "Integer") else f"[]{kind.values}", "Values")
+    }
+    if kind.allowed:
+        values |= {"location": "_links", "_links": {"allowedValues": {"href": f"{hal.API}/{kind.allowed}"}}}
+    dependencies = {
+        f"{hal.API}/queries/operators/{name}": {} if name in WITHOUT_VALUES else {"values": values}
+        for name in kind.operators
+    }
+    return {
+        "_type": "QueryFilterInstanceSchema",
+        "name": entry("String", "Name", default=True, writable=False),
+        "filter": {
+            **entry("QueryFilter", "Filter"),
+            "location": "_links",
+            "_links": {"allowedValues": [{"href": f"{hal.API}/queries/filters/{kind.api}", "title": kind.label}]},
+        },
+        "operator": {
+            **entry("QueryOperator", "Operator"),
+            "location": "_links",
+            "_embedded": {
+                "allowedValues": [
+                    {"_type": "QueryOperator", "id": name, "name": link["title"], "_links": {"self": link}}
+                    for name, link in zip(kind.operators, operators, strict=True)
+                ]
+            },
+            "_links": {"allowedValues": operators},
+        },
+        "_dependencies": [{"_type": "SchemaDependency", "on": "operator", "dependencies": dependencies}],
+        "_links": {
+            "self": {"href": f"{hal.API}/queries/filter_instance_schemas/{kind.api}"},
+            "filter": {"href": f"{hal.API}/queries/filters/{kind.api}", "title": kind.label},
+        },
+    }
