@@ -6,13 +6,13 @@ import contextlib
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
 from agent.devshell.client_options import Store, configuration, jailed, store_of
 from agent.errors import PodTrouble
+from agent.programs.removal import folder_for_others
 from agent.programs.runner import Finished, Job, Runner, missing
 
 OUTPUT: Final = 32 << 20
@@ -107,8 +107,7 @@ class Steps:
         """
         program = self._program()
         _made(self._folder)
-        with tempfile.TemporaryDirectory(dir=self._folder, prefix=f"{name}-", ignore_cleanup_errors=True) as folder:
-            home = Path(folder)
+        with folder_for_others(self._folder, f"{name}-") as home:
             conf = home / "conf"  # empty: the host's files have its tokens and hooks
             conf.mkdir()
             env = {**self._env, **_home(home), "NIX_CONF_DIR": str(conf), "NIX_USER_CONF_FILES": os.devnull}

@@ -10,11 +10,11 @@ The words are for honest failures. A hook belongs to the repository as the progr
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
-import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,7 @@ from agent.clock import Clock, SystemClock
 from agent.devshell.flake import Flake, Saved
 from agent.devshell.shells import Shells
 from agent.errors import PodTrouble, TicketFailure
+from agent.programs.removal import folder_for_others
 from agent.programs.runner import Ended, Finished, Job, Runner
 from agent.texts.evidence import Redact, last_words
 from agent.texts.markup import spoken
@@ -109,7 +110,7 @@ async def enter(runner: Runner, saved: Saved, job: Job, redact: Redact, *, first
     if bash is None:
         raise PodTrouble("the program `bash`, which enters development shells, is missing: install the package bash")
     with _folder(Path(job.env.get("TMPDIR") or job.env.get("HOME") or job.cwd)) as folder:
-        word = Path(folder) / "word"
+        word = folder / "word"
         argv = (
             bash,
             "--norc",
@@ -129,13 +130,16 @@ async def enter(runner: Runner, saved: Saved, job: Job, redact: Redact, *, first
     raise _failure(said, done, saved, job, redact)
 
 
-def _folder(place: Path) -> tempfile.TemporaryDirectory[str]:
+@contextlib.contextmanager
+def _folder(place: Path) -> Iterator[Path]:
     """A folder for the words, where the sandbox lets bash write."""
-    try:
-        place.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return tempfile.TemporaryDirectory(dir=place, prefix="enter-", ignore_cleanup_errors=True)
-    except OSError as error:
-        raise PodTrouble(f"no file can be made in {place}: {error.strerror}") from error
+    with contextlib.ExitStack() as stack:
+        try:
+            place.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder = stack.enter_context(folder_for_others(place, "enter-"))
+        except OSError as error:
+            raise PodTrouble(f"no file can be made in {place}: {error.strerror}") from error
+        yield folder
 
 
 def _said(word: Path) -> str:
