@@ -39,6 +39,7 @@ _INSIDE: Final = frozenset(
 )  # fmt: skip
 """Settings of the operator that a jailed Nix is told: none of them is secret, opens a network or starts a program."""
 _HOST_STATE: Final = Path("/nix/var/nix")
+_SOCKET: Final = _HOST_STATE / "daemon-socket/socket"
 _HOST_STORE: Final = Path("/nix/store")
 
 
@@ -94,14 +95,17 @@ class Store(Struct, frozen=True):
 
 
 def store_of(options: Mapping[str, str]) -> Store:
-    """The store that these options name; as Nix itself decides where they name none, and said aloud from there on.
+    """The store that these options name, said aloud from there on. Where they name none, the daemon if there is one.
+
+    Nix itself would let root open the store without it; then the repository's builders could write there too.
 
     Raises:
         ConfigurationError: it is none of those whose paths are read here.
     """
     uri = options.get("store", "auto")
     if uri in ("auto", ""):
-        uri = "local" if os.access(_HOST_STATE, os.R_OK | os.W_OK) else "daemon"
+        own = os.access(_HOST_STATE, os.R_OK | os.W_OK) and not _SOCKET.is_socket()
+        uri = "local" if own else "daemon"
     kind, _, query = uri.partition("?")
     words = {key: Path(values[-1]) for key, values in parse_qs(query).items()}
     if "root" in words or not (kind in ("local", "daemon") or kind.startswith("unix://")):
@@ -114,5 +118,5 @@ def store_of(options: Mapping[str, str]) -> Store:
         return Store(
             uri, folder, state, daemon=False, writable=(folder, state, words.get("log", state.parent / "log/nix"))
         )
-    socket = Path(kind.removeprefix("unix://")) if kind.startswith("unix://") else _HOST_STATE / "daemon-socket/socket"
+    socket = Path(kind.removeprefix("unix://")) if kind.startswith("unix://") else _SOCKET
     return Store(uri, folder, state, daemon=True, readable=(folder, socket.parent))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from agent.devshell import client_options
 from agent.devshell.client_failures import build_failed, evaluation_failed, fetch_failed, unreachable
 from agent.devshell.client_options import configuration, jailed, private_store, store_of
 from agent.devshell.client_probe import judge
@@ -69,6 +71,16 @@ def test_the_store_is_said_aloud_and_its_folders_known(tmp_path: Path) -> None:
     other = store_of({"store": f"unix://{tmp_path}/s/socket?store=/elsewhere/store"})
     assert (other.folder, other.readable[1]) == (Path("/elsewhere/store"), tmp_path / "s")
     assert store_of({}).uri in ("local", "daemon")
+
+
+def test_where_a_daemon_is_even_root_builds_by_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX) as daemon:
+        monkeypatch.setattr(client_options, "_SOCKET", tmp_path / "socket")
+        monkeypatch.setattr(client_options, "_HOST_STATE", tmp_path)
+        assert not store_of({}).daemon
+        daemon.bind(str(tmp_path / "socket"))
+        assert store_of({}) == store_of({"store": "daemon"})
+        assert store_of({"store": "auto"}).writable == ()
 
 
 @pytest.mark.parametrize("store", ["https://cache.example", "ssh-ng://far", "local?root=/x", "/chroot"])
