@@ -1,5 +1,6 @@
 """A coding model as a plain program, and the repository's checks: real processes, misbehaving ones too."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -12,7 +13,7 @@ import pytest
 from agent.errors import PodTrouble, TicketFailure
 from agent.programs.command import Command, environment, failed, verify
 from agent.programs.processes import Processes
-from agent.programs.runner import Ended, Finished
+from agent.programs.runner import Ended, Finished, Job
 from agent.programs.verdict import ModelResult, ModelTrouble
 from agent.texts.evidence import redactor
 
@@ -150,6 +151,26 @@ async def test_what_a_model_starts_in_the_background_ends_with_it(bench: Bench) 
     )
     pid = int((bench.tree / "pid").read_text())
     assert not alive(pid)
+
+
+async def test_what_a_runner_does_before_a_check_takes_of_the_checks_time(bench: Bench) -> None:
+    given: list[float | None] = []
+
+    class Slow:
+        """A development shell is made first; that is no part of what the process takes."""
+
+        async def run(self, job: Job) -> Finished:
+            given.append(job.timeout)
+            await asyncio.sleep(0.2)
+            return Finished(0)
+
+    env = environment(path=PATH, home=bench.home, run=RUN)
+    await verify(["one", "two"], runner=Slow(), cwd=bench.tree, env=env, timeout=10, redact=redactor())
+    first, second = given
+    assert first is not None
+    assert second is not None
+    assert first > 9
+    assert second <= first - 0.2
 
 
 async def test_checks_run_in_order_and_stop_at_the_first_failure(bench: Bench) -> None:
