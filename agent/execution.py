@@ -16,7 +16,7 @@ from agent.programs.claude import Claude, Options
 from agent.programs.command import Command, verify
 from agent.programs.runner import Runner, missing
 from agent.programs.survivors import kill_survivors
-from agent.programs.verdict import ModelResult
+from agent.programs.verdict import ModelResult, ModelTrouble
 from agent.settings import Ambient, Secret, Settings
 from agent.texts.evidence import Redact
 from agent.texts.prompt import VERDICT_SCHEMA
@@ -110,10 +110,12 @@ class Execution:
             model = self._claude(room) if self._settings.model.kind == "claude" else self._command(room)
             try:
                 result = await model.run(prompt, cwd=workspace.path, run=run, timeout=seconds, idle=idle)
-            except (PodTrouble, TicketFailure):
-                if room.trouble:
-                    raise PodTrouble(room.trouble) from None
+            except (PodTrouble, TicketFailure) as end:
+                if better := _known_better(end, room):
+                    raise better from None
                 raise
+            if result.verdict == "stuck" and room.trouble:
+                raise PodTrouble(room.trouble)
             return self._counted(result, room)
 
     async def verify(self, commands: Sequence[str], workspace: Workspace, run: str, seconds: float) -> None:
@@ -125,7 +127,7 @@ class Execution:
         """
         if not commands:
             return
-        async with self._rooms.open(workspace, run) as room:
+        async with self._rooms.open(workspace, run, asks=False) as room:
             await verify(
                 commands,
                 runner=room.runner,
@@ -180,3 +182,16 @@ class Execution:
             output_tokens=usage.output_tokens,
             cost_usd=usage.usd,
         )
+
+
+def _known_better(end: PodTrouble | TicketFailure, room: Room) -> PodTrouble | TicketFailure | None:
+    """Why a model came to no verdict, where the relay knows it and its program does not: that shows a status alone."""
+    if room.relay.trouble:
+        return PodTrouble(room.relay.trouble)
+    if isinstance(end, ModelTrouble) and room.relay.stranger:
+        return TicketFailure(
+            "another program asked the model's API before Claude Code did: keep the `shellHook` of `flake.nix` from that"
+        )
+    if isinstance(end, ModelTrouble) and room.relay.unfit:
+        return PodTrouble(f"the relay does not pass on what Claude Code asks for: {room.relay.unfit}; see `model.name`")
+    return None

@@ -8,6 +8,7 @@ the relay, which asks the model's API and makes development shells for it.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
@@ -25,8 +26,10 @@ from agent.devshell.enter import DevShell
 from agent.devshell.flake import Evaluated, Flake
 from agent.devshell.nix import Nix
 from agent.devshell.shells import Shells
+from agent.errors import PodTrouble
 from agent.git.workspace import Workspace
 from agent.programs.command import environment, make_folders
+from agent.programs.removal import remove_folder
 from agent.programs.runner import Runner
 from agent.relay import Budget, Prices, Relay
 from agent.sandbox.check import check
@@ -37,8 +40,9 @@ from agent.texts.evidence import Redact
 
 _NIX_VARIABLES: Final = ("NIX_REMOTE", "NIX_SSL_CERT_FILE", "SSL_CERT_FILE")
 """What Nix may need to know of the host besides NIX_CONFIG; nothing of it is secret."""
-_VISIBLE: Final = (Path("/usr"), Path("/nix/store"))
-"""What every sandbox shows."""
+_NIX_STORE: Final = Path("/nix/store")
+_LONGEST_PLACE: Final = 80
+"""Bytes of a path below which there may be a socket: the kernel takes 107."""
 NO_KEY: Final = "no-key"
 """Where there is none, nothing is asked with it."""
 
@@ -100,13 +104,25 @@ class Rooms:
         """
         if not self._proved:
             if self._boxed:
+                self._refuse_missing()
                 await check(self._runner, {"PATH": self._path})
             await self._client(()).check()
             self._proved = True
 
+    def _refuse_missing(self) -> None:
+        for path in self._settings.sandbox.readable:
+            if not Path(path).exists():
+                raise PodTrouble(f"`sandbox.readable` names {path}, which is not on this host: mend the setting")
+
     @asynccontextmanager
-    async def open(self, workspace: Workspace, run: str) -> AsyncIterator[Room]:
-        """The room of a run; what is in its home stays until `forget`."""
+    async def open(self, workspace: Workspace, run: str, *, asks: bool = True) -> AsyncIterator[Room]:
+        """The room of a run; what is in its home stays until `forget`.
+
+        Args:
+            workspace: the worktree.
+            run: the run id.
+            asks: whether a model lives in it; the checks of a repository have none to ask.
+        """
         home = self._folder / "homes" / run
         with _short_folder() as place:
             socket = place / "out.sock"
@@ -122,7 +138,7 @@ class Rooms:
             broker = Broker(flake=flake, shells=shells, redact=self._redact) if self._brokers() else None
             if broker:
                 shim.install(place, python, socket)
-            relay = self._relay(run, broker)
+            relay = self._relay(run, broker, asks=asks)
             inner = self._sandbox(workspace, home, place, library) if self._boxed else self._runner
             async with relay.serving(socket):
                 yield Room(
@@ -143,7 +159,8 @@ class Rooms:
     def forget(self, run: str) -> None:
         """The run is over: its home and its usage go."""
         self._record(run).unlink(missing_ok=True)
-        shutil.rmtree(self._folder / "homes" / run, ignore_errors=True)  # last: `tidy` goes by it
+        with contextlib.suppress(OSError):
+            remove_folder(self._folder / "homes" / run)  # last: `tidy` goes by it
 
     def tidy(self, living: Collection[str]) -> None:
         """Forget every run that is not among the living: its process was killed before it could."""
@@ -163,10 +180,15 @@ class Rooms:
 
     def _sandbox(self, workspace: Workspace, home: Path, *shown: Path) -> Runner:
         readable, empty, nested = workspace.jail_paths()
-        more = [*self._program(), *shown, *map(Path, self._settings.sandbox.readable)]
+        more = {_whole(one) for one in (*self._program(), *shown, *map(Path, self._settings.sandbox.readable))}
+        visible = (Path("/usr"), self._store)
         jail = Jail(
             writable=(workspace.path, home),
-            readable=(*readable, self._saved, *(one for one in more if not _is_visible(one))),
+            readable=(
+                *readable,
+                self._saved,
+                *(one for one in more if not any(one.is_relative_to(place) for place in visible)),
+            ),
             empty=empty,
             nested=nested,
             tmp=home / "tmp",
@@ -226,14 +248,14 @@ class Rooms:
     def _record(self, run: str) -> Path:
         return self._folder / "usage" / f"{run}.json"
 
-    def _relay(self, run: str, broker: Broker | None) -> Relay:
+    def _relay(self, run: str, broker: Broker | None, *, asks: bool) -> Relay:
         model = self._settings.model
         prices = model.prices
         self._record(run).parent.mkdir(parents=True, exist_ok=True)
         return Relay(
             api=model.api,
             key=self._key or NO_KEY,
-            models=(model.name,) if model.kind == "claude" else (),  # a program of another kind asks nobody
+            models=(model.name,) if asks and model.kind == "claude" else (),  # a program of another kind asks nobody
             prices=Prices(
                 input=prices.input,
                 output=prices.output,
@@ -269,10 +291,17 @@ class _Shown:
 
 @contextlib.contextmanager
 def _short_folder() -> Iterator[Path]:
-    """A folder whose path leaves room for a socket: the kernel takes 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="agent-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+    """A folder whose path leaves room for a socket, wherever temporary files go: $TMPDIR may be long."""
+    usual = tempfile.gettempdir()
+    place = usual if len(os.fsencode(usual)) <= _LONGEST_PLACE else "/tmp"  # noqa: S108 - a folder of our own is made in it
+    try:
+        folder = tempfile.TemporaryDirectory(dir=place, prefix="agent-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise PodTrouble(f"no folder can be made in {place}: {error.strerror}") from error
+    with folder as name:
+        yield Path(name)
 
 
-def _is_visible(path: Path) -> bool:
-    return any(path.is_relative_to(one) for one in _VISIBLE)
+def _whole(path: Path) -> Path:
+    """A program of the host's Nix store needs others of it; a run with a store of its own does not see it else."""
+    return _NIX_STORE if path.is_relative_to(_NIX_STORE) else path

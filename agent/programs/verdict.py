@@ -37,6 +37,13 @@ _HINTS: Final = {
     404: ": there is no such model, or the address is wrong",
 }
 _CREDIT: Final = re.compile(r"credit balance", re.IGNORECASE)
+_KILLED: Final = (-9, -15, 128 + 9, 128 + 15)
+"""Somebody ended it: whose fault that was is not known."""
+_NOT_FOUND: Final = (126, 127)
+_NOT_INSIDE: Final = (
+    "; a script's interpreter must be inside the sandbox too: set `model.program` to the program itself, or name the "
+    "folder of what it needs in `sandbox.readable`"
+)
 _LIMITS: Final = {
     "error_max_turns": "the model reached its limit of turns",
     "error_max_budget_usd": "the model reached its limit of money",
@@ -136,9 +143,10 @@ def judge(done: Finished, *, redact: Redact, streams: bool = False, refused: str
 
 
 def _unread(done: Finished, evidence: str, redact: Redact, *, began: bool) -> ModelTrouble | TicketFailure:
-    if not began and done.returncode in (0, 1):
+    if not began and done.returncode not in _KILLED:
         said = last_words(done.stderr, redact=redact) or f"it ended with exit code {done.returncode} and said nothing"
-        return ModelTrouble(f"the model's program did not start: {one_line(said)}")
+        hint = _NOT_INSIDE if done.returncode in _NOT_FOUND else ""
+        return ModelTrouble(f"the model's program did not start: {one_line(said)}{hint}")
     reason = f"the model's program ended with exit code {done.returncode} and without a result"
     return TicketFailure(reason, evidence=evidence)
 

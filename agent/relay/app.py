@@ -45,6 +45,10 @@ class App:
         record: what was used, and whether the run may go on.
         owner: who may ask the model.
         nix: the broker, if there is one; every process of the sandbox may ask it.
+
+    Attributes:
+        stranger: why the last request to the model came from a process that may not; empty if it did not.
+        unfit: why the last one was not what the API may be asked; likewise.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class App:
         self._owner = owner
         self._nix = nix
         self._turn = asyncio.Lock()
+        self.stranger = self.unfit = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; what is refused is refused in a sentence."""
@@ -90,11 +95,13 @@ class App:
 
     async def _messages(self, request: Request, send: Send) -> None:
         if sentence := self._owner.refuses(request.client.port if request.client else 0):
+            self.stranger = sentence
             raise Refusal(403, sentence)
         async with self._alone():
             question = await self._question(request)
             if sentence := self._record.begin():
                 raise Refusal(403, sentence)
+            self.stranger = self.unfit = ""
             await _while_there(request, Exchange(self._upstream, self._record, self._key, send).run(question))
 
     @contextlib.asynccontextmanager
@@ -121,6 +128,7 @@ class App:
         except Malformed as malformed:
             raise Refusal(400, str(malformed)) from None
         except Unfit as unfit:
+            self.unfit = str(unfit)
             raise Refusal(403, str(unfit)) from None
         headers = tuple((name, value) for name, value in request.headers.raw if name in FORWARDED)
         return Question(query, headers, body)

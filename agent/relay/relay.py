@@ -55,6 +55,7 @@ class Relay:
         self._api = api
         self._transport = transport
         self._patience = patience
+        self._app: App | None = None
 
     @property
     def usage(self) -> Usage:
@@ -65,6 +66,16 @@ class Relay:
     def trouble(self) -> str:
         """Why the relay refuses although the budget holds: the pod's fault, not the run's. Empty if it does not."""
         return self._record.trouble
+
+    @property
+    def stranger(self) -> str:
+        """Why the session's last request was refused, if another process than the model's had come first."""
+        return self._app.stranger if self._app else ""
+
+    @property
+    def unfit(self) -> str:
+        """Why the session's last request was refused, if it asked for what the relay does not pass on."""
+        return self._app.unfit if self._app else ""
 
     @contextlib.asynccontextmanager
     async def serving(self, socket: Path) -> AsyncIterator[None]:
@@ -78,6 +89,8 @@ class Relay:
         """
         owner = Owner()
         async with Upstream(self._api, self._key, transport=self._transport, patience=self._patience) as upstream:
-            app = App(upstream, key=self._key, models=self._models, record=self._record, owner=owner, nix=self._nix)
-            async with serving(app, socket):
+            self._app = App(
+                upstream, key=self._key, models=self._models, record=self._record, owner=owner, nix=self._nix
+            )
+            async with serving(self._app, socket):
                 yield

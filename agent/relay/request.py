@@ -40,6 +40,8 @@ def judge(body: bytes, models: Collection[str]) -> None:
         raise Malformed("the request is no JSON that can be read") from error
     if not isinstance(request, dict):
         raise Malformed("the request is no JSON object")
+    if not models:
+        raise Unfit("nothing here may ask a model")
     model = request.get("model")
     if not isinstance(model, str) or model not in models:
         raise Unfit(f"the model {str(model)[:100]!r} is not allowed here: ask for {' or '.join(sorted(models))}")

@@ -16,11 +16,12 @@ import pytest
 
 from agent.demo.messages_api import MessagesApi, serving
 from agent.demo.turns import Refusal, Script, Trouble, by_answers, call, in_order, verdict
+from agent.devshell.client_options import private_store
 from support.boards import missing
 from support.claude_cli import FOLDER, VERSIONS, claude_cli
 from support.fleet import Fleet, wait_until
 from support.git_http import git_over_http
-from support.git_repo import git
+from support.git_repo import FLAKE, git
 
 __all__ = ["claude_cli"]  # a fixture
 
@@ -348,6 +349,92 @@ def test_without_bubblewrap_nothing_is_claimed(small_fleet: Fleet, tmp_path: Pat
     assert done.returncode == 1
     assert "install the package bubblewrap" in done.stdout
     assert (small_fleet.status(ticket), small_fleet.comments(ticket)) == ("New", [])
+
+
+# -- traps -------------------------------------------------------------------------------------------------------------
+
+ASKS = """\
+import glob, json, socket
+with socket.socket(socket.AF_UNIX) as one:
+    one.connect(glob.glob("/tmp/agent-*/out.sock")[0])
+    body = json.dumps({"model": "claude-sonnet-5", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]})
+    one.sendall(f"POST /v1/messages HTTP/1.1\\r\\nhost: x\\r\\ncontent-length: {len(body)}\\r\\n\\r\\n{body}".encode())
+    print(one.recv(9000).decode())
+"""
+
+
+def test_checks_have_no_model_to_ask(small_fleet: Fleet, newest: Path) -> None:
+    toml = "[verify]\ncommands = [\"python3 ask.py | grep 'nothing here may ask a model'\"]\n"
+    small_fleet.remote.push("main", {"ask.py": ASKS, ".agent.toml": toml})
+    small_fleet.add("Greet")
+    with claude_pod(small_fleet, newest, by_answers(*GOOD, verdict("done"))) as (config, api):
+        result = small_fleet.cycle(config)
+    assert result["end"]["kind"] == "done", result
+    assert len(api.seen) == 3, "the model's own"
+
+
+def test_a_hook_that_asks_the_model_first_is_the_tickets_failure(small_fleet: Fleet, newest: Path) -> None:
+    small_fleet.remote.push("main", {"ask.py": ASKS, "flake.nix": FLAKE.replace("export HOOKED=1", "python3 ask.py")})
+    ticket = small_fleet.add("Greet")
+    with claude_pod(small_fleet, newest, by_answers(*GOOD, verdict("done"))) as (config, _):
+        end = small_fleet.cycle(config)["end"]
+    assert end["reason"].startswith(
+        "another program asked the model's API before Claude Code did: keep the `shellHook`"
+    )
+    assert "another program" in _spike(small_fleet, ticket)
+
+
+def test_a_program_whose_interpreter_is_not_inside_is_the_pods_trouble(small_fleet: Fleet, tmp_path: Path) -> None:
+    program = tmp_path / "claude"
+    program.write_text("#!/usr/bin/env no-such-node\n")
+    program.chmod(0o755)
+    ticket = small_fleet.add("Wait")
+    with claude_pod(small_fleet, program, in_order(verdict("done"))) as (config, _):
+        end = small_fleet.cycle(config, code=1)["end"]
+    assert re.search("did not start: .*no-such-node.*set `model.program`", end["reason"]), end
+    assert small_fleet.children(ticket) == []
+
+
+def test_a_model_name_that_the_program_makes_another_of_is_named(small_fleet: Fleet, newest: Path) -> None:
+    with claude_pod(small_fleet, newest, in_order(verdict("done")), model={"name": "sonnet"}) as (config, _):
+        small_fleet.add("Wait")
+        end = small_fleet.cycle(config, code=1)["end"]
+    assert re.search("the model 'claude-.*' is not allowed here: ask for sonnet; see `model.name`$", end["reason"]), end
+
+
+def test_a_path_to_show_that_is_not_there_is_found_before_a_claim(small_fleet: Fleet) -> None:
+    ticket = small_fleet.add("Wait")
+    result = small_fleet.cycle(_misbehaving(small_fleet, _says("done"), sandbox={"readable": ["/no/tool"]}), code=1)
+    assert result["reason"] == "`sandbox.readable` names /no/tool, which is not on this host: mend the setting"
+    assert small_fleet.comments(ticket) == []
+
+
+def test_the_hosts_store_can_be_shown_beside_a_store_of_ones_own(small_fleet: Fleet) -> None:
+    if not Path("/nix/store").is_dir():
+        missing("this host has no /nix/store")
+    ticket = small_fleet.add("Look")
+    store = {"nix.settings": private_store(small_fleet.folder / "nix"), "sandbox": {"readable": ["/nix/store"]}}
+    config = _misbehaving(small_fleet, f"ls -d /nix/store > new.txt 2>&1; {_says('done')}", **store)
+    assert small_fleet.cycle(config)["end"]["kind"] == "done"
+    assert small_fleet.file(f"agent/{ticket}-look", "new.txt") == "/nix/store"
+
+
+def test_a_long_folder_for_temporary_files_leaves_room_for_the_socket(small_fleet: Fleet, tmp_path: Path) -> None:
+    long = tmp_path / ("t" * 100)
+    long.mkdir()
+    small_fleet.add("Work")
+    config = _misbehaving(small_fleet, "echo x > new.txt; " + _says("done"))
+    assert small_fleet.cycle(config, env={"TMPDIR": str(long)})["end"]["kind"] == "done"
+
+
+def test_a_home_deeper_than_a_stack_and_closed_to_its_owner_goes_with_the_run(small_fleet: Fleet) -> None:
+    small_fleet.add("Dig")
+    dig = (
+        "mkdir ~/d && cd ~/d && python3 -c 'import os; [(os.mkdir(chr(100)), os.chdir(chr(100))) for _ in range(1500)]'"
+    )
+    program = f"({dig}; chmod 0 ~/d); echo x > new.txt; {_says('done')}"
+    assert small_fleet.cycle(_misbehaving(small_fleet, program))["end"]["kind"] == "done"
+    assert not list((small_fleet.folder / "pod-a" / "state" / "homes").iterdir())
 
 
 def _pids() -> set[str]:

@@ -14,6 +14,7 @@ from agent.relay import peers
 from agent.relay.peers import Owner
 from support.relay_world import (
     BODY,
+    MODEL,
     Api,
     Measured,
     messages_api,
@@ -118,3 +119,26 @@ def test_a_process_id_that_comes_again_is_another_process(monkeypatch: pytest.Mo
     started = peers._started
     monkeypatch.setattr(peers, "_started", lambda pid: started(pid) + 1)
     assert owner.refuses(os.getpid())
+
+
+async def test_a_stranger_that_came_first_is_known_until_the_models_own_process_asks(
+    api: Api, tmp_path: Path, socket: Path, model: Path
+) -> None:
+    relay = relay_for(api, tmp_path)
+    assert (relay.stranger, relay.unfit) == ("", "")
+    async with relay.serving(socket):
+        await run(model, socket)
+        await run(model, socket)
+        assert "only the model's own process may ask" in relay.stranger
+    async with relay.serving(socket):
+        await run(model, socket)
+        assert relay.stranger == ""
+
+
+async def test_what_was_not_passed_on_is_known_until_something_is(api: Api, tmp_path: Path, socket: Path) -> None:
+    relay = relay_for(api, tmp_path)
+    async with relay.serving(socket):
+        await raw(socket, post(body=BODY.replace(MODEL.encode(), b"sonnet")))
+        assert relay.unfit == f"the model 'sonnet' is not allowed here: ask for {MODEL}"
+        await raw(socket, post())
+        assert relay.unfit == ""

@@ -103,3 +103,8 @@ def test_nothing_is_held_back_that_cannot_be_its_beginning() -> None:
         b"",
         b"abcabc\n",
     ]
+
+
+def test_where_no_model_may_be_asked_it_is_said() -> None:
+    with pytest.raises(Unfit, match=r"^nothing here may ask a model$"):
+        judge(json.dumps(PLAIN).encode(), ())

@@ -293,6 +293,13 @@ def test_silence_of_a_command_or_before_the_start_is_the_tickets_failure(lines: 
         (1, b"Error: Session ID x is already in use.\n", "Error: Session ID x is already in use."),
         (1, b"EROFS: read-only file system, mkdir '/home/agent/.claude'\n", "EROFS: read-only"),
         (0, b"", "it ended with exit code 0 and said nothing"),
+        (2, b"", "it ended with exit code 2 and said nothing"),
+        (132, b"panic: Illegal instruction\n", "panic: Illegal instruction"),
+        (
+            127,
+            b"/usr/bin/env: 'node': No such file or directory\n",
+            "/usr/bin/env: 'node': No such file or directory; a",
+        ),
     ],
 )
 def test_a_program_that_never_began_is_the_pods_trouble(code: int, stderr: bytes, said: str) -> None:
@@ -302,7 +309,7 @@ def test_a_program_that_never_began_is_the_pods_trouble(code: int, stderr: bytes
         assert str(caught.value).startswith(f"the model's program did not start: {said}")
 
 
-@pytest.mark.parametrize("code", [2, 127, 143, -9])
+@pytest.mark.parametrize("code", [137, 143, -9, -15])
 def test_one_that_was_ended_before_it_began_is_not(code: int) -> None:
     with pytest.raises(TicketFailure, match=f"ended with exit code {code} and without a result"):
         judged(code=code)
