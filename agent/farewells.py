@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from loguru import logger
 
-from agent import ownership
 from agent.errors import NotFound, Refused
 from agent.model import WorkPackage
 from agent.protocol import Protocol
 from agent.state import Farewell
-from agent.texts import claim_token, report
+from agent.texts import claim_token, report, trail
 from agent.texts.claim_token import ClaimToken
+from agent.texts.report import Event, Marker
+
+_ENDS: Final = frozenset(
+    {
+        Event.PUSHED,
+        Event.ALREADY_DONE,
+        Event.FAILED,
+        Event.STOPPED,
+        Event.GIVEN_BACK,
+        Event.REFUSED,
+        Event.EPIC_RELEASED,
+        Event.EXPIRED,
+    }
+)
+"""What a run says last."""
 
 
 async def give_back(
@@ -43,7 +58,8 @@ async def give_back(
 async def catch_up(protocol: Protocol) -> list[WorkPackage]:
     """Say what a pod that died could not say any more; what was given back so, as it is now.
 
-    A claim that is still there was not given back: what becomes of it is decided anew.
+    A claim that is still there, or that its holder has renewed or taken over meanwhile, was not given back: what becomes
+    of it is decided anew.
     """
     told = []
     for farewell in protocol.memory.state.farewells:
@@ -52,13 +68,21 @@ async def catch_up(protocol: Protocol) -> list[WorkPackage]:
         except (NotFound, Refused) as gone:
             logger.info("#{}: nothing is left to say: {}", farewell.ticket, gone)
         else:
-            token, marker = claim_token.parse(farewell.token), report.parse_marker(farewell.text)
-            if token is not None and marker is not None and not ownership.same_claim(item, token):
-                if not await protocol.said(item.id, marker.run, marker.event):
+            shown, marker = claim_token.parse(item.run), report.parse_marker(farewell.text)
+            if marker is not None and (shown is None or shown.run != marker.run):
+                if not await _is_told(protocol, item.id, marker):
                     await _say(protocol, farewell)
                 told.append(item)
         _forget(protocol, farewell)
     return told
+
+
+async def _is_told(protocol: Protocol, number: int, marker: Marker) -> bool:
+    """Whether this was said; of a claim that a judge let expire also whether its holder came back and ended the run."""
+    activities = await protocol.board.activities(number, "what was said already")
+    users = protocol.fleet.users
+    said = {mark.event for _, mark in trail.markers(activities, users) if mark.run == marker.run}
+    return bool(said & (_ENDS if marker.event == Event.EXPIRED else {marker.event}))
 
 
 def _forget(protocol: Protocol, farewell: Farewell) -> None:

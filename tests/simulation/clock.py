@@ -81,6 +81,8 @@ class Process:
         self.alive = True
         self.task: asyncio.Task[Any] | None = None
         self.requests = 0
+        self.refusals = 0
+        """Writes that the board turned away."""
         self.troubles: list[float] = []
         """When a request of it went wrong."""
         self.frozen: list[tuple[float, float]] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Final
 
 from agent.texts.report import Event, spike_ticket
@@ -19,12 +18,14 @@ from simulation.invariants import (
     Judge,
     reported_commit,
 )
-from simulation.oracle import EXECUTABLE, FLEET, own_reasons, surroundings
+from simulation.oracle import CLOSED, EXECUTABLE, own_reasons, surroundings
 
 ENDED: Final = (Event.STOPPED, Event.EXPIRED, Event.REFUSED, Event.GIVEN_BACK)
 """How a run may end besides its report."""
 PASS: Final = 60
 """Requests of a pass without faults, besides what the watch asks: three a minute."""
+AGAIN: Final = 20
+"""More for each write that the board turned away: the pass looks for another ticket."""
 
 
 def judge_the_end(judge: Judge, *, rested: bool) -> None:
@@ -89,10 +90,10 @@ def _failures(judge: Judge) -> None:
     for ticket, run, event in list(judge.said):
         if event != Event.FAILED or ticket not in rows or (ticket, run) in ended:
             continue
-        asking = [one.ticket for one in judge.spikes.get(run, ()) if one.ticket in rows]
-        asking = [one for one in asking if (one, run, Event.SPIKE_DUPLICATE) not in judge.said]
-        if len(asking) != 1:
-            judge.broken(FAILURES, f"#{ticket} run {run[:8]} failed and has the Spikes {asking}")
+        asked = [one.ticket for one in judge.spikes.get(run, ()) if one.ticket in rows]
+        still = [one for one in asked if rows[one].status not in CLOSED]
+        if not asked or len(still) > 1:
+            judge.broken(FAILURES, f"#{ticket} run {run[:8]} failed and has the Spikes {asked}, open {still}")
     for run, made in judge.spikes.items():
         for one in made:
             text = one.body["description"]["raw"]
@@ -138,8 +139,6 @@ def _dead_claims(judge: Judge) -> None:
 def _requests(judge: Judge) -> None:
     for one in judge.history.passes:
         minutes = (one.end - one.start) / 60
-        if not one.faulty and one.requests > PASS + 3.3 * minutes:
+        if not one.faulty and one.requests > PASS + AGAIN * one.refusals + 3.3 * minutes:
             judge.broken(REQUESTS, f"{one.requests} in a pass of {minutes:.0f} min of {one.process}")
 
-
-_ = (Counter, FLEET)

@@ -74,6 +74,7 @@ class Pass(Struct, frozen=True, kw_only=True):
     process: str
     outcome: str
     requests: int
+    refusals: int
     faulty: bool
     """Faults could still occur."""
 

@@ -151,7 +151,9 @@ class Wire(httpx.AsyncBaseTransport):
         if not done:
             answered.cancel()
             raise httpx.ReadTimeout("no answer", request=request)
-        return answered.result()
+        answer = answered.result()
+        process.refusals += request.method != "GET" and not answer.is_success
+        return answer
 
     def _write(self, request: httpx.Request) -> Write:
         body = None

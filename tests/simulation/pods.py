@@ -215,7 +215,8 @@ class SimPod:
     async def _passes(self, process: Process) -> None:
         chance = Chance(f"{process.name}/{self.folder}")
         while True:
-            start, before, quiet = self._around.loop.time(), process.requests, self._around.swarm.over
+            start, quiet = self._around.loop.time(), self._around.swarm.over
+            before, refused = process.requests, process.refusals
             outcome = await self._one_pass(process, chance)
             self._around.history.passes.append(
                 histories.Pass(
@@ -224,6 +225,7 @@ class SimPod:
                     process=process.name,
                     outcome=outcome.outcome.value,
                     requests=process.requests - before,
+                    refusals=process.refusals - refused,
                     faulty=not quiet,
                 )
             )

@@ -48,6 +48,9 @@ class Outcome(Struct, kw_only=True):
     faults: dict[str, int]
     model_starts: int
     pushes: int
+    hours: float
+    """How long the phase with faults lasted."""
+    pods: int
     rested: float
     """When nothing moved any more, in hours; 0 if it never came to that."""
 
@@ -178,6 +181,8 @@ class World:
             faults=dict(self.swarm.happened),
             model_starts=self.model_starts,
             pushes=sum(len(one.landed) for one in self.remotes.values()),
+            hours=self.hours,
+            pods=len(self.pods),
             rested=rested,
         )
         self.board.close()

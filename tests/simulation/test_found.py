@@ -1,0 +1,55 @@
+"""Histories that random seeds found and that hurt somebody; each is played as it was, without chance."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from simulation.execution import Behaviour
+from simulation.mutants_stage import HOUR, MINUTE, Actor, Scene, Stage, play
+
+TRUE = "what the fleet says on a ticket is true"
+
+
+async def dies_before_it_frees(stage: Stage, judge: Actor) -> None:
+    """Pass after pass, until it has seen a claim long enough to give it back, and is killed before that arrives."""
+    dead = stage.drop(judge, "give back #", judge.kill, arrives=False).fired
+    while not dead.is_set():
+        await judge.cycle()
+        await asyncio.sleep(15 * MINUTE)
+
+
+async def a_judge_dies_before_it_frees_a_claim_whose_holder_comes_back(stage: Stage) -> None:
+    """Seed 92 told people that a pod was lost which had renewed its claim and finished the work."""
+    ticket, holder, judge = stage.ticket(), stage.pod(models=(Behaviour(seconds=HOUR),)), stage.pod("pod-b")
+    await holder.dies_in_its_run(stage)
+    await dies_before_it_frees(stage, judge)
+    await holder.cycle()
+    stage.hold(TRUE, stage.done(ticket), f"it is {stage.status(ticket)}")
+    await judge.passes(MINUTE)
+    stage.hold(TRUE, not stage.comments(ticket, "Returned"), f"{stage.comments(ticket, 'Returned')}")
+
+
+async def a_judge_dies_before_it_frees_a_claim_that_is_renewed(stage: Stage) -> None:
+    """The same, with the holder still at work when the judge comes back."""
+    ticket, holder, judge = stage.ticket(), stage.pod(models=(Behaviour(seconds=HOUR),)), stage.pod("pod-b")
+    await holder.dies_in_its_run(stage)
+    await dies_before_it_frees(stage, judge)
+    working = holder.start()
+    await stage.model_works(10 * MINUTE)
+    await judge.cycle()
+    await working
+    stage.hold(TRUE, not stage.comments(ticket, "Returned"), f"{stage.comments(ticket, 'Returned')}")
+
+
+SCENES = (
+    a_judge_dies_before_it_frees_a_claim_whose_holder_comes_back,
+    a_judge_dies_before_it_frees_a_claim_that_is_renewed,
+)
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda one: str(one.__name__))
+def test_a_history_that_once_hurt_somebody_breaks_nothing(scene: Scene) -> None:
+    broken = play(scene)
+    assert broken is None, broken
