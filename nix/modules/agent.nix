@@ -309,7 +309,7 @@ let
     else
       lib.optional (place != [ ] && lib.hasSuffix "_file" (lib.last place)) {
         place = lib.concatStringsSep "." place;
-        file = toString value;
+        inStore = lib.isPath value || lib.hasPrefix builtins.storeDir (toString value);
       };
 
   podAssertions =
@@ -327,7 +327,7 @@ let
         found == null || (project != null && !(projects ? ${project}))
       ) (lib.attrNames (credentialsOf pod));
       inStore = map (one: "settings.${one.place}") (
-        lib.filter (one: lib.hasPrefix builtins.storeDir one.file) (secretFiles [ ] settings)
+        lib.filter (one: one.inStore) (secretFiles [ ] settings)
       );
       secretVariables = lib.intersectLists (lib.attrNames pod.environment) [
         "AGENT_BOARD_TOKEN"
@@ -381,7 +381,7 @@ let
           repository-PROJECT-key.'';
       }
       {
-        assertion = credentialsOf pod ? board-token || settings.board ? token_file;
+        assertion = credentialsOf pod ? board-token || settings ? board.token_file;
         message = ''
           ${option}: the pod has no token for the board. Set services.agent.credentials.board-token = "/run/secrets/board-token",
           a file that agenix or sops-nix makes.'';

@@ -10,6 +10,9 @@ Packages are stand-ins: /nix/store/000…0-git is git. HOST is one of hosts/, or
 from __future__ import annotations
 
 import argparse
+import difflib
+import fcntl
+import hashlib
 import json
 import os
 import re
@@ -70,32 +73,71 @@ def nix(*arguments: str, cwd: Path = ROOT, **more: str) -> subprocess.CompletedP
     return subprocess.run(["nix", *arguments], cwd=cwd, env=env, check=False, capture_output=True, text=True)
 
 
-def evaluate(expression: str, **more: str) -> Any:
-    """The value of an expression with `evaluate` (modules → evaluation) and `render` in scope.
+def evaluate(expression: str) -> Any:
+    """The value of an expression; what was evaluated of the same files before is not evaluated again.
+
+    In scope: `evaluate` (modules → a NixOS host), `render` (of a host), `failed` (of a configuration), `bare` (modules → our
+    options alone, in a tenth of the time), `lib`, `root`.
 
     Raises:
         RuntimeError: it has none; the text is what Nix says.
     """
-    scope = f"""
+    text = _scope() + expression
+    known = ROOT / "build" / "nix-eval" / f"{_digest(text)}.json"
+    known.parent.mkdir(parents=True, exist_ok=True)
+    with known.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not known.exists():
+            done = nix("eval", "--impure", "--json", "--expr", text)
+            if done.returncode:
+                raise RuntimeError(done.stderr)
+            new = known.with_suffix(".new")
+            new.write_text(done.stdout, "utf-8")
+            new.rename(known)
+    return json.loads(known.read_text("utf-8"))
+
+
+def _scope() -> str:
+    return f"""
       let
         root = {ROOT};
         evaluate = import {EVAL}/eval.nix;
         lib = import ({tree()} + "/lib");
         render = evaluation: import (root + "/nix/lib/render.nix") {{ inherit lib; inherit (evaluation) config pkgs; }};
         failed = config: map (one: one.message) (lib.filter (one: !one.assertion) config.assertions);
+        bare = modules: lib.evalModules {{
+          modules = [
+            (root + "/nix/modules/default.nix")
+            {{
+              _module.check = false;
+              _module.args.utils = {{ }};
+              _module.args.pkgs = import {EVAL}/mock-pkgs.nix {{ inherit lib; names = [ "claude-code" ]; }};
+            }}
+          ] ++ modules;
+        }};
       in
     """
-    done = nix("eval", "--impure", "--json", "--expr", scope + expression, **more)
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    return json.loads(done.stdout)
+
+
+def _digest(text: str) -> str:
+    """Of all that an evaluation reads."""
+    found = hashlib.sha256(f"{text}\n{tree().stat().st_mtime_ns}\n{shutil.which('nix')}".encode())
+    folders = (ROOT / "nix", ROOT / "hosts", EVAL)
+    for path in [ROOT / "pyproject.toml", *sorted(one for folder in folders for one in folder.rglob("*"))]:
+        if path.is_file() and not path.is_relative_to(GOLDEN):
+            found.update(f"{path}\n".encode() + path.read_bytes() + b"\0")
+    return found.hexdigest()[:32]
 
 
 def rendered() -> dict[str, Any]:
     """What all hosts and nodes get: `render.nix`, and what failed."""
     found: dict[str, Any] = evaluate("""
       let
-        of = evaluation: render evaluation // { failed = failed evaluation.config; warned = evaluation.config.warnings; };
+        of = evaluation: render evaluation // {
+          failed = failed evaluation.config;
+          warned = evaluation.config.warnings;
+          system = evaluation.config.system.build.toplevel.drvPath;
+        };
         ofFile = file: of (evaluate [ (root + "/nix/modules") file ]);
         hosts = lib.filterAttrs (name: type: type == "regular" && name != "default.nix") (builtins.readDir (root + "/hosts"));
       in
@@ -112,9 +154,7 @@ def files_of(host: Mapping[str, Any]) -> dict[str, str]:
     manifest = {
         "units": sorted(host["units"]),
         "wanted": host["wanted"],
-        "files": {
-            one["path"]: {"file": f"files/{one['name']}", "mode": one["mode"]} for one in host["files"]
-        },
+        "files": {one["path"]: {"file": f"files/{one['name']}", "mode": one["mode"]} for one in host["files"]},
         "users": host["users"],
         "tmpfiles": host["tmpfiles"],
         "nix_conf": "".join(f"{key} = {_nix_value(value)}\n" for key, value in sorted(host["nix"].items())),
@@ -150,27 +190,58 @@ def _key(key: str) -> str:
     return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key)
 
 
-def expected() -> dict[str, str]:
+def expected(hosts: Mapping[str, Any] | None = None) -> dict[str, str]:
     """All golden files, by their paths below nix/golden, as the modules make them now."""
-    hosts = rendered()
+    hosts = rendered() if hosts is None else hosts
     broken = {name: host["failed"] for name, host in hosts.items() if host["failed"]}
     if broken:
         raise RuntimeError(f"failed assertions: {broken}")
     return {f"{name}/{path}": text for name, host in hosts.items() for path, text in files_of(host).items()}
 
 
-def present() -> dict[str, str]:
+def present(golden: Path) -> dict[str, str]:
     """All golden files, as they are."""
     return {
-        str(path.relative_to(GOLDEN)): path.read_text("utf-8") for path in sorted(GOLDEN.rglob("*")) if path.is_file()
+        str(path.relative_to(golden)): path.read_text("utf-8") for path in sorted(golden.rglob("*")) if path.is_file()
     }
 
 
+_STORE: Final = re.compile(r"/nix/store/[0-9a-z]{32}-([A-Za-z_+]+(?:-[A-Za-z_+][A-Za-z_+]*)*)[0-9A-Za-z.+_?=-]*")
+_NIXOS: Final = re.compile(r'^Environment="(?:PATH|LOCALE_ARCHIVE|TZDIR)=.*\n', re.MULTILINE)
+
+
+def comparable(files: Mapping[str, str]) -> dict[str, str]:
+    """Our own units and files without what differs between real packages and stand-ins: hashes, versions, NixOS' own PATH."""
+    ours = {path: text for path, text in files.items() if "agent-" in path}
+    return {path: _STORE.sub(r"/nix/store/\1", _NIXOS.sub("", text)) for path, text in ours.items()}
+
+
+def compare(rendered_by_nix: Path, golden: Path) -> str:
+    """What differs between the golden files and an evaluation with real packages."""
+    hosts = json.loads(rendered_by_nix.read_text("utf-8"))
+    wanted = comparable(
+        {f"{name}/{path}": text for name, host in hosts.items() for path, text in files_of(host).items()}
+    )
+    found = comparable(present(golden))
+    lines: list[str] = []
+    for path in sorted(wanted.keys() | found.keys()):
+        before, after = found.get(path, ""), wanted.get(path, "")
+        lines += difflib.unified_diff(before.splitlines(), after.splitlines(), f"golden/{path}", path, lineterm="")
+    return "\n".join(lines)
+
+
 def main() -> int:
-    """Write them anew."""
-    parser = argparse.ArgumentParser(prog="python -m nix.golden", description="Write nix/golden anew from the modules.")
-    parser.parse_args()
-    wanted, found = expected(), present()
+    """Write them anew, or compare."""
+    parser = argparse.ArgumentParser(prog="python -m nix.golden", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "--compare", nargs=2, type=Path, metavar=("JSON", "GOLDEN"), help="hold the golden files against an evaluation"
+    )
+    given = parser.parse_args().compare
+    if given:
+        difference = compare(*given)
+        sys.stdout.write(difference and f"{difference}\n\nWrite nix/golden anew: make golden\n")
+        return 1 if difference else 0
+    wanted, found = expected(), present(GOLDEN)
     for gone in found.keys() - wanted.keys():
         (GOLDEN / gone).unlink()
     for name, text in wanted.items():
