@@ -116,7 +116,7 @@ class Cycle:
             await epics.reopen_if_needed(self._protocol, left)
         mine = await self._read_mine()
         unfinished = await self._settle(mine)
-        await self._clear_litter(unfinished[0].id if unfinished is not None else None)
+        await self._clear_litter(mine, unfinished[0].id if unfinished is not None else None)
         result = await self._finish(*unfinished) if unfinished is not None else None
         if result is not None:
             return result
@@ -133,10 +133,11 @@ class Cycle:
             raise PodTrouble("; ".join(self._troubles.values()))
         return result or Result(outcome=Pass.NOTHING)
 
-    async def _clear_litter(self, going_on: int | None) -> None:
+    async def _clear_litter(self, mine: Iterable[WorkPackage], going_on: int | None) -> None:
         """What a pod that died after its run's last step could not clear away any more."""
         state = self._memory.state
-        self._execution.tidy({token.run for token in (one.parsed() for one in state.claims) if token is not None})
+        living = (claim_token.parse(one.run) for one in mine if state.recorded(one.run) is not None)
+        self._execution.tidy({token.run for token in living if token is not None})
         for ticket, project in state.litter.items():
             if ticket != going_on:
                 with contextlib.suppress(PodTrouble, TicketFailure, OSError):

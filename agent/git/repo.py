@@ -197,7 +197,8 @@ class Repository:
                 record = msgspec.structs.replace(record, onto=await self._mirror.base_tip())
             await worktree.adopt(record.onto)
             before = Workspace(worktree, record)
-            if await before.has_leftovers():
+            # a pod that died right after its push did not note it
+            if await before.has_leftovers() and not await self.commit_of_run(record.run, record.branch):
                 message = f"Left behind by an earlier run\n\n{RUN_TRAILER}: {record.run}\n"
                 await before.keep(kept_name(worktree.owner, record.run), message)
         worktree.forget()
