@@ -25,8 +25,27 @@ ORPHANED_S: Final = 120
 """How long a model that lost its pod goes on, if nobody ends it."""
 
 READERS: Final = frozenset(
-    "ls-remote rev-parse ls-tree cat-file for-each-ref log ls-files diff status merge-base rev-list gc show "
-    "check-attr check-ref-format var config --version --help".split()
+    [
+        "ls-remote",
+        "rev-parse",
+        "ls-tree",
+        "cat-file",
+        "for-each-ref",
+        "log",
+        "ls-files",
+        "diff",
+        "status",
+        "merge-base",
+        "rev-list",
+        "gc",
+        "show",
+        "check-attr",
+        "check-ref-format",
+        "var",
+        "config",
+        "--version",
+        "--help",
+    ]
 )
 """Commands of git that change nothing."""
 
@@ -49,9 +68,7 @@ def watch_files(address: str, state: str) -> None:
     """From now on, this process tells of the files that it writes below `state`."""
     inside = False
 
-    def told(
-        verb: str, function: Callable[..., Any], which: int, due: Callable[[str], bool]
-    ) -> Callable[..., Any]:
+    def told(verb: str, function: Callable[..., Any], which: int, due: Callable[[str], bool]) -> Callable[..., Any]:
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             nonlocal inside
@@ -73,7 +90,7 @@ def watch_files(address: str, state: str) -> None:
     os.replace = told("write", os.replace, 1, lambda _: True)
     os.mkdir = told("make", os.mkdir, 0, lambda path: Path(path).parent.is_dir() and not os.path.lexists(path))
     os.unlink = told("remove", os.unlink, 0, os.path.lexists)
-    shutil.rmtree = told("remove", shutil.rmtree, 0, os.path.lexists)
+    shutil.rmtree = told("remove", shutil.rmtree, 0, os.path.lexists)  # type: ignore[assignment]
 
 
 def effect_of(program: str, words: list[str]) -> str | None:
@@ -150,7 +167,7 @@ def main(role: str, *words: str) -> int:
     if role == "program":
         address, program, real, *rest = words
         return in_place_of(address, program, real, rest)
-    return {"model": model, "check": check}[role](*words)
+    return model(*words) if role == "model" else check(*words)
 
 
 if __name__ == "__main__":

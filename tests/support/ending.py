@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,7 +36,9 @@ def ending(fleet: Fleet, config: Path) -> Ending:
     for ref, sha in fleet.remote.refs().items():
         log = git(fleet.remote.path, "log", "--format=%T%x00%an%x00%P%x00%B%x01", sha) if "heads" in ref else sha
         commits = [part.strip().split("\0") for part in log.split("\x01") if part.strip()]
-        found[names.plain(ref)] = [[names.plain(one[-1]), one[0], one[1]] for one in commits if len(one) > 1] or "a claim"
+        found[names.plain(ref)] = [
+            [names.plain(one[-1]), one[0], one[1]] for one in commits if len(one) > 1
+        ] or "a claim"
     found["host"] = names.plain(_host(fleet, config, names))
     return found
 
@@ -65,7 +67,13 @@ def _host(fleet: Fleet, config: Path, names: _Names) -> Any:
     state = config.parent / "state"
     remembered = json.loads((state / "state.json").read_text())
     kept = ("backoff", "texts", "refused", "farewells")
-    folders = ("homes", "usage", "repositories/shop/work", "repositories/shop/runs", "repositories/shop/mirror.git/worktrees")
+    folders = (
+        "homes",
+        "usage",
+        "repositories/shop/work",
+        "repositories/shop/runs",
+        "repositories/shop/mirror.git/worktrees",
+    )
     return {
         **{key: remembered.get(key) for key in kept},
         "claims": [one["ticket"] for one in remembered["claims"] if fleet.run_of(one["ticket"]) == one["token"]],
@@ -103,17 +111,15 @@ class _Names:
         return self.runs[run]
 
 
-def differences(expected: Ending, found: Ending) -> list[str]:
-    """Where two endings differ."""
-    return list(_differ("", expected, found))
+def differences(expected: Ending, found: Ending, *, besides: Collection[str] = ()) -> list[str]:
+    """Where two endings differ, besides what may be there or not."""
+    both = [{key: value for key, value in one.items() if key not in besides} for one in (expected, found)]
+    return list(_differ("", *both))
 
 
-def _differ(where: str, expected: Any, found: Any) -> Any:
+def _differ(where: str, expected: Any, found: Any) -> Iterator[str]:
     if isinstance(expected, dict) and isinstance(found, dict):
         for key in sorted({*expected, *found}):
             yield from _differ(f"{where}/{key}", expected.get(key), found.get(key))
     elif expected != found:
         yield f"{where}: {found!r} instead of {expected!r}"
-
-
-Prepare = Callable[[Fleet], None]

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -38,9 +38,21 @@ class Killer:
         board: which the pod reaches through `url` only.
         folder: for the wrappers; every pod's settings lie in a folder beside it.
         at: the number of the boundary; None only counts.
+        first: a boundary at which the pod is killed before the count begins.
+        until: the boundary after which nothing counts any more.
+        hand: the boundary at which a person does something, and what.
     """
 
-    def __init__(self, board: Board, folder: Path, at: int | None = None) -> None:
+    def __init__(
+        self,
+        board: Board,
+        folder: Path,
+        at: int | None = None,
+        *,
+        first: str = "",
+        until: str = "",
+        hand: tuple[str, Callable[[], object]] | None = None,
+    ) -> None:
         self.board = board
         self.folder = folder
         self.at = at
@@ -48,20 +60,41 @@ class Killer:
         self.pod: subprocess.Popen[str] | None = None
         self.killed = False
         self.url = ""
+        self.readable: list[str] = []
+        """What a sandbox has to show besides."""
+        self._first = first
+        self._until = until
+        self._hand = hand
         self._here = threading.Lock()
 
     def reached(self, moment: str, effect: str) -> bool:
         """Whether the pod goes on; it is dead when this is False."""
         with self._here:
+            boundary = f"{moment} {effect}"
             if self.killed or self.pod is None:
                 return True
-            self.boundaries.append(f"{moment} {effect}")
+            if self._hand is not None and boundary == self._hand[0]:
+                self._hand[1]()
+                self._hand = None
+            if self._first:
+                if boundary != self._first:
+                    return True
+                self._first = ""
+                return self._kill()
+            if boundary == self._until:
+                self.killed = True  # what comes now does not count
+                return True
+            self.boundaries.append(boundary)
             if len(self.boundaries) - 1 != self.at:
                 return True
             self.killed = True
-            os.kill(self.pod.pid, signal.SIGKILL)  # the process alone: its group goes on as it may
-            self.pod.wait()
-            return False
+            return self._kill()
+
+    def _kill(self) -> bool:
+        assert self.pod is not None
+        os.kill(self.pod.pid, signal.SIGKILL)  # the process alone: its children go on as they may
+        self.pod.wait()
+        return False
 
     @contextmanager
     def watching(self, state: Path) -> Iterator[dict[str, str]]:
@@ -98,9 +131,6 @@ class Killer:
         )
         self.readable = [str(self.folder), short, str(Path(boundary.__file__).parent), sys.base_prefix]
         return {"PATH": f"{programs}:{SYSTEM}", "PYTHONPATH": str(site)}
-
-    readable: list[str]
-    """What a sandbox has to show besides."""
 
 
 def _script(path: Path, line: str) -> None:
@@ -140,7 +170,11 @@ class _Proxy(BaseHTTPRequestHandler):
 
     def handle_one(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        effect = "" if self.command == "GET" or "/form" in self.path else effect_of(self.command, self.path, body, self.killer.board)
+        effect = (
+            ""
+            if self.command == "GET" or "/form" in self.path
+            else effect_of(self.command, self.path, body, self.killer.board)
+        )
         if effect and not self.killer.reached("before", effect):
             self.close_connection = True
             return
