@@ -1,16 +1,17 @@
-# ruff: noqa: F821, INP001, S101, ANN, D, PLR2004 - a script of the NixOS test driver, whose names are globals
+# ruff: noqa: D100, D103, F821, INP001, S101 - a script of the NixOS test driver, whose names are globals
 # What every scenario begins with: put before each of them by whoever runs it (the VM tests, tests/fleet).
 import contextlib
 import json
 import shlex
 import time
+from collections.abc import Iterator
 from typing import Any
 
 PODS = {"pod-a": pod_a, "pod-b": pod_b, "pod-c": pod_c}
 REMOTE = "/srv/git/shop.git"
 DESK = "/root/desk"
 PERSON = "git -c user.name=Person -c user.email=person@example.org -c safe.directory='*'"
-PATIENCE = 20
+PATIENCE = 60
 
 tokens: dict[str, str] = {}
 names: dict[str, dict[str, Any]] = {}
@@ -52,6 +53,7 @@ def _make_repository() -> None:
 def equip(name: str) -> None:
     """Put a pod's secrets where its unit takes them from, as agenix or sops-nix would; /run forgets them at each boot."""
     machine = PODS[name]
+    machine.succeed("install -d -m 0700 /run/secrets")
     for line in machine.succeed(f"systemctl cat agent-{name}.service | sed -n s/^LoadCredential=//p").split():
         credential, file = line.split(":")
         secret = tokens["agent"] if credential == "board-token" else "not-used-here"
@@ -81,7 +83,7 @@ def wait_for_rest(name: str) -> None:
 
 
 @contextlib.contextmanager
-def working(*pods: str):
+def working(*pods: str) -> Iterator[None]:
     """Pods work, by their timers, as long as the context lasts."""
     for name in pods:
         work(name)
@@ -89,8 +91,7 @@ def working(*pods: str):
         yield
     finally:
         for name in pods:
-            if PODS[name].is_up():
-                halt(name)
+            halt(name)
 
 
 def gate(name: str, ticket: int) -> str:
@@ -121,7 +122,9 @@ def add(subject: str, kind: str = "Task", **play: Any) -> int:
     """A new ticket, with what the model shall do for it."""
     links = {"type": {"href": names["types"][kind]}, "project": {"href": "/api/v3/projects/shop"}}
     text = f"play: {json.dumps(play)}"
-    made = request("POST", "/work_packages?notify=false", {"subject": subject, "description": {"raw": text}, "_links": links})
+    made = request(
+        "POST", "/work_packages?notify=false", {"subject": subject, "description": {"raw": text}, "_links": links}
+    )
     return int(made["id"])
 
 

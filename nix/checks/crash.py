@@ -1,4 +1,4 @@
-# ruff: noqa: F821, INP001, S101 - a script of the NixOS test driver, whose names are globals
+# ruff: noqa: D100, F821, INP001, S101 - a script of the NixOS test driver, whose names are globals
 # The power of a pod's host fails in the middle of a run; after the next boot the pod goes on where it was.
 
 ticket = add("It survives", files={"work/survivor": "by {run}"}, gate=True)

@@ -1,4 +1,4 @@
-# ruff: noqa: F821, INP001, S101 - a script of the NixOS test driver, whose names are globals
+# ruff: noqa: D100, F821, INP001, S101 - a script of the NixOS test driver, whose names are globals
 # One ticket, end to end, by the timer: board, claim, development shell offline, sandbox, verify, push, comments.
 
 with subtest("the token is root's alone, and the unit gets it as a credential"):

@@ -1,4 +1,4 @@
-# ruff: noqa: F821, INP001, S101 - a script of the NixOS test driver, whose names are globals
+# ruff: noqa: D100, F821, INP001, PLR2004, S101 - a script of the NixOS test driver, whose names are globals
 # A run fails: a Spike asks a person, the answer brings the ticket back, and the next run has it done.
 
 ticket = add("Which colour?", files={"work/colour": "teal"}, answer="teal")

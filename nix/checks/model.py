@@ -1,3 +1,4 @@
+# ruff: noqa: INP001, S603 - a program that stands alone
 """The scenarios' coding model: it does what the ticket's description says after the word `play:`, in JSON.
 
 `files`: path to text, `{run}` is the run id. `answer`: a word that must stand in a closed Spike, else what is written is

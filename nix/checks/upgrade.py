@@ -1,4 +1,4 @@
-# ruff: noqa: F821, INP001, S101 - a script of the NixOS test driver, whose names are globals
+# ruff: noqa: D100, F821, INP001, S101 - a script of the NixOS test driver, whose names are globals
 # A new configuration is switched to while a pod works: its run goes on, and the next one is of the new configuration.
 
 ticket = add("It is not interrupted", files={"work/upgrade": "by {run}"}, gate=True)

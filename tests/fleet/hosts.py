@@ -19,12 +19,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from fleet.keys import Keys
+from fleet import keys
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 GOLDEN: Final = ROOT / "nix/golden"
 CHECKS: Final = ROOT / "nix/checks"
-HOSTS: Final = {"board": "10.77.0.1", "cache": "10.77.0.2", "pod-a": "10.77.0.11", "pod-b": "10.77.0.12", "pod-c": "10.77.0.13"}
+HOSTS: Final = {
+    "board": "10.77.0.1",
+    "cache": "10.77.0.2",
+    "pod-a": "10.77.0.11",
+    "pod-b": "10.77.0.12",
+    "pod-c": "10.77.0.13",
+}
 PODS: Final = ("pod-a", "pod-b", "pod-c")
 STANDS_IN: Final = "00000000000000000000000000000000"
 """The hash of a package that was evaluated without nixpkgs."""
@@ -95,17 +101,26 @@ def shown() -> tuple[str, ...]:
     return (f"{packages()}:{AGENT}/site", f"{ROOT / 'agent'}:{AGENT}/src/agent", f"{CHECKS}:{FLEET}")
 
 
-def furnish(disk: Path, name: str, keys: Keys) -> None:
+def furnish(disk: Path, name: str) -> None:
     """Fill the disk of a host."""
-    for folder in (*DISK, "var/lib", "var/log/journal", "var/cache", "var/empty", "nix/store", "nix/var/nix/daemon-socket", "srv/git"):
+    for folder in (
+        *DISK,
+        "var/lib",
+        "var/log/journal",
+        "var/cache",
+        "var/empty",
+        "nix/store",
+        "nix/var/nix/daemon-socket",
+        "srv/git",
+    ):
         (disk / folder).mkdir(parents=True, exist_ok=True)
     (disk / "var/tmp").mkdir()
     (disk / "var/tmp").chmod(0o1777)
     (disk / "root").chmod(0o700)
     os.chown(disk / "nix/store", 0, _BUILDERS_GROUP)
     (disk / "nix/store").chmod(0o1775)
-    rendered = read(name, keys)
-    adapt(name, rendered, keys)
+    rendered = read(name)
+    adapt(name, rendered)
     _etc(disk / "etc", name, rendered)
     for unit, text in rendered.units.items():
         _write(disk, f"/etc/systemd/system/{unit}", text)
@@ -123,20 +138,19 @@ def furnish(disk: Path, name: str, keys: Keys) -> None:
 
 
 def _etc(etc: Path, name: str, rendered: Rendered) -> None:
-    for one in _ETC:
-        source = Path("/etc") / one
+    for source in [Path("/etc") / one for one in _ETC]:
         if source.is_dir():
-            shutil.copytree(source, etc / one, symlinks=True, ignore=shutil.ignore_patterns("private"))
+            shutil.copytree(source, etc / source.name, symlinks=True, ignore=shutil.ignore_patterns("private"))
         elif source.exists():
-            shutil.copy(source, etc / one)
+            shutil.copy(source, etc)
     system = etc / "systemd/system"
+    system.mkdir(parents=True)
     for unit in _MASKED:
-        system.mkdir(parents=True, exist_ok=True)
         (system / unit).symlink_to("/dev/null")
     (etc / "tmpfiles.d").mkdir()
-    for one in Path("/usr/lib/tmpfiles.d").glob("*.conf"):
-        if one.name not in _TMPFILES:
-            (etc / "tmpfiles.d" / one.name).symlink_to("/dev/null")
+    for rules in Path("/usr/lib/tmpfiles.d").glob("*.conf"):
+        if rules.name not in _TMPFILES:
+            (etc / "tmpfiles.d" / rules.name).symlink_to("/dev/null")
     (system / "default.target").symlink_to("/lib/systemd/system/multi-user.target")
     addresses = "".join(f"{address} {host}\n" for host, address in HOSTS.items())
     builders = range(_BUILDERS_GROUP + 1, _BUILDERS_GROUP + 1 + _BUILDERS)
@@ -169,7 +183,7 @@ def _write(disk: Path, path: str, text: str) -> None:
     target.chmod(0o600 if private else 0o755 if text.startswith("#!") else 0o644)
 
 
-def read(name: str, keys: Keys) -> Rendered:
+def read(name: str) -> Rendered:
     """The golden files of a host, with our keys in the place of the examples."""
     folder = GOLDEN / name
     assert folder.is_dir(), f"{folder} is missing: make nix-eval renders it"
@@ -183,10 +197,12 @@ def read(name: str, keys: Keys) -> Rendered:
     return Rendered(
         units={unit: (folder / "units" / unit).read_text() for unit in manifest["units"]},
         wanted=manifest["wanted"],
-        files={path: keys.put_into(text, ssh=keys.host) for path, text in (files | etc).items()},
+        files={path: keys.put_into(text, ssh="host.pub") for path, text in (files | etc).items()},
         users={one["name"]: one["home"] for one in manifest["users"]},
         ssh_keys={
-            one["name"]: keys.put_into("\n".join(one["keys"]), ssh=keys.push) for one in manifest["users"] if one["keys"]
+            one["name"]: keys.put_into("\n".join(one["keys"]), ssh="push.pub")
+            for one in manifest["users"]
+            if one["keys"]
         },
     )
 
@@ -194,7 +210,7 @@ def read(name: str, keys: Keys) -> Rendered:
 # -- what differs from a fleet that works for real ----------------------------------------------------------------------
 
 
-def adapt(name: str, rendered: Rendered, keys: Keys) -> None:
+def adapt(name: str, rendered: Rendered) -> None:
     """Point the settings to the fleet's own git server and model, let timers fire in seconds, and add the fixtures."""
     files = rendered.files
     for path in [one for one in files if one.endswith(".toml") and name in PODS]:
@@ -202,10 +218,14 @@ def adapt(name: str, rendered: Rendered, keys: Keys) -> None:
     for unit in [one for one in rendered.units if one.endswith(".timer")]:
         files[f"/etc/systemd/system/{unit}.d/soon.conf"] = _SOON
     if name in PODS:  # TEMPORARY
-        files[f"/etc/systemd/system/agent-{name}.service.d/temporary.conf"] = "[Service]\nSystemCallFilter=sethostname\n"
+        files[f"/etc/systemd/system/agent-{name}.service.d/temporary.conf"] = (
+            "[Service]\nSystemCallFilter=sethostname\n"
+        )
     rendered.units |= {"nix-daemon.service": _NIX_DAEMON, "nix-daemon.socket": _NIX_SOCKET}
     rendered.wanted["nix-daemon.socket"] = ["sockets.target"]
-    files["/etc/nix/nix.conf"] += _NIX_CONF + ("substituters = http://cache:5000\n" if name in PODS else "substituters =\n")
+    files["/etc/nix/nix.conf"] += _NIX_CONF + (
+        "substituters = http://cache:5000\n" if name in PODS else "substituters =\n"
+    )
     copies = (f"C /run/secrets/{one} 0600 root root - /etc/fleet/secrets/{one}\n" for one in keys.secrets(name))
     files["/etc/tmpfiles.d/fleet.conf"] = "d /run/secrets 0700 root root -\n" + "".join(copies)
     if name == "board":
@@ -216,7 +236,7 @@ def adapt(name: str, rendered: Rendered, keys: Keys) -> None:
     if name == "cache":
         rendered.units["sshd.service"] = _SSHD
         rendered.wanted["sshd.service"] = ["multi-user.target"]
-        files["/etc/ssh/ssh_host_ed25519_key"] = keys.host.secret
+        files["/etc/ssh/ssh_host_ed25519_key"] = keys.read("host") + "\n"
         files |= {f"/etc/ssh/authorized_keys.d/{user}": lines + "\n" for user, lines in rendered.ssh_keys.items()}
 
 
@@ -264,7 +284,7 @@ KillMode=process
 
 
 def _settings(settings: dict[str, Any]) -> dict[str, Any]:
-    own = {
+    own: dict[str, dict[str, Any]] = {
         "board": {"url": "http://board:8080"},
         "repositories": {"shop": {"url": "git://board/shop.git"}},
         "model": {"kind": "command", "command": [PYTHON, "-IB", f"{FLEET}/model.py"]},
@@ -298,7 +318,9 @@ def _packages(disk: Path, rendered: Rendered) -> None:
             continue
         place.mkdir()
         name = path.removeprefix("/nix/store/")[33:]
-        program = {"agent": _agent(), "harmonia": Path(__file__).with_name("stand_in_harmonia.py").read_text()}.get(name)
+        program = {"agent": _agent(), "harmonia": Path(__file__).with_name("stand_in_harmonia.py").read_text()}.get(
+            name
+        )
         if program:
             _write(place, f"/bin/{name}", program)
         else:

@@ -69,6 +69,12 @@ class Machine:
         """Plug it in again."""
         self._stage.plug(self.name, into=True)
 
+    def release(self) -> None:
+        """Off, whatever state it is in: it is not needed any more."""
+        if self._power is not None:
+            self._power.kill()
+            self._power.wait()
+
     def is_up(self) -> bool:
         return self._power is not None and self._power.poll() is None
 
@@ -215,7 +221,9 @@ class Machine:
         self._connect()
         parent, name = str(Path(source).parent), Path(source).name
         packed = subprocess.run(["tar", "-C", parent, "-c", name], capture_output=True, check=True).stdout
-        script = f"mkdir -p {shlex.quote(str(Path(target).parent))} && cd $(mktemp -d) && tar x && cp -RT {name} {target}"
+        script = (
+            f"mkdir -p {shlex.quote(str(Path(target).parent))} && cd $(mktemp -d) && tar x && cp -RT {name} {target}"
+        )
         subprocess.run([*self._inside(), "bash", "-c", script], input=packed, check=True, capture_output=True)
 
     def _wait(self, true: Callable[[], bool], sentence: str, timeout: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,19 +12,22 @@ from fleet.hosts import CHECKS
 from fleet.machine import Machine
 
 
-def play(name: str, machines: Mapping[str, Machine], note: Callable[[str], None] = print) -> None:
+def play(name: str, machines: Mapping[str, Machine], note: Callable[[str], None]) -> None:
     """Run the scenario `name`; an assertion in it, or a command that fails, is raised."""
+
+    def told(text: str) -> None:
+        sys.stdout.write(f"{name}: {text}\n")
 
     @contextlib.contextmanager
     def subtest(title: str) -> Iterator[None]:
         began = time.monotonic()
-        print(f"  {name}: {title}", flush=True)
+        told(f"{title} …")
         try:
             yield
         except BaseException:
-            print(f"  {name}: FAILED in: {title}", flush=True)
+            told(f"FAILED in: {title}")
             raise
-        print(f"  {name}: {time.monotonic() - began:.1f} s", flush=True)
+        told(f"… {time.monotonic() - began:.1f} s")
 
     def start_all() -> None:
         for one in machines.values():

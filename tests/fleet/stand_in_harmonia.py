@@ -22,7 +22,15 @@ def copied(digest: str) -> bool:
     """Whether the store has a path of this hash; it is in the cache then."""
     with copying:
         for path in Path("/nix/store").glob(f"{digest}-*"):
-            command = ["/usr/bin/nix", "--extra-experimental-features", "nix-command", "copy", "--to", DESTINATION, str(path)]
+            command = [
+                "/usr/bin/nix",
+                "--extra-experimental-features",
+                "nix-command",
+                "copy",
+                "--to",
+                DESTINATION,
+                str(path),
+            ]
             if subprocess.run(command, check=False).returncode == 0:
                 return True
     return False

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 
 import pytest
 
-from fleet import hosts, keys
+from fleet import hosts
 from fleet.machine import Machine
 from fleet.scenario import play
 from fleet.stage import missing as missing_here
@@ -23,13 +23,13 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, 
     if reason := missing_here() or hosts.missing():
         missing(reason)
     logs = tmp_path_factory.mktemp("consoles")
-    secrets = keys.new()
-    with stage() as standing:
+    with stage() as standing, contextlib.ExitStack() as powered:
         made: dict[str, Machine] = {}
         for name, address in hosts.HOSTS.items():
-            hosts.furnish(standing.disk(name), name, secrets)
+            hosts.furnish(standing.disk(name), name)
             standing.cable(name, address)
-            made[name] = Machine(name, standing, hosts.shown(), Path(logs) / name)
+            made[name] = Machine(name, standing, hosts.shown(), logs / name)
+            powered.callback(made[name].release)
         for machine in made.values():
             machine.start()
         yield made
