@@ -2,7 +2,8 @@
 
 All of it happens in the runner that is wrapped, so the `shellHook` runs in the sandbox as the program does. How a failure
 of the hook is told from one of the program, since both end in an exit code: bash writes a word to a file of ours before
-it sources the script, and another before it becomes the program. What the hook prints goes to standard error, and it
+it sources the script, and another before it becomes the program. Both sides hold that file open: a program may well clear
+its temporary files away. What the hook prints goes to standard error, and it
 reads nothing: standard input and output are the program's alone.
 
 The words are for honest failures. A hook belongs to the repository as the program's own tests do, and can forge both.
@@ -13,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import stat
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -34,7 +34,8 @@ EVALUATION: Final = 3600.0
 ENTER: Final = """\
 __enter=("$@")
 [ -r "$1" ] || { echo unreadable > "$2"; exit 1; }
-echo begun > "$2" || exit 1
+exec {__enter_word}>> "$2" || exit 1
+echo begun >&"$__enter_word" || exit 1
 exec {__enter_in}<&0 {__enter_out}>&1 </dev/null 1>&2
 . "$1"
 trap - DEBUG ERR RETURN
@@ -42,8 +43,10 @@ exec 0<&"$__enter_in" 1>&"$__enter_out" {__enter_in}<&- {__enter_out}>&-
 set -- "${__enter[@]}"
 unset __enter __enter_in __enter_out
 [ -z "$3" ] || PATH=$3:$PATH
-type -P -- "$4" >/dev/null || { echo missing > "$2"; exit 127; }
-echo entered > "$2" || exit 1
+type -P -- "$4" >/dev/null || { echo missing >&"$__enter_word"; exit 127; }
+echo entered >&"$__enter_word" || exit 1
+exec {__enter_word}>&-
+unset __enter_word
 shift 3
 exec -- "$@"
 """
@@ -109,8 +112,7 @@ async def enter(runner: Runner, saved: Saved, job: Job, redact: Redact, *, first
     bash = shutil.which("bash", path=job.env.get("PATH", ""))
     if bash is None:
         raise PodTrouble("the program `bash`, which enters development shells, is missing: install the package bash")
-    with _folder(Path(job.env.get("TMPDIR") or job.env.get("HOME") or job.cwd)) as folder:
-        word = folder / "word"
+    with _word(Path(job.env.get("TMPDIR") or job.env.get("HOME") or job.cwd)) as (word, handle):
         argv = (
             bash,
             "--norc",
@@ -124,34 +126,30 @@ async def enter(runner: Runner, saved: Saved, job: Job, redact: Redact, *, first
             *job.argv,
         )
         done = await runner.run(replace(job, argv=argv))
-        said = _said(word)
+        said = _said(handle)
     if said == "entered":
         return done
     raise _failure(said, done, saved, job, redact)
 
 
 @contextlib.contextmanager
-def _folder(place: Path) -> Iterator[Path]:
-    """A folder for the words, where the sandbox lets bash write."""
+def _word(place: Path) -> Iterator[tuple[Path, int]]:
+    """A file for the words, where the sandbox lets bash write, and our own hold on it."""
     with contextlib.ExitStack() as stack:
         try:
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
-            folder = stack.enter_context(folder_for_others(place, "enter-"))
+            word = stack.enter_context(folder_for_others(place, "enter-")) / "word"
+            handle = os.open(word, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise PodTrouble(f"no file can be made in {place}: {error.strerror}") from error
-        yield folder
+        stack.callback(os.close, handle)
+        yield word, handle
 
 
-def _said(word: Path) -> str:
-    """The last word. The file lies where a hook can put a pipe or a link in its place."""
-    try:
-        handle = os.open(word, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return ""
-    try:
-        return os.read(handle, 16).decode("ascii", "replace").strip() if stat.S_ISREG(os.fstat(handle).st_mode) else ""
-    finally:
-        os.close(handle)
+def _said(handle: int) -> str:
+    """The last word; whatever lies at the file's place by now, a pipe or a link or nothing, is not looked at."""
+    lines = os.pread(handle, 1 << 10, 0).decode("ascii", "replace").splitlines()
+    return lines[-1].strip() if lines else ""
 
 
 def _failure(said: str, done: Finished, saved: Saved, job: Job, redact: Redact) -> PodTrouble | TicketFailure:

@@ -124,8 +124,16 @@ async def test_limits_of_the_program_are_the_programs(inside: Inside) -> None:
 @pytest.mark.parametrize("trick", ["mkfifo", "mkdir", "ln -s /dev/zero", "ln -s /etc/passwd"])
 async def test_what_a_hook_puts_in_the_place_of_the_word_is_not_read(inside: Inside, trick: str) -> None:
     hook = f'w=$(echo "$TMPDIR"/enter-*/word); rm "$w"; {trick} "$w"; exit 3'
-    with pytest.raises(PodTrouble, match="bash could not begin"):
+    with pytest.raises(TicketFailure, match="its `shellHook` ended it with exit code 3"):
         await asyncio.wait_for(inside.run(hook, "true"), 10)
+    assert inside.litter() == []
+
+
+@pytest.mark.parametrize("hook", ["", 'rm -rf "$TMPDIR"/*'])
+async def test_temporary_files_may_be_cleared_away(inside: Inside, hook: str) -> None:
+    done = await inside.run(hook, "sh", "-c", 'rm -rf "$TMPDIR"/*; ls /proc/self/fd | wc -l; exit 7')
+    assert done.returncode == 7
+    assert int(done.stdout) <= 4, "the program is handed no descriptor of ours; `ls` opens one"
     assert inside.litter() == []
 
 
@@ -323,7 +331,7 @@ class AsNobody(Processes):
 
     async def run(self, job: Job) -> Finished:
         if (folder := Path(job.env.get("TMPDIR", "/none"))).exists():  # made by the pod, which is that user in earnest
-            for path in (folder, *folder.glob("enter-*")):  # noqa: ASYNC240
+            for path in (folder, *folder.glob("enter-*"), *folder.glob("enter-*/word")):  # noqa: ASYNC240
                 os.chown(path, 65534, 65534)
         argv = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *job.argv)
         return await super().run(replace(job, argv=argv))
