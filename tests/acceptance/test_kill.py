@@ -233,11 +233,13 @@ def history(scenario: Scenario, folder: Path, at: int | None = None) -> tuple[Ki
             config = scenario.pod(fleet, killer)
             outcomes: list[str] = []
             while len(outcomes) < CYCLES and "nothing" not in outcomes:
-                killer.pod = fleet.start(config, env=env)
+                dead = outcomes.count("killed") == 1 + bool(scenario.first)
+                killer.pod = fleet.start(config, *(("run", "--until-idle") if dead else ("cycle",)), env=env)
                 killer.pod.wait(PATIENCE)
-                lines = (config.parent / "log").read_text().splitlines()
-                said = json.loads(lines[-1])["outcome"] if killer.pod.returncode >= 0 else "killed"
-                outcomes.append(said)
+                said = [
+                    json.loads(line) for line in (config.parent / "log").read_text().splitlines() if line[:1] == "{"
+                ]
+                outcomes.append(said[-1]["outcome"] if killer.pod.returncode >= 0 else "killed")
             killer.pod = None
             return killer, ending(fleet, config), outcomes
     finally:

@@ -29,6 +29,19 @@ from support.pods import MODEL
 
 PROGRAMS: Final = {"git": "/usr/bin/git", "nix": "/usr/bin/nix", "bwrap": "/usr/bin/bwrap"}
 SYSTEM: Final = "/usr/local/bin:/usr/bin:/bin"
+_LOOK: Final = """\
+skip=
+for word; do
+    if [ "$skip" ]; then skip=; continue; fi
+    case $word in
+        -c) skip=1 ;;
+        {readers}) exec {real} "$@" ;;
+        -*) ;;
+        *) break ;;
+    esac
+done
+"""
+"""What only looks is no effect, and costs no Python."""
 
 
 class Killer:
@@ -71,11 +84,11 @@ class Killer:
         """Whether the pod goes on; it is dead when this is False."""
         with self._here:
             boundary = f"{moment} {effect}"
-            if self.killed or self.pod is None:
-                return True
             if self._hand is not None and boundary == self._hand[0]:
                 self._hand[1]()
                 self._hand = None
+            if self.killed or self.pod is None:
+                return True
             if self._first:
                 if boundary != self._first:
                     return True
@@ -122,7 +135,8 @@ class Killer:
             one.mkdir(parents=True, exist_ok=True)
         python = f"{os.path.realpath(sys.executable)} -ISs {boundary.__file__}"
         for name, real in PROGRAMS.items():
-            _script(programs / name, f'exec {python} program {address} {name} {real} "$@"')
+            look = _LOOK.format(readers="|".join(sorted(boundary.READERS)), real=real) if name == "git" else ""
+            _script(programs / name, f'{look}exec {python} program {address} {name} {real} "$@"')
         _script(self.folder / "model", f'exec {python} model {address} {MODEL} "$@"')
         _script(self.folder / "check", f"exec {python} check {address}")
         (site / "sitecustomize.py").write_text(
