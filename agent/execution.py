@@ -89,8 +89,10 @@ class Execution:
         self._rooms.forget(run)
 
     def tidy(self, living: Collection[str]) -> None:
-        """Forget the runs that are not among the living."""
-        self._rooms.tidy(living)
+        """Forget the runs that are not among the living; where there are none, nothing is loaded for it."""
+        homes = self._folder / "homes"
+        if homes.is_dir() and any(one.stem not in living for one in homes.iterdir()):
+            self._rooms.tidy(living)
 
     async def model(self, prompt: str, workspace: Workspace, run: str, seconds: float) -> ModelResult:
         """Let the model work in the worktree.

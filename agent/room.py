@@ -43,6 +43,8 @@ _NIX_VARIABLES: Final = ("NIX_REMOTE", "NIX_SSL_CERT_FILE", "SSL_CERT_FILE")
 _NIX_STORE: Final = Path("/nix/store")
 _LONGEST_PLACE: Final = 80
 """Bytes of a path below which there may be a socket: the kernel takes 107."""
+_CHECKS: Final = ".checks"
+"""Behind the run id: the home of its checks."""
 NO_KEY: Final = "no-key"
 """Where there is none, nothing is asked with it."""
 
@@ -121,9 +123,12 @@ class Rooms:
         Args:
             workspace: the worktree.
             run: the run id.
-            asks: whether a model lives in it; the checks of a repository have none to ask.
+            asks: whether a model lives in it. The checks of a repository have none to ask, and a new home each time: in
+                its own a model could leave what makes them pass.
         """
-        home = self._folder / "homes" / run
+        home = self._folder / "homes" / (run if asks else f"{run}{_CHECKS}")
+        if not asks:
+            remove_folder(home)
         with _short_folder() as place:
             socket = place / "out.sock"
             env = environment(path=self._path, home=home, run=run)
@@ -160,14 +165,16 @@ class Rooms:
         """The run is over: its home and its usage go."""
         self._record(run).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
-            remove_folder(self._folder / "homes" / run)  # last: `tidy` goes by it
+            for name in (f"{run}{_CHECKS}", run):  # that one last: `tidy` goes by it
+                remove_folder(self._folder / "homes" / name)
 
     def tidy(self, living: Collection[str]) -> None:
         """Forget every run that is not among the living: its process was killed before it could."""
         homes = self._folder / "homes"
         for folder in homes.iterdir() if homes.is_dir() else ():
-            if folder.name not in living:
-                self.forget(folder.name)
+            run = folder.name.removesuffix(_CHECKS)
+            if run not in living:
+                self.forget(run)
 
     # -- the parts -------------------------------------------------------------------------------------------------
 

@@ -206,6 +206,21 @@ def test_the_judge_is_the_one_of_the_start_commit(small_fleet: Fleet, newest: Pa
     assert "AssertionError" in _spike(small_fleet, ticket)
 
 
+def test_what_a_model_leaves_in_its_home_does_not_reach_the_checks(small_fleet: Fleet) -> None:
+    planted = (
+        "d=$HOME/.local/lib/python$(python3 -c 'import sys; print(\"%d.%d\" % sys.version_info[:2])')/site-packages; "
+        "mkdir -p $d; echo 'import os; os._exit(0)' > $d/usercustomize.py; touch /tmp/left"
+    )
+    checks = ["test ! -e /tmp/left", "echo kept > ~/kept", "test -e ~/kept", "python3 -m unittest -q"]
+    small_fleet.remote.push("main", {".agent.toml": f"[verify]\ncommands = {json.dumps(checks)}\n"})
+    ticket = small_fleet.add("Break it")
+    program = f"echo 'def total(prices): return 0' > shop.py; {_says('done')}; {planted}"
+    end = small_fleet.cycle(_misbehaving(small_fleet, program))["end"]
+    assert (end["kind"], end["reason"]) == ("failed", "test suite failed with exit code 1")
+    assert "AssertionError" in _spike(small_fleet, ticket)
+    assert not list((small_fleet.folder / "pod-a" / "state" / "homes").iterdir())
+
+
 def test_checks_run_in_the_sandbox_too(small_fleet: Fleet) -> None:
     outside = small_fleet.folder / "outside"
     outside.write_text("x")
