@@ -1,6 +1,6 @@
 # The front door. Every target provisions what it needs; afterwards the command is .venv/bin/agent.
 .DEFAULT_GOAL := help
-.PHONY: help provision tools test slow unit lint demo bench clean
+.PHONY: help provision tools test slow unit lint demo bench mutants clean
 
 BOARD ?= embedded
 MODEL ?= scripted
@@ -40,6 +40,9 @@ demo: provision ## two pods work on a small backlog (BOARD=openproject: a real o
 bench: tools ## what it costs, in build/bench
 	@.ci/claude
 	@PYTHONPATH=tests .venv/bin/python -m bench
+
+mutants: tools ## deliberate protocol bugs, hunted by SEEDS=20 random histories each, besides the directed ones
+	@PYTHONPATH=tests .venv/bin/python -m simulation.mutants_hunt --seeds $(or $(SEEDS),20)
 
 clean: ## forget what was built
 	rm -rf .venv .venv-system build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -18,6 +18,7 @@ from agent.errors import Conflict, NotFound, Unreachable
 from agent.memory import Memory
 from agent.model import Around, Changes, Fleet, WorkPackage
 from agent.protocol import Protocol
+from agent.reporting import Reporter
 from agent.state import RecordedClaim, RecordedFailure, State
 from agent.texts import claim_token
 from agent.texts.claim_token import ClaimToken
@@ -334,6 +335,32 @@ def expiry_by_the_judges_own_time_out() -> Iterator[None]:
         yield
 
 
+@mutant(EXPIRY, claims.a_pod_dies)
+def no_grace() -> Iterator[None]:
+    """The same token for its lifetime plus grace."""
+    shipped = State.expired
+
+    def expired(self: State, now: float, boot: str, _: float) -> tuple[str, ...]:
+        return shipped(self, now, boot, 0.0)
+
+    with patched(State, "expired", expired):
+        yield
+
+
+@mutant(EXPIRY, claims.one_of_two_hosts_with_one_name_dies)
+def a_dead_claim_ends_all_claims_of_its_pod() -> Iterator[None]:
+    """An Epic is freed in the same sweep as its owner's last claim, if its own token has aged too."""
+    shipped = State.expired
+
+    def expired(self: State, now: float, boot: str, grace: float) -> tuple[str, ...]:
+        dead = {token.pod for token in map(claim_token.parse, shipped(self, now, boot, grace)) if token is not None}
+        tokens = {text: claim_token.parse(text) for text in self.seen}
+        return tuple(text for text, token in tokens.items() if token is not None and token.pod in dead)
+
+    with patched(State, "expired", expired):
+        yield
+
+
 @mutant(ONE_WRITER, claims.an_epic_was_seen_before_its_child)
 def an_epic_expires_while_a_descendant_lives() -> Iterator[None]:
     """An Epic does not expire while a descendant holds a living token."""
@@ -357,6 +384,20 @@ def tries_are_not_counted() -> Iterator[None]:
         return shipped(self, **{**more, "attempt": None})
 
     with patched(ClaimToken, "renewed", renewed):
+        yield
+
+
+@mutant(TRIES, claims.a_pod_dies_again_and_again)
+def tries_without_a_cap() -> Iterator[None]:
+    """Defaults: … tries 3; beyond them it is a failure (I-41, I-46)."""
+    shipped = Cycle._reporter
+
+    def reporter(self: Cycle, *arguments: Any) -> Reporter:
+        made = shipped(self, *arguments)
+        made.tries = 1_000_000
+        return made
+
+    with patched(Cycle, "_reporter", reporter):
         yield
 
 
@@ -417,4 +458,15 @@ def no_preflight() -> Iterator[None]:
 def nobody_watches() -> Iterator[None]:
     """While the model runs, re-read the work package every minute (I-48)."""
     with patched(watch, "WATCH", 1e9):
+        yield
+
+
+@mutant(STOPS, people.a_person_opens_a_spike_under_a_running_ticket)
+def the_watch_does_not_see_a_persons_spike() -> Iterator[None]:
+    """Watch: … or an open Spike that is not ours."""
+
+    async def nothing(*_: object) -> None:
+        return
+
+    with patched(watch, "_refuse_foreign_spike", nothing):
         yield

@@ -106,6 +106,18 @@ def watch_and_fence_ignore_the_assignee() -> Iterator[None]:
         yield
 
 
+@mutant(STOPS, people.a_person_moves_a_running_ticket_to_another_epic)
+def a_move_to_another_epic_is_not_noticed() -> Iterator[None]:
+    """Watch: other project, type or Epic."""
+    shipped = ownership.ticket_lost
+
+    def ticket_lost(item: WorkPackage, held: Held, _: int | None, fleet: Fleet) -> str:
+        return shipped(item, held, held.epic, fleet)
+
+    with patched(ownership, "ticket_lost", ticket_lost), patched(ownership, "epic_lost", lambda _epic, _fleet: ""):
+        yield
+
+
 # -- what is given back ----------------------------------------------------------------------------------------------
 
 
@@ -161,6 +173,19 @@ def no_look_after_an_epics_release() -> Iterator[None]:
         return
 
     with patched(epics, "reopen_if_needed", nothing):
+        yield
+
+
+@mutant(FINALLY, claims.everything_in_an_epic_is_done)
+def a_stale_epic_is_never_released() -> Iterator[None]:
+    """Rung 3: release my stale Epic; its status becomes done when every executable descendant is done or closed."""
+    shipped = epics.release
+
+    async def release(protocol: Protocol, number: int, *why: str) -> None:
+        if why:
+            await shipped(protocol, number, *why)
+
+    with patched(epics, "release", release):
         yield
 
 
@@ -331,6 +356,17 @@ def release_before_the_spike() -> Iterator[None]:
         return await shipped(self, ticket, run, description)
 
     with patched(Spikes, "ask", ask):
+        yield
+
+
+@mutant(ONE_SPIKE, people.the_answer_to_a_spike_is_lost)
+def a_spike_is_posted_again_without_a_look() -> Iterator[None]:
+    """Before doing a step, look whether it is done: a Spike with this run's marker means it was asked."""
+
+    async def nothing(*_: object) -> list[WorkPackage]:
+        return []
+
+    with patched(Spikes, "of_run", nothing):
         yield
 
 

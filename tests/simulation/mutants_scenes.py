@@ -120,6 +120,19 @@ async def time_outs_differ_by_hours(stage: Stage) -> None:
     stage.hold(FINALLY, stage.done(ticket), f"it is {stage.status(ticket)}")
 
 
+async def one_of_two_hosts_with_one_name_dies(stage: Stage) -> None:
+    """The other one works in an Epic; its claims are younger."""
+    stage.ticket("Left behind", type="Bug")
+    await stage.pod(host="host-1", models=(Behaviour(seconds=2 * HOUR),)).dies_in_its_run(stage)
+    judging = asyncio.ensure_future(stage.pod("pod-b").passes(AWAY))
+    await asyncio.sleep(3.5 * HOUR)
+    epic = stage.ticket("Checkout", type="Epic", pod="pod-a")
+    child = stage.ticket("Child", parent=epic)
+    await stage.pod(host="host-2").cycle()
+    await judging
+    stage.hold(FINALLY, stage.done(child), f"it is {stage.status(child)}")
+
+
 async def an_epic_was_seen_before_its_child(stage: Stage) -> None:
     """The judge has seen the Epic's token a quarter of an hour longer than the child's."""
     epic = stage.ticket("Checkout", type="Epic")
@@ -130,6 +143,13 @@ async def an_epic_was_seen_before_its_child(stage: Stage) -> None:
     await asyncio.sleep(MINUTE)
     await stage.pod("pod-b").passes(AWAY)
     await working
+    stage.hold(FINALLY, stage.done(epic), f"the Epic is {stage.status(epic)}")
+
+
+async def everything_in_an_epic_is_done(stage: Stage) -> None:
+    epic = stage.ticket("Checkout", type="Epic")
+    stage.ticket("Child", parent=epic)
+    await stage.pod().passes(HOUR)
     stage.hold(FINALLY, stage.done(epic), f"the Epic is {stage.status(epic)}")
 
 

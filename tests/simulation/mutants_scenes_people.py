@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from simulation.execution import OVERLOADED, STUCK, Behaviour
-from simulation.invariants import EXECUTED, FAILURES, FINALLY, ONCE, PERSON, SUPERSEDED
+from simulation.invariants import EXECUTED, FAILURES, FINALLY, ONCE, ONE_SPIKE, PERSON, SUPERSEDED
 from simulation.mutants_stage import HOUR, LOST, MINUTE, ONE_WRITER, PROMPT, STOPS, Actor, Stage
 
 LONG: Final = Behaviour(seconds=HOUR)
@@ -106,6 +106,28 @@ async def an_operator_reroutes_a_running_epic(stage: Stage) -> None:
     await working
     stage.hold(ONE_WRITER, (stage.models[0].end or 0) - routed <= PROMPT, "its model went on")
     stage.hold(ONE_WRITER, not stage.results(), "the result was pushed")
+
+
+async def a_person_moves_a_running_ticket_to_another_epic(stage: Stage) -> None:
+    first, second = stage.ticket("Checkout", type="Epic"), stage.ticket("Search", type="Epic", status="On hold")
+    child = stage.ticket("Child", parent=first)
+    working = stage.pod(models=(LONG,)).start()
+    await stage.model_works(10 * MINUTE)
+    moved = stage.loop.time()
+    stage.person(child, parent=second)
+    await working
+    stage.hold(STOPS, (stage.models[0].end or 0) - moved <= PROMPT, "its model went on")
+    stage.hold(ONE_WRITER, not stage.results(), "the result was pushed to the branch of the Epic that it left")
+
+
+async def a_person_opens_a_spike_under_a_running_ticket(stage: Stage) -> None:
+    ticket, pod = stage.ticket(), stage.pod(models=(LONG,))
+    working = pod.start()
+    await stage.model_works(10 * MINUTE)
+    opened = stage.loop.time()
+    stage.ticket("Wait!", type="Spike", parent=ticket)
+    await working
+    stage.hold(STOPS, (stage.models[0].end or 0) - opened <= PROMPT, "its model went on")
 
 
 async def a_person_is_responsible_for_an_epic(stage: Stage) -> None:
@@ -235,6 +257,13 @@ async def a_spike_is_answered_while_its_pod_is_dead(stage: Stage) -> None:
     stage.person(spike, status="Closed")
     await pod.cycle()
     stage.hold(FAILURES, stage.spikes(ticket) == [spike], "it was asked a second time")
+
+
+async def the_answer_to_a_spike_is_lost(stage: Stage) -> None:
+    ticket, pod = stage.ticket(), stage.pod(models=(STUCK,))
+    stage.drop(pod, f"Spike for #{ticket}", arrives=True)
+    await pod.cycle()
+    stage.hold(ONE_SPIKE, len(stage.spikes(ticket)) == 1, f"{len(stage.spikes(ticket))} Spikes were made")
 
 
 async def a_lost_spike_lands_before_the_last_patch(stage: Stage) -> None:

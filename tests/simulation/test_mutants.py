@@ -14,14 +14,15 @@ from typing import Final
 import pytest
 
 from agent.errors import Superseded
+from agent.git import repo
 from agent.git.mirror import Mirror
 from agent.programs.runner import Finished
 from simulation import mutants_scenes, mutants_scenes_people
-from simulation.invariants import WRITER
+from simulation.invariants import UNREPORTED, WRITER
 from simulation.mutants import Mutant, patched
 from simulation.mutants_all import MUTANTS
 from simulation.mutants_stage import Scene, play
-from support.git_bench import BRANCH, CLAIM, OTHER, Bench, work
+from support.git_bench import BRANCH, CLAIM, OTHER, RUN, Bench, work
 
 
 def scenes(*modules: ModuleType) -> list[Scene]:
@@ -89,3 +90,24 @@ async def test_the_mutant_that_pushes_the_claim_ref_unchanged_is_killed(
         assert await workspace.publish(sha, claim_blob=blob) == sha
     assert (bench.remote.tip(BRANCH), bench.remote.ref(CLAIM)) == (sha, successor), f"{WRITER}: it survives"
     measured(f"mutant the_claim_ref_is_pushed_unchanged (real git): killed by “{WRITER}”")
+
+
+async def test_the_mutant_that_looks_at_the_tip_only_is_killed(tmp_path: Path, measured: Callable[[str], None]) -> None:
+    """After any rejected or unanswered push: a commit of this run anywhere on the branch is success."""
+    bench = Bench(tmp_path)
+    workspace = await bench.open()
+    sha = await work(workspace, {"a.txt": "1"})
+    await workspace.publish(sha, claim_blob=None)
+    bench.remote.push(BRANCH, {"b.txt": "a person went on"})
+    await bench.repo.fetch()
+    assert await bench.repo.commit_of_run(RUN, BRANCH) == sha
+
+    async def tip_only(mirror: Mirror, key: str, value: str, branch: str) -> str | None:
+        tip = await mirror.tip(branch)
+        done = await mirror.local("log", "-1", f"--format=%(trailers:key={key},valueonly)", str(tip))
+        return tip if value in done.stdout.decode() else None
+
+    with patched(repo, "commit_with", tip_only):
+        found = await bench.repo.commit_of_run(RUN, BRANCH)
+    assert found is None, f"{UNREPORTED}: it survives"
+    measured(f"mutant evidence_is_the_tip_only (real git): killed by “{UNREPORTED}”")
