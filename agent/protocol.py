@@ -177,8 +177,13 @@ class Protocol:
             nonce=self.randomness.nonce(), now=self.clock.now(), attempt=old.attempt + 1, lifetime_s=self.lifetime
         )
         fresh = replace(record, token=str(token), born=self.memory.now(), attempt=token.attempt)
-        active = self.fleet.active
-        taken = await self._swap(ticket, fresh, lambda one: ownership.same_claim(one, old) and one.status == active)
+
+        def is_as_it_was(one: WorkPackage) -> bool:
+            """What a person has taken, moved or re-routed meanwhile is not written over."""
+            unmoved = (one.project, one.type) == (record.project, record.type)
+            return ownership.same_claim(one, old) and choose.is_unfinished(one, self.fleet) and unmoved
+
+        taken = await self._swap(ticket, fresh, is_as_it_was)
         if taken is None and ticket.id in self.refusals:
             raise self.refusals[ticket.id]
         if taken is None:

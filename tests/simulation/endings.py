@@ -130,7 +130,7 @@ def _dead_claims(judge: Judge) -> None:
             continue
         owner = judge.pod_of(claim.host)
         grace = max(one.grace for one in judge.pods)
-        most = (owner.lifetime + 1.5 * grace + longest + 900.0) / 0.96
+        most = (owner.lifetime + 1.5 * grace + longest + 1.5 * 1000.0) / 0.96
         took = claim.gone - max(claim.landed, judge.calm)
         if took > most:
             judge.broken(STARVED, f"#{claim.ticket} of {claim.folder} after {took:.0f} s instead of {most:.0f}")

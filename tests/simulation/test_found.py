@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from simulation.execution import Behaviour
+from simulation.invariants import PERSON
 from simulation.mutants_stage import HOUR, MINUTE, Actor, Scene, Stage, play
 
 TRUE = "what the fleet says on a ticket is true"
@@ -43,7 +44,28 @@ async def a_judge_dies_before_it_frees_a_claim_that_is_renewed(stage: Stage) -> 
     stage.hold(TRUE, not stage.comments(ticket, "Returned"), f"{stage.comments(ticket, 'Returned')}")
 
 
+async def an_operator_reroutes_a_ticket_just_before_it_is_taken_over(stage: Stage) -> None:
+    """Seed 35: the take-over lost against the operator, looked again at its own token alone, and wrote over the route."""
+    ticket, pod = stage.ticket(), stage.pod(models=(Behaviour(seconds=HOUR),))
+    await pod.dies_in_its_run(stage)
+    stage.before(pod, "claim #", lambda: stage.person(ticket, pod="pod-b"))
+    await pod.passes(HOUR)
+    row = stage.board.row(ticket)
+    stage.hold(PERSON, row and (row.pod, row.run, row.status) == ("pod-b", "", "New"), f"{row}")
+
+
+async def a_person_takes_a_ticket_just_before_it_is_taken_over(stage: Stage) -> None:
+    ticket, pod = stage.ticket(), stage.pod(models=(Behaviour(seconds=HOUR),))
+    await pod.dies_in_its_run(stage)
+    stage.before(pod, "claim #", lambda: stage.person(ticket, assignee="human"))
+    await pod.passes(HOUR)
+    row = stage.board.row(ticket)
+    stage.hold(PERSON, row and (row.assignee, row.run, row.status) == ("human", "", "New"), f"{row}")
+
+
 SCENES = (
+    an_operator_reroutes_a_ticket_just_before_it_is_taken_over,
+    a_person_takes_a_ticket_just_before_it_is_taken_over,
     a_judge_dies_before_it_frees_a_claim_whose_holder_comes_back,
     a_judge_dies_before_it_frees_a_claim_that_is_renewed,
 )

@@ -130,7 +130,7 @@ class World:
             lifetime, grace = chance.choice((1200, 2400, 3600)), chance.choice((300, 600, 900))
             account = chance.choice(("agent", "agent", "agent2"))
             path = folder / f"state-{n}"
-            pause = chance.uniform(200.0, 600.0)
+            pause = chance.uniform(400.0, 1000.0)
             pods.append(
                 SimPod(around, name, host, account=account, path=path, lifetime=lifetime, grace=grace, pause=pause)
             )
