@@ -22,7 +22,8 @@ _POD: Final = re.compile(
     r"cannot connect to (the )?(socket|daemon)|bwrap: "
     r"|(opening lock file|opening file|creating directory|getting status of) '[^']*': (permission denied|read-only file system)"
     r"|no space left on device|opening pseudoterminal|database disk image is malformed|database .* is (locked|busy)"
-    r"|is required, but there is no substituter|does not support the kernel namespaces|out of memory|cannot allocate memory",
+    r"|is required, but there is no substituter|does not support the kernel namespaces|out of memory|cannot allocate memory"
+    r"|the group '[^']*' specified in 'build-users-group' does not exist",
     re.IGNORECASE,
 )
 """What Nix says when it, its store or its daemon is the trouble."""

@@ -103,6 +103,7 @@ def test_words_of_a_flake_that_blame_the_network_make_no_pod_trouble() -> None:
         "error: opening pseudoterminal master: No such device",
         "error: writing to file: No space left on device",
         "bwrap: Can't mount proc on /newroot/proc: Operation not permitted",
+        "error: the group 'nixbld' specified in 'build-users-group' does not exist",
         "error: path '/nix/store/x' is required, but there is no substituter that can build it",
     ],
 )
