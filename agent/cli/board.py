@@ -87,6 +87,24 @@ def serve(
             raise ConfigurationError(f"The board cannot listen on {listen}: {error.strerror or error}.") from error
 
 
+@app.command(epilog="Example: agent board backup board board-2026-12-01.tar")
+def backup(
+    folder: Folder,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The tar file to write.", show_default=False)],
+    as_json: JsonOption = False,
+) -> None:
+    """Back a board up, also while it is served: its database as it is at one moment, and its attachments.
+
+    `tar -xf FILE -C DIR` makes a board of it again.
+    """
+    with told(), _server_errors():
+        server.backup(folder, file)
+        if as_json:
+            print_json({"file": str(file), "bytes": file.stat().st_size})
+            return
+        print_lines([f"The board in {folder} is backed up in {file}.", f"To have it back: tar -xf {file} -C DIR"])
+
+
 async def _serve(folder: Path, host: str, port: int, listening: Callable[[str], None]) -> None:
     stop = asyncio.Event()
     with daemon.stop_on_signals(stop):

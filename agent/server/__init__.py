@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from . import backlog, seed, store
 from .backlog import Imported
+from .backups import backup
 from .call import stamp
 from .errors import BacklogError, BoardError, ServerError
 from .seed import Names
@@ -27,6 +28,7 @@ __all__ = [
     "Names",
     "ServerError",
     "app",
+    "backup",
     "create",
     "import_backlog",
     "serve",

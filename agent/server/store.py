@@ -102,6 +102,14 @@ class Store:
 
 
 @contextmanager
+def reading(path: Path) -> Iterator[Db]:
+    """Any file with the tables of a board, to look at."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        yield Db(connection)
+
+
+@contextmanager
 def created(folder: Path) -> Iterator[Db]:
     """A new board's file with its tables; it appears only if the block that fills it ends without an exception."""
     path = folder / FILE

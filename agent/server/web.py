@@ -19,7 +19,7 @@ from . import body, description
 from .access import Viewer, authenticate
 from .body import PlainRefusal
 from .call import Answer, Call
-from .errors import ApiError, internal, not_found
+from .errors import ApiError, DiskFull, internal, not_found
 from .instance import VERSION
 from .routes import ENDPOINTS, TEXTS, UPLOADS, WITHOUT_TYPE, Handler
 from .shelf import Shelf
@@ -84,6 +84,8 @@ class Board:
                 found = _response(handler(self._call(request, db, viewer, handler, raw=raw, shelf=shelf)), request)
             kept = True
         except ApiError as error:
+            if isinstance(error, DiskFull):
+                log.error("%s %s: the disk is full, nothing was changed", request.method, request.url.path)  # noqa: TRY400 - no traceback
             return _refusal(error, language)
         except PlainRefusal as refusal:
             return Response(refusal.message, refusal.status, headers={"content-type": refusal.content_type})
