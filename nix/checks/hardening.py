@@ -6,6 +6,10 @@ UNIT = "agent-pod-a.service"
 STATE = "/var/lib/agent/pod-a"
 TOOLS = "PATH=/run/current-system/sw/bin:$PATH; "
 
+with subtest("systemd knows every directive"):
+    told = pod_a.succeed(f"systemd-analyze verify --man=no {UNIT} agent-pod-a.timer agent-cache-push.service 2>&1")
+    assert "Unknown" not in told, told
+
 with subtest("systemd's own judgement"):
     table = pod_a.succeed(f"systemd-analyze security --no-pager {UNIT}")
     exposure = float(table.split(f"Overall exposure level for {UNIT}: ")[1].split()[0])

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from fleet.hosts import CHECKS
+from fleet.golden import CHECKS
 from fleet.machine import Machine
 
 

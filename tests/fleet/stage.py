@@ -1,7 +1,7 @@
 """Where the hosts stand: namespaces with a disk in memory and a bridge, which go, with all that is in them, with this process.
 
 The stage's first process dies with the thread that made it, however that ends, and with it every process, mount and network
-device of every host. Only empty folders can be left behind; the next stage removes them.
+device of every host.
 """
 
 from __future__ import annotations
@@ -29,6 +29,12 @@ ip link set bridge up
 : > "$1/ready"
 exec sleep infinity
 """
+_BROOM = """
+while kill -0 "$1" 2> /dev/null; do sleep 0.5; done
+find "$2" -depth -type d -exec rmdir {} + 2> /dev/null
+rmdir "$3" 2> /dev/null
+"""
+"""Sweeps up the empty folders, should this process be killed."""
 
 
 def missing() -> str:
@@ -115,10 +121,11 @@ def stage() -> Iterator[Stage]:
     """A stage for as long as the context lasts."""
     parent = _cgroups()
     assert parent is not None
-    _sweep(parent)
     cgroup = parent / f"{NAME}{os.getpid()}"
     cgroup.mkdir()
     disks = Path(tempfile.mkdtemp(prefix=f"{NAME}{os.getpid()}-"))
+    broom = ["setsid", "--fork", "sh", "-c", _BROOM, "sh", str(os.getpid()), str(cgroup), str(disks)]
+    subprocess.run(broom, check=True, stdin=subprocess.DEVNULL)
     keeper = subprocess.Popen(
         [
             *("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child=KILL"),
@@ -179,15 +186,6 @@ def _cgroups() -> Path | None:
     folder = Path(mounted + mine[0])
     folder = folder if folder.is_dir() else Path(mounted)
     return folder if os.access(folder, os.W_OK) and not os.statvfs(folder).f_flag & os.ST_RDONLY else None
-
-
-def _sweep(parent: Path) -> None:
-    """Remove what a stage left whose process was killed: empty folders."""
-    for folder in (*parent.glob(f"{NAME}*"), *Path(tempfile.gettempdir()).glob(f"{NAME}*")):
-        owner = folder.name.removeprefix(NAME).partition("-")[0]
-        if not Path(f"/proc/{owner}").exists():
-            with contextlib.suppress(OSError):
-                _remove(folder) if folder.is_relative_to(parent) else folder.rmdir()
 
 
 def _remove(cgroup: Path) -> None:

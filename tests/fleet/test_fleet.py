@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
-from fleet import hosts
+from fleet import disk
+from fleet.golden import HOSTS
 from fleet.machine import Machine
 from fleet.scenario import play
 from fleet.stage import missing as missing_here
@@ -20,15 +21,15 @@ SCENARIOS = ("cycle", "race", "escalation", "crash", "cache", "hardening", "upgr
 @pytest.fixture(scope="module")
 def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Machine]]:
     """All hosts, switched on once for all scenarios."""
-    if reason := missing_here() or hosts.missing():
+    if reason := missing_here() or disk.missing():
         missing(reason)
     logs = tmp_path_factory.mktemp("consoles")
     with stage() as standing, contextlib.ExitStack() as powered:
         made: dict[str, Machine] = {}
-        for name, address in hosts.HOSTS.items():
-            hosts.furnish(standing.disk(name), name)
+        for name, address in HOSTS.items():
+            disk.furnish(standing.disk(name), name)
             standing.cable(name, address)
-            made[name] = Machine(name, standing, hosts.shown(), logs / name)
+            made[name] = Machine(name, standing, disk.shown(), logs / name)
             powered.callback(made[name].release)
         for machine in made.values():
             machine.start()

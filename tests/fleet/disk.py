@@ -1,43 +1,25 @@
-"""What is on the disks of the hosts: an /etc like this machine's, the units and files that the NixOS module renders, unchanged, and
-at the store paths that they name, this machine's programs.
-
-What is ours and not the module's stands in `_fixtures`: what the NixOS of a real host brings itself (Nix's daemon, users,
-sshd's start), and servers that stand in for programs that only nixpkgs has.
+"""What is on a host's disk: an /etc like this machine's, what the module renders, and at the store paths that it names, this
+machine's programs.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import sys
-import tomllib
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from fleet import keys
+from fleet.golden import CHECKS, FLEET, HOSTS, PYTHON, ROOT, Rendered, adapt, read
 
-ROOT: Final = Path(__file__).resolve().parents[2]
-GOLDEN: Final = ROOT / "nix/golden"
-CHECKS: Final = ROOT / "nix/checks"
-HOSTS: Final = {
-    "board": "10.77.0.1",
-    "cache": "10.77.0.2",
-    "pod-a": "10.77.0.11",
-    "pod-b": "10.77.0.12",
-    "pod-c": "10.77.0.13",
-}
-PODS: Final = ("pod-a", "pod-b", "pod-c")
-STANDS_IN: Final = "00000000000000000000000000000000"
-"""The hash of a package that was evaluated without nixpkgs."""
-PYTHON: Final = "/usr/bin/python3"
+_FOLDERS: Final = (
+    "booted", "etc", "home", "nix/store", "nix/var/nix/daemon-socket", "root", "srv/git", "var/cache", "var/empty", "var/lib",
+    "var/log/journal", "var/tmp",
+)  # fmt: skip
 AGENT: Final = "/opt/agent"
-FLEET: Final = "/opt/fleet"
-DISK: Final = ("etc", "var", "nix", "root", "home", "srv", "booted")
 _ETC: Final = (
     "alternatives", "bash.bashrc", "dbus-1", "debian_version", "gai.conf", "host.conf", "ld.so.cache", "ld.so.conf", "ld.so.conf.d",
     "locale.alias", "localtime", "login.defs", "mime.types", "os-release", "pam.conf", "pam.d", "protocols", "rpc", "security",
@@ -63,25 +45,6 @@ _BUILDERS: Final = 4
 _BUILDERS_GROUP: Final = 30000
 
 
-@dataclass
-class Rendered:
-    """What the module makes of one host.
-
-    Attributes:
-        units: by name.
-        wanted: the targets that start a unit.
-        files: by absolute path, those of /etc and those of the store alike.
-        users: the homes of its accounts.
-        ssh_keys: who may log in, by account.
-    """
-
-    units: dict[str, str]
-    wanted: dict[str, list[str]]
-    files: dict[str, str]
-    users: dict[str, str]
-    ssh_keys: dict[str, str]
-
-
 def missing() -> str:
     """What the hosts would need and is not here, empty if all is."""
     if packages() is None:
@@ -103,18 +66,8 @@ def shown() -> tuple[str, ...]:
 
 def furnish(disk: Path, name: str) -> None:
     """Fill the disk of a host."""
-    for folder in (
-        *DISK,
-        "var/lib",
-        "var/log/journal",
-        "var/cache",
-        "var/empty",
-        "nix/store",
-        "nix/var/nix/daemon-socket",
-        "srv/git",
-    ):
-        (disk / folder).mkdir(parents=True, exist_ok=True)
-    (disk / "var/tmp").mkdir()
+    for one in _FOLDERS:
+        (disk / one).mkdir(parents=True, exist_ok=True)
     (disk / "var/tmp").chmod(0o1777)
     (disk / "root").chmod(0o700)
     os.chown(disk / "nix/store", 0, _BUILDERS_GROUP)
@@ -181,129 +134,6 @@ def _write(disk: Path, path: str, text: str) -> None:
     target.write_text(text)
     private = "PRIVATE KEY" in text
     target.chmod(0o600 if private else 0o755 if text.startswith("#!") else 0o644)
-
-
-def read(name: str) -> Rendered:
-    """The golden files of a host, with our keys in the place of the examples."""
-    folder = GOLDEN / name
-    assert folder.is_dir(), f"{folder} is missing: make nix-eval renders it"
-    manifest = json.loads((folder / "manifest.json").read_text())
-    files = {path: (folder / one["file"]).read_text() for path, one in manifest["files"].items()}
-    etc = {
-        "/etc/nix/nix.conf": manifest["nix_conf"],
-        "/etc/ssh/sshd_config": manifest["sshd"],
-        "/etc/tmpfiles.d/00-nixos.conf": "".join(f"{line}\n" for line in manifest["tmpfiles"]),
-    }
-    return Rendered(
-        units={unit: (folder / "units" / unit).read_text() for unit in manifest["units"]},
-        wanted=manifest["wanted"],
-        files={path: keys.put_into(text, ssh="host.pub") for path, text in (files | etc).items()},
-        users={one["name"]: one["home"] for one in manifest["users"]},
-        ssh_keys={
-            one["name"]: keys.put_into("\n".join(one["keys"]), ssh="push.pub")
-            for one in manifest["users"]
-            if one["keys"]
-        },
-    )
-
-
-# -- what differs from a fleet that works for real ----------------------------------------------------------------------
-
-
-def adapt(name: str, rendered: Rendered) -> None:
-    """Point the settings to the fleet's own git server and model, let timers fire in seconds, and add the fixtures."""
-    files = rendered.files
-    for path in [one for one in files if one.endswith(".toml") and name in PODS]:
-        files[path] = _toml(_settings(tomllib.loads(files[path])))
-    for unit in [one for one in rendered.units if one.endswith(".timer")]:
-        files[f"/etc/systemd/system/{unit}.d/soon.conf"] = _SOON
-    if name in PODS:  # TEMPORARY
-        files[f"/etc/systemd/system/agent-{name}.service.d/temporary.conf"] = (
-            "[Service]\nSystemCallFilter=sethostname\n"
-        )
-    rendered.units |= {"nix-daemon.service": _NIX_DAEMON, "nix-daemon.socket": _NIX_SOCKET}
-    rendered.wanted["nix-daemon.socket"] = ["sockets.target"]
-    files["/etc/nix/nix.conf"] += _NIX_CONF + (
-        "substituters = http://cache:5000\n" if name in PODS else "substituters =\n"
-    )
-    copies = (f"C /run/secrets/{one} 0600 root root - /etc/fleet/secrets/{one}\n" for one in keys.secrets(name))
-    files["/etc/tmpfiles.d/fleet.conf"] = "d /run/secrets 0700 root root -\n" + "".join(copies)
-    if name == "board":
-        rendered.units["git-daemon.service"] = _GIT
-        rendered.wanted["git-daemon.service"] = ["multi-user.target"]
-        for one in (one for one in (CHECKS / "project").rglob("*") if one.is_file()):
-            files[f"/etc/fleet/project/{one.relative_to(CHECKS / 'project')}"] = one.read_text()
-    if name == "cache":
-        rendered.units["sshd.service"] = _SSHD
-        rendered.wanted["sshd.service"] = ["multi-user.target"]
-        files["/etc/ssh/ssh_host_ed25519_key"] = keys.read("host") + "\n"
-        files |= {f"/etc/ssh/authorized_keys.d/{user}": lines + "\n" for user, lines in rendered.ssh_keys.items()}
-
-
-_SOON: Final = """\
-[Timer]
-OnBootSec=
-OnBootSec=2s
-OnUnitInactiveSec=1s
-RandomizedDelaySec=0
-"""
-_NIX_DAEMON: Final = """\
-[Unit]
-RequiresMountsFor=/nix/store
-[Service]
-ExecStart=/usr/bin/nix-daemon --daemon
-KillMode=process
-LimitNOFILE=1048576
-Delegate=yes
-"""
-_NIX_SOCKET: Final = """\
-[Socket]
-ListenStream=/nix/var/nix/daemon-socket/socket
-"""
-_NIX_CONF: Final = """
-build-users-group = nixbld
-experimental-features = nix-command flakes
-flake-registry =
-sandbox = true
-sandbox-fallback = false
-sandbox-paths = /bin /usr /lib /lib64
-connect-timeout = 2
-download-attempts = 1
-"""
-_GIT: Final = """\
-[Service]
-ExecStart=/usr/bin/git daemon --reuseaddr --export-all --enable=receive-pack --base-path=/srv/git
-User=git
-"""
-_SSHD: Final = """\
-[Service]
-RuntimeDirectory=sshd
-ExecStart=/usr/sbin/sshd -D -e -f /etc/ssh/sshd_config
-KillMode=process
-"""
-
-
-def _settings(settings: dict[str, Any]) -> dict[str, Any]:
-    own: dict[str, dict[str, Any]] = {
-        "board": {"url": "http://board:8080"},
-        "repositories": {"shop": {"url": "git://board/shop.git"}},
-        "model": {"kind": "command", "command": [PYTHON, "-IB", f"{FLEET}/model.py"]},
-        "sandbox": {"readable": [FLEET]},
-    }
-    kept = {key: value for key, value in settings.items() if key not in ("repositories", "model")}
-    return {**kept, **{key: {**kept.get(key, {}), **table} for key, table in own.items()}}
-
-
-def _toml(settings: Mapping[str, Any]) -> str:
-    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in _flat((), settings))
-
-
-def _flat(place: tuple[str, ...], table: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for key, value in table.items():
-        here = (*place, json.dumps(key))
-        found += _flat(here, value) if isinstance(value, dict) else [(".".join(here), value)]
-    return found
 
 
 # -- programs at the store paths ----------------------------------------------------------------------------------------
