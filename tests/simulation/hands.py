@@ -14,6 +14,11 @@ from simulation.remote import SimRemote
 EXECUTABLE: Final = ("Task", "Feature", "Bug")
 DONE: Final = ("In testing", "Closed", "Rejected")
 CLOSED: Final = ("Closed", "Rejected")
+ON_ONE: Final = (
+    "edit", "close", "prioritise", "route", "reparent", "gate", "block", "take", "delete", "hold", "hold_epic", "route_epic",
+    "spike", "answer", "comment", "give",
+)  # fmt: skip
+"""What is done to one work package."""
 NOBODY: Final = "pod-nobody"
 """A pod that does not exist: what is routed to it waits for a person."""
 
@@ -42,6 +47,7 @@ class Hands:
         self._swarm = swarm
         self._pods = (*pods, *pods, NOBODY, "")
         self._note = note
+        self._target = 0
         self.answered: dict[int, int] = {}
         """How often a ticket's Spikes were closed by a person."""
 
@@ -52,6 +58,19 @@ class Hands:
         done = getattr(self, f"_{what}")(chance)
         if done:
             self._swarm.count(f"hand_{what}")
+
+    def meddle(self, number: int) -> None:
+        """Do something to this work package, or to the Epic above it, if people do such things in this history."""
+        known = [one for one in ON_ONE if self._swarm.on(f"hand_{one}")]
+        chance = self._swarm.chance("meddle")
+        if not known:
+            return
+        above = [one.id for one in self._board.ancestors(number) if one.type == "Epic"]
+        self._target = chance.choice([number, number, *above])
+        try:
+            self.act(chance.choice(known))
+        finally:
+            self._target = 0
 
     # -- on tickets ------------------------------------------------------------------------------------------------
 
@@ -209,9 +228,9 @@ class Hands:
     def _project(self, number: int) -> str:
         return next(name for name, one in self._board.projects.items() if one == number)
 
-    @staticmethod
-    def _pick(chance: random.Random, among: Sequence[Row]) -> Row | None:
-        return chance.choice(among) if among else None
+    def _pick(self, chance: random.Random, among: Sequence[Row]) -> Row | None:
+        aimed = [one for one in among if one.id == self._target] or among
+        return chance.choice(aimed) if aimed else None
 
     def _change(self, one: Row | None, what: str, **fields: Any) -> bool:
         if one is None or not self._board.change(one.id, **fields).is_success:

@@ -32,6 +32,8 @@ SPIKE_FIRST: Final = "a failed run is not offered without its Spike"
 ONE_SPIKE: Final = "a failure makes one Spike"
 ONCE: Final = "a comment lands at most once per event"
 EXECUTED: Final = "nothing is executed that was not available at the read after its claim"
+BURNS: Final = "no loop burns tries without bound"
+NAMED: Final = "a comment names a run that held the work package"
 TRIES: Final = "a run starts its model at most as often as it has tries"
 OVERLAP: Final = "two models are alive on one branch for at most one watch interval"
 WRITER: Final = "no push by one whose successor has set the claim ref"
@@ -43,11 +45,13 @@ REST: Final = "everything comes to rest"
 STARVED: Final = "what a dead pod held is free within lifetime, grace and one cycle"
 REQUESTS: Final = "the requests of a pass are bounded"
 ALL: Final = (
-    NONCE, FOREIGN, SAME_RUN, SUPERSEDED, CLAIM, EXPIRY, PERSON, SPIKE_FIRST, ONE_SPIKE, ONCE, EXECUTED, TRIES, OVERLAP,
-    WRITER, REPORTED, UNREPORTED, FAILURES, FINALLY, REST, STARVED, REQUESTS,
+    NONCE, FOREIGN, SAME_RUN, SUPERSEDED, CLAIM, EXPIRY, PERSON, SPIKE_FIRST, ONE_SPIKE, ONCE, EXECUTED, TRIES, BURNS,
+    NAMED, OVERLAP, WRITER, REPORTED, UNREPORTED, FAILURES, FINALLY, REST, STARVED, REQUESTS,
 )  # fmt: skip
 
 MOST_TRIES: Final = 3
+MOST_CALM: Final = 8
+"""Models that one ticket needs at most once no faults occur: what was under way, and a run for each answered Spike."""
 WATCH: Final = 60.0
 DRIFT: Final = 0.96
 """What is left of a span when one host's seconds are long and another's are short."""
@@ -111,6 +115,9 @@ class Judge:
         self.claims: dict[str, Claim] = {}
         self.attempts: Counter[str] = Counter()
         """Tokens by run."""
+        self.of_run: dict[str, set[int]] = defaultdict(set)
+        """What a run has held."""
+        self.calm_starts: Counter[int] = Counter()
         self.said: dict[tuple[int, str, str], list[Write]] = defaultdict(list)
         """Comments by ticket, run and event."""
         self.spikes: dict[str, list[Write]] = defaultdict(list)
@@ -223,6 +230,7 @@ class Judge:
         elif before.type == "Epic" and (before.status not in WORKABLE or before.pod not in ("", write.pod)):
             self.broken(CLAIM, f"{who} claimed an Epic that was {before.status}, routed to {before.pod or 'nobody'}")
         self.attempts[token.run] += 1
+        self.of_run[token.run].add(after.id)
         reasons = frozenset(surroundings(self.board, after, write.pod, self.mine(write.folder)) if executable else ())
         host = write.process.partition("#")[0]
         self.claims[after.run] = Claim(
@@ -256,6 +264,8 @@ class Judge:
     def _commented(self, write: Write) -> None:
         assert write.mark is not None
         run, event = write.mark.run, write.mark.event
+        if write.ticket not in self.of_run[run] and event != Event.SPIKE_DUPLICATE:
+            self.broken(NAMED, f"“{event}” of run {run[:8]} on #{write.ticket} by {write.process}")
         said = self.said[write.ticket, run, event]
         said.append(write)
         timely = [one for one in said if not one.copy and not one.late]
@@ -273,6 +283,9 @@ class Judge:
             self._judge_overlaps(ended)
             return
         self.starts[living.run] += 1
+        self.calm_starts[living.ticket] += self.now() > self.calm
+        if self.calm_starts[living.ticket] > MOST_CALM:
+            self.broken(BURNS, f"{self.calm_starts[living.ticket]} starts on #{living.ticket} since the faults ended")
         if self.starts[living.run] > MOST_TRIES:
             self.broken(TRIES, f"{self.starts[living.run]} starts of run {living.run[:8]} on #{living.ticket}")
         row = self.board.row(living.ticket)

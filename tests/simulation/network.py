@@ -55,6 +55,8 @@ class Network:
         self.swarm = swarm
         self.history = history
         self.landed = landed
+        self.meddle: Callable[[int], None] = lambda _: None
+        """Somebody does something to a work package just before a request for it lands."""
         self.flying = 0
         """Requests that have not landed yet."""
 
@@ -65,6 +67,8 @@ class Network:
         number = _number(write.path)
         if request.method == "PATCH" and number and self.swarm.strikes("storm"):
             self.board.touch(number)
+        if number and self.swarm.strikes("meddle"):
+            self.meddle(number)
         if not reads and number:
             write.before = self.board.row(number)
         answer = self.board.answer(request)

@@ -16,8 +16,10 @@ REQUEST_FAULTS: Final = (
     "busy",
     "broken_answer",
     "storm",
+    "meddle",
 )
-"""What befalls a request. `busy`: 429 or 503, nothing happened. `broken_answer`: 5xx, and it happened. `storm`: somebody edits first."""
+"""What befalls a request. `busy`: 429 or 5xx, nothing happened. `broken_answer`: 502, and it happened. `storm`: just before
+it lands somebody edits something that the fleet does not look at; `meddle`: something that it does."""
 
 GIT_FAULTS: Final = ("git_down", "git_lost", "git_late", "git_refused")
 POD_FAULTS: Final = ("kill", "kill_at_effect", "freeze", "long_freeze", "lost_folder", "reboot", "kept_down")
@@ -33,6 +35,7 @@ KINDS: Final = (*REQUEST_FAULTS, *GIT_FAULTS, *POD_FAULTS, *MODEL_FAULTS, *WORLD
 _RATES: Final = {
     **dict.fromkeys(REQUEST_FAULTS, (0.01, 0.06)),
     "storm": (0.05, 0.3),
+    "meddle": (0.005, 0.04),
     **dict.fromkeys(GIT_FAULTS, (0.02, 0.12)),
     "git_refused": (0.02, 0.08),
     "kill": (0.2, 1.5),

@@ -86,7 +86,7 @@ class World:
         self.board = new_board(folder / "board", loop.time)
         self.remotes = {project: SimRemote(FILES) for project in ("shop", "blog")}
         chance = random.Random(f"{plan.seed}/world")
-        self.hours = plan.hours or chance.uniform(1.5, 4.0)
+        self.hours = plan.hours or chance.uniform(1.0, 3.0)
         self._chance = chance
         self._runs: dict[int, itertools.count[int]] = {}
         self._night = self._drawn_night()
@@ -106,6 +106,7 @@ class World:
         self.pods = self._make_pods(around, folder)
         names = sorted({one.name for one in self.pods})
         self.hands = Hands(self.board, self.remotes, self.swarm, names, self._hand)
+        network.meddle = self.hands.meddle
         self.judge = Judge(self.board, self.remotes, self.history, loop.time, self.pods)
         for project, remote in self.remotes.items():
             remote.seen = self._seen(project)
