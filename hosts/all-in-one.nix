@@ -4,6 +4,9 @@
   imports = [ ./shared/machine.nix ];
 
   networking.hostName = "all-in-one";
+  programs.ssh.knownHosts."git.example.org".publicKey =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleExampleExampleExampleExampleExampleExam";
+
   nixpkgs.config.allowUnfreePredicate = pkg: builtins.elem (lib.getName pkg) [ "claude-code" ];
 
   services.agent-board.enable = true;

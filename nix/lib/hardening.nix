@@ -27,11 +27,7 @@ let
     ProtectHostname = true;
     ProtectKernelLogs = true;
     ProtectKernelTunables = true;
-    RestrictAddressFamilies = [
-      "AF_UNIX"
-      "AF_INET"
-      "AF_INET6"
-    ];
+    RestrictAddressFamilies = "AF_UNIX AF_INET AF_INET6";
     RestrictNamespaces = true;
     RestrictSUIDSGID = true;
     SystemCallFilter = [
@@ -61,24 +57,8 @@ in
   # - AF_NETLINK: bubblewrap switches the loopback device of the sandbox on.
   # - PrivateUsers: a sandbox brings a user namespace of its own.
   bubblewrap = common // {
-    RestrictAddressFamilies = [
-      "AF_UNIX"
-      "AF_INET"
-      "AF_INET6"
-      "AF_NETLINK"
-    ];
-    RestrictNamespaces = [
-      "user"
-      "mnt"
-      "pid"
-      "net"
-      "ipc"
-      "uts"
-      "cgroup"
-    ];
-    SystemCallFilter = [
-      "@system-service"
-      "@mount"
-    ];
+    RestrictAddressFamilies = "AF_UNIX AF_INET AF_INET6 AF_NETLINK";
+    RestrictNamespaces = "user mnt pid net ipc uts cgroup";
+    SystemCallFilter = "@system-service @mount";
   };
 }

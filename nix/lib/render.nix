@@ -23,6 +23,9 @@ let
   # The first word of a command line, without the signs that systemd gives a meaning.
   programOf = line: lib.head (lib.splitString " " (lib.removePrefix "+" line));
 
+  # Real packages have a first line that names their shell, stand-ins have none.
+  withShell = text: "#!/bin/bash\n${lib.removePrefix "#!${pkgs.runtimeShell}\n" text}";
+
   scripts =
     name: service:
     lib.concatMap
@@ -66,14 +69,21 @@ in
         settings = pod.finalSettings;
       }) pods
     )
+    ++ lib.optionals config.services.agent.enable (
+      lib.mapAttrsToList (name: pod: {
+        name = "bin-agent-${name}";
+        path = "${pod.command}/bin/agent-${name}";
+        mode = "0755";
+        text = withShell pod.command.text;
+      }) pods
+    )
     ++ lib.concatLists (lib.mapAttrsToList scripts (chosen config.systemd.services))
     ++ lib.optionals pushes [
       {
         name = "agent-cache-queue";
         path = "${client.push.hook}";
         mode = "0755";
-        # Stand-ins have no first line.
-        text = "#!/bin/bash\n${lib.removePrefix "#!${pkgs.runtimeShell}\n" client.push.hook.text}";
+        text = withShell client.push.hook.text;
       }
       {
         name = "agent-cache-known-hosts";

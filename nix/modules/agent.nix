@@ -152,6 +152,15 @@ let
           readOnly = true;
           description = "The settings file, judged by `agent config check` while the host is built.";
         };
+
+        command = lib.mkOption {
+          type = types.package;
+          readOnly = true;
+          description = ''
+            The command `agent-NAME` in the system's PATH: `agent` as root may run it in the place of the pod, with its
+            settings, credentials, state and limits. `agent-pod-a doctor` and `agent-pod-a explain` are what it is for.
+          '';
+        };
       };
 
       config = {
@@ -160,6 +169,7 @@ let
           config.settings
           { sandbox.kind = config.sandbox; }
         ];
+        command = commandOf name config;
         configFile =
           let
             file = toml.generate "agent-${name}-unchecked.toml" config.finalSettings;
@@ -185,8 +195,8 @@ let
       Group = "agent";
       StateDirectory = "agent/${name}";
       StateDirectoryMode = "0700";
-      WorkingDirectory = "%S/agent/${name}";
-      LoadCredential = lib.mapAttrsToList (key: file: "${key}:${escaped file}") (credentialsOf pod);
+      WorkingDirectory = "/var/lib/agent/${name}";
+      LoadCredential = lib.mapAttrsToList (key: file: "${key}:${file}") (credentialsOf pod);
       # Builds and tests may take what is left; the host's own services come first.
       CPUWeight = 50;
       IOWeight = 50;
@@ -235,6 +245,7 @@ let
     serviceConfig =
       surroundingsOf name pod
       // {
+        LoadCredential = map escaped (surroundingsOf name pod).LoadCredential;
         Type = "oneshot";
         ExecStart = utils.escapeSystemdExecArgs [
           (lib.getExe cfg.package)
@@ -413,6 +424,22 @@ let
       }
     ];
 
+  # The host that an address for git leads to by ssh, if it does.
+  sshHost =
+    url:
+    let
+      long = builtins.match "ssh://([^/@]+@)?([^/:]+).*" url;
+      short = builtins.match "([^/@:]+@)?([^/@:]+):[^/].*" url;
+    in
+    lib.optional (long != null) (lib.elemAt long 1) ++ lib.optional (short != null) (lib.elemAt short 1);
+
+  sshKnows =
+    host:
+    config.programs.ssh.knownHostsFiles != [ ]
+    || lib.any (one: lib.any (name: name == host || lib.hasPrefix "[${host}]" name) one.hostNames) (
+      lib.attrValues config.programs.ssh.knownHosts
+    );
+
   podWarnings =
     name: pod:
     let
@@ -420,6 +447,13 @@ let
       settings = pod.finalSettings;
       url = settings.board.url or "";
       near = "http://(localhost|127\\..*|\\[::1].*|[^./]+)([:/].*)?";
+      strangers = lib.unique (
+        lib.filter (host: !sshKnows host) (
+          lib.concatMap (repository: sshHost (repository.url or "")) (
+            lib.attrValues (settings.repositories or { })
+          )
+        )
+      );
       hasKey = credentialsOf pod ? model-key || settings ? model.key_file || settings ? model.api;
     in
     map (one: "${option}: ${one.message}") (
@@ -435,6 +469,10 @@ let
         {
           when = pod.interval != null && pod.startAt != [ ];
           message = "interval and startAt are both set, and each starts the pod. Set interval = null to keep to the calendar.";
+        }
+        {
+          when = strangers != [ ];
+          message = "ssh will not connect to ${listed strangers}, whose key it does not know. Set programs.ssh.knownHosts.\"${lib.head strangers}\".publicKey.";
         }
         {
           when = lib.hasPrefix "http://" url && builtins.match near url == null;
@@ -571,7 +609,7 @@ in
     systemd.services = lib.concatMapAttrs (name: pod: { "agent-${name}" = service name pod; }) pods;
     systemd.timers = lib.concatMapAttrs (name: pod: { "agent-${name}" = timer name pod; }) pods;
 
-    environment.systemPackages = [ cfg.package ] ++ lib.mapAttrsToList commandOf pods;
+    environment.systemPackages = [ cfg.package ] ++ lib.mapAttrsToList (_: pod: pod.command) pods;
     environment.etc = lib.concatMapAttrs (name: pod: {
       "agent/${name}.toml".source = pod.configFile;
     }) pods;

@@ -68,6 +68,7 @@ def nix(*arguments: str, cwd: Path = ROOT, **more: str) -> subprocess.CompletedP
         "NIXOS_TREE": str(tree()),
         "FLAKE_DIR": str(ROOT),
         "XDG_CACHE_HOME": str(cache),
+        "GC_INITIAL_HEAP_SIZE": "1G",  # a third less time
         **more,
     }
     return subprocess.run(["nix", *arguments], cwd=cwd, env=env, check=False, capture_output=True, text=True)

@@ -261,6 +261,7 @@ HOST = """
     board.url = "https://board.example.org";
     repositories.shop.url = "git@git.example.org:acme/shop.git";
   };
+  programs.ssh.knownHosts."git.example.org".publicKey = "ssh-ed25519 AAAA";
   services.agent.credentials = { board-token = "/run/secrets/board"; model-key = "/run/secrets/model"; };
 """
 CACHE = """
@@ -293,6 +294,7 @@ EXAMPLES = {
     open = { sandbox = "none"; };
     both = { interval = "5min"; startAt = [ "20:00" ]; };
     plain.settings.board.url = "http://board.example.org";
+    strange.settings.repositories.toys.url = "ssh://git@toys.example.org:2222/toys.git";
     near.settings.board.url = "http://board:8080";
     private.settings.nix.settings.store = "local";
     parked = { enable = false; interval = null; };
@@ -359,6 +361,7 @@ WARNED = {
     ("pods", "both", "interval = null"),
     ("pods", "plain", "unencrypted"),
     ("pods", "private", "settings.nix.settings.store"),
+    ("pods", "strange", 'programs.ssh.knownHosts."toys.example.org"'),
     ("open", "open", "can do what the pod can"),
     ("bare", "pod-a", "no key for the model's API"),
     ("empty", "services.agent", "has no pods"),
@@ -615,23 +618,26 @@ def readme() -> list[str]:
     return re.findall(r"```nix\n(.*?)```", section, re.DOTALL)
 
 
-@pytest.mark.parametrize("block", [one for one in readme() if "nixosConfigurations" in one])
+@pytest.mark.parametrize("block", readme())
 def test_the_readme_s_fleet_is_two_pods_in_under_thirty_lines(block: str) -> None:
     assert len(block.splitlines()) < 30
-    found = evaluate(
-        """
-        let
-          nixpkgs.lib = lib // { nixosSystem = { modules, ... }: evaluate modules; };
-          module = root + "/nix/modules/default.nix";
-          agent.nixosModules.default = module;
-          sops-nix.nixosModules.sops = { lib, ... }: { options.sops = lib.mkOption { type = lib.types.anything; }; };
-          agenix.nixosModules.default = { lib, ... }: { options.age = lib.mkOption { type = lib.types.anything; }; };
-          made = (import (builtins.toFile "flake.nix" flake)).outputs { self = { }; inherit nixpkgs agent sops-nix agenix; };
-          flake = """
-        + json.dumps(block).replace("${", "\\${")
-        + """;
-        in lib.mapAttrs (_: host: { failed = failed host.config; pods = lib.attrNames host.config.services.agent.pods; }) made.nixosConfigurations
-        """
-    )
-    assert [host["failed"] for host in found.values()] == [[]] * len(found)
-    assert sum(len(host["pods"]) for host in found.values()) == 2
+    found = evaluate(f"""
+      let
+        secret = {{ name, ... }}: {{ options.path = lib.mkOption {{ default = "/run/secrets/${{name}}"; }}; }};
+        sops = {{ ... }}: {{
+          options.sops.defaultSopsFile = lib.mkOption {{ type = lib.types.path; }};
+          options.sops.secrets = lib.mkOption {{ type = lib.types.attrsOf (lib.types.submodule secret); }};
+        }};
+        inherit (evaluate [ (root + "/nix/modules/default.nix") sops ({block}) ]) config;
+        pods = lib.attrValues config.services.agent.pods;
+      in
+      {{
+        failed = failed config;
+        warned = lib.filter (lib.hasInfix "agent") config.warnings;
+        settings = map (pod: pod.finalSettings) pods;
+        timers = lib.filter (lib.hasPrefix "agent-") (lib.attrNames config.systemd.timers);
+      }}
+    """)
+    assert (found["failed"], found["warned"]) == ([], [])
+    assert [settings.judge(one).pod for one in found["settings"]] == ["pod-a", "pod-b"]
+    assert found["timers"] == ["agent-pod-a", "agent-pod-b"]
