@@ -72,20 +72,18 @@ class Standalone(Scenario):
     """A ticket under no Epic in a repository without a flake: the starter flake, the work, done."""
 
     sample: tuple[str, ...] = (
+        "after write state.json",
         "after claim on #1",
         "before comment claimed on #1",
         "after git push SHA:refs/agent/claim/1",
         "after make repositories/shop/work/1",
-        "before git update-ref",
+        "after git update-ref",
         "after model start",
         "before model end",
-        "before verify",
-        "after git write-tree",
+        "after verify",
+        "before git push :refs/agent/claim/1",
         "after git push :refs/agent/claim/1",
-        "after comment starter_added on #1",
         "before comment pushed on #1",
-        "after write state.json",
-        "before end the claim on #1 to In testing",
         "after end the claim on #1 to In testing",
         "before remove repositories/shop/work/1",
     )
@@ -108,10 +106,7 @@ class TakenOver(Scenario):
 
     first = "after model start"
     sample: tuple[str, ...] = (
-        "before take over on #1",
         "after take over on #1",
-        "after comment taken_over on #1",
-        "after git push SHA:refs/agent/claim/1",
         "after model start",
     )
 
@@ -125,10 +120,8 @@ class BelowAnEpic(Scenario):
     sample: tuple[str, ...] = (
         "after claim on #1",
         "before comment epic_taken on #1",
-        "after claim on #2",
         "after end the claim on #2 to In testing",
         "after end the claim on #1 to In testing",
-        "after comment epic_released on #1",
     )
 
     def prepare(self, fleet: Fleet) -> None:
@@ -140,10 +133,8 @@ class Bug(Scenario):
     """A bug below an Epic, which is taken for it and given back."""
 
     sample: tuple[str, ...] = (
-        "before claim on #1",
         "after comment epic_taken on #1",
         "before end the claim on #1 to New",
-        "before comment epic_released on #1",
     )
 
     def prepare(self, fleet: Fleet) -> None:
@@ -157,12 +148,10 @@ class Failure(Scenario):
 
     script: Mapping[str, Any] = {"files": {"broken.txt": "1\n"}}
     sample: tuple[str, ...] = (
-        "after verify",
         "after git push SHA:refs/heads/agent/failed/1-RUN",
         "after comment failed on #1",
-        "before create Spike",
         "after create Spike",
-        "after comment spike_created on #1",
+        "before comment spike_created on #1",
         "after end the claim on #1 to New",
     )
     left_over = ("refs/agent/claim/1",)
@@ -175,7 +164,7 @@ class Sandboxed(Failure):
     """The same in bubblewrap, where a survivor dies with the pod."""
 
     sections: Mapping[str, Mapping[str, Any]] = {"sandbox": {"kind": "bubblewrap"}}
-    sample: tuple[str, ...] = ("after model start", "before verify")
+    sample: tuple[str, ...] = ("after model start",)
 
 
 class Stopped(Scenario):
@@ -184,9 +173,7 @@ class Stopped(Scenario):
     hand_at = "before model end"
     sample: tuple[str, ...] = (
         "after git push SHA:refs/heads/agent/kept/1-RUN",
-        "before end the claim on #1 to New",
         "after end the claim on #1 to New",
-        "after comment stopped on #1",
     )
     left_over = ("refs/agent/claim/1",)
 
@@ -198,10 +185,14 @@ class Stopped(Scenario):
 
 
 class Expired(Scenario):
-    """The claim of a dead pod, which this one has seen for long enough: the sweep frees it."""
+    """The claim of a dead pod, which this one has seen for long enough: the sweep frees it.
 
+    A killed sweep is made up for by the next one, half a grace period later.
+    """
+
+    sections: Mapping[str, Mapping[str, Any]] = {"execution": {"grace": "1s"}}
     until = "before claim on #1"
-    sample: tuple[str, ...] = ("after end the claim on #1 to New", "after comment expired on #1")
+    sample: tuple[str, ...] = ("after end the claim on #1 to New",)
 
     def prepare(self, fleet: Fleet) -> None:
         token = f"{RUN}.{NONCE} by pod-dead try 1 for 4h @ 2026-11-24T08:00Z"
