@@ -65,14 +65,14 @@ def many(first: int, seeds: int, hours: float) -> int:
         for one in pool.imap(told, _plans(first)):
             results.append(one)
             if one.violations:
-                print(f"seed {one.plan.seed}: {'; '.join(one.violations[:3])}", flush=True)
+                _say(f"seed {one.plan.seed}: {'; '.join(one.violations[:3])}")
             if len(results) >= seeds and sum(each.hours for each in results) >= hours:
                 pool.terminate()
                 break
     _print_figures(results, time.monotonic() - began, cores)
     failed = [one for one in results if one.violations]
     for one in failed[:MOST_SHOWN]:
-        print(f"\n=== seed {one.plan.seed}\n{one.error}")
+        _say(f"\n=== seed {one.plan.seed}\n{one.error}")
         if not one.error:
             _print_history(shortest(simulate(one.plan)))
     return 1 if failed else 0
@@ -87,34 +87,43 @@ def _print_figures(results: list[Told], seconds: float, cores: int) -> None:
     hours = sum(one.hours for one in results)
     faults: Counter[str] = sum((one.faults for one in results), Counter())
     passes, requests = sum(one.passes for one in results), sum(one.requests for one in results)
-    print(f"seeds {len(results)} · simulated hours {hours:.0f} · {seconds:.0f} s on {cores} cores")
-    print(
+    _say(f"seeds {len(results)} · simulated hours {hours:.0f} · {seconds:.0f} s on {cores} cores")
+    _say(
         f"faults {faults.total()}, {faults.total() / hours:.1f} per simulated hour · model starts {sum(one.starts for one in results)}"
         f" · pushes {sum(one.pushes for one in results)} · passes {passes} · requests {requests}, {requests / passes:.1f} per pass"
     )
-    print("by kind: " + ", ".join(f"{kind} {count}" for kind, count in faults.most_common()))
-    print(f"violations {sum(len(one.violations) for one in results)} in {sum(bool(one.violations) for one in results)} seeds")
+    _say("by kind: " + ", ".join(f"{kind} {count}" for kind, count in faults.most_common()))
+    _say(
+        f"violations {sum(len(one.violations) for one in results)} in {sum(bool(one.violations) for one in results)} seeds"
+    )
 
 
 def _print_history(outcome: Outcome) -> None:
-    print(outcome.history.told())
-    print(f"hours {outcome.history.hours:.2f}, faults {outcome.faults}")
+    _say(outcome.history.told())
+    _say(f"hours {outcome.history.hours:.2f}, faults {outcome.faults}")
     for one in outcome.violations:
-        print(f"VIOLATION {one}")
-    print(f"again: {outcome.plan.command()}")
+        _say(f"VIOLATION {one}")
+    _say(f"again: {outcome.plan.command()}")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def main() -> int:
     """The command line."""
     if os.environ.get("PYTHONHASHSEED") != "0":  # whatever walks a set walks it in the same order again
-        os.execve(sys.executable, [sys.executable, "-m", "simulation", *sys.argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"})
+        os.execve(
+            sys.executable, [sys.executable, "-m", "simulation", *sys.argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"}
+        )
     logger.remove()
     options = _parser().parse_args()
     if options.seed is None:
         return many(options.first, options.seeds, options.at_least)
     without = frozenset(filter(None, options.without.split(",")))
     if unknown := without - set(KINDS):
-        print(f"no such kinds: {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}")
+        _say(f"no such kinds: {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}")
         return 2
     outcome = simulate(
         Plan(seed=options.seed, without=without, tickets=options.tickets, pods=options.pods, hours=options.hours)

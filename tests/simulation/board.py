@@ -24,7 +24,7 @@ from simulation.clock import START
 
 _DIGITS: Final = re.compile(r"/\d+(?=/|$)")
 API: Final = "/api/v3/"
-HOME: Final = Path("/dev/shm")  # noqa: S108 - a disk in memory
+HOME: Final = Path("/dev/shm")
 PROJECTS: Final = ("shop", "blog")
 _BACKLOG: Final = """
 users = [{ login = "agent2", name = "Second Agent", projects = ["shop", "blog"] }]
@@ -77,10 +77,10 @@ class SimBoard:
                    coalesce((SELECT value FROM custom_values WHERE work_package_id = w.id AND custom_field_id = {fields["Agent run"]}), ''),
                    w.subject, w.description
             FROM work_packages w JOIN types t ON t.id = w.type_id JOIN statuses s ON s.id = w.status_id
-            LEFT JOIN users u ON u.id = w.assigned_to_id"""  # noqa: S608
+            LEFT JOIN users u ON u.id = w.assigned_to_id"""
 
     def _names(self, table: str) -> dict[str, int]:
-        return dict(self.db.execute(f"SELECT name, id FROM {table}"))  # noqa: S608
+        return dict(self.db.execute(f"SELECT name, id FROM {table}"))
 
     def close(self) -> None:
         self.db.close()
@@ -156,7 +156,9 @@ class SimBoard:
                 body["description"] = {"raw": value}
             elif key in ("status", "priority", "type"):
                 table = {"status": self.statuses, "priority": self.priorities, "type": self.types}[key]
-                links[key] = {"href": f"{API}{'priorities' if key == 'priority' else f'{key}s'.replace('statuss', 'statuses')}/{table[value]}"}
+                links[key] = {
+                    "href": f"{API}{'priorities' if key == 'priority' else f'{key}s'.replace('statuss', 'statuses')}/{table[value]}"
+                }
             elif key == "assignee":
                 links[key] = {"href": value and f"{API}users/{self.users[value]}"}
             elif key == "parent":
@@ -179,7 +181,9 @@ class SimBoard:
 
     def say(self, number: int, text: str) -> bool:
         """A person comments."""
-        return self.request("POST", f"work_packages/{number}/activities?notify=false", {"comment": {"raw": text}}).is_success
+        return self.request(
+            "POST", f"work_packages/{number}/activities?notify=false", {"comment": {"raw": text}}
+        ).is_success
 
     # -- past its API ----------------------------------------------------------------------------------------------
 

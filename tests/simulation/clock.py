@@ -113,7 +113,7 @@ class Process:
     async def cross(self, what: str) -> None:
         """A point at which the process may be killed or frozen; returns when it runs."""
         self.touch(what)
-        while (left := self._thaws - self.host.loop.time()) > 0:
+        while (left := self._thaws - self.host.loop.time()) > 0:  # noqa: ASYNC110 - it may be frozen for longer meanwhile
             await asyncio.sleep(left)
         if not self.alive:
             raise Killed

@@ -141,4 +141,3 @@ def _requests(judge: Judge) -> None:
         minutes = (one.end - one.start) / 60
         if not one.faulty and one.requests > PASS + AGAIN * one.refusals + 3.3 * minutes:
             judge.broken(REQUESTS, f"{one.requests} in a pass of {minutes:.0f} min of {one.process}")
-

@@ -193,7 +193,9 @@ class Hands:
     def _push(self, chance: random.Random) -> bool:
         project = chance.choice(sorted(self._remotes))
         remote = self._remotes[project]
-        branches = [ref.removeprefix("refs/heads/") for ref in sorted(remote.refs) if ref.startswith("refs/heads/agent/")]
+        branches = [
+            ref.removeprefix("refs/heads/") for ref in sorted(remote.refs) if ref.startswith("refs/heads/agent/")
+        ]
         branch = chance.choice(["main", *(one for one in branches if "/kept/" not in one and "/failed/" not in one)])
         remote.push(branch, {f"person-{chance.randrange(1000)}.txt": "by hand"}, "By hand")
         self._note("push", 0, f"to {branch} of {project}")

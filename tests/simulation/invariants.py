@@ -168,7 +168,7 @@ class Judge:
 
     def landed(self, write: Write) -> None:
         """A write of a pod took effect."""
-        if write.status >= 300 or write.after is None:  # noqa: PLR2004 - HTTP
+        if write.status >= 300 or write.after is None:
             return
         if write.method == "PATCH" and write.before is not None:
             self._patched(write, write.before, write.after)
@@ -234,7 +234,13 @@ class Judge:
         reasons = frozenset(surroundings(self.board, after, write.pod, self.mine(write.folder)) if executable else ())
         host = write.process.partition("#")[0]
         self.claims[after.run] = Claim(
-            token=token, text=after.run, ticket=after.id, folder=write.folder, host=host, landed=self.now(), reasons=reasons
+            token=token,
+            text=after.run,
+            ticket=after.id,
+            folder=write.folder,
+            host=host,
+            landed=self.now(),
+            reasons=reasons,
         )
 
     def _ended(self, write: Write, before: Row, after: Row) -> None:
@@ -245,7 +251,9 @@ class Judge:
             age = self.now() - claim.landed
             lifetime, grace = self.pod_of(claim.host).lifetime, self.pod_of(write.process.partition("#")[0]).grace
             if age < (lifetime + grace) * DRIFT:
-                self.broken(EXPIRY, f"#{before.id} of {claim.folder} after {age:.0f} s of {lifetime} + {grace} by {who}")
+                self.broken(
+                    EXPIRY, f"#{before.id} of {claim.folder} after {age:.0f} s of {lifetime} + {grace} by {who}"
+                )
             if after.status in DONE and before.status not in DONE:
                 self.broken(SUPERSEDED, f"#{before.id} is {after.status} by {who}, who does not hold it")
         failed = (before.id, claim.token.run, Event.FAILED.value) in self.said
@@ -271,7 +279,9 @@ class Judge:
         timely = [one for one in said if not one.copy and not one.late]
         most = max(1, self.attempts[run]) if event in REPEATED else 1
         if len(timely) > most:
-            self.broken(ONCE, f"“{event}” of run {run[:8]} on #{write.ticket} {len(timely)} times, now by {write.process}")
+            self.broken(
+                ONCE, f"“{event}” of run {run[:8]} on #{write.ticket} {len(timely)} times, now by {write.process}"
+            )
 
     # -- the models ------------------------------------------------------------------------------------------------
 
@@ -293,7 +303,11 @@ class Judge:
             return
         epic = epic_above(self.board.ancestors(row.id))
         started = Alive(
-            process=process, folder=folder, living=living, owner=("owner", epic.id if epic else row.id), start=self.now()
+            process=process,
+            folder=folder,
+            living=living,
+            owner=("owner", epic.id if epic else row.id),
+            start=self.now(),
         )
         claims = [one for one in self.claims.values() if one.folder == folder and one.token.run == living.run]
         if claims:
@@ -308,7 +322,12 @@ class Judge:
     def _note_overlaps(self) -> None:
         for one in self._alive:
             for other in self._alive:
-                if one is not other and one.owner == other.owner and other.folder != one.folder and not self._rightful(one):
+                if (
+                    one is not other
+                    and one.owner == other.owner
+                    and other.folder != one.folder
+                    and not self._rightful(one)
+                ):
                     one.overlaps.setdefault(id(other), self.now())
 
     def _rightful(self, one: Alive) -> bool:
@@ -347,7 +366,9 @@ class Judge:
             fence = Token.read(next((remote.blobs.get(old, "") for old, _ in claims.values()), ""))
             latest = next((self._fences.get((project, int(one.removeprefix(CLAIMS))), "") for one in claims), "")
             if fence is None or fence.run != run or Token.read(latest) != fence:
-                self.broken(WRITER, f"{landed.who} to {ref} for run {run[:8]}, the claim ref was of {fence}, latest {latest}")
+                self.broken(
+                    WRITER, f"{landed.who} to {ref} for run {run[:8]}, the claim ref was of {fence}, latest {latest}"
+                )
             owner = self._owner(run)
             if owner and int(next(iter(claims), f"{CLAIMS}0").removeprefix(CLAIMS)) not in owner:
                 self.broken(WRITER, f"{landed.who} to {ref} for run {run[:8]} with the claim ref of another branch")

@@ -130,10 +130,10 @@ class Wire(httpx.AsyncBaseTransport):
                 if broken:
                     answer = httpx.Response(502, content=b"<h1>Bad gateway</h1>")
                 if answers:
-                    loop.call_later(back, lambda: answered.done() or answered.set_result(answer))
+                    loop.call_later(back, _settle, answered, answer)
                 elif cut:
                     error = httpx.ReadError("cut off", request=request)
-                    loop.call_later(back, lambda: answered.done() or answered.set_exception(error))
+                    loop.call_later(back, _settle, answered, error)
 
             network.flying += 1
             loop.call_later(there, arrive)
@@ -181,6 +181,16 @@ class Wire(httpx.AsyncBaseTransport):
             body=body,
             mark=parse_marker(comment) if comment else None,
         )
+
+
+def _settle(answered: asyncio.Future[httpx.Response], how: httpx.Response | Exception) -> None:
+    """The answer is there, or the line is cut, if anybody still waits."""
+    if answered.done():
+        return
+    if isinstance(how, Exception):
+        answered.set_exception(how)
+    else:
+        answered.set_result(how)
 
 
 def _leg(swarm: Swarm) -> float:

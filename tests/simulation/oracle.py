@@ -52,25 +52,35 @@ def own_reasons(row: Row, pod: str) -> set[str]:
 def surroundings(board: SimBoard, row: Row, pod: str, mine: frozenset[str]) -> set[str]:
     """What is around it, each with what it is about; `mine` are the tokens of this pod's state folder."""
     above = board.ancestors(row.id)
-    epic = epic_above(above)
     found = {f"gated by #{one.id}" for one in above if one.type in GATES and one.status != "In progress"}
     for one in above:
         if one.type == "Epic":
-            if one.status not in WORKABLE:
-                found.add(f"Epic #{one.id} is {one.status}")
-            if one.status == "In progress" and "@" in one.run and one.run not in mine:
-                found.add(f"Epic #{one.id} is another's")
-            elif one.pod not in ("", pod):
-                found.add(f"Epic #{one.id} is routed to another")
+            found |= _closed(one, pod, mine)
     for child in board.children(row.id):
         if child.type != "Spike":
             found.add("container")
         elif child.status not in CLOSED:
             found.add(f"Spike #{child.id} is open")
+    epic = epic_above(above)
     for blocked, blocker in board.blockers([row.id, *(one.id for one in above)]):
-        complete = blocker.status in CLOSED
-        if not complete and blocker.status in DONE and epic is not None:
-            complete = any(one.id == epic.id for one in board.ancestors(blocker.id))
-        if not complete:
+        if not _complete(board, blocker, epic):
             found.add(f"#{blocked} waits for #{blocker.id}")
     return found
+
+
+def _closed(epic: Row, pod: str, mine: frozenset[str]) -> set[str]:
+    """Why nothing below this Epic can be taken."""
+    found = set()
+    if epic.status not in WORKABLE:
+        found.add(f"Epic #{epic.id} is {epic.status}")
+    if epic.status == "In progress" and "@" in epic.run and epic.run not in mine:
+        found.add(f"Epic #{epic.id} is another's")
+    elif epic.pod not in ("", pod):
+        found.add(f"Epic #{epic.id} is routed to another")
+    return found
+
+
+def _complete(board: SimBoard, blocker: Row, epic: Row | None) -> bool:
+    if blocker.status in CLOSED:
+        return True
+    return blocker.status in DONE and epic is not None and epic.id in {one.id for one in board.ancestors(blocker.id)}

@@ -29,7 +29,14 @@ HANDS: Final = (
     "edit", "close", "prioritise", "route", "reparent", "gate", "block", "take", "give", "delete", "hold", "hold_epic",
     "route_epic", "spike", "answer", "comment", "reopen", "new", "push", "merge",
 )  # fmt: skip
-KINDS: Final = (*REQUEST_FAULTS, *GIT_FAULTS, *POD_FAULTS, *MODEL_FAULTS, *WORLD_FAULTS, *(f"hand_{one}" for one in HANDS))
+KINDS: Final = (
+    *REQUEST_FAULTS,
+    *GIT_FAULTS,
+    *POD_FAULTS,
+    *MODEL_FAULTS,
+    *WORLD_FAULTS,
+    *(f"hand_{one}" for one in HANDS),
+)
 """Everything that a plan can be without."""
 
 _RATES: Final = {
@@ -77,7 +84,9 @@ class Plan(Struct, frozen=True, kw_only=True):
         parts = [f"make simulate SEED={self.seed}"]
         if self.without:
             parts.append(f"WITHOUT={','.join(sorted(self.without))}")
-        parts += [f"{name.upper()}={value:g}" for name in ("tickets", "pods", "hours") if (value := getattr(self, name))]
+        parts += [
+            f"{name.upper()}={value:g}" for name in ("tickets", "pods", "hours") if (value := getattr(self, name))
+        ]
         return " ".join(parts)
 
 

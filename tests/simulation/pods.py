@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, cast
 
-from loguru import logger
-
-from agent import settings as settings_module
 from agent.attempt import Place
 from agent.board import catalog as catalogs
 from agent.cycle import Cycle, Limits, Result
@@ -169,10 +167,8 @@ class SimPod:
                 self._note("is not started again")
             self._wake.clear()
             away = self._chance.choice((5.0, 60.0, 600.0, 3600.0))
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), None if self.down else away)
-            except TimeoutError:
-                pass
             self.down = False
 
     def wake(self) -> None:
@@ -335,6 +331,3 @@ def _settings(name: str, path: Path, lifetime: int, grace: int) -> Settings:
         "model": {"kind": "command", "command": ["true"]},
     }
     return judge(raw)
-
-
-__all__ = ["SimPod", "Surroundings", "logger", "settings_module"]

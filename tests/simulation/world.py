@@ -7,16 +7,18 @@ import itertools
 import random
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct
 
-from simulation.board import HOME, SimBoard, new_board
+from agent.texts.report import SPIKE_SUBJECT
+from simulation.board import HOME, Row, SimBoard, new_board
 from simulation.clock import Host, Process
 from simulation.endings import judge_the_end
 from simulation.execution import HANGS, IDLE, OVERLOADED, STUCK, Behaviour, Living, Task
-from simulation.hands import EXECUTABLE, Hands
+from simulation.hands import CLOSED, EXECUTABLE, Hands
 from simulation.history import History, Violation, Write
 from simulation.invariants import Judge
 from simulation.loop import VirtualLoop
@@ -141,7 +143,9 @@ class World:
         """A workflow that a person set up otherwise."""
         chance = self.swarm.chance("workflow")
         kind = chance.choice((*EXECUTABLE, "Epic"))
-        old, new = chance.choice((("New", "In progress"), ("In progress", "In testing"), ("In progress", "Closed"), ("In progress", "New")))
+        old, new = chance.choice(
+            (("New", "In progress"), ("In progress", "In testing"), ("In progress", "Closed"), ("In progress", "New"))
+        )
         self.board.forbid(kind, old, new)
         self.swarm.count("workflow")
         self.history.add(0.0, "people", f"the workflow of {kind} does not lead from {old} to {new}")
@@ -200,9 +204,7 @@ class World:
     def _wake_enough(self) -> None:
         """Somebody has to be there; who is down may stay down, and what it held expires."""
         for pod in self.pods:
-            if pod.down and all(one.down for one in self.pods):
-                pod.wake()
-            elif not pod.down:
+            if (pod.down and all(one.down for one in self.pods)) or not pod.down:
                 pod.wake()
 
     async def _until_rest(self) -> None:
@@ -231,13 +233,13 @@ class World:
         for row in list(self._waiting_reviews()):
             self.hands.review(row)
 
-    def _waiting_spikes(self) -> Any:
+    def _waiting_spikes(self) -> Iterator[Row]:
         for row in self.board.rows():
-            if row.type == "Spike" and row.status not in ("Closed", "Rejected") and row.parent is not None:
-                if self.hands.answered.get(row.parent, 0) < ANSWERS and row.subject.startswith("Agent stuck"):
-                    yield row
+            ours = row.type == "Spike" and row.status not in CLOSED and row.subject.startswith(SPIKE_SUBJECT)
+            if ours and row.parent is not None and self.hands.answered.get(row.parent, 0) < ANSWERS:
+                yield row
 
-    def _waiting_reviews(self) -> Any:
+    def _waiting_reviews(self) -> Iterator[Row]:
         for row in self.board.rows():
             if row.status == "In testing" and row.type in EXECUTABLE and self._blocks_something(row.id):
                 yield row
@@ -253,7 +255,9 @@ class World:
     # -- what happens ----------------------------------------------------------------------------------------------
 
     async def _people(self) -> None:
-        moments = sorted((at, f"hand_{kind}") for kind in HANDS for at in self.swarm.moments(f"hand_{kind}", self.hours))
+        moments = sorted(
+            (at, f"hand_{kind}") for kind in HANDS for at in self.swarm.moments(f"hand_{kind}", self.hours)
+        )
         moments += [(at, "kill") for at in self.swarm.moments("kill", self.hours)]
         for at, what in sorted(moments):
             await asyncio.sleep(max(0.0, at - self.loop.time()))
@@ -308,13 +312,17 @@ class World:
             self._moved = self.loop.time()
             copy, late = " (a copy)" if write.copy else "", " (late)" if write.late else ""
             event = f" {write.mark.event} of {write.mark.run[:8]}" if write.mark else ""
-            self.history.add(write.at, write.process, f"{write.method} #{write.ticket} {write.purpose}{event}{copy}{late}")
+            self.history.add(
+                write.at, write.process, f"{write.method} #{write.ticket} {write.purpose}{event}{copy}{late}"
+            )
         self.judge.landed(write)
 
     def _seen(self, project: str) -> Any:
         def seen(landed: Landed) -> None:
             self._moved = self.loop.time()
-            refs = ", ".join(f"{ref.removeprefix('refs/')} {old[:6]}→{new[:6]}" for ref, (old, new) in landed.changes.items())
+            refs = ", ".join(
+                f"{ref.removeprefix('refs/')} {old[:6]}→{new[:6]}" for ref, (old, new) in landed.changes.items()
+            )
             self.history.add(self.loop.time(), landed.who, f"git {landed.verb} {refs}")
             self.judge.pushed(project, landed)
 
@@ -331,7 +339,11 @@ def fill(board: SimBoard, chance: random.Random, most: int, pods: list[str]) -> 
     wanted = chance.randint(5, 14)
     left = min(wanted, most or wanted)
     made: list[int] = []
-    gate = board.create(subject="Phase", type="Summary task", project="shop", status="In progress") if chance.random() < 0.4 else 0
+    gate = (
+        board.create(subject="Phase", type="Summary task", project="shop", status="In progress")
+        if chance.random() < 0.4
+        else 0
+    )
     while left > 0:
         project = chance.choice(("shop", "shop", "shop", "blog"))
         above = gate if gate and project == "shop" and chance.random() < 0.3 else None
