@@ -52,13 +52,14 @@ in
   #   kernel lets nobody mount the fresh /proc of a sandbox ("Can't mount proc on /proc"). The sandbox has its own.
   # - RestrictNamespaces: the sandbox is made of these; time namespaces stay closed.
   # - RestrictSUIDSGID, and with it DynamicUser: its filter answers ENOSYS to openat2, with which bubblewrap opens paths.
-  # - SystemCallFilter: @mount is how the sandbox gets its root; without @privileged taken out, since that holds @mount's
-  #   calls. NoNewPrivileges and the empty CapabilityBoundingSet still keep the calls of root from working.
+  # - SystemCallFilter: @mount is how the sandbox gets its root, sethostname how it gets a name; without @privileged
+  #   taken out, since that holds these calls. NoNewPrivileges and the empty CapabilityBoundingSet keep them from working
+  #   on the host itself.
   # - AF_NETLINK: bubblewrap switches the loopback device of the sandbox on.
   # - PrivateUsers: a sandbox brings a user namespace of its own.
   bubblewrap = common // {
     RestrictAddressFamilies = "AF_UNIX AF_INET AF_INET6 AF_NETLINK";
     RestrictNamespaces = "user mnt pid net ipc uts cgroup";
-    SystemCallFilter = "@system-service @mount";
+    SystemCallFilter = "@system-service @mount sethostname";
   };
 }
