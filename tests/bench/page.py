@@ -1,13 +1,16 @@
-"""The page of plots: a bar for each figure, pure."""
+"""The page of plots and the report: a line over what varies, a bar for every other figure, a table of all; pure."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
 from bench.measure import Measured
+from bench.plot import lines
+
+_MET: Final[Mapping[bool | None, str]] = {None: "", True: "met", False: "**missed**"}
 
 _PAGE: Final = """\
 <!doctype html>
@@ -22,6 +25,8 @@ td {{ padding: .1rem .6rem .1rem 0; vertical-align: middle }}
 td.value {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }}
 .bar {{ height: .9rem; min-width: 1px; background: #3b78c2; border-radius: 2px }}
 .missed {{ color: #c0392b }} .met {{ color: #2e8b57 }}
+svg text {{ font-size: 12px; fill: currentColor }} svg text[fill] {{ fill: revert-layer }}
+svg .axis {{ stroke: currentColor; opacity: .15 }}
 p.how {{ opacity: .7; margin: .2rem 0 }}
 </style>
 <h1>agent: measured</h1>
@@ -31,10 +36,42 @@ p.how {{ opacity: .7; margin: .2rem 0 }}
 
 
 def render(figures: Sequence[Measured]) -> str:
-    """One table for each way of measuring; bars are scaled within figures of one unit of it."""
-    return _PAGE.format(
-        sections="\n".join(_section(how, list(some)) for how, some in groupby(figures, lambda one: one.how))
-    )
+    """A plot for each group of figures, then a table of bars for each way of measuring, scaled within one unit."""
+    return _PAGE.format(sections="\n".join(_group(name, some) for name, some in grouped(figures)))
+
+
+def grouped(figures: Sequence[Measured]) -> list[tuple[str, list[Measured]]]:
+    """The figures by group, in the order in which the groups came."""
+    names = list(dict.fromkeys(one.group for one in figures))
+    return [(name, [one for one in figures if one.group == name]) for name in names]
+
+
+def _group(name: str, figures: Sequence[Measured]) -> str:
+    tables = "\n".join(_section(how, list(some)) for how, some in groupby(figures, lambda one: one.how))
+    title = f"<h2>{html.escape(name[:1].upper() + name[1:])}</h2>\n" if name else ""
+    plot = lines(figures)
+    return f"{title}{plot}\n<details>\n<summary>figures</summary>\n{tables}\n</details>" if plot else title + tables
+
+
+def markdown(figures: Sequence[Measured]) -> str:
+    """The report: a table for each group, and how each was taken."""
+    parts = ["# agent: measured", "", _verdicts(figures)]
+    for name, some in grouped(figures):
+        parts += ["", f"## {name[:1].upper() + name[1:] or 'Further figures'}"]
+        for how, those in groupby(some, lambda one: one.how):
+            parts += ["", how[:1].upper() + how[1:] + ".", "", "| figure | value | unit | goal | |", "|-|-:|-|-|-|"]
+            parts += [
+                f"| {one.name} | {one.value:,.3f} | {one.unit} | {one.goal} | {_MET[one.met]} |".replace("  ", " ")
+                for one in those
+            ]
+    return "\n".join(parts) + "\n"
+
+
+def _verdicts(figures: Sequence[Measured]) -> str:
+    goals = [one for one in figures if one.met is not None]
+    missed = [f"{one.name} ({one.value:.3f}, goal {one.goal})" for one in goals if not one.met]
+    said = f"{len(goals) - len(missed)} of {len(goals)} goals are met."
+    return f"{said} Missed: {'; '.join(missed)}." if missed else said
 
 
 def _section(how: str, figures: Sequence[Measured]) -> str:

@@ -1,0 +1,169 @@
+"""Requests and bytes of a cycle on boards of 10² to 10⁵ work packages; the board's time on the real OpenProject."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from agent.daemon import Pass
+from bench.measure import MILLI, Measured, at_most
+from support.backlogs import Backlog, into_embedded
+from support.boards import CONTROL, Board, embedded_board, openproject
+from support.crowds import AVAILABLE, big, mixed
+from support.fleet import Fleet
+from support.pods import Requests, opened
+from support.worlds import world
+
+SIZES: Final = (100, 1_000, 10_000, 100_000)
+CROWD: Final = 1_000
+IDLE: Final = 4
+CLAIM: Final = 18
+REASON: Final = 3
+"""More requests for each kind of reason met."""
+KINDS: Final = 10
+GROUP: Final = "requests of a cycle"
+BYTES: Final = "bytes of a cycle"
+SERVER: Final = "the real OpenProject's time"
+WANTED: Final = "AGENT_BENCH_OPENPROJECT"
+
+
+class Counted(Requests):
+    """The network, with the bytes that went over it: bodies and addresses, without headers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes: list[int] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = await super().handle_async_request(request)
+        self.bytes.append(len(request.url.raw_path) + len(request.content) + len(answer.content))
+        return answer
+
+    def clear(self) -> None:
+        self.sent.clear()
+        self.bytes.clear()
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What a cycle cost up to its end, or up to its first comment on the ticket that it took."""
+
+    requests: int
+    bytes: int
+    seconds: float
+
+
+async def idle(fleet: Fleet) -> Cost:
+    """A pass that finds nothing to do."""
+    network = Counted()
+    async with opened(fleet.pod(), transport=network) as pod:
+        network.clear()
+        result = await pod.cycle(lambda _: None).run()
+        assert result.outcome is Pass.NOTHING, result
+        return Cost(len(network.sent), sum(network.bytes), network.seconds)
+
+
+async def claim(fleet: Fleet) -> Cost:
+    """A pass that takes a ticket, through its first comment."""
+    network = Counted()
+    async with opened(fleet.pod(), transport=network) as pod:
+        network.clear()
+        result = await pod.cycle(lambda _: None).run()
+        assert result.ticket is not None, result
+        sent = network.until_comment_on(result.ticket)
+        return Cost(len(sent), sum(network.bytes[: len(sent)]), sum(took for _, _, took in sent))
+
+
+def without_the_one(backlog: Backlog) -> Backlog:
+    """The crowd alone."""
+    kept = tuple(one for one in backlog.work_packages if not one.key.endswith(f"-{AVAILABLE}"))
+    return Backlog(backlog.projects, kept, backlog.relations)
+
+
+async def measure(folder: Path) -> AsyncIterator[Measured]:
+    """Each kind of cycle on each size."""
+    costs: dict[tuple[str, int], Cost] = {}
+    for size in SIZES:
+        place = folder / str(size)
+        board = embedded_board(place / "board")
+        try:
+            into_embedded(place / "board", big("large", size))
+            costs["idle", size] = await idle(Fleet(board, "shop", place / "idle"))
+            costs["claim with its Epic", size] = await claim(Fleet(board, "large", place / "claim"))
+            into_embedded(place / "board", without_the_one(mixed("none", CROWD)))
+            costs["nothing available", size] = await idle(Fleet(board, "none", place / "none"))
+            into_embedded(place / "board", mixed("crowd", CROWD))
+            costs["claim behind 1,000", size] = await claim(Fleet(board, "crowd", place / "crowd"))
+        finally:
+            board.close()
+    for one in _figures(costs):
+        yield one
+
+
+def _figures(costs: dict[tuple[str, int], Cost]) -> list[Measured]:
+    how = (
+        "embedded board, an ordinary backlog of N (Epics, stories, tasks); “nothing available” and “behind 1,000”: 1,000 tickets of "
+        "all ten reasons beside it; claims up to the first comment; bytes of addresses and bodies"
+    )
+    bounds = {"idle": IDLE, "claim with its Epic": CLAIM, "claim behind 1,000": CLAIM + REASON * KINDS}
+    figures = []
+    for (kind, size), cost in costs.items():
+        line: dict[str, Any] = {"series": kind, "x": float(size)}
+        name = f"{kind}, {size:,} work packages"
+        if kind in bounds:
+            figures.append(
+                at_most(f"{name}: requests", cost.requests, "requests", bounds[kind], how, group=GROUP, **line)
+            )
+        else:
+            figures.append(
+                Measured(name=f"{name}: requests", value=cost.requests, unit="requests", how=how, group=GROUP, **line)
+            )
+        figures.append(Measured(name=f"{name}: bytes", value=cost.bytes, unit="bytes", how=how, group=BYTES, **line))
+    for kind in dict.fromkeys(kind for kind, _ in costs):
+        counts = [costs[kind, size].requests for size in SIZES]
+        spread = max(counts) - min(counts)
+        figures.append(
+            at_most(f"{kind}: requests more on the largest than the fewest", spread, "requests", 0, how, group=GROUP)
+        )
+    return figures
+
+
+def page_of_full(board: Board) -> float:
+    """Seconds for a page of 100 full work packages, warm."""
+    client = board.client("agent")
+    query = "/work_packages?filters=[]&pageSize=100"
+    client.get(query)
+    return min(client.get(query).elapsed.total_seconds() for _ in range(3))
+
+
+async def measure_openproject(folder: Path) -> AsyncIterator[Measured]:
+    """The server's time of an idle pass and a claim, beside a page of 100 in full; only where one can be filled, and is wanted."""
+    if not os.environ.get(WANTED) or not CONTROL.exists():
+        return
+    board = openproject()
+    made = world(board)
+    try:
+        large = f"{made.mark}-big"
+        how = "real OpenProject 17.6 with about 20,000 work packages (10,000 of them in the pod's project), warm; seconds until each answer"
+        await idle(Fleet(board, made.empty_project(), folder / "warm"))
+        nothing = min(
+            [await idle(Fleet(board, made.empty_project(), folder / f"idle{n}")) for n in range(3)],
+            key=lambda one: one.seconds,
+        )
+        await claim(Fleet(board, large, folder / "warmed"))
+        taken = min(
+            [await claim(Fleet(board, large, folder / f"claim{n}")) for n in range(3)], key=lambda one: one.seconds
+        )
+        page = page_of_full(board)
+    finally:
+        board.close()
+    yield Measured(name="a page of 100 work packages in full", value=page * MILLI, unit="ms", how=how, group=SERVER)
+    yield Measured(name="idle pass", value=nothing.seconds * MILLI, unit="ms", how=how, group=SERVER)
+    yield Measured(name="claim with its Epic", value=taken.seconds * MILLI, unit="ms", how=how, group=SERVER)
+    yield at_most("idle pass over a page of 100", nothing.seconds / page, "pages", 0.5, how, group=SERVER)
+    yield at_most("claim over a page of 100", taken.seconds / page, "pages", 3, how, group=SERVER)
