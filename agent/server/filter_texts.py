@@ -6,13 +6,14 @@ from .filter_dates import Condition
 from .params import Filter
 from .store import Value
 
-_COMMENTED = "EXISTS (SELECT 1 FROM journals WHERE work_package_id = work_packages.id AND contains(notes, ?))"
-_ATTACHED = "EXISTS (SELECT 1 FROM attachments WHERE work_package_id = work_packages.id AND contains(file_name, ?))"
 _PLACES = {
-    "subject": "contains(subject, ?)",
-    "description": "contains(description, ?)",
-    "comment": _COMMENTED,
-    "attachment_file_name": _ATTACHED,
+    "subject": ("subject", "{found}"),
+    "description": ("description", "{found}"),
+    "comment": ("notes", "EXISTS (SELECT 1 FROM journals WHERE work_package_id = work_packages.id AND {found})"),
+    "attachment_file_name": (
+        "file_name",
+        "EXISTS (SELECT 1 FROM attachments WHERE work_package_id = work_packages.id AND {found})",
+    ),
 }
 _SEARCHED = ("subject", "description", "comment", "attachment_file_name")
 NAMES = (*_PLACES, "search", "subject_or_id", "typeahead")
@@ -20,15 +21,38 @@ _OPEN = "EXISTS (SELECT 1 FROM statuses WHERE id = status_id AND is_closed = ?)"
 _NAMED = "contains((SELECT name FROM {table} WHERE id = {column}), ?)"
 
 
+def containing(column: str, words: str) -> Condition:
+    """Each of the words stands in the column, whatever the case: the operator `~` [L]; `%` and `_` mean themselves."""
+    clauses, values = [], []
+    for word in words.split():
+        if word.isascii():
+            escaped = re.sub(r"([\\%_])", r"\\\1", word)
+            clauses.append(f"{column} LIKE ? ESCAPE '\\'")
+            values.append(f"%{escaped}%")
+        else:
+            clauses.append(f"contains({column}, ?)")
+            values.append(word)
+    return f"({' AND '.join(clauses)})", [*values]
+
+
+def _in_place(name: str, words: str) -> Condition:
+    column, place = _PLACES[name]
+    found, values = containing(column, words)
+    return place.format(found=found), values
+
+
 def condition(filter_: Filter) -> Condition:
     """The condition of one of these filters."""
     words = next(value for value in filter_.values if value.strip())
     if filter_.name in _PLACES:
-        return f"{'NOT ' if filter_.operator == '!~' else ''}{_PLACES[filter_.name]}", [words]
+        found, values = _in_place(filter_.name, words)
+        return f"{'NOT ' if filter_.operator == '!~' else ''}{found}", values
     if filter_.name == "search":
-        return " OR ".join(_PLACES[name] for name in _SEARCHED), [words] * len(_SEARCHED)
+        places = [_in_place(name, words) for name in _SEARCHED]
+        return " OR ".join(sql for sql, _ in places), [value for _, values in places for value in values]
     if filter_.name == "subject_or_id":
-        return "contains(subject, ?) OR CAST(id AS TEXT) = ?", [words, words.strip()]
+        found, values = containing("subject", words)
+        return f"{found} OR CAST(id AS TEXT) = ?", [*values, words.strip()]
     parts = [_part(part) for value in filter_.values for part in value.split()]
     return " AND ".join(f"({sql})" for sql, _ in parts), [value for _, values in parts for value in values]
 

@@ -18,7 +18,7 @@ from .errors import ApiError, invalid_query
 from .filter_dates import Condition
 from .filter_kinds import FilterKind
 from .params import Filter
-from .store import Db
+from .store import Db, Value
 
 _LISTED = "(SELECT value FROM json_each(?))"
 _COLUMNS = {
@@ -245,9 +245,10 @@ def _custom_field(field: int, filter_: Filter) -> Condition:
     """Work packages whose type lacks the field never match, not even with `!` [L]; the empty ones match `!` and `!~` [L]."""
     active = "type_id IN (SELECT type_id FROM custom_field_types WHERE custom_field_id = ?)"
     if filter_.operator in ("=", "!"):
-        holds, value = f"value IN {_LISTED}", json.dumps(filter_.values)
+        holds = f"value IN {_LISTED}"
+        values: list[Value] = [json.dumps(filter_.values)]
     else:
-        holds, value = "contains(value, ?)", filter_.values[0]
+        holds, values = filter_texts.containing("value", next(value for value in filter_.values if value.strip()))
     negated = "NOT " if filter_.operator.startswith("!") else ""
     holding = f"SELECT work_package_id FROM custom_values WHERE custom_field_id = ? AND {holds}"  # noqa: S608 - no value inside
-    return f"{active} AND id {negated}IN ({holding})", [field, field, value]
+    return f"{active} AND id {negated}IN ({holding})", [field, field, *values]

@@ -143,7 +143,8 @@ CREATE TABLE work_packages (
   derived_remaining_minutes INTEGER,
   derived_done_ratio INTEGER
 ) STRICT;
-CREATE INDEX work_packages_by_status ON work_packages (status_id, type_id, priority_id);
+-- Holds all that a scan counts, groups and sorts by.
+CREATE INDEX work_packages_by_status ON work_packages (status_id, type_id, priority_id, project_id, assigned_to_id, due_date);
 CREATE INDEX work_packages_by_type ON work_packages (type_id);
 CREATE INDEX work_packages_by_priority ON work_packages (priority_id);
 CREATE INDEX work_packages_by_project ON work_packages (project_id);

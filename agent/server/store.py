@@ -17,6 +17,7 @@ from .errors import BoardError, DiskFull
 
 FILE = "board.sqlite3"
 BUSY_SECONDS = 10.0
+CACHE_KIB = 64 << 10
 VERSION = 2
 """Of the schema: `schema.sql` makes it, `migrations/` leads to it from each one that was ever released."""
 
@@ -195,6 +196,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     return connection
 
 

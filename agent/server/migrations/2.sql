@@ -33,6 +33,9 @@ ALTER TABLE work_packages ADD COLUMN derived_estimated_minutes INTEGER;
 ALTER TABLE work_packages ADD COLUMN derived_remaining_minutes INTEGER;
 ALTER TABLE work_packages ADD COLUMN derived_done_ratio INTEGER;
 
+DROP INDEX work_packages_by_status;
+CREATE INDEX work_packages_by_status ON work_packages (status_id, type_id, priority_id, project_id, assigned_to_id, due_date);
+
 CREATE TABLE watchers (
   work_package_id INTEGER NOT NULL REFERENCES work_packages ON DELETE CASCADE,
   user_id INTEGER NOT NULL REFERENCES users ON DELETE CASCADE,
