@@ -11,7 +11,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -47,6 +47,7 @@ _CHECKS: Final = ".checks"
 """Behind the run id: the home of its checks."""
 NO_KEY: Final = "no-key"
 """Where there is none, nothing is asked with it."""
+_HOST_STORE: Final = Path("/nix/store")
 
 
 class Room(Struct, frozen=True, kw_only=True):
@@ -107,6 +108,7 @@ class Rooms:
         if not self._proved:
             if self._boxed:
                 self._refuse_missing()
+                self._refuse_the_hosts_store()
                 await check(self._runner, {"PATH": self._path})
             await self._client(()).check()
             self._proved = True
@@ -115,6 +117,15 @@ class Rooms:
         for path in self._settings.sandbox.readable:
             if not Path(path).exists():
                 raise PodTrouble(f"`sandbox.readable` names {path}, which is not on this host: mend the setting")
+
+    def _refuse_the_hosts_store(self) -> None:
+        """Builders of a store without a daemon run in the jail of Nix, where all of that store can be written."""
+        store = store_of(self._settings.nix.settings)
+        if not store.daemon and store.folder == _HOST_STORE:
+            raise PodTrouble(
+                f"Nix works without its daemon here, so what a repository builds could change programs of this host in "
+                f"{_HOST_STORE}: start the daemon, or give the pod a store of its own, `[nix.settings] store = …`"
+            )
 
     @asynccontextmanager
     async def open(self, workspace: Workspace, run: str, *, asks: bool = True) -> AsyncIterator[Room]:
@@ -140,7 +151,7 @@ class Rooms:
 
             shells = self._shells(workspace, patterns)
             python, library = shim.interpreter()
-            broker = Broker(flake=flake, shells=shells, redact=self._redact) if self._brokers() else None
+            broker = self._broker(flake, shells) if self._brokers() else None
             if broker:
                 shim.install(place, python, socket)
             relay = self._relay(run, broker, asks=asks)
@@ -178,6 +189,11 @@ class Rooms:
 
     # -- the parts -------------------------------------------------------------------------------------------------
 
+    def _broker(self, flake: Callable[[], Awaitable[Flake]], shells: Shells) -> Broker:
+        """Its answers come before the model's command, which waits for them, is ended for its silence."""
+        patience = 0.7 * self._settings.execution.idle
+        return Broker(flake=flake, shells=shells, redact=self._redact, timeout=patience)
+
     def _brokers(self) -> bool:
         return self._boxed and self._settings.sandbox.nix == "broker"
 
@@ -193,7 +209,7 @@ class Rooms:
             writable=(workspace.path, home),
             readable=(
                 *readable,
-                self._saved,
+                self._saved(workspace),
                 *(one for one in more if not any(one.is_relative_to(place) for place in visible)),
             ),
             empty=empty,
@@ -209,9 +225,9 @@ class Rooms:
         if self._settings.model.kind == "claude" and found:
             yield Path(found).resolve()
 
-    @property
-    def _saved(self) -> Path:
-        folder = self._folder / "shells"
+    def _saved(self, workspace: Workspace) -> Path:
+        """The saved shells of a repository: no run sees those of another."""
+        folder = self._folder / "shells" / workspace.path.parents[1].name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -222,7 +238,9 @@ class Rooms:
     def _shells(self, workspace: Workspace, patterns: tuple[str, ...]) -> Shells:
         client = _Shown(self._client(workspace.jail_paths()[0]), workspace, patterns)
         options = self._settings.nix.settings
-        return Shells(client, self._saved, nix=self._nix, options=options, scope=workspace.path.parents[1].name)
+        return Shells(
+            client, self._saved(workspace), nix=self._nix, options=options, scope=workspace.path.parents[1].name
+        )
 
     def _client(self, git: tuple[Path, ...]) -> NixClient:
         return NixClient(

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from agent.programs.removal import remove_folder
+
 _ENTER: Final = stat.S_IRWXU
+_RULES: Final = frozenset({".gitignore", ".gitattributes"})
 _READ: Final = stat.S_IRUSR | stat.S_IWUSR
 
 
@@ -42,21 +44,29 @@ def remove(path: Path) -> None:
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
-    try:
-        shutil.rmtree(path)
-    except PermissionError:  # module caches are read-only
-        open_up(path)
-        shutil.rmtree(path)
+    remove_folder(path)
 
 
 def open_up(path: Path) -> None:
     """Give ourselves the right to enter every folder below `path` and to read every file."""
-    _allow(path, _ENTER)
-    for folder, inner, files in os.walk(path):
-        for name in inner:
-            _allow(Path(folder, name), _ENTER)
-        for name in files:
-            _allow(Path(folder, name), _READ)
+    waiting = [str(path)]
+    while waiting:  # no recursion: a tree may be deeper than Python's stack
+        folder = waiting.pop()
+        _allow(Path(folder), _ENTER)
+        for entry in _entries(folder):
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(entry.path)
+            else:
+                _allow(Path(entry.path), _READ)
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """What is in a folder; nothing where that cannot be read, or has a path that the kernel does not take."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:
+        return []
 
 
 def _allow(path: Path, rights: int) -> None:
@@ -64,6 +74,17 @@ def _allow(path: Path, rights: int) -> None:
         mode = path.lstat().st_mode
         if not stat.S_ISLNK(mode) and mode & rights != rights:
             path.chmod(stat.S_IMODE(mode) | rights)
+
+
+def unblock(root: Path) -> None:
+    """Remove what git would wait for without end: a pipe or the like where it reads its rules, in any folder."""
+    waiting = [str(root)]
+    while waiting:
+        for entry in _entries(waiting.pop()):
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(entry.path)
+            elif entry.name in _RULES and not entry.is_symlink() and not entry.is_file():
+                remove(Path(entry.path))
 
 
 def scrub(root: Path, folders: Iterable[str]) -> None:

@@ -66,6 +66,10 @@ _BROKEN: Final = re.compile(
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
+class GitHung(PodTrouble):
+    """A git command on this host did not come to an end."""
+
+
 class Mirror:
     """The git commands of one repository; the vocabulary of `repo`, `worktree` and `workspace`.
 
@@ -165,6 +169,7 @@ class Mirror:
         stdin: bytes = b"",
         env: Mapping[str, str] | None = None,
         ok: tuple[int, ...] = (0,),
+        timeout: float = LOCAL_TIMEOUT,  # noqa: ASYNC109 - the runner's
     ) -> Finished:
         """A command that stays on this host.
 
@@ -175,13 +180,17 @@ class Mirror:
             stdin: what it reads.
             env: more environment.
             ok: exit codes that are answers.
+            timeout: seconds.
 
         Raises:
-            PodTrouble: any other exit code, or no end.
+            GitHung: no end in time.
+            PodTrouble: any other exit code.
         """
         self.prepare()
         more = {"GIT_DIR": str(gitdir or self.path), **({"GIT_WORK_TREE": str(tree)} if tree else {}), **(env or {})}
-        done = await self._run(arguments, cwd=tree or self.folder, env=more, stdin=stdin, timeout=LOCAL_TIMEOUT)
+        done = await self._run(arguments, cwd=tree or self.folder, env=more, stdin=stdin, timeout=timeout)
+        if done.ended is Ended.TIMED_OUT:
+            raise GitHung(str(self.failed(arguments[0], done)))
         if done.ended is not Ended.COMPLETED or done.returncode not in ok or done.dropped:
             raise self.failed(arguments[0], done)
         return done

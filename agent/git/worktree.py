@@ -17,9 +17,9 @@ from msgspec import Struct
 
 from agent.errors import PodTrouble, TicketFailure
 from agent.git import guard, odd
-from agent.git.folder import open_up, remove, scrub, write_plain
+from agent.git.folder import open_up, remove, scrub, unblock, write_plain
 from agent.git.guard import Seal
-from agent.git.mirror import Mirror
+from agent.git.mirror import LOCAL_TIMEOUT, GitHung, Mirror
 from agent.git.odd import Listing
 from agent.git.refs import names
 from agent.programs.runner import Finished
@@ -31,6 +31,10 @@ _NO_FILES: Final = re.compile(
     r"(?m)^error: (?:(?P<kind>.+): can only add regular files|'(?P<nested>.+?)/?' does not have a commit checked out)"
 )
 """What git says of something that a model made and that cannot be committed."""
+
+
+PATIENCE: Final = 120.0
+"""Seconds after which a git command is suspected to wait for what will never come."""
 
 
 class Record(Struct, frozen=True, kw_only=True):
@@ -76,7 +80,18 @@ class Worktree:
         ok: tuple[int, ...] = (0,),
     ) -> Finished:
         """A git command in this worktree."""
-        return await self.mirror.local(*arguments, gitdir=self.admin, tree=self.path, stdin=stdin, env=env, ok=ok)
+        try:
+            return await self._git(arguments, stdin, env, ok, PATIENCE)
+        except GitHung:  # most likely for a pipe that a model put in the place of `.gitignore`
+            unblock(self.path)
+            return await self._git(arguments, stdin, env, ok, LOCAL_TIMEOUT)
+
+    async def _git(
+        self, words: tuple[str, ...], stdin: bytes, env: Mapping[str, str] | None, ok: tuple[int, ...], limit: float
+    ) -> Finished:
+        return await self.mirror.local(
+            *words, gitdir=self.admin, tree=self.path, stdin=stdin, env=env, ok=ok, timeout=limit
+        )
 
     async def answer(self, *arguments: str) -> str:
         """What a git command in this worktree prints."""

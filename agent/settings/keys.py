@@ -159,6 +159,16 @@ def _inner_paths(value: object) -> tuple[str, ...]:
     return paths
 
 
+_ALIASES: Final = ("best", "default", "haiku", "opus", "opusplan", "sonnet")
+"""What Claude Code understands, and moves to another model one day; the relay lets only the one that was named through."""
+
+
+def _model(value: object) -> str:
+    if (name := _text(value)).partition("[")[0] in _ALIASES:
+        raise Unfit(f"`{name}` is an alias")
+    return name
+
+
 def _texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise Unfit
@@ -323,7 +333,10 @@ KEYS: Final[Mapping[str, Key]] = {
         "Claude Code's program: a name in $PATH or a path", "a text such as `claude`", _text, "claude"
     ),
     "model.name": Key(
-        "the model that Claude Code asks for; a full name, since aliases move", "a text", _text, "claude-sonnet-5"
+        "the model that Claude Code asks for",
+        "a full name such as `claude-sonnet-5`; aliases move",
+        _model,
+        "claude-sonnet-5",
     ),
     "model.api": Key(
         "the address of the Messages API; the pod's relay asks it, never the sandbox",

@@ -37,7 +37,7 @@ FLAKE_WITH_A_TOOL = """\
         inherit system;
         name = "newtool";
         builder = "/bin/bash";
-        args = [ "-c" "mkdir -p $out/bin; printf '#!/bin/sh\\necho new and useful\\n' > $out/bin/newtool; chmod +x $out/bin/newtool" ];
+        args = [ "-c" "mkdir -p $out/bin; printf '#!/bin/sh\\necho new and useful\\n' > $out/bin/newtool; chmod +x $out/bin/newtool; exit 0" ];
         PATH = "/usr/bin:/bin";
       };
     in
@@ -78,7 +78,7 @@ def claude_pod(
     with serving(script) as api:
         model = {"kind": "claude", "program": str(program), "api": api.url, "key_file": str(key)}
         sections = {"sandbox": {"kind": "bubblewrap"}, **more, "model": {**model, **more.get("model", {})}}
-        config = fleet.pod(**sections)
+        config = fleet.pod(**{"nix.settings": private_store(fleet.folder / "store"), **sections})
         if url:
             config.write_text(config.read_text().replace(fleet.remote.url, url))
         yield config, api
@@ -250,7 +250,7 @@ def _misbehaving(fleet: Fleet, program: str, **more: Any) -> Path:
     }
     for name, one in more.items():
         sections[name] = {**sections.get(name, {}), **one}
-    return fleet.pod(**sections)
+    return fleet.pod(**{"nix.settings": private_store(fleet.folder / "store"), **sections})
 
 
 def _spike(fleet: Fleet, ticket: int) -> str:
@@ -262,12 +262,12 @@ LIMITS: dict[str, tuple[str, dict[str, Any], str]] = {
     "idle": (
         "echo last words; sleep 60",
         {"execution": {"idle": "2s"}},
-        r"the model fell silent and was stopped after [23] s",
+        r"the model fell silent and was stopped after \d s",
     ),
     "time": (
         "while :; do echo still here; sleep 0.2; done",
-        {"execution": {"timeout": "12s", "margin": "9s"}},
-        r"the model was not done after [23] s",
+        {"execution": {"timeout": "30s", "margin": "22s"}},
+        r"the model was not done after \d s",
     ),
     "output": ("echo first; yes overflow", {}, "the model's program wrote without end"),
     "disk": (
@@ -408,13 +408,6 @@ def test_a_program_whose_interpreter_is_not_inside_is_the_pods_trouble(small_fle
         end = small_fleet.cycle(config, code=1)["end"]
     assert re.search("did not start: .*no-such-node.*set `model.program`", end["reason"]), end
     assert small_fleet.children(ticket) == []
-
-
-def test_a_model_name_that_the_program_makes_another_of_is_named(small_fleet: Fleet, newest: Path) -> None:
-    with claude_pod(small_fleet, newest, in_order(verdict("done")), model={"name": "sonnet"}) as (config, _):
-        small_fleet.add("Wait")
-        end = small_fleet.cycle(config, code=1)["end"]
-    assert re.search("the model 'claude-.*' is not allowed here: ask for sonnet; see `model.name`$", end["reason"]), end
 
 
 def test_a_path_to_show_that_is_not_there_is_found_before_a_claim(small_fleet: Fleet) -> None:

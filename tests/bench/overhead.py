@@ -9,9 +9,10 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from agent.clock import SystemClock, SystemRandomness
+from agent.devshell.client_options import private_store
 from agent.pod import open_pod
 from agent.programs.processes import Processes
 from agent.programs.runner import Finished, Job
@@ -61,7 +62,8 @@ async def measure(folder: Path, sandbox: str) -> list[Measured]:
     fleet = Fleet(board, "shop", folder)
     for number in range(TICKETS):
         fleet.add(f"Ticket {number}")
-    config = write_settings(folder / "pod", board, {"shop": str(fleet.remote.path)}, sandbox=_sandbox(sandbox, folder))
+    sections: dict[str, Any] = {"sandbox": _sandbox(sandbox, folder), "nix.settings": private_store(folder / "store")}
+    config = write_settings(folder / "pod", board, {"shop": str(fleet.remote.path)}, **sections)
     settings = load(str(config), environ={"HOME": str(folder)})
     surroundings = ambient(environ={"PATH": os.environ["PATH"], "HOME": str(folder)})
     runner, requests = Timed(), Requests()

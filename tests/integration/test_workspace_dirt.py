@@ -11,6 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from agent.errors import TicketFailure
+from agent.git import worktree
+from agent.git.folder import remove
 from agent.programs.runner import Finished, Job
 from support.git_bench import KEPT, NEXT, Bench, Faulty, read, write
 from support.git_repo import git
@@ -287,3 +289,32 @@ async def test_a_link_in_place_of_a_folder_of_ours_is_not_followed(bench: Bench,
     after = await bench.open(NEXT)
     assert [path.name for path in outside.iterdir()] == ["precious.txt"]
     assert not (await after.snapshot()).changed
+
+
+@pytest.mark.parametrize("name", [".gitignore", "src/.gitattributes"])
+async def test_a_pipe_where_git_reads_its_rules_holds_nobody_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(worktree, "PATIENCE", 0.5)
+    workspace = await bench.open()
+    (workspace.path / "src").mkdir(exist_ok=True)
+    (workspace.path / "src/new.py").write_text("1")
+    (workspace.path / name).unlink(missing_ok=True)
+    os.mkfifo(workspace.path / name)
+    assert (await workspace.snapshot()).changed
+    os.mkfifo(workspace.path / name)
+    again = await bench.open(NEXT)
+    assert not (again.path / "src/new.py").exists()
+
+
+async def test_a_tree_deeper_than_the_stack_goes_with_its_worktree(bench: Bench) -> None:
+    workspace = await bench.open()
+    here = os.open(workspace.path, os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    remove(workspace.path)
+    assert not workspace.path.exists()

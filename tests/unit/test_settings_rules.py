@@ -48,6 +48,7 @@ REFUSED = [
     ("repositories.shop.ur = 'x'", "repositories.shop.ur is unknown. Did you mean `url`? [repositories.shop] may hold: base, branch, forge, shell_files, ssh_key_file, token_file, url, web."),
     # limits are never endless (I-46)
     ("[model]\nkind = 'opus'", 'model.kind = "opus" is refused. It is which coding model works: Claude Code, or any program that prints its result document. Allowed: claude or command.'),
+    ("[model]\nname = 'sonnet'", 'model.name = "sonnet" is refused: `sonnet` is an alias. It is the model that Claude Code asks for. Allowed: a full name such as `claude-sonnet-5`; aliases move.'),
     ("[model]\nmax_turns = 0", "model.max_turns = 0 is refused. It is how often one run may ask the model. Allowed: a whole number from 1 to 100000."),
     ("[model]\nmax_usd = 0", "model.max_usd = 0 is refused. It is how many dollars one run may spend, by `model.prices`; 0 is refused, not endless. Allowed: a number above 0 and at most 100000."),
     ("[model.prices]\ninput = -1", "model.prices.input = -1 is refused. It is dollars for a million tokens that the model reads. Allowed: a number from 0 to 100000."),
