@@ -21,6 +21,7 @@ from simulation import mutants_scenes, mutants_scenes_people
 from simulation.invariants import UNREPORTED, WRITER
 from simulation.mutants import Mutant, patched
 from simulation.mutants_all import MUTANTS
+from simulation.mutants_hunt import by_seeds
 from simulation.mutants_stage import Scene, play
 from support.git_bench import BRANCH, CLAIM, OTHER, RUN, Bench, work
 
@@ -57,6 +58,17 @@ def test_a_mutant_is_killed(mutant: Mutant, measured: Callable[[str], None]) -> 
     assert broken is not None, "it survives"
     assert broken.invariant == mutant.kills, broken
     measured(f"mutant {mutant.name}: killed by “{broken.invariant}”")
+
+
+@pytest.mark.parametrize(
+    "name", ["constant_nonce", "a_take_over_changes_the_run_id", "takes_over_foreign_tokens_in_its_name"]
+)
+def test_random_histories_kill_it_too(name: str, measured: Callable[[str], None]) -> None:
+    """A few that the first seeds find; `make mutants` hunts all."""
+    (mutant,) = (one for one in MUTANTS if one.name == name)
+    found, seeds = by_seeds(mutant, 0, 5)
+    assert found, f"{seeds} seeds did not find it"
+    measured(f"mutant {name} in random histories: {found}")
 
 
 async def test_the_mutant_that_pushes_the_claim_ref_unchanged_is_killed(
