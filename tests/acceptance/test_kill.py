@@ -43,6 +43,7 @@ class Scenario:
     sample: tuple[str, ...] = ()
     first = until = ""
     hand_at = ""
+    programs: tuple[str, ...] = ("git", "nix", "bwrap")
     left_over: tuple[str, ...] = ()
     """Refs that may be there or not."""
 
@@ -148,7 +149,7 @@ class Failure(Scenario):
 
     script: Mapping[str, Any] = {"files": {"broken.txt": "1\n"}}
     sample: tuple[str, ...] = (
-        "after git push SHA:refs/heads/agent/failed/1-RUN",
+        "after git push +SHA:refs/heads/agent/failed/1-RUN",
         "after comment failed on #1",
         "after create Spike",
         "before comment spike_created on #1",
@@ -161,8 +162,9 @@ class Failure(Scenario):
 
 
 class Sandboxed(Failure):
-    """The same in bubblewrap, where a survivor dies with the pod."""
+    """The same in bubblewrap; Nix, which is in there too, cannot be wrapped."""
 
+    programs = ("git", "bwrap")
     sections: Mapping[str, Mapping[str, Any]] = {"sandbox": {"kind": "bubblewrap"}}
     sample: tuple[str, ...] = ("after model start",)
 
@@ -172,7 +174,7 @@ class Stopped(Scenario):
 
     hand_at = "before model end"
     sample: tuple[str, ...] = (
-        "after git push SHA:refs/heads/agent/kept/1-RUN",
+        "after git push +SHA:refs/heads/agent/kept/1-RUN",
         "after end the claim on #1 to New",
     )
     left_over = ("refs/agent/claim/1",)
@@ -219,7 +221,15 @@ def history(scenario: Scenario, folder: Path, at: int | None = None) -> tuple[Ki
         fleet.remote.push("main", {".agent.toml": CHECK})
         scenario.prepare(fleet)
         hand = (scenario.hand_at, lambda: scenario.hand(fleet)) if scenario.hand_at else None
-        killer = Killer(board, folder / "killer", at, first=scenario.first, until=scenario.until, hand=hand)
+        killer = Killer(
+            board,
+            folder / "killer",
+            at,
+            first=scenario.first,
+            until=scenario.until,
+            hand=hand,
+            programs=scenario.programs,
+        )
         with killer.watching(folder / "pod-a" / "state") as env:
             config = scenario.pod(fleet, killer)
             outcomes: list[str] = []

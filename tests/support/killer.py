@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -54,6 +54,7 @@ class Killer:
         first: a boundary at which the pod is killed before the count begins.
         until: the boundary after which nothing counts any more.
         hand: the boundary at which a person does something, and what.
+        programs: whose calls are effects.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Killer:
         first: str = "",
         until: str = "",
         hand: tuple[str, Callable[[], object]] | None = None,
+        programs: Collection[str] = tuple(PROGRAMS),
     ) -> None:
         self.board = board
         self.folder = folder
@@ -78,6 +80,7 @@ class Killer:
         self._first = first
         self._until = until
         self._hand = hand
+        self._programs = programs
         self._here = threading.Lock()
 
     def reached(self, moment: str, effect: str) -> bool:
@@ -134,7 +137,8 @@ class Killer:
         for one in (programs, site):
             one.mkdir(parents=True, exist_ok=True)
         python = f"{os.path.realpath(sys.executable)} -ISs {boundary.__file__}"
-        for name, real in PROGRAMS.items():
+        for name in self._programs:
+            real = PROGRAMS[name]
             look = _LOOK.format(readers="|".join(sorted(boundary.READERS)), real=real) if name == "git" else ""
             _script(programs / name, f'{look}exec {python} program {address} {name} {real} "$@"')
         _script(self.folder / "model", f'exec {python} model {address} {MODEL} "$@"')
