@@ -23,7 +23,7 @@ EPICS: Final = 100
 TICKETS: Final = 2_000
 STANDALONE: Final = {"a tenth standalone": 200, "a quarter standalone": 500}
 BUGS: Final = 100
-BLOCKED: Final = 150
+BLOCKED: Final = 50
 SEED: Final = 20261124
 WORK_MIN: Final = 20.0
 """Minutes of a ticket on average; log-normal."""

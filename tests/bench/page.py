@@ -25,7 +25,7 @@ td {{ padding: .1rem .6rem .1rem 0; vertical-align: middle }}
 td.value {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }}
 .bar {{ height: .9rem; min-width: 1px; background: #3b78c2; border-radius: 2px }}
 .missed {{ color: #c0392b }} .met {{ color: #2e8b57 }}
-svg text {{ font-size: 12px; fill: currentColor }} svg text[fill] {{ fill: revert-layer }}
+svg text {{ font-size: 12px; fill: currentColor }}
 svg .axis {{ stroke: currentColor; opacity: .15 }}
 p.how {{ opacity: .7; margin: .2rem 0 }}
 </style>

@@ -69,7 +69,7 @@ def lines(figures: Sequence[Measured]) -> str:
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [f'<circle cx="{across(x):.1f}" cy="{down(value):.1f}" r="3" fill="{colour}"/>' for x, value in mine]
         parts.append(
-            f'<text x="{WIDTH - RIGHT + 12}" y="{TOP + 12 + 17 * number}" fill="{colour}">{html.escape(name)}</text>'
+            f'<text x="{WIDTH - RIGHT + 12}" y="{TOP + 12 + 17 * number}" style="fill: {colour}">{html.escape(name)}</text>'
         )
     unit = html.escape(points[0].unit)
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img"><text x="4" y="12">{unit}</text>{"".join(parts)}</svg>'
