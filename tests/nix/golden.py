@@ -19,7 +19,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -46,8 +45,8 @@ def tree() -> Path:
     archive = REFERENCE / "nixos-tree.tar.xz"
     if not place.is_dir():
         new = place.with_name(f"nixos-tree.{os.getpid()}")
-        with tarfile.open(archive) as packed:
-            packed.extractall(new, filter="data")
+        new.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["tar", "-xJf", archive, "-C", new], check=True)
         (inner,) = new.iterdir()
         try:
             inner.rename(place)
@@ -56,6 +55,17 @@ def tree() -> Path:
                 raise
         shutil.rmtree(new)
     return place
+
+
+def absent() -> str:
+    """What is not here and is needed to evaluate anything; empty if all is."""
+    if shutil.which("nix") is None:
+        return "Nix is not installed"
+    if not (EVAL / "eval.nix").exists():
+        return f"no stand-ins for nixpkgs in {EVAL}"
+    if not os.environ.get("NIXOS_TREE") and not (REFERENCE / "nixos-tree.tar.xz").exists():
+        return f"neither $NIXOS_TREE nor {REFERENCE / 'nixos-tree.tar.xz'} has the modules of NixOS"
+    return ""
 
 
 def nix(*arguments: str, cwd: Path = ROOT, **more: str) -> subprocess.CompletedProcess[str]:

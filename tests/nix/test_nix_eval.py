@@ -16,7 +16,8 @@ import pytest
 
 from agent import settings
 from agent.settings.keys import KEYS, PROJECT, Unfit
-from nix.golden import EVAL, GOLDEN, NIX_CONFIG, ROOT, evaluate, expected, nix, present, rendered
+from nix.golden import EVAL, GOLDEN, NIX_CONFIG, ROOT, absent, evaluate, expected, nix, present, rendered
+from support.boards import missing
 
 pytestmark = pytest.mark.nix
 
@@ -28,6 +29,14 @@ SOURCES = sorted(
 PODS_MOST = 3.5
 """The highest exposure of a pod's unit that `systemd-analyze security` may print; 10 is the worst."""
 SERVERS_MOST = 1.5
+
+
+@pytest.fixture(scope="module", autouse=True)
+def all_that_is_needed() -> None:
+    if reason := absent():
+        missing(reason)
+    if shutil.which("systemd-analyze") is None:
+        missing("systemd-analyze is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -264,9 +273,6 @@ HOST = """
   programs.ssh.knownHosts."git.example.org".publicKey = "ssh-ed25519 AAAA";
   services.agent.credentials = { board-token = "/run/secrets/board"; model-key = "/run/secrets/model"; };
 """
-CACHE = """
-  services.agent-cache = { enable = true; signingKeyFile = "/run/secrets/key"; };
-"""
 PUSHING = """
   services.agent.cache = {
     enable = true;
@@ -309,6 +315,7 @@ EXAMPLES = {
     + """
   services.agent.pods.pod-a = { };
   services.agent.pods.pod-b.settings.model.program = "/opt/claude";
+  services.agent-board = { enable = true; host = "0.0.0.0"; };
   nixpkgs.overlays = [ (final: prev: { claude-code = prev.claude-code // { outPath = throw "unfree"; }; }) ];
 """,
     "bare": """
@@ -317,17 +324,13 @@ EXAMPLES = {
   nix.settings.sandbox = false;
   security.allowUserNamespaces = false;
 """,
-    "empty": HOST,
     "open": HOST + 'services.agent.pods.open.sandbox = "none";',
-    "board": "services.agent-board = { enable = true; openFirewall = true; };",
-    "walled": 'services.agent-board = { enable = true; host = "0.0.0.0"; };',
-    "cache": CACHE
+    # A host without a pod, that is board and cache.
+    "servers": HOST
+    + PUSHING.replace('publicKeys = [ "cache-1:key" ];', "")
     + """
-  services.agent.cache = {
-    enable = true;
-    url = "http://cache:5000";
-    push = { host = "cache"; hostKey = "ssh-ed25519 AAAA"; sshKeyFile = "/run/a"; signingKeyFile = "/run/b"; };
-  };
+  services.agent-board = { enable = true; openFirewall = true; };
+  services.agent-cache = { enable = true; signingKeyFile = "/run/secrets/key"; };
 """,
 }
 FAILED = {
@@ -352,9 +355,9 @@ FAILED = {
     ("bare", "services.agent", "nix.enable = true"),
     ("bare", "services.agent", "nix.settings.sandbox = true"),
     ("bare", "services.agent", "security.allowUserNamespaces = true"),
-    ("board", "services.agent-board", "the firewall is open"),
-    ("cache", "services.agent.cache", "publicKeys"),
-    ("cache", "services.agent.cache.push.host", "the cache itself"),
+    ("servers", "services.agent-board", "the firewall is open"),
+    ("servers", "services.agent.cache", "publicKeys"),
+    ("servers", "services.agent.cache.push.host", "the cache itself"),
 }
 WARNED = {
     ("pods", "open", "can do what the pod can"),
@@ -364,10 +367,10 @@ WARNED = {
     ("pods", "strange", 'programs.ssh.knownHosts."toys.example.org"'),
     ("open", "open", "can do what the pod can"),
     ("bare", "pod-a", "no key for the model's API"),
-    ("empty", "services.agent", "has no pods"),
-    ("walled", "services.agent-board", "openFirewall = true"),
-    ("cache", "services.agent-cache", "podKeys is empty"),
-    ("cache", "services.agent-cache", "pushKeys is empty"),
+    ("servers", "services.agent", "has no pods"),
+    ("unfree", "services.agent-board", "openFirewall = true"),
+    ("servers", "services.agent-cache", "podKeys is empty"),
+    ("servers", "services.agent-cache", "pushKeys is empty"),
 }
 
 
