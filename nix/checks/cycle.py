@@ -7,8 +7,13 @@ with subtest("the token is root's alone, and the unit gets it as a credential"):
     pod_a.succeed("systemctl cat agent-pod-a.service | grep ^LoadCredential=board-token:/run/secrets/board-token")
 
 with subtest("the timer starts the pod, and the ticket gets done"):
-    ticket = add("A first file", files={"work/first": "by {run}"})
+    ticket = add("A first file", files={"work/first": "by {run}"}, gate=True)
     with working("pod-a"):
+        pod_a.wait_for_file(f"{gate('pod-a', ticket)}/waiting", timeout=PATIENCE)
+        pid = pod_a.get_unit_property("agent-pod-a.service", "MainPID")
+        variable = "CREDENTIALS_DIRECTORY=/run/credentials/agent-pod-a.service"
+        pod_a.succeed(f"tr '\\0' '\\n' < /proc/{pid}/environ | grep -x {variable}")
+        let_go("pod-a", ticket)
         eventually(lambda: done(ticket), "the ticket was not done")
 
         with subtest("and starts it again"):

@@ -1,7 +1,7 @@
 # ruff: noqa: D100, D103, F821, INP001, S101, T201 - a script of the NixOS test driver, whose names are globals
 # The sandbox under the real unit, and the unit itself: what an attacker tries in them fails, though each attempt works outside.
 
-EXPOSURE = 3.1
+EXPOSURE = 3.5
 UNIT = "agent-pod-a.service"
 STATE = "/var/lib/agent/pod-a"
 TOOLS = "PATH=/run/current-system/sw/bin:$PATH; "
@@ -11,10 +11,11 @@ with subtest("systemd knows every directive"):
     assert "Unknown" not in told, told
 
 with subtest("systemd's own judgement"):
-    table = pod_a.succeed(f"systemd-analyze security --no-pager {UNIT}")
-    exposure = float(table.split(f"Overall exposure level for {UNIT}: ")[1].split()[0])
-    print(f"systemd-analyze security {UNIT}: {exposure}")
-    assert exposure <= EXPOSURE, table
+    for machine, unit in ((pod_a, UNIT), (pod_a, "agent-cache-push.service"), (board, "agent-board.service")):
+        table = machine.succeed(f"systemd-analyze security --no-pager {unit}")
+        exposure = float(table.split(f"Overall exposure level for {unit}: ")[1].split()[0])
+        print(f"systemd-analyze security {unit}: {exposure}")
+        assert exposure <= EXPOSURE, table
 
 
 def connect(host: str, port: int) -> str:
@@ -34,7 +35,7 @@ IN_THE_SANDBOX = {
     "talk to systemd": "test -e /run/systemd/private",
     "write to /etc": "touch /etc/attacked && rm /etc/attacked",
     "write beside the root": "touch /attacked && rm /attacked",
-    "write to the store": "touch /nix/store/attacked && rm /nix/store/attacked",
+    "write to Nix's state": "touch /nix/var/nix/attacked && rm /nix/var/nix/attacked",
     "mount something": "mkdir -p /tmp/m && mount -t tmpfs tmpfs /tmp/m && umount /tmp/m",
     "make a user namespace": "unshare --user --map-root-user true",
     "rename the host": "hostname $(cat /proc/sys/kernel/hostname)",
@@ -45,14 +46,15 @@ IN_THE_UNIT = {
     "read the source of the credential": "cat /run/secrets/board-token",
     "read the shadow file": "cat /etc/shadow",
     "see the processes of others": "test -e /proc/1/stat",
-    "look into homes": "ls /root",
+    "look into homes": "ls /home/open/seen",
+    "look into the temporary files of others": "ls /tmp/open/seen",
+    "write where all may write": "touch /var/open/attacked && rm /var/open/attacked",
     "write to /etc": "touch /etc/attacked && rm /etc/attacked",
-    "write to the state of others": "touch /var/lib/attacked && rm /var/lib/attacked",
     "become root": "setpriv --reuid=0 true",
     "mount something": "mkdir -p /tmp/m && mount -t tmpfs tmpfs /tmp/m && umount /tmp/m",
     "take another personality": "setarch --addr-no-randomize true",
     "go before everything else": "chrt --fifo 1 true",
-    "shift the time of its own": "unshare --time true",
+    "shift its own time": "unshare --user --time true",
     "rename the host": "hostname $(cat /proc/sys/kernel/hostname)",
 }
 
@@ -89,6 +91,8 @@ with subtest("attacks from the unit's own process"):
         for name, attack in IN_THE_UNIT.items()
     )
     path = pod_a.get_unit_property(UNIT, "FragmentPath")
+    places = "/home/open /tmp/open /var/open"
+    pod_a.succeed(f"for place in {places}; do install -d -m 1777 $place && touch $place/seen; done")
     pod_a.succeed(
         f"printf %s {shlex.quote(script)} > /var/lib/attack && chmod 0755 /var/lib/attack",
         f"sed 's|^ExecStart=.*|ExecStart=/bin/sh /var/lib/attack|' {path} > /run/systemd/system/agent-attack.service",
@@ -99,5 +103,6 @@ with subtest("attacks from the unit's own process"):
     for name, attack in IN_THE_UNIT.items():
         assert f"<failed {name}>" in told, f"{name}: {told}"
         pod_a.succeed(attack)
+    pod_a.succeed(f"rm -r {places}")
     pod_a.succeed("rm /run/systemd/system/agent-attack.service /var/lib/attack && systemctl daemon-reload")
     print(f"attacks: {len(IN_THE_SANDBOX)} from the sandbox, {len(IN_THE_UNIT)} from the unit, 0 successes")

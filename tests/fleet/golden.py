@@ -83,10 +83,6 @@ def adapt(name: str, rendered: Rendered) -> None:
         files[path] = _toml(_settings(tomllib.loads(files[path])))
     for unit in [one for one in rendered.units if one.endswith(".timer")]:
         files[f"/etc/systemd/system/{unit}.d/soon.conf"] = _SOON
-    if name in PODS:  # TEMPORARY
-        files[f"/etc/systemd/system/agent-{name}.service.d/temporary.conf"] = (
-            "[Service]\nSystemCallFilter=sethostname\n"
-        )
     rendered.units |= {"nix-daemon.service": _NIX_DAEMON, "nix-daemon.socket": _NIX_SOCKET}
     rendered.wanted["nix-daemon.socket"] = ["sockets.target"]
     files["/etc/nix/nix.conf"] += _NIX_CONF + (

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NAME = "agent-fleet-"
-PROGRAMS = ("unshare", "nsenter", "setpriv", "ip", "curl", "git", "nix", "bwrap", "mount", "runuser")
+PROGRAMS = ("bwrap", "curl", "git", "ip", "jq", "nix", "nsenter", "setpriv", "ssh", "sshd", "unshare")
 _PREPARE = """
 set -eu
 mount -t tmpfs -o mode=755 disks "$1"
