@@ -1,6 +1,6 @@
 # The front door. Every target provisions what it needs; afterwards the command is .venv/bin/agent.
 .DEFAULT_GOAL := help
-.PHONY: help provision tools test slow unit lint demo bench mutants clean
+.PHONY: help provision tools test slow unit lint demo bench simulate mutants clean
 
 BOARD ?= embedded
 MODEL ?= scripted
@@ -40,6 +40,11 @@ demo: provision ## two pods work on a small backlog (BOARD=openproject: a real o
 bench: tools ## what it costs, in build/bench
 	@.ci/claude
 	@PYTHONPATH=tests .venv/bin/python -m bench
+
+simulate: tools ## many pods, one board, virtual time, seeded faults (SEEDS=200 HOURS=1000; SEED=7 tells one history in full)
+	@PYTHONPATH=tests .venv/bin/python -m simulation $(if $(SEED),--seed $(SEED) --shrink \
+	  $(if $(WITHOUT),--without $(WITHOUT)) $(if $(TICKETS),--tickets $(TICKETS)) $(if $(PODS),--pods $(PODS)) $(if $(HOURS),--hours $(HOURS)),\
+	  --seeds $(or $(SEEDS),200) --at-least $(or $(HOURS),1000))
 
 mutants: tools ## deliberate protocol bugs, hunted by SEEDS=20 random histories each, besides the directed ones
 	@PYTHONPATH=tests .venv/bin/python -m simulation.mutants_hunt --seeds $(or $(SEEDS),20)
