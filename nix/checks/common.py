@@ -65,6 +65,7 @@ def equip(name: str) -> None:
 
 def halt(name: str) -> None:
     PODS[name].succeed(f"systemctl stop agent-{name}.timer agent-{name}.service")
+    PODS[name].execute(f"systemctl reset-failed agent-{name}.service")
 
 
 def work(name: str) -> None:

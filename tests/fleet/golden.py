@@ -106,9 +106,10 @@ _SOON: Final = """\
 [Timer]
 OnBootSec=
 OnBootSec=2s
-OnUnitInactiveSec=1s
+OnUnitInactiveSec=2s
 RandomizedDelaySec=0
 """
+"""Five starts in ten seconds would be refused: a unit fails at once as long as its secrets are not there."""
 _NIX_DAEMON: Final = """\
 [Unit]
 RequiresMountsFor=/nix/store
