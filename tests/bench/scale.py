@@ -29,6 +29,10 @@ KINDS: Final = 10
 GROUP: Final = "requests of a cycle"
 BYTES: Final = "bytes of a cycle"
 SERVER: Final = "the real OpenProject's time"
+HOW: Final = (
+    "embedded board, an ordinary backlog of N (Epics, stories, tasks); “nothing available” and “behind 1,000”: 1,000 tickets of "
+    "all ten reasons beside it; claims up to the first comment; bytes of addresses and bodies"
+)
 REPEATED: Final = 3
 WANTED: Final = "AGENT_BENCH_OPENPROJECT"
 
@@ -102,36 +106,27 @@ async def measure(folder: Path) -> AsyncIterator[Measured]:
             costs["claim behind 1,000", size] = await claim(Fleet(board, "crowd", place / "crowd"))
         finally:
             board.close()
-    for one in _figures(costs):
-        yield one
-
-
-def _figures(costs: dict[tuple[str, int], Cost]) -> list[Measured]:
-    how = (
-        "embedded board, an ordinary backlog of N (Epics, stories, tasks); “nothing available” and “behind 1,000”: 1,000 tickets of "
-        "all ten reasons beside it; claims up to the first comment; bytes of addresses and bodies"
-    )
-    bounds = {"idle": IDLE, "claim with its Epic": CLAIM, "claim behind 1,000": CLAIM + REASON * KINDS}
-    figures = []
-    for (kind, size), cost in costs.items():
-        line: dict[str, Any] = {"series": kind, "x": float(size)}
-        name = f"{kind}, {size:,} work packages"
-        if kind in bounds:
-            figures.append(
-                at_most(f"{name}: requests", cost.requests, "requests", bounds[kind], how, group=GROUP, **line)
-            )
-        else:
-            figures.append(
-                Measured(name=f"{name}: requests", value=cost.requests, unit="requests", how=how, group=GROUP, **line)
-            )
-        figures.append(Measured(name=f"{name}: bytes", value=cost.bytes, unit="bytes", how=how, group=BYTES, **line))
+        for (kind, of), cost in costs.items():
+            if of == size:
+                for one in _figures(kind, size, cost):
+                    yield one
     for kind in dict.fromkeys(kind for kind, _ in costs):
         counts = [costs[kind, size].requests for size in SIZES]
-        spread = max(counts) - min(counts)
-        figures.append(
-            at_most(f"{kind}: requests more on the largest than the fewest", spread, "requests", 0, how, group=GROUP)
-        )
-    return figures
+        # One more or less is chance: whether the first in the pod's own order happens to be blocked.
+        name = f"{kind}: requests more on the board that takes most than on the one that takes fewest"
+        yield at_most(name, max(counts) - min(counts), "requests", 1, HOW, group=GROUP)
+
+
+def _figures(kind: str, size: int, cost: Cost) -> list[Measured]:
+    line: dict[str, Any] = {"series": kind, "x": float(size)}
+    name, requests = f"{kind}, {size:,} work packages", float(cost.requests)
+    bound = {"idle": IDLE, "claim with its Epic": CLAIM, "claim behind 1,000": CLAIM + REASON * KINDS}.get(kind)
+    first = (
+        Measured(name=f"{name}: requests", value=requests, unit="requests", how=HOW, group=GROUP, **line)
+        if bound is None
+        else at_most(f"{name}: requests", requests, "requests", bound, HOW, group=GROUP, **line)
+    )
+    return [first, Measured(name=f"{name}: bytes", value=cost.bytes, unit="bytes", how=HOW, group=BYTES, **line)]
 
 
 def page_of_full(board: Board) -> float:
