@@ -4,7 +4,7 @@ from typing import Any
 
 from . import attributes, catalogue, documents, hal, journals, work_package
 from .call import Answer, Call
-from .errors import bad_request, forbidden, internal, not_found, raise_all, violation
+from .errors import bad_request, forbidden, not_found, raise_all, violation
 from .visibility import visible
 from .work_package import WorkPackage
 
@@ -48,10 +48,8 @@ def update(call: Call) -> Answer:
     item, activity_id, author_id = _visible_activity(call)
     if not isinstance(call.body, dict) or "comment" not in call.body:
         raise bad_request("comment is missing")
-    if isinstance(call.body["comment"], dict):
-        raise bad_request("comment is invalid")
     if not isinstance(call.body["comment"], str):
-        raise internal("no implicit conversion of the comment into String")
+        raise bad_request("comment is invalid")
     if author_id != call.viewer.id and not call.viewer.admin:
         raise forbidden()
     attributes.storable(call.body["comment"])

@@ -51,7 +51,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 def parse(body: Any, catalogue: Catalogue, *, creation: bool) -> Change:
     """Read a body; arrays and nothing count as an empty object, as OpenProject takes them [L]."""
     if body is not None and not isinstance(body, dict) and body != []:
-        raise internal("can't convert the body into Hash")
+        raise bad_request("the body must be a JSON object")
     body = body or {}
     refused = [read_only(name, _READ_ONLY[name]) for name in _READ_ONLY if name in body]
     if creation:
@@ -81,7 +81,7 @@ def _scalars(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     if "description" in body:
         description = body["description"]
         if description is None:
-            raise internal("undefined method '[]' for nil")
+            raise bad_request("description is invalid")
         # Given as a text it is ignored without a word [L].
         if isinstance(description, dict) and "raw" in description:
             yield "description", as_text(description["raw"]) or ""
@@ -94,7 +94,7 @@ def _scalars(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     ):
         if name in body:
             if body[name] is None:
-                raise internal("")
+                raise bad_request(f"{name} is invalid")
             yield column, body[name].lower() not in _FALSE if isinstance(body[name], str) else bool(body[name])
 
 
@@ -140,14 +140,14 @@ def link_id(name: str, href: Any, kinds: tuple[str, ...], catalogue: Catalogue |
 def _date(name: str, value: Any) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str):
-        raise internal("no implicit conversion into String")
     try:
-        if re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
+        if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
             return date.fromisoformat(value).isoformat()
     except ValueError:
         pass
-    raise ApiError(422, "PropertyFormatError", "date_format", {"attribute": name, "value": value}, {"attribute": name})
+    raise ApiError(
+        422, "PropertyFormatError", "date_format", {"attribute": name, "value": str(value)}, {"attribute": name}
+    )
 
 
 def _duration(name: str, value: Any, read: Callable[[str], int | None]) -> int | None:

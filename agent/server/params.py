@@ -60,7 +60,7 @@ def page(call: Call, parameters: Mapping[str, str]) -> Page:
     size = _number(parameters.get("pageSize", str(DEFAULT_PAGE_SIZE)))
     offset = _number(parameters.get("offset", "1"))
     if size < -1 or offset > _MAX_OFFSET:
-        raise internal(f"invalid offset: {offset}")
+        raise bad_request(f"no such page: offset {offset}, pageSize {size}")
     return Page(offset=max(1, offset), size=largest if size == -1 else min(size, largest))
 
 
@@ -77,14 +77,14 @@ def filters(parameters: Mapping[str, str]) -> list[Filter] | None:
     if parsed == {}:
         return []
     if not isinstance(parsed, list):
-        raise internal("undefined method 'map'")
+        raise invalid_query("query_syntax", reason="filters must be a list")
     found: dict[str, Filter] = {}
     for condition in parsed:
         if not isinstance(condition, dict) or not condition:
-            raise internal("undefined method 'keys'")
+            raise invalid_query("query_syntax", reason="a filter must be an object")
         name, body = next(iter(condition.items()))
         if not isinstance(body, dict):
-            raise internal("undefined method '[]' for nil")
+            raise invalid_query("query_syntax", reason="a filter must have an operator and values")
         name = internal_name(name)
         found[name] = Filter(name=name, operator=str(body.get("operator")), values=_values(body.get("values")))
     return list(found.values())

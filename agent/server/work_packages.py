@@ -8,7 +8,7 @@ from . import attachments, attributes, catalogue, journals, progress, rules, sin
 from .attributes import Change
 from .call import Answer, Call, is_id
 from .catalogue import Catalogue
-from .errors import ApiError, conflict, forbidden, internal, not_found, raise_all, read_only
+from .errors import ApiError, conflict, forbidden, not_found, raise_all, read_only, violation
 from .scheduling import Scheduler
 from .store import Db
 from .visibility import visible
@@ -134,7 +134,7 @@ def _applied(db: Db, known: Catalogue, before: WorkPackage, change: Change) -> W
     }
     type_id = columns.get("type_id", before.type_id)
     if type_id not in known.types:
-        raise internal("undefined method 'statuses' for nil")
+        raise violation("type", "blank", name="Type")
     if known.types[type_id]["is_milestone"]:
         columns.pop("start_date", None)
         columns.pop("due_date", None)

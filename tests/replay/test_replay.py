@@ -3,13 +3,13 @@
 import fnmatch
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from support.boards import missing
-from support.replay import RECORDED, STORIES, Difference, Replay, recorded_board
+from support.replay import RECORDED, STORIES, Difference, Replayed
 
 TABLE = Path(__file__).with_name("differences.toml")
 
@@ -40,27 +40,12 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 @pytest.fixture(scope="module")
-def replayed(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[Replay, dict[str, dict[str, list[Difference]]]]]:
-    if not RECORDED.exists():
-        missing(f"{RECORDED} does not exist")
-    board = recorded_board(tmp_path_factory.mktemp("replay"))
-    replay = Replay(board)
-    yield (
-        replay,
-        {story: {f"{n}: {step}": found for n, (step, found) in enumerate(replay.story(story))} for story in STORIES},
-    )
-    board.close()
-
-
-@pytest.fixture(scope="module")
 def table() -> list[Entry]:
     return [Entry(entry) for entry in tomllib.loads(TABLE.read_text(encoding="utf-8"))["difference"]]
 
 
 def test_every_answer_is_the_recorded_one_or_the_table_says_why_not(
-    replayed: tuple[Replay, dict[str, dict[str, list[Difference]]]],
+    replayed: Replayed,
     table: list[Entry],
     measured: Callable[[str], None],
 ) -> None:
@@ -76,9 +61,7 @@ def test_every_answer_is_the_recorded_one_or_the_table_says_why_not(
     assert not unexplained, "\n".join(map(str, unexplained))
 
 
-def test_every_entry_of_the_table_is_needed(
-    replayed: tuple[Replay, dict[str, dict[str, list[Difference]]]], table: list[Entry]
-) -> None:
+def test_every_entry_of_the_table_is_needed(replayed: Replayed, table: list[Entry]) -> None:
     _, stories = replayed
     differences = [difference for story in stories.values() for found in story.values() for difference in found]
     idle = [entry.text for entry in table if not any(entry.explains(difference) for difference in differences)]

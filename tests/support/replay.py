@@ -157,13 +157,14 @@ class Replay:
         self._board = board
         self.ids = Ids.of_worlds(load("world"), board)
         self.compared = 0
-        self.answered: list[httpx.Response] = []
+        self.answered: list[tuple[Mapping[str, Any], httpx.Response]] = []
+        """Each exchange as it was recorded, and the answer here."""
 
     def story(self, name: str) -> Iterator[tuple[str, list[Difference]]]:
         """Each step with its differences."""
         for exchange in load(name)["exchanges"]:
             response = self._send(exchange)
-            self.answered.append(response)
+            self.answered.append((exchange, response))
             yield exchange["step"], list(self._compare(name, exchange, response))
 
     def _send(self, exchange: Mapping[str, Any]) -> httpx.Response:
@@ -281,6 +282,10 @@ class Replay:
             numbers = _NUMBERS.sub(lambda found: f"#{self.ids.one('work_packages', int(found[1]))}", there)
             return here in (self.ids.text(there), numbers)
         return bool(there == here)
+
+
+Replayed = tuple[Replay, dict[str, dict[str, list[Difference]]]]
+"""The replay and, by story and step, what is different."""
 
 
 def _left_out(place: str, key: str) -> bool:
