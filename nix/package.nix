@@ -73,7 +73,8 @@ python3Packages.buildPythonApplication {
 
   postInstall = lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
     for shell in bash zsh fish; do
-      _AGENT_COMPLETE=source_$shell $out/bin/agent > agent.$shell
+      PYTHONPATH=$out/${python3Packages.python.sitePackages}:$PYTHONPATH \
+        _AGENT_COMPLETE=source_$shell $out/bin/agent > agent.$shell
     done
     installShellCompletion agent.bash agent.zsh agent.fish
   '';

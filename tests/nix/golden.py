@@ -217,7 +217,9 @@ def present(golden: Path) -> dict[str, str]:
     }
 
 
-_STORE: Final = re.compile(r"/nix/store/[0-9a-z]{32}-([A-Za-z_+]+(?:-[A-Za-z_+][A-Za-z_+]*)*)[0-9A-Za-z.+_?=-]*")
+_STORE: Final = re.compile(
+    r"/nix/store/[0-9a-z]{32}-(?:unit-script-)?([A-Za-z_+]+(?:-[A-Za-z_+][A-Za-z_+]*)*)[0-9A-Za-z.+_?=-]*"
+)
 _NIXOS: Final = re.compile(r'^Environment="(?:PATH|LOCALE_ARCHIVE|TZDIR)=.*\n', re.MULTILINE)
 
 

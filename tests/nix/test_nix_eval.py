@@ -16,7 +16,7 @@ import pytest
 
 from agent import settings
 from agent.settings.keys import KEYS, PROJECT, Unfit
-from nix.golden import EVAL, GOLDEN, NIX_CONFIG, ROOT, absent, evaluate, expected, nix, present, rendered
+from nix.golden import EVAL, GOLDEN, NIX_CONFIG, ROOT, absent, compare, evaluate, expected, nix, present, rendered
 from support.boards import missing
 
 pytestmark = pytest.mark.nix
@@ -124,6 +124,21 @@ def test_units_and_files_are_the_golden_ones(hosts: dict[str, Any]) -> None:
     assert sorted(found) == sorted(wanted), "run: make golden"
     different = [name for name, text in wanted.items() if found[name] != text]
     assert not different, f"run `make golden` and look at: {different}"
+
+
+def test_real_packages_differ_from_the_golden_files_in_hashes_and_versions_alone(
+    hosts: dict[str, Any], tmp_path: Path
+) -> None:
+    """What `nix flake check` does where nixpkgs can be had."""
+
+    def real(found: re.Match[str]) -> str:
+        return f"/nix/store/{'b' * 32}-{found[1]}-2.51.0p1/bin"
+
+    text = re.sub(r"/nix/store/0{32}-([a-z-]+)/bin", real, json.dumps(hosts))
+    (tmp_path / "rendered.json").write_text(text)
+    assert compare(tmp_path / "rendered.json", GOLDEN) == ""
+    (tmp_path / "rendered.json").write_text(text.replace("KillMode=mixed", "KillMode=process"))
+    assert "+KillMode=process" in compare(tmp_path / "rendered.json", GOLDEN)
 
 
 def test_the_nodes_of_the_vm_tests_evaluate_and_each_has_its_scenario() -> None:
