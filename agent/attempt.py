@@ -224,7 +224,9 @@ class Attempt:
         self._reporter.remember(started)
         brief = await briefing.read(self._protocol, ticket, epic, started, workspace, tools=self._execution.tools)
         result = await watched(
-            self._protocol, self._held, self._execution.model(brief.prompt(), workspace, self._run, self._time_left())
+            self._protocol,
+            self._held,
+            self._execution.model(brief.prompt(), workspace, self._run, self._time_to_work()),
         )
         snapshot = await workspace.snapshot()
         if result.verdict == "stuck":
@@ -234,7 +236,7 @@ class Attempt:
         self._say("verifying")
         commands = brief.instructions.verify.commands
         await watched(
-            self._protocol, self._held, self._execution.verify(commands, workspace, self._run, self._time_left())
+            self._protocol, self._held, self._execution.verify(commands, workspace, self._run, self._time_to_verify())
         )
         if not snapshot.changed:
             return await self._already_done(branch, result.summary, commands, ticket)
@@ -300,7 +302,9 @@ class Attempt:
                     raise TicketFailure("the push was refused", evidence=refused.detail) from refused
             commit = await workspace.rebase()
             await watched(
-                self._protocol, self._held, self._execution.verify(commands, workspace, self._run, self._time_left())
+                self._protocol,
+                self._held,
+                self._execution.verify(commands, workspace, self._run, self._time_to_verify()),
             )
         raise AssertionError("unreachable")
 
@@ -370,12 +374,20 @@ class Attempt:
 
     # -- small things ----------------------------------------------------------------------------------------------
 
+    def _time_to_work(self) -> float:
+        """What is left for the model; that nothing is comes of a slow or suspended host, and is not the ticket's fault."""
+        if (left := self._time_left()) <= 0:
+            raise PodTrouble("the time was over before the model could start")
+        return left
+
+    def _time_to_verify(self) -> float:
+        if (left := self._time_left()) <= 0:
+            raise TicketFailure("its time was over before it could be verified")
+        return left
+
     def _time_left(self) -> float:
         now = self._protocol.memory.now()
-        left = self._reporter.record.left(now.at, now.boot) - self._execution.margin
-        if left <= 0:
-            raise TicketFailure("its time was over before the model could start")
-        return left
+        return self._reporter.record.left(now.at, now.boot) - self._execution.margin
 
     def _branch(self, ticket: WorkPackage, epic: WorkPackage | None) -> str:
         """Where the result goes; a run that is taken over goes on where it began."""

@@ -250,7 +250,8 @@ class Protocol:
                 break
             if item.run == text:
                 return item
-            if not still(item):
+            now = self.memory.now()
+            if not still(item) or record.left(now.at, now.boot) <= 0:  # one that is over may have been ended by a judge
                 break
         if not in_flight:
             self.memory.forget(text)

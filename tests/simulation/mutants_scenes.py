@@ -48,6 +48,28 @@ async def somebody_edits_before_each_claim(stage: Stage) -> None:
     stage.hold(WAITS, stage.done(ticket), f"after three passes it is {stage.status(ticket)}")
 
 
+async def a_host_is_suspended_in_a_claim(stage: Stage) -> None:
+    """When it wakes, its claim has expired and the ticket is there again: the old token is no new claim."""
+    ticket, pod = stage.ticket(pod="pod-a"), stage.pod()
+    stage.after(pod, "claim #", lambda: pod.freeze(AWAY))
+    working = pod.start()
+    await asyncio.sleep(MINUTE)
+    await stage.pod("pod-b").passes(AWAY)
+    await working
+    await pod.passes(HOUR)
+    stage.hold(FAILURES, not stage.spikes(ticket), "a person was asked because a host was suspended")
+    stage.hold(FINALLY, stage.done(ticket), f"it is {stage.status(ticket)}")
+
+
+async def a_host_is_suspended_before_its_model_starts(stage: Stage) -> None:
+    """Time that the pod lost is no failure of the ticket."""
+    ticket, pod = stage.ticket(), stage.pod()
+    pod.on_git["fetch"] = lambda: pod.freeze(AWAY)
+    await pod.passes(AWAY + 2 * HOUR)
+    stage.hold(FAILURES, not stage.spikes(ticket), "a person was asked because a host was suspended")
+    stage.hold(FINALLY, stage.done(ticket), f"it is {stage.status(ticket)}")
+
+
 async def two_hosts_have_one_name(stage: Stage) -> None:
     """I-03."""
     ticket = stage.ticket()
