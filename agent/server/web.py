@@ -65,7 +65,8 @@ class Board:
 
     def _endpoint(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            return self.answer(request, handler, await request.body())
+            raw = await _read(request)
+            return Response(status_code=413) if raw is None else self.answer(request, handler, raw)
 
         return endpoint
 
@@ -135,9 +136,7 @@ class Doorkeeper:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application around the application."""
-        if scope["type"] == "http" and _length(scope) > LONGEST_BODY:
-            await Response(status_code=413)(scope, receive, send)
-        elif scope["type"] == "http" and len(scope["query_string"]) > LONGEST_QUERY:
+        if scope["type"] == "http" and len(scope["query_string"]) > LONGEST_QUERY:
             await Response(status_code=400)(scope, receive, send)
         elif scope["type"] == "http" and scope["method"] == "HEAD":
             await Response(status_code=406)(scope, receive, send)
@@ -145,10 +144,14 @@ class Doorkeeper:
             await self._app(scope, receive, send)
 
 
-def _length(scope: Scope) -> int:
-    """What the caller says of the body's length."""
-    said = dict(scope["headers"]).get(b"content-length", b"0")
-    return int(said) if said.isdigit() and len(said) < len(str(1 << 62)) else LONGEST_BODY + 1
+async def _read(request: Request) -> bytes | None:
+    """The body, None if it is longer than anything that is sent for a reason."""
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > LONGEST_BODY:
+            return None
+    return bytes(raw)
 
 
 def build(folder: Path, clock: Clock | None = None) -> ASGIApp:

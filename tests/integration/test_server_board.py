@@ -236,3 +236,19 @@ async def test_the_largest_page_is_a_setting(tmp_path: Path) -> None:
     async with client(tmp_path, accounts.tokens["agent"]) as agent:
         page = (await agent.get("/work_packages?pageSize=100")).json()
     assert (page["pageSize"], page["count"], page["total"]) == (2, 2, 4)
+
+
+async def test_a_body_without_end_is_not_read_to_its_end(tmp_path: Path) -> None:
+    accounts = server.create(tmp_path)
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(1000):
+            yield bytes(1 << 20)
+
+    async with served(tmp_path) as url, httpx.AsyncClient(auth=("apikey", accounts.tokens["agent"])) as agent:
+        try:
+            refused = await agent.post(f"{url}/api/v3/work_packages", content=endless())
+            assert refused.status_code == 413
+        except httpx.WriteError:
+            pass  # it hung up
+        assert (await agent.get(f"{url}/api/v3/users/me")).status_code == 200
