@@ -1,6 +1,6 @@
 # The front door. Every target provisions what it needs; afterwards the command is .venv/bin/agent.
 .DEFAULT_GOAL := help
-.PHONY: help provision tools test slow unit lint demo bench simulate mutants clean
+.PHONY: help provision tools test slow unit lint demo bench simulate mutants nix-eval golden clean
 
 BOARD ?= embedded
 MODEL ?= scripted
@@ -48,6 +48,12 @@ simulate: tools ## many pods, one board, virtual time, seeded faults (SEEDS=200 
 
 mutants: tools ## deliberate protocol bugs, hunted by SEEDS=20 random histories each, besides the directed ones
 	@PYTHONPATH=tests .venv/bin/python -m simulation.mutants_hunt --seeds $(or $(SEEDS),20)
+
+nix-eval: tools ## hosts, modules, units and mistakes of the NixOS half, without nixpkgs
+	.venv/bin/pytest -q -n 2 --dist worksteal tests/nix
+
+golden: tools ## write nix/golden anew from the modules
+	@PYTHONPATH=tests .venv/bin/python -m nix.golden
 
 clean: ## forget what was built
 	rm -rf .venv .venv-system build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
 import typer
+import typer.completion
 from typer.core import TyperGroup
 from typer.main import get_group
 
@@ -143,4 +144,5 @@ def root(
 
 def main() -> None:
     """The entry point of the command `agent`."""
+    typer.completion.completion_init()  # `_AGENT_COMPLETE=source_bash agent` prints a completion, for packages
     app(prog_name="agent")
