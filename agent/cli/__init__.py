@@ -144,5 +144,5 @@ def root(
 
 def main() -> None:
     """The entry point of the command `agent`."""
-    typer.completion.completion_init()  # `_AGENT_COMPLETE=source_bash agent` prints a completion, for packages
+    typer.completion.completion_init()  # type: ignore[attr-defined]  # `_AGENT_COMPLETE=source_bash agent` prints a completion, for packages
     app(prog_name="agent")
