@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agent import server
-from agent.devshell.inputs import Input, locked_inputs
+from agent.devshell.inputs import locked_inputs
 from agent.errors import ConfigurationError, TicketFailure
 from agent.programs.instructions import Instructions, read_instructions
 from agent.server import BacklogError, backlog, store, web
@@ -298,4 +298,4 @@ def test_a_lock_file_is_read_or_refused_in_a_sentence(content: bytes) -> None:
         words.encode()
         assert "\n" not in words
         return
-    assert all(isinstance(one, Input) and len(one.digest) == 32 for one in inputs)
+    assert all(len(one.digest) == 32 for one in inputs)
