@@ -11,6 +11,7 @@ PODS = {"pod-a": pod_a, "pod-b": pod_b, "pod-c": pod_c}
 REMOTE = "/srv/git/shop.git"
 DESK = "/root/desk"
 PERSON = "git -c user.name=Person -c user.email=person@example.org -c safe.directory='*'"
+BOOT = 300
 PATIENCE = 60
 
 tokens: dict[str, str] = {}
@@ -20,7 +21,7 @@ names: dict[str, dict[str, Any]] = {}
 def open_fleet() -> None:
     """Board, repository and secrets, where they are not there yet; no pod works."""
     start_all()
-    board.wait_for_open_port(8080, timeout=PATIENCE)
+    board.wait_for_open_port(8080, timeout=BOOT)
     if board.execute(f"test -e {REMOTE}")[0]:
         _make_project()
         _make_repository()
