@@ -6,6 +6,7 @@ As with Kubernetes' leases, a claim expires when the same token was seen for its
 from __future__ import annotations
 
 from loguru import logger
+from msgspec.structs import replace
 
 from agent import farewells
 from agent.board.query import contains, one_of
@@ -27,8 +28,10 @@ async def sweep(protocol: Protocol, grace: float) -> frozenset[str]:
     run_field = board.fields.run
     tokens = await board.groups([contains(run_field, claim_token.SIGN)], run_field, "sweep: all claims")
     now = memory.now()
-    memory.change(lambda state: state.observe(tokens.keys() - memory.tokens, now.at, now.boot))
-    expired = memory.state.expired(now.at, now.boot, grace)
+    observed = memory.state.observe(tokens.keys() - memory.tokens, now.at, now.boot)
+    expired = observed.expired(now.at, now.boot, grace)
+    # a pod that dies while it frees them sweeps again at once
+    memory.change(lambda state: replace(observed, last_sweep=state.last_sweep) if expired else observed)
     if not expired:
         return frozenset(tokens)
     found = await board.work_packages([one_of(run_field, expired)], "sweep: expired claims")
@@ -40,6 +43,7 @@ async def sweep(protocol: Protocol, grace: float) -> frozenset[str]:
         if item.type in fleet.epics and await _lives(protocol, item, expired):
             continue
         await _free(protocol, item, token)
+    memory.change(lambda state: replace(state, last_sweep=observed.last_sweep))
     return frozenset(tokens)
 
 

@@ -187,12 +187,8 @@ class Stopped(Scenario):
 
 
 class Expired(Scenario):
-    """The claim of a dead pod, which this one has seen for long enough: the sweep frees it.
+    """The claim of a dead pod, which this one has seen for long enough: the sweep frees it."""
 
-    A killed sweep is made up for by the next one, half a grace period later.
-    """
-
-    sections: Mapping[str, Mapping[str, Any]] = {"execution": {"grace": "1s"}}
     until = "before claim on #1"
     sample: tuple[str, ...] = ("after end the claim on #1 to New",)
 

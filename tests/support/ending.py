@@ -16,6 +16,7 @@ from support.git_repo import git
 _RUN: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _SHORT: Final = re.compile(r"(?<=-)[0-9a-f]{8}\b")
 _COMMIT: Final = re.compile(r"(?<=commit `)[0-9a-f]{7}(?=`)")
+_SILENCE: Final = re.compile(r"(?<=has not been heard of for ).*")
 _LINKS: Final = ("type", "status", "priority", "assignee", "responsible", "author")
 _OWN_NOTE: Final = re.compile(r"_.*#\d+_")
 """What the board itself says of a child."""
@@ -100,7 +101,7 @@ class _Names:
             return [self.plain(one) for one in value]
         if not isinstance(value, str):
             return value
-        text = _RUN.sub(lambda found: self._run(found[0]), value)
+        text = _RUN.sub(lambda found: self._run(found[0]), _SILENCE.sub("<a while>", value))
         text = _COMMIT.sub(lambda found: f"<{self._commits.get(found[0], 'not on the remote')}>", text)
         return _SHORT.sub(lambda found: self._short.get(found[0], found[0]), text)
 
