@@ -9,7 +9,7 @@ from . import attributes, catalogue, hal, journals, multipart
 from .access import Viewer
 from .call import Answer, Call
 from .catalogue import Catalogue
-from .errors import DiskFull, bad_request, forbidden, not_found, raise_all, violation
+from .errors import DiskFull, forbidden, not_found, raise_all, violation
 from .store import Db, Row
 from .visibility import visible
 from .work_package import WorkPackage
@@ -75,14 +75,12 @@ def _create(call: Call, item: WorkPackage, journal_id: int | None) -> Answer:
     upload = multipart.parse(call.content_type, call.raw)
     metadata = upload.metadata if isinstance(upload.metadata, dict) else {}
     name = metadata.get("fileName")
-    if upload.metadata is None:
-        raise bad_request("metadata is missing")
     if upload.content is None:
-        raise bad_request("file is missing")
+        raise violation("contentType", "blank", name="Content type")
     largest = _setting(call.db, "attachment_max_bytes")
     errors = []
     if not isinstance(name, str) or not name.strip():
-        errors.append(violation("fileName", "blank", name="File name"))
+        errors.append(violation("filename", "blank", name="File"))
     if len(upload.content) > largest:
         errors.append(violation("file", "file_too_large", bytes=str(largest)))
     raise_all(errors)

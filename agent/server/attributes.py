@@ -31,9 +31,6 @@ LINKS = {
 _READ_ONLY = {
     "createdAt": "Created on",
     "updatedAt": "Updated on",
-    "derivedEstimatedTime": "Total work",
-    "derivedRemainingTime": "Total remaining work",
-    "derivedPercentageDone": "Total % complete",
 }
 _DURATIONS = {"estimatedTime": "estimated_minutes", "remainingTime": "remaining_minutes"}
 _FALSE = ("false", "f", "0", "off", "no", "")

@@ -35,9 +35,7 @@ def check_upload_type(content_type: str) -> None:
     if not content_type:
         raise PlainRefusal(406, "Missing content-type header", "text/plain")
     if not content_type.lower().startswith("multipart/form-data"):
-        raise PlainRefusal(
-            415, f"The provided content-type '{content_type}' is not supported.", "application/hal+json; charset=utf-8"
-        )
+        raise ApiError(415, "TypeNotSupported", "upload_type", {"found": content_type})
 
 
 def parse(raw: bytes) -> Any:

@@ -119,10 +119,10 @@ TYPES: dict[str, Schema] = {
     "Notification": _resource("Notification", _links("self"), id=_ID),
     "TimeEntry": _resource("TimeEntry", _links("self"), id=_ID),
     "Query": _resource("Query", _links("self"), id=_ID),
-    "QueryFilter": _resource("QueryFilter", _links("self"), id=_TEXT, name=_TEXT),
+    "QueryFilter": _resource("QueryFilter", _links("self"), id=_TEXT),
     "QueryOperator": _resource("QueryOperator", _links("self"), id=_TEXT, name=_TEXT),
     "QueryFilterInstanceSchema": _resource(
-        "QueryFilterInstanceSchema", _links("self", "filter"), name={"type": "object"}, filter={"type": "object"}, operator={"type": "object"}
+        "QueryFilterInstanceSchema", _links("self"), name={"type": "object"}, filter={"type": "object"}, operator={"type": "object"}
     ),
 }  # fmt: skip
 TYPES["Activity"]["properties"]["_type"] = {"enum": ["Activity", "Activity::Comment"]}

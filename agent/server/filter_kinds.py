@@ -42,7 +42,7 @@ _KINDS = {
     "responsible": _kind("responsible", "Accountable", _OPTIONAL, "User", _PEOPLE),
     "author": _kind("author", "Author", _LIST, "User", _PEOPLE),
     "watcher": _kind("watcher", "Watcher", _LIST, "User", _PEOPLE),
-    "role": _kind("role", "Assignee's role", _OPTIONAL, "Role", "roles"),
+    "assigned_to_role": _kind("assignedToRole", "Assignee's role", _OPTIONAL, "Role", "roles"),
     "id": _kind("id", "ID", _LIST, "WorkPackage", "work_packages"),
     "parent": _kind("parent", "Parent", _LIST, "WorkPackage", "work_packages"),
     "ancestor": _kind("ancestor", "Descendants of", _LIST, "WorkPackage", "work_packages"),
@@ -61,7 +61,7 @@ _KINDS = {
     "dates_interval": _kind("datesInterval", "Dates interval", ("<>d",), "Date"),
     "created_at": _kind("createdAt", "Created on", _TIME, "DateTime"),
     "updated_at": _kind("updatedAt", "Updated on", _TIME, "DateTime"),
-    "milestone": _kind("milestone", "Is milestone", _LIST, "Boolean"),
+    "is_milestone": _kind("isMilestone", "Is milestone", _LIST, "Boolean"),
     "relatable": _kind("relatable", "Relatable", _RELATION, "WorkPackage", "work_packages"),
     **{
         name: _kind(name, label, _LIST, "WorkPackage", "work_packages")

@@ -130,7 +130,7 @@ def _existing_ids(context: FilterContext, filter_: Filter, shown: str) -> list[i
         "project": lambda: viewer.projects,
         "version": lambda: of_projects(catalogue.versions.items()),
         "category": lambda: of_projects(catalogue.categories.items()),
-        "role": lambda: context.db.column(
+        "assigned_to_role": lambda: context.db.column(
             "SELECT role_id FROM role_permissions WHERE permission = 'work_package_assigned'"
         ),
     }
@@ -218,7 +218,7 @@ def _milestone(_: FilterContext, filter_: Filter, shown: str) -> Condition:
 
 
 _OTHERS: dict[str, Callable[[FilterContext, Filter, str], Condition]] = {
-    "relatable": _relatable, "watcher": _watched, "role": _in_role, "milestone": _milestone,
+    "relatable": _relatable, "watcher": _watched, "assigned_to_role": _in_role, "is_milestone": _milestone,
 }  # fmt: skip
 
 

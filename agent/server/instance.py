@@ -81,6 +81,11 @@ def nothing(call: Call) -> Answer:
     return lookups.paged(call, [])
 
 
+def no_queries(call: Call) -> Answer:
+    """GET the saved queries: none, paging ignored."""
+    return Answer(document=hal.collection([], call.url))
+
+
 def emoji_reactions(call: Call) -> Answer:
     """GET the reactions to a comment: none."""
     return Answer(document=hal.collection([], call.url))

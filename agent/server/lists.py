@@ -236,9 +236,12 @@ def _group(name: str, criteria: Sequence[tuple[str, bool]], known: Catalogue) ->
 
 
 def _sums(row: Row | None) -> dict[str, Any]:
+    work, remaining = (row["work"], row["remaining"]) if row else (None, None)
+    ratio = round((work - remaining) / work * 100) if work and remaining is not None else None
     return {
-        "estimatedTime": durations.iso(row["work"] if row else None),
-        "remainingTime": durations.iso(row["remaining"] if row else None),
+        "estimatedTime": durations.iso(work),
+        "remainingTime": durations.iso(remaining),
+        "percentageDone": ratio,
     }
 
 

@@ -119,8 +119,6 @@ _INTERNAL = {
     "percentage_done": "done_ratio",
     "estimated_time": "estimated_hours",
     "remaining_time": "remaining_hours",
-    "assigned_to_role": "role",
-    "is_milestone": "milestone",
     "assigned_to_id": "assignee",
     "assigned_to": "assignee",
     "created_on": "created_at",

@@ -1,6 +1,7 @@
 """What a client asks before it filters: the filters, their operators and values (OpenProject's `queries/…`). Saved queries are none here."""
 
 from typing import Any
+from urllib.parse import quote
 
 from . import catalogue, filter_kinds, hal, params
 from .call import Answer, Call
@@ -9,7 +10,7 @@ from .errors import forbidden, not_found
 from .filter_kinds import WITHOUT_VALUES, FilterKind
 
 _OPERATORS = {
-    "=": "is (OR)", "!": "is not", "o": "open", "c": "closed", "l": "locked", "*": "is not empty", "!*": "is empty", "~": "contains",
+    "=": "is", "!": "is not", "o": "open", "c": "closed", "l": "locked", "*": "is not empty", "!*": "is empty", "~": "contains",
     "!~": "doesn't contain", "**": "contains", ">=": ">=", "<=": "<=", "<>d": "between", "=d": "on", "t": "today", "w": "this week",
     "<t+": "in less than", ">t+": "in more than", "t+": "in", ">t-": "less than days ago", "<t-": "more than days ago", "t-": "days ago",
 }  # fmt: skip
@@ -38,7 +39,6 @@ def filter_(call: Call) -> Answer:
     document = {
         "_type": "QueryFilter",
         "id": kind.api,
-        "name": kind.label,
         "_links": {"self": {"href": href, "title": kind.label}},
     }
     return Answer(document=document)
@@ -49,12 +49,11 @@ def operator(call: Call) -> Answer:
     name = call.path["operator"]
     if name not in _OPERATORS:
         raise not_found()
-    href = f"{hal.API}/queries/operators/{name}"
     document = {
         "_type": "QueryOperator",
         "id": name,
         "name": _OPERATORS[name],
-        "_links": {"self": {"href": href, "title": _OPERATORS[name]}},
+        "_links": {"self": {"href": _href(name), "title": _OPERATORS[name]}},
     }
     return Answer(document=document)
 
@@ -66,44 +65,37 @@ def _find(call: Call, known: Catalogue) -> FilterKind:
     return kind
 
 
-def _schema(kind: FilterKind) -> dict[str, Any]:
-    def entry(type_: str, name: str, *, default: bool = False, writable: bool = True) -> dict[str, Any]:
-        return {"type": type_, "name": name, "required": True, "hasDefault": default, "writable": writable}
+def _values(kind: FilterKind, operator: str) -> str:
+    """The type of the values that an operator takes: a list, one, or two."""
+    if kind.values in ("Date", "DateTime") and operator.endswith("d"):
+        return f"[{2 if operator == '<>d' else 1}]{kind.values}"
+    if kind.values in ("Date", "DateTime", "Integer"):
+        return "[1]Integer"
+    return f"[{'1' if kind.values in ('String', 'Boolean') else ''}]{kind.values}"
 
-    operators = [
-        {"href": f"{hal.API}/queries/operators/{name}", "title": _OPERATORS.get(name, name)} for name in kind.operators
-    ]
-    values: dict[str, Any] = {
-        **entry(f"[1]{kind.values}" if kind.values in ("String", "Integer") else f"[]{kind.values}", "Values")
-    }
-    if kind.allowed:
-        values |= {"location": "_links", "_links": {"allowedValues": {"href": f"{hal.API}/{kind.allowed}"}}}
+
+def _href(operator: str) -> str:
+    return f"{hal.API}/queries/operators/{quote(operator, safe='~')}"
+
+
+def _schema(kind: FilterKind) -> dict[str, Any]:
+    def entry(type_: str, name: str, *, allowed: str | None = None) -> dict[str, Any]:
+        links = {"allowedValues": {"href": f"{hal.API}/{allowed}"}} if allowed else {}
+        described = {"type": type_, "name": name, "required": True, "hasDefault": False, "writable": True}
+        return {**described, "location": "_links", "_links": links}
+
+    name = {"type": "String", "name": "Name", "required": True, "hasDefault": True, "writable": False, "options": {}}
     dependencies = {
-        f"{hal.API}/queries/operators/{name}": {} if name in WITHOUT_VALUES else {"values": values}
-        for name in kind.operators
+        _href(operator): {}
+        if operator in WITHOUT_VALUES
+        else {"values": entry(_values(kind, operator), "Values", allowed=kind.allowed)}
+        for operator in kind.operators
     }
     return {
         "_type": "QueryFilterInstanceSchema",
-        "name": entry("String", "Name", default=True, writable=False),
-        "filter": {
-            **entry("QueryFilter", "Filter"),
-            "location": "_links",
-            "_links": {"allowedValues": [{"href": f"{hal.API}/queries/filters/{kind.api}", "title": kind.label}]},
-        },
-        "operator": {
-            **entry("QueryOperator", "Operator"),
-            "location": "_links",
-            "_embedded": {
-                "allowedValues": [
-                    {"_type": "QueryOperator", "id": name, "name": link["title"], "_links": {"self": link}}
-                    for name, link in zip(kind.operators, operators, strict=True)
-                ]
-            },
-            "_links": {"allowedValues": operators},
-        },
         "_dependencies": [{"_type": "SchemaDependency", "on": "operator", "dependencies": dependencies}],
-        "_links": {
-            "self": {"href": f"{hal.API}/queries/filter_instance_schemas/{kind.api}"},
-            "filter": {"href": f"{hal.API}/queries/filters/{kind.api}", "title": kind.label},
-        },
+        "name": name,
+        "filter": entry("QueryFilter", "Filter"),
+        "operator": entry("QueryOperator", "Operator"),
+        "_links": {"self": {"href": f"{hal.API}/queries/filter_instance_schemas/{kind.api}"}},
     }

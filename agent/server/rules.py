@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from typing import Any
 
 import msgspec
 
-from . import progress, work_package, working_days
+from . import durations, progress, work_package, working_days
 from .access import Viewer, possible_assignees
 from .attributes import Change
 from .catalogue import Catalogue
@@ -89,6 +90,27 @@ def _category_errors(known: Catalogue, before: WorkPackage | None, after: WorkPa
         yield violation("category", "category_missing")
     elif category["project_id"] != after.project_id:
         yield violation("category", "category_elsewhere")
+
+
+def derived_errors(before: WorkPackage | None, body: Any) -> list[ApiError]:
+    """Totals may be repeated, not changed [L]."""
+    present = {
+        ("derivedEstimatedTime", "derivedEstimatedHours", "Total work"): durations.iso(
+            before.derived_estimated_minutes if before else None
+        ),
+        ("derivedRemainingTime", "derivedRemainingHours", "Total remaining work"): durations.iso(
+            before.derived_remaining_minutes if before else None
+        ),
+        ("derivedPercentageDone", "derivedPercentageDone", "Total % complete"): before.derived_done_ratio
+        if before
+        else None,
+    }
+    written = body if isinstance(body, dict) else {}
+    return [
+        read_only(attribute, label)
+        for (name, attribute, label), value in present.items()
+        if written.get(name, value) != value
+    ]
 
 
 def progress_errors(item: WorkPackage, change: Change) -> list[ApiError]:

@@ -38,6 +38,7 @@ ENGLISH = {
     "file_missing": "The file of the upload is missing.",
     "multipart": "The request could not be parsed as multipart/form-data with the parts metadata and file.",
     "version_used": "The version cannot be deleted: work packages are assigned to it.",
+    "upload_type": "Expected CONTENT-TYPE to be 'multipart/form-data' but got '{found}'.",
     "name_taken": "{name} has already been taken.",
     "link_kind": "For property '{attribute}' a link like {expected} is expected, but got '{value}'.",
     "due_before_start": "Finish date must be greater than or equal to the start date.",

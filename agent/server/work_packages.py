@@ -60,6 +60,7 @@ def draft(call: Call, known: Catalogue) -> tuple[WorkPackage, list[ApiError]]:
     errors = [
         *change.refused,
         *rules.author_errors(call.viewer.id, change),
+        *rules.derived_errors(None, call.body),
         *rules.progress_errors(item, change),
         *rules.errors(call.db, call.viewer, known, None, item),
     ]
@@ -101,6 +102,7 @@ def changed(call: Call, known: Catalogue, before: WorkPackage) -> tuple[WorkPack
     errors = [
         *refused,
         *rules.author_errors(before.author_id, change),
+        *rules.derived_errors(before, call.body),
         *rules.progress_errors(after, change),
         *rules.errors(call.db, call.viewer, known, before, after),
     ]

@@ -56,9 +56,9 @@ def test_without_permission_it_is_refused(world: World) -> None:
     assert refusal(world.board.client("reader").delete(f"/attachments/{made['id']}")) == FORBIDDEN
 
 
-def test_its_name_is_needed_and_can_be_searched(world: World) -> None:
+def test_its_name_and_multipart_are_needed(world: World) -> None:
     item = world.new("held")
     refused = upload(world, item, fileName="")
     assert refused.status_code == 422
     json_body = world.post(f"/work_packages/{item['id']}/attachments", {"fileName": "x"})
-    assert json_body.status_code == 415
+    assert refusal(json_body)[:2] == (415, "TypeNotSupported")

@@ -40,9 +40,9 @@ def test_typeahead_looks_at_names_too(searched: World) -> None:
 def test_milestones(world: World) -> None:
     world.new("task")
     world.new("stone", kind="Milestone")
-    assert world.subjects(condition("milestone", "=", "t")) == ["stone"]
-    assert world.subjects(condition("milestone", "=", "f")) == ["task"]
-    assert world.subjects(condition("milestone", "!", "t")) == ["task"]
+    assert world.subjects(condition("isMilestone", "=", "t")) == ["stone"]
+    assert world.subjects(condition("isMilestone", "=", "f")) == ["task"]
+    assert world.subjects(condition("isMilestone", "!", "t")) == ["task"]
 
 
 def test_assignee_or_group(world: World) -> None:
@@ -83,7 +83,7 @@ def test_relatable(world: World) -> None:
     "wrong",
     [
         condition("search", "~", "x"),
-        condition("milestone", "=", "x"),
+        condition("isMilestone", "=", "x"),
         condition("percentageDone", "=", "x"),
         condition("comment", "=", "x"),
     ],
