@@ -1,6 +1,6 @@
 # The front door. Every target provisions what it needs; afterwards the command is .venv/bin/agent.
 .DEFAULT_GOAL := help
-.PHONY: help provision tools test slow unit lint demo bench simulate mutants nix-eval golden clean
+.PHONY: help provision tools test slow unit lint demo bench simulate mutants fleet nix-eval golden clean
 
 BOARD ?= embedded
 MODEL ?= scripted
@@ -16,11 +16,11 @@ tools:
 	@.ci/provision test
 
 test: tools ## every test; with CI=true nothing that ../shared provides is skipped
-	@PYTHONPATH=tests .venv/bin/python -m support.beside $(MAKE) --no-print-directory lint unit slow
+	@PYTHONPATH=tests .venv/bin/python -m support.beside $(MAKE) --no-print-directory lint unit slow fleet
 
 slow: tools
 	@.ci/claude
-	.venv/bin/pytest -q -n 2 --dist worksteal --durations=12 tests --ignore tests/unit
+	.venv/bin/pytest -q -n 2 --dist worksteal --durations=12 tests --ignore tests/unit --ignore tests/fleet
 
 unit: tools ## the unit suite with the coverage of the pure cores, and once more on /usr/bin/python3
 	.venv/bin/pytest -q -n 2 --cov --cov-report=term tests/unit
@@ -48,6 +48,10 @@ simulate: tools ## many pods, one board, virtual time, seeded faults (SEEDS=200 
 
 mutants: tools ## deliberate protocol bugs, hunted by SEEDS=20 random histories each, besides the directed ones
 	@PYTHONPATH=tests .venv/bin/python -m simulation.mutants_hunt --seeds $(or $(SEEDS),20)
+
+fleet: tools ## five hosts with real systemd in namespaces play the scenarios of the VM tests (as root)
+	@if [ -x /usr/bin/python3 ]; then PYTHON=/usr/bin/python3 VENV=.venv-system EXTRA=test .ci/provision; fi
+	.venv/bin/pytest -q --durations=8 tests/fleet
 
 nix-eval: tools ## hosts, modules, units and mistakes of the NixOS half, without nixpkgs
 	.venv/bin/pytest -q -n 2 --dist worksteal tests/nix
