@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from loguru import logger
-from msgspec import Struct
+from msgspec import Struct, field
 
 from simulation.plan import KINDS, Plan
 from simulation.shrink import shortest
@@ -35,6 +35,7 @@ class Told(Struct, kw_only=True):
     passes: int = 0
     starts: int = 0
     pushes: int = 0
+    events: Counter[str] = field(default_factory=Counter)
     violations: list[str]
     error: str = ""
 
@@ -53,6 +54,7 @@ def told(plan: Plan) -> Told:
         passes=len(outcome.history.passes),
         starts=outcome.model_starts,
         pushes=outcome.pushes,
+        events=Counter(outcome.events),
         violations=[str(one) for one in outcome.violations],
     )
 
@@ -92,6 +94,8 @@ def _print_figures(results: list[Told], seconds: float, cores: int) -> None:
         f"faults {faults.total()}, {faults.total() / hours:.1f} per simulated hour · model starts {sum(one.starts for one in results)}"
         f" · pushes {sum(one.pushes for one in results)} · passes {passes} · requests {requests}, {requests / passes:.1f} per pass"
     )
+    events: Counter[str] = sum((one.events for one in results), Counter())
+    _say("what the fleet said: " + ", ".join(f"{event} {count}" for event, count in events.most_common()))
     _say("by kind: " + ", ".join(f"{kind} {count}" for kind, count in faults.most_common()))
     _say(
         f"violations {sum(len(one.violations) for one in results)} in {sum(bool(one.violations) for one in results)} seeds"

@@ -164,6 +164,9 @@ class Judge:
         for name in ("status", "pod", "assignee"):
             if before is None or getattr(before, name) != getattr(after, name):
                 self.by_person.add((ticket, name))
+        token = Token.read(after.run)
+        if token is not None and token.pod == after.pod and not token.routed:
+            self.by_person.discard((ticket, "pod"))  # away and back again looks as its holder had left it
         self._known[ticket] = after
 
     def landed(self, write: Write) -> None:

@@ -25,11 +25,13 @@ class Token(Struct, frozen=True):
     nonce: str
     pod: str
     attempt: int
+    routed: bool
+    """The work package was routed before it was claimed."""
 
     @classmethod
     def read(cls, text: str) -> Token | None:
         found = _TOKEN.fullmatch(text)
-        return None if found is None else cls(found[1], found[2], found[3], int(found[4]))
+        return None if found is None else cls(found[1], found[2], found[3], int(found[4]), bool(found[7]))
 
 
 def epic_above(ancestors: list[Row]) -> Row | None:

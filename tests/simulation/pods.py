@@ -70,6 +70,7 @@ class Surroundings:
         behave: what a model does.
         sick: why no model can be asked now; empty if it can.
         lives: hears of every model that starts and ends.
+        seed: of everything that is left to chance.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Surroundings:
         behave: Callable[[Task], Behaviour],
         sick: Callable[[], str],
         lives: Callable[[Process, str, Living, bool], None],
+        seed: int = 0,
     ) -> None:
         self.loop = loop
         self.network = network
@@ -92,6 +94,7 @@ class Surroundings:
         self.behave = behave
         self.sick = sick
         self.lives = lives
+        self.seed = seed
 
 
 class SimPod:
@@ -138,7 +141,7 @@ class SimPod:
         self._pause = pause
         self._folders = 1
         self._disks = {project: HostFolder() for project in around.remotes}
-        self._chance = random.Random(f"{host.name}")
+        self._chance = random.Random(f"{around.seed}/{host.name}")
         self._starts = 0
         self._settings = _settings(name, path, lifetime, grace)
         self._wake = asyncio.Event()
@@ -209,7 +212,7 @@ class SimPod:
     # -- its passes ------------------------------------------------------------------------------------------------
 
     async def _passes(self, process: Process) -> None:
-        chance = Chance(f"{process.name}/{self.folder}")
+        chance = Chance(f"{self._around.seed}/{process.name}/{self.folder}")
         while True:
             start, quiet = self._around.loop.time(), self._around.swarm.over
             before, refused = process.requests, process.refusals

@@ -7,6 +7,7 @@ import itertools
 import random
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -50,6 +51,8 @@ class Outcome(Struct, kw_only=True):
     faults: dict[str, int]
     model_starts: int
     pushes: int
+    events: dict[str, int]
+    """What the fleet said, by event."""
     hours: float
     """How long the phase with faults lasted."""
     pods: int
@@ -66,6 +69,7 @@ def simulate(plan: Plan) -> Outcome:
         world = World(loop, folder, plan)
         return loop.run_until_complete(world.live())
     finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
         asyncio.set_event_loop(None)
         loop.close()
         shutil.rmtree(folder, ignore_errors=True)
@@ -104,6 +108,7 @@ class World:
             behave=self._behave,
             sick=lambda: OVERLOAD if self._is_night() else "",
             lives=self._lives,
+            seed=plan.seed,
         )
         self.pods = self._make_pods(around, folder)
         names = sorted({one.name for one in self.pods})
@@ -186,6 +191,7 @@ class World:
             faults=dict(self.swarm.happened),
             model_starts=self.model_starts,
             pushes=sum(len(one.landed) for one in self.remotes.values()),
+            events=dict(Counter(event for _, _, event in self.judge.said)),
             hours=self.hours,
             pods=len(self.pods),
             rested=rested,
