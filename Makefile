@@ -1,6 +1,6 @@
 # The front door. Every target provisions what it needs; afterwards the command is .venv/bin/agent.
 .DEFAULT_GOAL := help
-.PHONY: help provision tools test slow unit lint demo bench simulate mutants fleet nix-eval golden clean
+.PHONY: help provision tools test slow unit lint demo bench simulate mutants kill soak fleet nix-eval golden clean
 
 BOARD ?= embedded
 MODEL ?= scripted
@@ -48,6 +48,12 @@ simulate: tools ## many pods, one board, virtual time, seeded faults (SEEDS=200 
 
 mutants: tools ## deliberate protocol bugs, hunted by SEEDS=20 random histories each, besides the directed ones
 	@PYTHONPATH=tests .venv/bin/python -m simulation.mutants_hunt --seeds $(or $(SEEDS),20)
+
+kill: tools ## SIGKILL the real pod before and after each of its effects; every end state must be the undisturbed one
+	AGENT_KILL=all .venv/bin/pytest -q -n 2 tests/acceptance/test_kill.py
+
+soak: tools ## eight real pods, one killed every few seconds (MINUTES=10 TICKETS=200)
+	@PYTHONPATH=tests .venv/bin/python -m support.soak --minutes $(or $(MINUTES),10) --tickets $(or $(TICKETS),200)
 
 fleet: tools ## five hosts with real systemd in namespaces play the scenarios of the VM tests (as root)
 	@if [ -x /usr/bin/python3 ]; then PYTHON=/usr/bin/python3 VENV=.venv-system EXTRA=test .ci/provision; fi
