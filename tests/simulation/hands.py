@@ -231,8 +231,11 @@ class Hands:
         return next(name for name, one in self._board.projects.items() if one == number)
 
     def _pick(self, chance: random.Random, among: Sequence[Row]) -> Row | None:
-        aimed = [one for one in among if one.id == self._target] or among
-        return chance.choice(aimed) if aimed else None
+        aimed = [one for one in among if one.id == self._target]
+        if not aimed and chance.random() < 0.5:
+            aimed = [one for one in among if one.run]  # what is being worked on
+        among = aimed or among
+        return chance.choice(among) if among else None
 
     def _change(self, one: Row | None, what: str, **fields: Any) -> bool:
         if one is None or not self._board.change(one.id, **fields).is_success:

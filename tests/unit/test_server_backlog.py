@@ -21,7 +21,10 @@ from agent.server import BacklogError, backlog
             'work_packages = [{ key = "a", subject = 1 }]',
             "work_packages[0]: Expected `str`, got `int` - at `$.subject`",
         ),
-        ('work_packages = [{ key = "a", subject = "a\\u0000b" }]', "work_packages[0]: subject holds a NUL, which no board"),
+        (
+            'work_packages = [{ key = "a", subject = "a\\u0000b" }]',
+            "work_packages[0]: subject holds a NUL, which no board",
+        ),
         ("x = " + "[" * 20_000, "the backlog is too deeply nested"),
         ('relations = [{ type = "blocks", from = "a" }]', "relations[0]: Object missing required field `to`"),
     ],
