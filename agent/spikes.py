@@ -11,6 +11,7 @@ from agent.errors import Conflict, NotFound, Refused, Unreachable
 from agent.model import Changes, Draft, WorkPackage
 from agent.protocol import Protocol
 from agent.texts import report
+from agent.texts.report import Event
 
 POSTS: Final = 4
 """How often a Spike's creation is tried: each time after a look for one that landed unheard."""
@@ -84,7 +85,8 @@ class Spikes:
                 opened.setdefault(run, []).append(spike)
         surplus = [(run, mine[0].id, spike) for run, mine in opened.items() for spike in mine[1:]]
         for run, stays, spike in surplus:
-            await self._protocol.say(spike.id, report.spike_duplicate(run, stays=stays), "a Spike too many")
+            if not await self._protocol.said(spike.id, run, Event.SPIKE_DUPLICATE):
+                await self._protocol.say(spike.id, report.spike_duplicate(run, stays=stays), "a Spike too many")
             await self._close(spike)
 
     async def _close(self, spike: WorkPackage) -> None:

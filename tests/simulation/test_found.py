@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from simulation.execution import Behaviour
-from simulation.invariants import PERSON
+from simulation.execution import STUCK, Behaviour
+from simulation.invariants import FAILURES, ONCE, PERSON
 from simulation.mutants_stage import HOUR, MINUTE, Actor, Scene, Stage, play
 
 TRUE = "what the fleet says on a ticket is true"
@@ -63,7 +63,26 @@ async def a_person_takes_a_ticket_just_before_it_is_taken_over(stage: Stage) -> 
     stage.hold(PERSON, row and (row.assignee, row.run, row.status) == ("human", "", "New"), f"{row}")
 
 
+async def closing_a_spike_too_many_is_not_answered(stage: Stage) -> None:
+    """Seed 47: “Closed: … asks the same” was written at every pass until the board took the PATCH behind it."""
+    ticket, pod = stage.ticket(), stage.pod(models=(STUCK,))
+    await pod.cycle()
+    (asked,) = stage.spikes(ticket)
+    row = stage.board.row(asked)
+    assert row is not None
+    late = stage.board.create(
+        "agent", subject=row.subject, description=row.description, type="Spike", project="shop", parent=ticket
+    )
+    for _ in range(2):
+        stage.drop(pod, "close surplus Spike", arrives=False)
+        await pod.cycle()
+    await pod.cycle()
+    stage.hold(FAILURES, stage.spikes(ticket, opened=True) == [asked], f"open are {stage.spikes(ticket, opened=True)}")
+    stage.hold(ONCE, len(stage.comments(late, "Closed")) == 1, f"{stage.comments(late, 'Closed')}")
+
+
 SCENES = (
+    closing_a_spike_too_many_is_not_answered,
     an_operator_reroutes_a_ticket_just_before_it_is_taken_over,
     a_person_takes_a_ticket_just_before_it_is_taken_over,
     a_judge_dies_before_it_frees_a_claim_whose_holder_comes_back,
