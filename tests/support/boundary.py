@@ -91,6 +91,7 @@ def watch_files(address: str, state: str) -> None:
     os.mkdir = told("make", os.mkdir, 0, lambda path: Path(path).parent.is_dir() and not os.path.lexists(path))
     os.unlink = told("remove", os.unlink, 0, os.path.lexists)
     shutil.rmtree = told("remove", shutil.rmtree, 0, os.path.lexists)  # type: ignore[assignment]
+    os.rmdir = told("remove", os.rmdir, 0, os.path.lexists)
 
 
 def effect_of(program: str, words: list[str]) -> str | None:
