@@ -334,37 +334,37 @@ class Protocol:
             schedule_manually: switch it on again: a first Spike switches it off (reference, section 5.4).
         """
         choices: list[int | None] = [*(to or (self.fleet.ready,)), None]
-        refused = ""
+        refused, unheard, given = "", False, None
         for _ in range(SWAPS + len(choices)):
             try:
                 item = await self.board.work_package(number, "what is still ours to give back")
             except NotFound:
                 break
             if not ownership.same_claim(item, token):
+                given = item if unheard and not item.run else None  # it was given back, and only the answer was lost
                 break
             wanted = ownership.give_back(item, token, self.fleet, to=choices[0])
             if schedule_manually:
                 wanted = replace(wanted, schedule_manually=True)
             try:
-                done = await self.board.patch(item, wanted, f"give back #{number}")
+                given = await self.board.patch(item, wanted, f"give back #{number}")
             except (Conflict, Unreachable) as unsettled:
+                unheard = unheard or isinstance(unsettled, Unreachable)
                 logger.info("#{}: giving back is not settled, reading again: {}", number, unsettled)
-                continue
             except Refused as refusal:
                 if choices.pop(0) is None:
                     raise
                 refused = str(refusal)
                 logger.warning("#{}: the board refuses the status: {}", number, refusal)
-                continue
-            self.memory.forget(str(token))
-            if choices[0] is None and done.status == self.fleet.active:
-                text = report.refused_report(token.run, refused=refused, pod=token.pod)
-                await self.say(number, text, "the status was refused", notify=True)
-            return done
+            else:
+                break
         else:
             raise Unreachable(f"#{number} could not be given back: the board does not settle it")
         self.memory.forget(str(token))
-        return None
+        if given is not None and choices[0] is None and given.status == self.fleet.active:
+            text = report.refused_report(token.run, refused=refused, pod=token.pod)
+            await self.say(number, text, "the status was refused", notify=True)
+        return given
 
     async def try_give_back(self, number: int, token: ClaimToken, *, to: Sequence[int] = ()) -> WorkPackage | None:
         """Give back; where the board refuses even that, the claim is left to expire and the cycle goes on."""

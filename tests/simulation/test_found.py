@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import pytest
 
 from simulation.execution import STUCK, Behaviour
-from simulation.invariants import FAILURES, ONCE, PERSON
-from simulation.mutants_stage import HOUR, MINUTE, Actor, Scene, Stage, play
+from simulation.history import Write
+from simulation.invariants import FAILURES, FINALLY, ONCE, PERSON
+from simulation.mutants_stage import DROPPED, HOUR, MINUTE, Actor, Hook, Scene, Stage, play
 
 TRUE = "what the fleet says on a ticket is true"
 
@@ -81,7 +83,50 @@ async def closing_a_spike_too_many_is_not_answered(stage: Stage) -> None:
     stage.hold(ONCE, len(stage.comments(late, "Closed")) == 1, f"{stage.comments(late, 'Closed')}")
 
 
+def lose_what_is_told_of_giving_back(stage: Stage, pod: Actor) -> None:
+    """Every release arrives, and the pod never hears of it."""
+
+    def lose(_: httpx.Request, write: Write) -> httpx.Response | None:
+        return httpx.Response(DROPPED) if write.status == httpx.codes.OK else None
+
+    stage.network.hooks.append(Hook(pod=pod.name, purpose="give back #", act=lose, after=True, times=9))
+
+
+async def a_refused_return_to_the_pool_is_not_answered(stage: Stage) -> None:
+    """Seed 203: nobody was told that the ticket stays active and is a person's."""
+    stage.board.forbid("Task", "In progress", "New")
+    ticket, pod = stage.ticket(), stage.pod(models=(STUCK,))
+    lose_what_is_told_of_giving_back(stage, pod)
+    await pod.cycle()
+    told = stage.comments(ticket, "The board refused the report")
+    stage.hold(FINALLY, stage.status(ticket) == "In progress" and len(told) == 1, f"{stage.status(ticket)}, {told}")
+
+
+async def an_expiry_is_not_answered(stage: Stage) -> None:
+    """Nobody was told that the ticket had gone back."""
+    ticket, holder, judge = stage.ticket(), stage.pod(models=(Behaviour(seconds=HOUR),)), stage.pod("pod-b")
+    await holder.dies_in_its_run(stage)
+    lose_what_is_told_of_giving_back(stage, judge)
+    await judge.passes(5.5 * HOUR)
+    stage.hold(TRUE, len(stage.comments(ticket, "Returned")) == 1, f"{stage.comments(ticket, 'Returned')}")
+
+
+async def an_epics_release_is_not_answered(stage: Stage) -> None:
+    """Nobody was told of its release; and a task that was reopened meanwhile lay below a closed Epic for ever."""
+    stage.board.forbid("Epic", "In progress", "In testing")
+    epic = stage.ticket("Checkout", type="Epic")
+    ticket, pod = stage.ticket(parent=epic), stage.pod()
+    stage.before(pod, "give back #", lambda: stage.person(ticket, status="New"), times=1)
+    lose_what_is_told_of_giving_back(stage, pod)
+    await pod.passes(HOUR)
+    stage.hold(FINALLY, stage.done(ticket), f"it is {stage.status(ticket)} and its Epic {stage.status(epic)}")
+    stage.hold(TRUE, stage.comments(epic, "Released"), "no word of its release")
+
+
 SCENES = (
+    a_refused_return_to_the_pool_is_not_answered,
+    an_expiry_is_not_answered,
+    an_epics_release_is_not_answered,
     closing_a_spike_too_many_is_not_answered,
     an_operator_reroutes_a_ticket_just_before_it_is_taken_over,
     a_person_takes_a_ticket_just_before_it_is_taken_over,
