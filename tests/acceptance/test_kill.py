@@ -18,6 +18,7 @@ from typing import Any, Final
 import pytest
 
 from agent.clock import SystemClock
+from agent.devshell.client_options import private_store
 from support.boards import embedded_board
 from support.ending import Ending, differences, ending
 from support.fleet import PATIENCE, Fleet
@@ -65,6 +66,7 @@ class Scenario:
         }
         if sections["sandbox"]["kind"] != "none":
             sections["sandbox"] = {**sections["sandbox"], "readable": [*killer.readable, play]}
+            sections["nix.settings"] = private_store(folder / "store")
         proxied = dataclasses.replace(fleet.board, url=killer.url)
         return write_settings(folder, proxied, {fleet.project: fleet.remote.url}, script=self.script, **sections)
 
