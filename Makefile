@@ -1,9 +1,11 @@
 # The front door. Every target provisions what it needs; afterwards the command is .venv/bin/agent.
 .DEFAULT_GOAL := help
-.PHONY: help provision tools test slow unit lint demo bench simulate mutants kill soak fleet nix-eval golden clean
+.PHONY: help provision tools test slow proof unit lint demo bench simulate mutants kill soak fleet nix-eval golden clean
 
 BOARD ?= embedded
 MODEL ?= scripted
+PROOF := fleet nix acceptance/test_kill.py acceptance/test_soak.py integration/test_sandbox_limits.py integration/test_server_speed.py \
+  integration/test_server_description.py integration/test_openproject_cli.py
 CLAUDE := build/claude/2.1.330/claude
 
 help: ## what can be made
@@ -16,11 +18,15 @@ tools:
 	@.ci/provision test
 
 test: tools ## every test; with CI=true nothing that ../shared provides is skipped
-	@PYTHONPATH=tests .venv/bin/python -m support.beside $(MAKE) --no-print-directory lint unit slow fleet
+	@PYTHONPATH=tests .venv/bin/python -m support.beside $(MAKE) --no-print-directory lint unit slow
 
 slow: tools
 	@.ci/claude
-	.venv/bin/pytest -q -n 2 --dist worksteal --durations=12 tests --ignore tests/unit --ignore tests/fleet
+	.venv/bin/pytest -q -n 2 --dist worksteal --durations=12 tests --ignore tests/unit $(addprefix --ignore tests/,$(PROOF))
+
+proof: tools ## what make test leaves out so far: kill test, soak, limits of the sandbox, the NixOS half, speed and generator
+	@.ci/claude
+	.venv/bin/pytest -q -n 2 --dist worksteal $(addprefix tests/,$(PROOF))
 
 unit: tools ## the unit suite with the coverage of the pure cores, and once more on /usr/bin/python3
 	.venv/bin/pytest -q -n 2 --cov --cov-report=term tests/unit
