@@ -7,7 +7,6 @@ whether the step is done (DESIGN, sections 3 and 4).
 from __future__ import annotations
 
 import contextlib
-import enum
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -17,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agent import briefing
+from agent.ending import End, Ending
 from agent.errors import BoardError, LifetimeOver, NotFound, PodTrouble, Refused, Superseded, TicketFailure
 from agent.execution import Execution
 from agent.git import refs
@@ -51,28 +51,6 @@ class Place(Struct, frozen=True, kw_only=True):
     """What the remote had at the preflight, before the claim."""
     starter: Path
     """The folder with the flake that a repository without one gets."""
-
-
-class Ending(enum.StrEnum):
-    """How a run can end."""
-
-    DONE = "done"
-    TEXT_CHANGED = "text changed"
-    FAILED = "failed"
-    STOPPED = "stopped"
-    INTERRUPTED = "interrupted"
-    REFUSED = "refused"
-    GONE = "gone"
-
-
-class End(Struct, frozen=True):
-    """How a run ended, and what it left."""
-
-    kind: Ending
-    branch: str = ""
-    commit: str = ""
-    spike: int | None = None
-    reason: str = ""
 
 
 class Attempt:

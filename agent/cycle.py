@@ -15,10 +15,11 @@ from loguru import logger
 from msgspec import Struct
 
 from agent import choose, epics, farewells, ownership, sweep
-from agent.attempt import Attempt, End, Ending, Place
+from agent.attempt import Attempt, Place
 from agent.board.query import one_of
 from agent.choose import Rung
 from agent.daemon import Pass
+from agent.ending import End, Ending
 from agent.errors import BoardError, NotFound, PodTrouble, Refused, Superseded, TicketFailure, Unreachable
 from agent.execution import Execution
 from agent.model import WorkPackage

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agent.clock import Clock
-from agent.state import Reading, RecordedClaim, State, StateFolder
+from agent.state import Reading, RecordedClaim, State
+from agent.state_folder import StateFolder
 
 
 class Memory:

@@ -35,7 +35,7 @@ from agent.protocol import Protocol
 from agent.reporting import Links
 from agent.settings import Ambient, BoardSettings, Credentials, Secret, Settings
 from agent.settings import Repository as RepositorySettings
-from agent.state import StateFolder
+from agent.state_folder import StateFolder
 
 STARTER: Final = Path(__file__).with_name("starter")
 """The flake on nixpkgs that a repository without one gets."""

@@ -45,9 +45,8 @@ _LONGEST_PLACE: Final = 80
 """Bytes of a path below which there may be a socket: the kernel takes 107."""
 _CHECKS: Final = ".checks"
 """Behind the run id: the home of its checks."""
-NO_KEY: Final = "no-key"
-"""Where there is none, nothing is asked with it."""
-_HOST_STORE: Final = Path("/nix/store")
+_UNUSED_KEY: Final = "unused"
+"""For a relay that passes nothing on."""
 
 
 class Room(Struct, frozen=True, kw_only=True):
@@ -121,10 +120,10 @@ class Rooms:
     def _refuse_the_hosts_store(self) -> None:
         """Builders of a store without a daemon run in the jail of Nix, where all of that store can be written."""
         store = store_of(self._settings.nix.settings)
-        if not store.daemon and store.folder == _HOST_STORE:
+        if not store.daemon and store.folder == _NIX_STORE:
             raise PodTrouble(
                 f"Nix works without its daemon here, so what a repository builds could change programs of this host in "
-                f"{_HOST_STORE}: start the daemon, or give the pod a store of its own, `[nix.settings] store = …`"
+                f"{_NIX_STORE}: start the daemon, or give the pod a store of its own, `[nix.settings] store = …`"
             )
 
     @asynccontextmanager
@@ -198,7 +197,7 @@ class Rooms:
         return self._boxed and self._settings.sandbox.nix == "broker"
 
     def _patterns(self, workspace: Workspace) -> tuple[str, ...]:
-        repository = self._settings.repositories.get(workspace.path.parents[1].name)
+        repository = self._settings.repositories.get(workspace.project)
         return repository.shell_files if repository else ()
 
     def _sandbox(self, workspace: Workspace, home: Path, *shown: Path) -> Runner:
@@ -227,7 +226,7 @@ class Rooms:
 
     def _saved(self, workspace: Workspace) -> Path:
         """The saved shells of a repository: no run sees those of another."""
-        folder = self._folder / "shells" / workspace.path.parents[1].name
+        folder = self._folder / "shells" / workspace.project
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -238,9 +237,7 @@ class Rooms:
     def _shells(self, workspace: Workspace, patterns: tuple[str, ...]) -> Shells:
         client = _Shown(self._client(workspace.jail_paths()[0]), workspace, patterns)
         options = self._settings.nix.settings
-        return Shells(
-            client, self._saved(workspace), nix=self._nix, options=options, scope=workspace.path.parents[1].name
-        )
+        return Shells(client, self._saved(workspace), nix=self._nix, options=options, scope=workspace.project)
 
     def _client(self, git: tuple[Path, ...]) -> NixClient:
         return NixClient(
@@ -279,7 +276,7 @@ class Rooms:
         self._record(run).parent.mkdir(parents=True, exist_ok=True)
         return Relay(
             api=model.api,
-            key=self._key or NO_KEY,
+            key=self._key or _UNUSED_KEY,
             models=(model.name,) if asks and model.kind == "claude" else (),  # a program of another kind asks nobody
             prices=Prices(
                 input=prices.input,

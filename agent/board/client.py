@@ -1,37 +1,26 @@
-"""The board's client: OpenProject API v3 over httpx (reference: openproject-api.md).
+"""The board's client: OpenProject API v3, a verb for each thing that is asked (reference: openproject-api.md).
 
-Reads are repeated within a bound when the board is busy or silent; writes never are, but for 429, because only the
-protocol knows whether a repetition is safe. Every answer to a write is checked for what was asked.
+Every answer to a write is checked for what was asked.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import Any, Final, Self
 
 import httpx
-import tenacity
-from loguru import logger
 
 from agent.board import forms, query, wire
+from agent.board.exchange import Exchange
 from agent.board.query import Filter
 from agent.board.wire import Fields, Malformed
 from agent.clock import Clock, Randomness
-from agent.errors import BoardError, ConfigurationError, Conflict, Ignored, NotFound, Refused, Unreachable
+from agent.errors import Ignored, Refused, Unreachable
 from agent.model import Activity, Changes, Draft, Named, Principal, Project, Relation, Row, Status, WorkPackage
 
 BY_ID: Final = (("id", "asc"),)
 """The order of a list that is read whole."""
-
-ATTEMPTS: Final = 4
-"""How often a read is sent before the board counts as unreachable."""
-
-LONGEST_WAIT: Final = 60.0
-"""Seconds. Whoever is asked to come back later than that (`Retry-After`) does not wait within one request."""
 
 PAGE: Final = 1000
 """Rows asked for at once; the board may clamp it (reference, section 1.6)."""
@@ -39,50 +28,14 @@ PAGE: Final = 1000
 MOST_PAGES: Final = 10_000
 """Pages of one list. A board that shows new ids for ever would keep a pod for ever."""
 
-LONGEST_ANSWER: Final = 180.0
-"""Seconds for one request in all: each byte of a slow answer starts the network's own time-outs again."""
-
-LARGEST_ANSWER: Final = 256 << 20
-"""Bytes of one answer, unpacked. A hundred descriptions of 1 MB with their HTML fit."""
-
 FULL_PAGE: Final = 100
 """Full work packages asked for at once: each costs the server 5 ms and more."""
 
-_PATIENCE: Final = httpx.Timeout(60.0, connect=10.0)
-_BUSY: Final = frozenset({408, 425, 429})
 """Besides all of 5xx."""
 _ROW: Final = ",".join(
     ["total", "pageSize"]
     + [f"elements/{one}" for one in ("id", "subject", "project", "type", "status", "assignee", "dueDate", "date")]
 )
-
-
-class _Busy(Unreachable):
-    """An answer that invites a repetition; `retry_after` in seconds, None where the board did not say."""
-
-    retry_after: float | None = None
-
-
-class _Network(httpx.AsyncBaseTransport):
-    """The real one. Certificates are loaded with the first https address, which takes longer than an idle pass else."""
-
-    def __init__(self) -> None:
-        self._secured: httpx.AsyncHTTPTransport | None = None
-        self._plain = httpx.AsyncHTTPTransport(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it."""
-        if request.url.scheme == "http":
-            return await self._plain.handle_async_request(request)
-        if self._secured is None:
-            self._secured = httpx.AsyncHTTPTransport()
-        return await self._secured.handle_async_request(request)
-
-    async def aclose(self) -> None:
-        """Let go of the connections."""
-        await self._plain.aclose()
-        if self._secured is not None:
-            await self._secured.aclose()
 
 
 class Board:
@@ -110,28 +63,14 @@ class Board:
     ) -> None:
         self.url = url.rstrip("/").removesuffix("/api/v3").rstrip("/")
         self.fields = Fields()
-        self._clock = clock
-        self._randomness = randomness
-        try:
-            address = httpx.URL(f"{self.url}/api/v3/")
-        except httpx.InvalidURL as error:
-            raise ConfigurationError(f"board.url is no address of a board: {error}") from error
-        self._client = httpx.AsyncClient(
-            base_url=address,
-            auth=httpx.BasicAuth("apikey", token),
-            headers={"Accept": "application/hal+json, application/json"},
-            timeout=_PATIENCE,
-            follow_redirects=True,
-            transport=transport or _Network(),
-            trust_env=False,
-        )
+        self._api = Exchange(self.url, token, transport=transport, clock=clock, randomness=randomness)
 
     async def __aenter__(self) -> Self:
         """The client, closed at the end of the block."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.aclose()
+        await self._api.close()
 
     # -- work packages ---------------------------------------------------------------------------------------------
 
@@ -141,7 +80,7 @@ class Board:
         Raises:
             NotFound: it is gone, or this account may not see it.
         """
-        document = await self._read(f"work_packages/{number}", purpose)
+        document = await self._api.read(f"work_packages/{number}", purpose)
         return wire.work_package(document, self.fields)
 
     async def work_packages(
@@ -192,19 +131,19 @@ class Board:
     async def sample(self, filters: Iterable[Filter | None], limit: int, purpose: str) -> tuple[int, list[Row]]:
         """How many match, and the first of them by id: one request whatever their number."""
         parameters = _list(filters, BY_ID) | {"select": _ROW, "pageSize": str(limit)}
-        page = wire.page(await self._read("work_packages", purpose, parameters))
+        page = wire.page(await self._api.read("work_packages", purpose, parameters))
         return page.total, [wire.row(one) for one in page.elements]
 
     async def count(self, filters: Iterable[Filter | None], purpose: str) -> int:
         """How many match."""
         parameters = {"filters": query.encode(filters), "pageSize": "0", "select": "total"}
-        document = await self._read("work_packages", purpose, parameters)
+        document = await self._api.read("work_packages", purpose, parameters)
         return wire.total(document)
 
     async def groups(self, filters: Iterable[Filter | None], by: str, purpose: str) -> dict[str, int]:
         """How many match for each value of a property: its id where it has one, else its text; "" is empty."""
         parameters = {"filters": query.encode(filters), "pageSize": "0", "groupBy": by}
-        return wire.groups(await self._read("work_packages", purpose, parameters))
+        return wire.groups(await self._api.read("work_packages", purpose, parameters))
 
     async def patch(self, item: WorkPackage, wanted: Changes, purpose: str, *, notify: bool = False) -> WorkPackage:
         """Compare-and-swap on the lockVersion that `item` was read with.
@@ -217,7 +156,7 @@ class Board:
         """
         body = wire.changes(wanted, item.lock_version, self.fields)
         with _unsettled(purpose):
-            document = await self._write("PATCH", f"work_packages/{item.id}", body, purpose, notify=notify)
+            document = await self._api.write("PATCH", f"work_packages/{item.id}", body, purpose, notify=notify)
             answer = wire.work_package(document, self.fields)
         missing = wire.dropped(wanted, answer)
         if missing:
@@ -230,13 +169,13 @@ class Board:
     async def create(self, draft: Draft, purpose: str, *, notify: bool) -> WorkPackage:
         """A new work package. Not safe to repeat: look for it first."""
         with _unsettled(purpose):
-            document = await self._write("POST", "work_packages", wire.creation(draft), purpose, notify=notify)
+            document = await self._api.write("POST", "work_packages", wire.creation(draft), purpose, notify=notify)
             return wire.work_package(document, self.fields)
 
     async def allowed_statuses(self, item: WorkPackage, purpose: str) -> tuple[int, ...]:
         """The statuses that the workflow offers this account, the present one included. Costs a form: no hot path."""
         body = {"lockVersion": item.lock_version}
-        return forms.allowed_statuses(await self._write("POST", f"work_packages/{item.id}/form", body, purpose))
+        return forms.allowed_statuses(await self._api.write("POST", f"work_packages/{item.id}/form", body, purpose))
 
     async def creation_refusals(self, draft: Draft, purpose: str) -> dict[str, str]:
         """Why a creation would be refused, by property; nothing is created.
@@ -245,11 +184,11 @@ class Board:
             Refused: this account may create nothing in the project.
         """
         path = f"projects/{draft.project}/work_packages/form"
-        return forms.refusals(await self._write("POST", path, wire.creation(draft), purpose))
+        return forms.refusals(await self._api.write("POST", path, wire.creation(draft), purpose))
 
     async def abilities(self, number: int, purpose: str) -> frozenset[str]:
         """What this account may do to a work package: the names of its links."""
-        return forms.abilities(await self._read(f"work_packages/{number}", purpose))
+        return forms.abilities(await self._api.read(f"work_packages/{number}", purpose))
 
     # -- what people read ------------------------------------------------------------------------------------------
 
@@ -261,7 +200,7 @@ class Board:
         """A comment. Not safe to repeat: look for its marker first."""
         body = {"comment": {"raw": text}}
         with _unsettled(purpose):
-            await self._write("POST", f"work_packages/{number}/activities", body, purpose, notify=notify)
+            await self._api.write("POST", f"work_packages/{number}/activities", body, purpose, notify=notify)
 
     async def relations(self, numbers: Iterable[int], purpose: str) -> list[Relation]:
         """All relations in which one of these takes part; ids that do not exist are passed over by the board."""
@@ -280,7 +219,7 @@ class Board:
         Raises:
             Refused: nobody, or the anonymous user.
         """
-        document = await self._read("users/me", "who am I")
+        document = await self._api.read("users/me", "who am I")
         if wire.is_anonymous(document):
             raise Refused(f"{self.url} takes the token for nobody's: set another one", status=401)
         return wire.principal(document)
@@ -299,7 +238,7 @@ class Board:
 
     async def project(self, identifier: str) -> Project:
         """A project by identifier or id."""
-        return wire.project(await self._read(f"projects/{identifier}", f"project {identifier}"))
+        return wire.project(await self._api.read(f"projects/{identifier}", f"project {identifier}"))
 
     async def project_types(self, project: int) -> list[Named]:
         """The types switched on in a project."""
@@ -327,7 +266,7 @@ class Board:
 
     async def _all(self, path: str, purpose: str, parameters: dict[str, str] | None = None) -> tuple[Any, ...]:
         """A collection that the board does not page; should one do it all the same, nothing is cut off."""
-        page = wire.page(await self._read(path, purpose, parameters))
+        page = wire.page(await self._api.read(path, purpose, parameters))
         if page.total <= len(page.elements):
             return page.elements
         return tuple([one async for page in self._pages(path, parameters or {}, purpose, PAGE) for one in page])
@@ -342,7 +281,7 @@ class Board:
         number = 1
         while True:
             wanted = parameters | {"offset": str(number), "pageSize": str(size)}
-            page = wire.page(await self._read(path, purpose, wanted))
+            page = wire.page(await self._api.read(path, purpose, wanted))
             fresh = [one for one in page.elements if wire.identity(one) not in seen]
             seen |= {wire.identity(one) for one in fresh}
             yield fresh
@@ -353,84 +292,6 @@ class Board:
             number += 1
             if number > MOST_PAGES:
                 raise Malformed(f"The board's list has no end ({purpose}): {len(seen)} were shown")
-
-    async def _read(self, path: str, purpose: str, parameters: dict[str, str] | None = None) -> Any:
-        target = f"{path}?{query.query_string(parameters)}" if parameters else path
-        return await self._repeated(partial(self._send, "GET", target, None, purpose), lambda _: True)
-
-    async def _write(self, method: str, path: str, body: Any, purpose: str, *, notify: bool | None = None) -> Any:
-        target = path if notify is None else f"{path}?notify={'true' if notify else 'false'}"
-        return await self._repeated(partial(self._send, method, target, body, purpose), _turned_away)
-
-    async def _repeated(self, send: Callable[[], Awaitable[Any]], again: Callable[[_Busy], bool]) -> Any:
-        retrying = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(ATTEMPTS),
-            retry=tenacity.retry_if_exception(
-                lambda error: isinstance(error, _Busy) and (error.retry_after or 0) <= LONGEST_WAIT and again(error)
-            ),
-            wait=self._pause,
-            sleep=self._clock.sleep,
-            reraise=True,
-        )
-        return await retrying(send)
-
-    def _pause(self, state: tenacity.RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        asked = error.retry_after if isinstance(error, _Busy) else None
-        if asked is not None:
-            return asked + self._randomness.uniform(0.0, 0.5)
-        return self._randomness.uniform(0.0, min(LONGEST_WAIT, 0.5 * 2.0**state.attempt_number))
-
-    async def _send(self, method: str, target: str, body: Any, purpose: str) -> Any:
-        content = None if body is None else wire.dump(body)
-        started = self._clock.monotonic()
-        try:
-            async with asyncio.timeout(LONGEST_ANSWER):
-                answer, content = await self._exchange(method, target, content, purpose)
-        except httpx.TooManyRedirects as error:
-            raise Unreachable(f"The board at {self.url} redirects in a circle ({purpose})") from error
-        except (httpx.InvalidURL, UnicodeError) as error:  # the latter is a host name that a redirect leads to
-            raise BoardError(f"The board cannot be asked ({purpose}): {error}") from error
-        except (httpx.TransportError, httpx.DecodingError, TimeoutError) as error:
-            logger.debug("board {} {} for {}: {!r}", method, target.partition("?")[0], purpose, error)
-            raise _Busy(f"The board at {self.url} did not answer ({purpose}): {_word(error)}") from error
-        took = 1000 * (self._clock.monotonic() - started)
-        logger.debug(
-            "board {} {} for {}: {} in {:.0f} ms", method, target.partition("?")[0], purpose, answer.status_code, took
-        )
-        if answer.request.method != method:
-            raise Refused(
-                f"{self.url} redirects to {answer.url.copy_with(query=None)}, which loses what was to be written "
-                f"({purpose}): set the address of the board itself",
-                status=answer.history[0].status_code,
-            )
-        if answer.is_success:
-            return wire.parse(content) if content else None
-        raise self._error(answer, content, purpose)
-
-    async def _exchange(
-        self, method: str, target: str, content: bytes | None, purpose: str
-    ) -> tuple[httpx.Response, bytes]:
-        """The answer with its whole body, within bounds."""
-        headers = {"Content-Type": "application/json"}
-        body = bytearray()
-        async with self._client.stream(method, target, content=content, headers=headers) as answer:
-            async for piece in answer.aiter_bytes():
-                body += piece
-                if len(body) > LARGEST_ANSWER:
-                    raise Malformed(f"The board's answer is larger than {LARGEST_ANSWER >> 20} MiB ({purpose})")
-        return answer, bytes(body)
-
-    def _error(self, answer: httpx.Response, content: bytes, purpose: str) -> BoardError:
-        message, identifier, attribute = wire.error(content)
-        code = answer.status_code
-        words = f"The board answered {code} to “{purpose}”: {message or answer.reason_phrase or 'no words'}"
-        kind = {404: NotFound, 409: Conflict}.get(code, Refused)
-        if answer.is_server_error or code in _BUSY:
-            busy = _Busy(words, status=code, identifier=identifier, attribute=attribute)
-            busy.retry_after = _retry_after(answer.headers.get("Retry-After", ""))
-            return busy
-        return kind(words, status=code, identifier=identifier, attribute=attribute)
 
 
 def _list(filters: Iterable[Filter | None], sort: Sequence[tuple[str, str]]) -> dict[str, str]:
@@ -445,17 +306,3 @@ def _unsettled(purpose: str) -> Iterator[None]:
         yield
     except Malformed as error:
         raise Unreachable(f"The board's answer to “{purpose}” settles nothing: {error}") from error
-
-
-def _turned_away(error: _Busy) -> bool:
-    """429 means that nothing was done: the one case in which a write may be repeated blindly."""
-    return error.status == httpx.codes.TOO_MANY_REQUESTS
-
-
-def _retry_after(header: str) -> float | None:
-    """Seconds; the date form is passed over, since a board without a clock of its own cannot mean it well."""
-    return float(header) if header.isascii() and header.isdigit() else None
-
-
-def _word(error: Exception) -> str:
-    return f"{type(error).__name__} {error}".strip()

@@ -10,7 +10,6 @@ from loguru import logger
 
 from agent import daemon
 from agent import settings as settings_module
-from agent.attempt import Ending
 from agent.cli.common import (
     FAILED,
     ConfigOption,
@@ -25,6 +24,7 @@ from agent.cli.common import (
 )
 from agent.cycle import Result
 from agent.daemon import Pass
+from agent.ending import Ending
 from agent.errors import AgentError, BoardError, ConfigurationError
 from agent.operate import screen
 from agent.operate.station import Station

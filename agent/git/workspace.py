@@ -30,7 +30,7 @@ from agent.git.refs import (
     rejected,
     told,
 )
-from agent.git.starter import FLAKE, commit_starter, move_starter
+from agent.git.starter import commit_starter, move_starter
 from agent.git.worktree import Record, Worktree
 
 _DIED: Final = "remote failure"
@@ -81,9 +81,9 @@ class Workspace:
         return self._record.run
 
     @property
-    def has_flake(self) -> bool:
-        """Whether the repository brings a `flake.nix`."""
-        return (self.path / FLAKE).is_file()
+    def project(self) -> str:
+        """The project that the repository belongs to, by identifier: the name of the mirror's folder."""
+        return self._mirror.folder.name
 
     @property
     def starter(self) -> str:

@@ -12,7 +12,7 @@ from agent.clock import Clock, Randomness
 from agent.pod import Pod, connect, open_pod
 from agent.programs.runner import Runner
 from agent.settings import Ambient, Credentials, Settings
-from agent.state import StateFolder
+from agent.state_folder import StateFolder
 
 
 class Station(Struct, frozen=True, kw_only=True):

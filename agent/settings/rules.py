@@ -10,7 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from agent.errors import ConfigurationError
-from agent.settings.keys import FORGES, KEYS, PROJECT, Key, Unfit
+from agent.settings.keys import FORGES, KEYS, Key
+from agent.settings.readers import PROJECT, Unfit
 from agent.texts.branches import wrong_with_template
 from agent.texts.claim_token import duration_text
 

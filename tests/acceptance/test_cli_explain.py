@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from agent.state import Reading, RecordedClaim, State, StateFolder
+from agent.state import Reading, RecordedClaim, State
+from agent.state_folder import StateFolder
 from agent.texts import claim_token
 from support.boards import Board
 from support.commands import Station, agent, fill, first_lines, operate, read, station, update

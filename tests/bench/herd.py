@@ -19,7 +19,7 @@ from agent.memory import Memory
 from agent.protocol import Claimed, Protocol
 from agent.scan import LATER, Scan
 from agent.settings import load
-from agent.state import StateFolder
+from agent.state_folder import StateFolder
 from bench.measure import Measured, at_most
 from support.backlogs import Backlog, Item, into_embedded
 from support.boards import Board as Running

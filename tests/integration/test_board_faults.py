@@ -20,7 +20,8 @@ from loguru import logger
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from agent.board.client import ATTEMPTS, LONGEST_WAIT, Board
+from agent.board.client import Board
+from agent.board.exchange import ATTEMPTS, LONGEST_WAIT
 from agent.board.query import none_of, one_of
 from agent.board.wire import Fields, Malformed
 from agent.errors import BoardError, ConfigurationError, Conflict, Ignored, NotFound, Refused, Unreachable
@@ -99,7 +100,7 @@ async def board(httpserver: HTTPServer, clock: FakeClock) -> AsyncIterator[Board
 async def connected(url: str, clock: FakeClock, *, patience: float = 10.0) -> AsyncIterator[Board]:
     async with Board(url, TOKEN, clock=clock, randomness=FixedRandomness()) as one:
         one.fields = FIELDS
-        one._client.timeout = httpx.Timeout(patience)
+        one._api._client.timeout = httpx.Timeout(patience)
         yield one
 
 

@@ -26,12 +26,13 @@ from agent.sandbox.jail import Jail
 from agent.sandbox.sandbox import Sandbox
 from agent.texts.evidence import redactor
 from support.git_repo import FLAKE, git
+from support.needs import needs
 from support.nix_client import listed, nix_environment, nix_of
 from support.nix_jail import LIMITS, PATH, Bench, Listener, listening
 
 pytestmark = [
     pytest.mark.nix,
-    pytest.mark.skipif(not (shutil.which("nix") and shutil.which("bwrap")), reason="needs nix and bubblewrap"),
+    needs("nix", "bwrap"),
 ]
 VALUE: Final = 'SOME_VAR = "from the shell";'
 TOOL: Final = """\

@@ -16,11 +16,12 @@ from agent.errors import PodTrouble, TicketFailure
 from agent.programs.processes import Processes
 from agent.programs.runner import Job
 from support.git_repo import FLAKE, git
+from support.needs import needs
 from support.nix_jail import PATH, SYSTEM, Bench, flake, loosen
 
 pytestmark = [
     pytest.mark.nix,
-    pytest.mark.skipif(not (shutil.which("nix") and shutil.which("bwrap")), reason="needs nix and bubblewrap"),
+    needs("nix", "bwrap"),
 ]
 TOOL = (
     'dep = derivation { inherit system; name = "dep"; builder = "/bin/bash"; '

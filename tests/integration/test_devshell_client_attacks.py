@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import os
-import shutil
 import stat
 import subprocess
 import threading
@@ -23,11 +22,12 @@ from agent.devshell.flake import ShellRefused
 from agent.errors import PodTrouble, TicketFailure
 from agent.programs.runner import Finished, Job, Runner
 from support.git_repo import FLAKE, git
+from support.needs import needs
 from support.nix_jail import PATH, Bench, Jails, Listener, listening
 
 pytestmark = [
     pytest.mark.nix,
-    pytest.mark.skipif(not (shutil.which("nix") and shutil.which("bwrap")), reason="needs nix and bubblewrap"),
+    needs("nix", "bwrap"),
 ]
 HEAD: Final = "outputs =\n    { self }:"
 VALUE: Final = 'SOME_VAR = "from the shell";'

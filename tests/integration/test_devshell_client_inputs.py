@@ -7,7 +7,6 @@ import hashlib
 import http.server
 import json
 import os
-import shutil
 import subprocess
 import tarfile
 import threading
@@ -20,11 +19,12 @@ from agent.devshell.client_options import private_store
 from agent.devshell.flake import ShellRefused
 from agent.errors import PodTrouble, TicketFailure
 from support.git_repo import git
+from support.needs import needs
 from support.nix_jail import Bench, flake, loosen
 
 pytestmark = [
     pytest.mark.nix,
-    pytest.mark.skipif(not (shutil.which("nix") and shutil.which("bwrap")), reason="needs nix and bubblewrap"),
+    needs("nix", "bwrap"),
 ]
 
 

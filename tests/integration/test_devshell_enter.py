@@ -21,10 +21,11 @@ from agent.programs.processes import Processes
 from agent.programs.runner import Ended, Finished, Job
 from agent.texts.evidence import redactor
 from support.git_repo import FLAKE, PROJECT, git
+from support.needs import needs
 from support.nix_client import Counting, PlainClient, listed, nix_environment, nix_of, settings, writable
 
 PATH = os.environ["PATH"]
-needs_nix = pytest.mark.skipif(shutil.which("nix") is None, reason="the nix command is not installed")
+needs_nix = needs("nix")
 
 
 class Inside:

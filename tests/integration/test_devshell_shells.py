@@ -19,11 +19,12 @@ from agent.devshell.shells import Shells
 from agent.errors import PodTrouble, TicketFailure
 from agent.programs.runner import Job
 from support.git_repo import FLAKE, PROJECT, git
+from support.needs import needs
 from support.nix_client import Counting, PlainClient, listed, nix_environment, nix_of, settings, writable
 
 pytestmark = [
     pytest.mark.nix,
-    pytest.mark.skipif(shutil.which("nix") is None, reason="the nix command is not installed"),
+    needs("nix"),
 ]
 
 

@@ -1,6 +1,5 @@
 """The whole way of a pod: the jailed client on a miss, the saved shell, and the sandbox around what is entered."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,15 +16,14 @@ from agent.sandbox.jail import Jail
 from agent.sandbox.sandbox import Sandbox
 from agent.texts.evidence import redactor
 from support.git_repo import FLAKE
+from support.needs import needs
 from support.nix_client import Counting, listed, writable
 from support.nix_jail import LIMITS, PATH
 from support.nix_jail import Bench as ClientBench
 
 pytestmark = [
     pytest.mark.nix,
-    pytest.mark.skipif(
-        shutil.which("nix") is None or shutil.which("bwrap") is None, reason="the nix or the bwrap command is missing"
-    ),
+    needs("nix", "bwrap"),
 ]
 
 

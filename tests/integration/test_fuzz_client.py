@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.board import client
+from agent.board import client, exchange
 from agent.board.client import Board
 from agent.board.query import one_of
 from agent.board.wire import Fields, Malformed
@@ -146,7 +146,7 @@ class Endless(httpx.AsyncByteStream):
 
 @pytest.mark.parametrize("name", ["work_package", "rows", "patch", "comment"])
 async def test_a_byte_now_and_then_is_no_answer(world: World, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(client, "LONGEST_ANSWER", 0.1)
+    monkeypatch.setattr(exchange, "LONGEST_ANSWER", 0.1)
     dripping = httpx.MockTransport(lambda _: httpx.Response(200, stream=Endless(b" ", 0.02)))
     async with world.client(dripping) as board:
         with pytest.raises(Unreachable, match="did not answer"):
@@ -157,7 +157,7 @@ async def test_a_byte_now_and_then_is_no_answer(world: World, monkeypatch: pytes
 async def test_an_answer_without_end_is_cut_off(
     world: World, monkeypatch: pytest.MonkeyPatch, name: str, error: type[BoardError]
 ) -> None:
-    monkeypatch.setattr(client, "LARGEST_ANSWER", 8 << 20)
+    monkeypatch.setattr(exchange, "LARGEST_ANSWER", 8 << 20)
     bomb = zlib.compress(b" " * (1 << 20))
     packed = httpx.MockTransport(
         lambda _: httpx.Response(200, headers={"content-encoding": "deflate"}, stream=Endless(bomb[:-4], 0))

@@ -16,7 +16,8 @@ from pytest_httpserver import HTTPServer
 
 from agent.clock import SystemClock
 from agent.errors import BoardError, ConfigurationError
-from agent.state import State, StateFolder
+from agent.state import State
+from agent.state_folder import StateFolder
 from support.boards import embedded_board
 from support.fleet import Fleet
 from support.pods import opened

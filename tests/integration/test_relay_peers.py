@@ -12,6 +12,7 @@ import pytest
 
 from agent.relay import peers
 from agent.relay.peers import Owner
+from support.needs import needs
 from support.relay_world import (
     BODY,
     MODEL,
@@ -95,7 +96,7 @@ async def test_only_the_models_own_process_may_ask(
     report(measured, "other processes (children, a nested model, other programs)", len(refused), len(api.seen) - 2)
 
 
-@pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")
+@needs("bwrap")
 async def test_the_models_process_is_known_out_of_its_own_namespaces(
     api: Api, tmp_path: Path, socket: Path, model: Path
 ) -> None:

@@ -179,7 +179,7 @@ async def page_of_full(asked: Asker) -> float:
     if asked.client.url not in PAGE_SECONDS:
         for _ in range(2):
             asked.requests.sent.clear()
-            await asked.client._read("work_packages", "a page", {"filters": "[]", "pageSize": "100"})
+            await asked.client._api.read("work_packages", "a page", {"filters": "[]", "pageSize": "100"})
         PAGE_SECONDS[asked.client.url] = asked.requests.seconds
     return PAGE_SECONDS[asked.client.url]
 

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 from importlib import resources
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from agent.devshell.client_options import configuration, private_store
 from support.git_repo import git
+from support.needs import needs
 
 STARTER = resources.files("agent") / "starter"
 STAND_IN = """\
@@ -33,7 +33,7 @@ STAND_IN = """\
 }
 """
 """What the starter takes of nixpkgs, which is not here."""
-needs_nix = pytest.mark.skipif(shutil.which("nix") is None, reason="the nix command is not installed")
+needs_nix = needs("nix")
 
 
 @pytest.fixture

@@ -124,10 +124,10 @@ async def test_two_shells_asked_for_at_once_both_see_their_new_files(bench: Benc
 
 async def test_the_starter_is_a_commit_of_its_own_below_the_work_and_goes_with_it(bare: Bench) -> None:
     workspace = await bare.open()
-    assert not workspace.has_flake
+    assert not (workspace.path / "flake.nix").is_file()
     starter = await workspace.add_starter(template(bare.folder), STARTER)
     assert starter
-    assert workspace.has_flake
+    assert (workspace.path / "flake.nix").is_file()
     assert workspace.start == bare.remote.tip("main")
     assert not (await workspace.snapshot()).changed, "a starter is no work"
     assert not bare.remote.tip(BRANCH)
@@ -147,7 +147,7 @@ async def test_the_starter_is_a_commit_of_its_own_below_the_work_and_goes_with_i
     assert git(bare.remote.path, "ls-tree", BRANCH, "flake.nix").startswith("100644")
     after = await bare.open(NEXT)
     assert await after.add_starter(template(bare.folder), STARTER) is None
-    assert after.has_flake
+    assert (after.path / "flake.nix").is_file()
 
 
 async def test_a_starter_alone_is_no_evidence_of_a_run_or_a_ticket(bare: Bench) -> None:
@@ -168,7 +168,7 @@ async def test_a_failed_run_pushes_its_starter_to_the_kept_branch_only(bare: Ben
     assert git(bare.remote.path, "rev-parse", f"{kept}^") == starter
     assert set(bare.remote.refs()) == {"refs/heads/main", f"refs/heads/{KEPT}"}
     after = await bare.open(NEXT)
-    assert not after.has_flake
+    assert not (after.path / "flake.nix").is_file()
     assert await after.add_starter(template(bare.folder), STARTER.replace(RUN, NEXT))
 
 
@@ -202,7 +202,7 @@ async def test_a_kill_at_any_step_of_the_starter_is_mended_by_the_take_over(bare
     again = await bare.open(repo=bare.pod("state"))
     starter = await again.add_starter(template(bare.folder), STARTER)
     assert starter == await again.add_starter(template(bare.folder), STARTER)
-    assert again.has_flake
+    assert (again.path / "flake.nix").is_file()
     assert not (await again.snapshot()).changed
     sha = await work(again, {"a.txt": "1"})
     assert git(again.path, "log", "--format=%s", f"{again.start}..{sha}").splitlines() == [

@@ -1,7 +1,6 @@
 """What git needs inside a sandbox: enough to look, nothing to write, and nothing of anybody else's work."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,8 +8,9 @@ import pytest
 
 from agent.git.workspace import Workspace
 from support.git_bench import NEXT, Bench, write
+from support.needs import needs
 
-pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+pytestmark = needs("bwrap")
 
 
 @pytest.fixture

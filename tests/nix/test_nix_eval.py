@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from agent import settings
-from agent.settings.keys import KEYS, PROJECT, Unfit
+from agent.settings.keys import KEYS
+from agent.settings.readers import PROJECT, Unfit
 from nix.golden import EVAL, GOLDEN, NIX_CONFIG, ROOT, absent, compare, evaluate, expected, nix, present, rendered
 from support.boards import missing
 

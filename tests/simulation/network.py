@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import httpx
 import msgspec
 
-from agent.board.client import Board
 from agent.texts.report import parse_marker
 from simulation.board import API, SimBoard
 from simulation.clock import Process
@@ -19,16 +17,6 @@ from simulation.plan import Swarm
 
 PATIENCE: Final = 60.0
 """Seconds after which the client stops waiting, as its own time-out says."""
-
-PURPOSE: contextvars.ContextVar[str] = contextvars.ContextVar("purpose", default="")
-
-
-class NamedBoard(Board):
-    """The shipped client; the network gets to know what a request is for."""
-
-    async def _send(self, method: str, target: str, body: Any, purpose: str) -> Any:
-        PURPOSE.set(purpose)
-        return await super()._send(method, target, body, purpose)
 
 
 class Network:
@@ -173,7 +161,7 @@ class Wire(httpx.AsyncBaseTransport):
             pod=self._pod,
             method=request.method,
             path=path,
-            purpose=PURPOSE.get(),
+            purpose=request.extensions.get("purpose", ""),
             ticket=0,
             before=None,
             after=None,

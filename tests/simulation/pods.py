@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 
 from agent.attempt import Place
 from agent.board import catalog as catalogs
+from agent.board.client import Board
 from agent.cycle import Cycle, Limits, Result
 from agent.daemon import Pass
 from agent.errors import AgentError, BoardError, ConfigurationError
@@ -23,12 +24,13 @@ from agent.protocol import Protocol
 from agent.reporting import Links
 from agent.settings import Secret, Settings
 from agent.settings.rules import judge
-from agent.state import State, StateFolder
+from agent.state import State
+from agent.state_folder import StateFolder
 from simulation import history as histories
 from simulation.clock import Chance, Host, Process
 from simulation.execution import Behaviour, Living, SimExecution, Task
 from simulation.history import History
-from simulation.network import NamedBoard, Network, Wire
+from simulation.network import Network, Wire
 from simulation.plan import Swarm
 from simulation.remote import Fault, SimRemote
 from simulation.workspace import HostFolder, Line, SimRepository
@@ -252,9 +254,7 @@ class SimPod:
         around, settings = self._around, self._settings
         token = Secret(around.network.board.tokens[self._account])
         wire = Wire(around.network, process, folder=self.folder, pod=self.name)
-        async with NamedBoard(
-            settings.board.url, token.reveal(), clock=process, randomness=chance, transport=wire
-        ) as board:
+        async with Board(settings.board.url, token.reveal(), clock=process, randomness=chance, transport=wire) as board:
             found = await load_catalog(board, settings, token, folder)
             board.fields = found.fields
             memory = Memory(folder, process)

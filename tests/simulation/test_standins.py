@@ -450,7 +450,6 @@ async def test_a_starter_is_a_commit_below_the_work_and_no_evidence(world: World
     assert starter
     assert await workspace.add_starter(STARTER, message()) == starter == workspace.starter
     assert not (await workspace.snapshot()).changed
-    assert workspace.has_flake
     sha = await worked(world, workspace, {"a.txt": "1"})
     await workspace.publish(sha, claim_blob=None)
     assert world.remote.show(BRANCH, "flake.nix") is not None

@@ -306,10 +306,6 @@ class SimWorkspace:
         return self._record.run
 
     @property
-    def has_flake(self) -> bool:
-        return FLAKE in self.files
-
-    @property
     def starter(self) -> str:
         return self._record.starter
 

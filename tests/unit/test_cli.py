@@ -13,13 +13,13 @@ import typer
 from loguru import logger
 
 import agent
-from agent.attempt import End, Ending
 from agent.choose import Rung
 from agent.cli.board import _address
 from agent.cli.common import exit_code, told, words
 from agent.cli.work import STALE, Passes, Progress, outcome
 from agent.cycle import Result
 from agent.daemon import Pass
+from agent.ending import End, Ending
 from agent.errors import AgentError, BoardError, ConfigurationError, NotFound, PodTrouble, Refused, Unreachable
 from agent.operate.station import Station
 from agent.settings.keys import KEYS

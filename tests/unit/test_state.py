@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from loguru import logger
 
 from agent.errors import ConfigurationError, PodTrouble
-from agent.state import Backoff, Reading, RecordedClaim, State, StateFolder, WorkedText
+from agent.state import Backoff, Reading, RecordedClaim, State, WorkedText
+from agent.state_folder import StateFolder
 from agent.texts.claim_token import new
 
 RUN = "7f9c0d52-8a4e-4c11-9b5d-0123456789ab"
@@ -258,7 +259,7 @@ def test_second_start_refuses(tmp_path: pathlib.Path) -> None:
 
 def test_dead_holder_holds_nothing(tmp_path: pathlib.Path) -> None:
     program = (
-        "import os, pathlib, sys\nfrom agent.state import StateFolder\n"
+        "import os, pathlib, sys\nfrom agent.state_folder import StateFolder\n"
         "StateFolder(pathlib.Path(sys.argv[1])).lock().__enter__()\nos._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False).returncode == 9
