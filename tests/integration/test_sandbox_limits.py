@@ -26,13 +26,17 @@ def cell(request: pytest.FixtureRequest) -> Iterator[Cell]:
         yield furnished
 
 
-DRIVER = """import asyncio, json, sys
+DRIVER = """import asyncio, concurrent.futures.thread, json, os, sys
 import msgspec
 from agent.programs.processes import Processes
 from agent.programs.runner import Job
 from agent.sandbox.jail import Jail, Limits
 from agent.sandbox.sandbox import Sandbox
 given = json.load(sys.stdin)
+if given["user"]:  # now that all is loaded: the checkout may lie where only its owner gets
+    os.setgroups([])
+    os.setresgid(*[given["user"]] * 3)
+    os.setresuid(*[given["user"]] * 3)
 sandbox = Sandbox(
     runner=Processes(grace=0.3), jail=msgspec.convert(given["jail"], Jail, dec_hook=lambda kind, text: kind(text)),
     limits=Limits(**given["limits"]),
@@ -53,11 +57,10 @@ async def run(cell: Cell, *argv: str, within: float = 30, limits: Limits | None 
     given = {
         "jail": jail,
         "limits": {"disk": limits.disk, "processes": limits.processes},
+        "user": NOBODY if cell.who == "nobody" else None,
         "job": {"argv": argv, "cwd": str(cell.worktree), "env": cell.env(), "timeout": within},
     }
-    become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if cell.who == "nobody" else []
     process = await asyncio.create_subprocess_exec(
-        *become,
         sys.executable,
         "-c",
         DRIVER,
