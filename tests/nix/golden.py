@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-REFERENCE: Final = Path(os.environ.get("AGENT_REFERENCE", ROOT.parent / "shared" / "reference"))
+# Nix follows no link on the way to an input.
+REFERENCE: Final = Path(os.environ.get("AGENT_REFERENCE", ROOT.parent / "shared" / "reference")).resolve()
 EVAL: Final = REFERENCE / "nixos-eval"
 GOLDEN: Final = ROOT / "nix" / "golden"
 
