@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from support.relay_world import (
     event,
     hang,
     message,
-    messages_api,
     post,
     raw,
     relay_for,
@@ -34,17 +33,6 @@ from support.relay_world import (
     status,
     stream,
 )
-
-
-@pytest.fixture
-async def api() -> AsyncIterator[Api]:
-    async with messages_api() as one:
-        yield one
-
-
-@pytest.fixture
-def socket(tmp_path: Path) -> Path:
-    return tmp_path / "relay.sock"
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import json
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +28,6 @@ from support.relay_world import (
     reply,
     stream,
 )
-
-
-@pytest.fixture
-async def api() -> AsyncIterator[Api]:
-    async with messages_api() as one:
-        yield one
-
-
-@pytest.fixture
-def socket(tmp_path: Path) -> Path:
-    return tmp_path / "relay.sock"
 
 
 def mode(path: Path) -> int:

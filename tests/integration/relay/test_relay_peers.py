@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ from support.relay_world import (
     MODEL,
     Api,
     Measured,
-    messages_api,
     post,
     raw,
     relay_for,
@@ -47,17 +45,6 @@ for _ in range(children):
         os._exit(0)
     os.wait()
 """
-
-
-@pytest.fixture
-async def api() -> AsyncIterator[Api]:
-    async with messages_api() as one:
-        yield one
-
-
-@pytest.fixture
-def socket(tmp_path: Path) -> Path:
-    return tmp_path / "relay.sock"
 
 
 @pytest.fixture

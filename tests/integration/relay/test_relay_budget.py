@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -21,22 +21,10 @@ from support.relay_world import (
     event,
     hang,
     message,
-    messages_api,
     relay_for,
     reply,
     stream,
 )
-
-
-@pytest.fixture
-async def api() -> AsyncIterator[Api]:
-    async with messages_api() as one:
-        yield one
-
-
-@pytest.fixture
-def socket(tmp_path: Path) -> Path:
-    return tmp_path / "relay.sock"
 
 
 def recorded(folder: Path) -> Usage:

@@ -1,8 +1,5 @@
 """The preflight's look at the model's API, which costs nothing and says what to do."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from agent.errors import ConfigurationError, PodTrouble
@@ -10,20 +7,8 @@ from agent.relay import probe
 from support.relay_world import (
     KEY,
     Api,
-    messages_api,
     reply,
 )
-
-
-@pytest.fixture
-async def api() -> AsyncIterator[Api]:
-    async with messages_api() as one:
-        yield one
-
-
-@pytest.fixture
-def socket(tmp_path: Path) -> Path:
-    return tmp_path / "relay.sock"
 
 
 async def test_the_probe_asks_for_one_model_which_costs_nothing(api: Api) -> None:
