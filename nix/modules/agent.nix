@@ -93,7 +93,7 @@ let
           type = types.attrsOf types.str;
           default = { };
           example = {
-            HTTPS_PROXY = "http://proxy.example.org:3128";
+            NIX_SSL_CERT_FILE = "/etc/ssl/certs/acme.pem";
           };
           description = "Environment variables of the pod. No secrets: everybody can read a unit file.";
         };
@@ -242,6 +242,8 @@ let
     # A rebuild leaves the run alone; the next one is the new one.
     restartIfChanged = false;
     stopIfChanged = false;
+    # Secrets that come late fail every start until then, and the timer goes on trying.
+    startLimitIntervalSec = 0;
     serviceConfig =
       surroundingsOf name pod
       // {
