@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import shutil
 import signal
 import threading
@@ -102,7 +103,7 @@ def test_no_secret_reaches_log_comment_prompt_worktree_environment_or_transcript
     small_fleet: Fleet, newest: Path, tmp_path: Path
 ) -> None:
     board_token = small_fleet.board.tokens["agent"]
-    secrets = {KEY, GIT_TOKEN, board_token}
+    canaries = {KEY, GIT_TOKEN, board_token}
     ticket = small_fleet.add("Look around")
     look = (
         "env; cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n'; "
@@ -135,9 +136,9 @@ def test_no_secret_reaches_log_comment_prompt_worktree_environment_or_transcript
     }
     for where, texts in places_of_text.items():
         assert texts, where
-        found = [secret for secret in secrets for text in texts if secret in text]
+        found = [secret for secret in canaries for text in texts if secret in text]
         assert not found, where
-    holders = {(name, secret) for name, environ in seen for secret in secrets if secret in environ}
+    holders = {(name, secret) for name, environ in seen for secret in canaries if secret in environ}
     assert {name for name, secret in holders if secret == KEY} == set()
     assert {name for name, secret in holders if secret == board_token} == set()
     assert all(name.startswith("git") for name, secret in holders if secret == GIT_TOKEN), holders
@@ -260,7 +261,7 @@ def _spike(fleet: Fleet, ticket: int) -> str:
 
 LIMITS: dict[str, tuple[str, dict[str, Any], str]] = {
     "idle": (
-        "echo last words; sleep 60",
+        "echo last words; sleep NAP",
         {"execution": {"idle": "2s"}},
         r"the model fell silent and was stopped after \d s",
     ),
@@ -276,7 +277,7 @@ LIMITS: dict[str, tuple[str, dict[str, Any], str]] = {
         "the model wrote more than 32 MiB to disk",
     ),
     "processes": (
-        "echo forking; i=0; while [ $i -lt 400 ]; do i=$((i+1)); sleep 60 & done; wait",
+        "echo forking; i=0; while [ $i -lt 400 ]; do i=$((i+1)); sleep NAP & done; wait",
         {},
         "the model ran more than 64 processes at once",
     ),
@@ -286,6 +287,8 @@ LIMITS: dict[str, tuple[str, dict[str, Any], str]] = {
 @pytest.mark.parametrize("what", LIMITS)
 def test_each_limit_ends_in_a_failure_with_evidence_on_the_spike(small_fleet: Fleet, what: str) -> None:
     program, settings, reason = LIMITS[what]
+    nap = f"60.{secrets.randbelow(10**9)}"  # by which its processes are known
+    program = f": {nap}; {program.replace('NAP', nap)}"
     ticket = small_fleet.add("Misbehave")
     end = small_fleet.cycle(_misbehaving(small_fleet, program, **settings))["end"]
     assert end["kind"] == "failed"
@@ -294,7 +297,7 @@ def test_each_limit_ends_in_a_failure_with_evidence_on_the_spike(small_fleet: Fl
     assert end["reason"] in spike
     said = {"idle": "last words", "time": "still here", "output": "overflow", "disk": "filling", "processes": "forking"}
     assert said[what] in spike, "the last lines of the output"
-    assert not _running("sleep 60"), "nothing of it is left"
+    assert not _running(nap), "nothing of it is left"
 
 
 BUDGETS: dict[str, tuple[dict[str, Any], int]] = {
