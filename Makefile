@@ -4,7 +4,7 @@
 
 BOARD ?= embedded
 MODEL ?= scripted
-PROOF := fleet nix acceptance/test_kill.py acceptance/test_soak.py integration/test_sandbox_limits.py integration/test_server_speed.py \
+PROOF := nix acceptance/test_kill.py acceptance/test_soak.py integration/test_sandbox_limits.py integration/test_server_speed.py \
   integration/test_server_description.py integration/test_openproject_cli.py
 CLAUDE := build/claude/2.1.330/claude
 
@@ -22,9 +22,9 @@ test: tools ## every test; with CI=true nothing that ../shared provides is skipp
 
 slow: tools
 	@.ci/claude
-	.venv/bin/pytest -q -n 2 --dist worksteal --durations=12 tests --ignore tests/unit $(addprefix --ignore tests/,$(PROOF))
+	.venv/bin/pytest -q -n 2 --dist worksteal --durations=12 tests --ignore tests/unit --ignore tests/fleet $(addprefix --ignore tests/,$(PROOF))
 
-proof: tools ## what make test leaves out so far: kill test, soak, limits of the sandbox, the NixOS half, speed and generator
+proof: fleet ## what make test leaves out so far: real systemd hosts, kill test, soak, limits of the sandbox, the NixOS half, speed and generator
 	@.ci/claude
 	.venv/bin/pytest -q -n 2 --dist worksteal $(addprefix tests/,$(PROOF))
 

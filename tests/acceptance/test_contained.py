@@ -144,6 +144,29 @@ def test_no_secret_reaches_log_comment_prompt_worktree_environment_or_transcript
     assert all(name.startswith("git") for name, secret in holders if secret == GIT_TOKEN), holders
 
 
+def test_what_a_repository_plants_finds_no_key_and_runs_nowhere_else(small_fleet: Fleet, newest: Path) -> None:
+    pod, outside = small_fleet.folder / "pod-a", small_fleet.folder / "ran-outside"
+    loot = f"env; cat {pod}/model-key {pod}/token /proc/*/environ 2>&1 | tr '\\0' '\\n'; touch {outside}"
+    flake = FLAKE.replace(
+        'shellHook = "export HOOKED=1"', f'shellHook = "export HOOKED=1; ({loot}) > loot-hook.txt 2>&1"'
+    )
+    small_fleet.remote.push("main", {"flake.nix": flake, ".envrc": f"({loot}) > loot-envrc.txt\n"})
+    ticket = small_fleet.add("Plunder")
+    plant = f"printf '[core]\\n\\tfsmonitor = touch {outside}\\n' | tee -a .git/config .git; git config core.fsmonitor true; touch {outside}"
+    script = by_answers(call("Bash", command=plant), *GOOD, verdict("done"))
+    with claude_pod(small_fleet, newest, script) as (config, api):
+        end = small_fleet.cycle(config)["end"]
+    assert end["kind"] == "done", (end, api.seen[-1].results())
+    assert not outside.exists(), "nothing of the repository runs outside the sandbox"
+    taken = small_fleet.file(f"agent/{ticket}-plunder", "loot-hook.txt")
+    assert "HOOKED" in taken, "the hook did run"
+    assert "No such file or directory" in taken, "and looked for the key"
+    everything = git(small_fleet.remote.path, "log", "--all", "-p")
+    assert not [one for one in (KEY, small_fleet.board.tokens["agent"]) if one in everything]
+    files = git(small_fleet.remote.path, "ls-tree", "-r", "--name-only", f"agent/{ticket}-plunder").split()
+    assert {"loot-hook.txt", "loot-envrc.txt"} & {*files} == {"loot-hook.txt"}, "nobody reads an .envrc"
+
+
 @contextmanager
 def _environments() -> Iterator[set[tuple[str, str]]]:
     """The environment of every process that begins within the block, as far as a look a hundred times a second sees."""
