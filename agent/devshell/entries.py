@@ -91,10 +91,6 @@ class Entries:
         old = [key for key in youngest if scripts[key] > days * 86400]
         return sum(map(self._remove, {*youngest[most:], *old, *broken}))
 
-    def drop(self) -> int:
-        """Remove every entry that nobody is making just now; how many."""
-        return sum(map(self._remove, self._parts()))
-
     def _remove(self, key: str) -> bool:
         with self.lock(key) as mine:
             if mine:

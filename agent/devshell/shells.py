@@ -105,10 +105,6 @@ class Shells:
         """Remove what nobody entered for long, what is too much, and what killed processes left; how many entries."""
         return self._entries.prune(now=self._clock.now().timestamp(), days=self._days, most=self._most)
 
-    def drop(self) -> int:
-        """Remove every entry that nobody is making just now; how many. Whoever enters next evaluates anew."""
-        return self._entries.drop()
-
     async def _look(self, flake: Flake, shell: str) -> tuple[str, Look]:
         version = await self._nix.version()
         seen = await asyncio.to_thread(look, flake)
