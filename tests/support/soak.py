@@ -35,6 +35,7 @@ MODEL_S: Final = 0.3
 """How long the model works, so that some are killed while it does."""
 FAILING: Final = 0.05
 """The part of the tickets that fail once."""
+LAST_PASS_S: Final = 120.0
 SPIKES: Final = "Spike"
 _MARKER: Final = re.compile(r"<!-- agent run=(\S+) event=(\w+) -->\s*$")
 
@@ -129,6 +130,7 @@ class Soak:
                     next_look = now + 1
                     self._answer_spikes()
                     if not self.open_tickets() and not self.held():
+                        self._last_words()
                         return True
                 time.sleep(0.05)
             return False
@@ -153,6 +155,13 @@ class Soak:
         for one in living:
             one.wait(60)
         self._pods = dict.fromkeys(self._pods)
+
+    def _last_words(self) -> None:
+        """A pod that was killed between its last change and the comment on it says so in its next pass."""
+        self._stop()
+        passes = [self._start(config) for config in self._pods]
+        for one in passes:
+            one.wait(LAST_PASS_S)
 
     def _answer_spikes(self) -> None:
         for spike in self._list(SPIKES, status="o"):
