@@ -1,11 +1,9 @@
 # The front door. Every target provisions what it needs; afterwards the command is .venv/bin/agent.
 .DEFAULT_GOAL := help
-.PHONY: help provision tools test slow proof unit lint demo bench simulate mutants kill soak fleet nix-eval golden clean
+.PHONY: help provision tools test slow unit lint demo bench simulate mutants kill soak fleet nix-eval golden clean
 
 BOARD ?= embedded
 MODEL ?= scripted
-PROOF := nix acceptance/test_kill.py acceptance/test_soak.py integration/test_sandbox_limits.py integration/test_server_speed.py \
-  integration/test_server_description.py integration/test_openproject_cli.py
 CLAUDE := build/claude/2.1.330/claude
 
 help: ## what can be made
@@ -18,15 +16,11 @@ tools:
 	@.ci/provision test
 
 test: tools ## every test; with CI=true nothing that ../shared provides is skipped
-	@PYTHONPATH=tests .venv/bin/python -m support.beside $(MAKE) --no-print-directory lint unit slow
+	@PYTHONPATH=tests .venv/bin/python -m support.beside $(MAKE) --no-print-directory lint unit slow fleet
 
 slow: tools
 	@.ci/claude
-	.venv/bin/pytest -q -n 2 --dist worksteal --durations=12 tests --ignore tests/unit --ignore tests/fleet $(addprefix --ignore tests/,$(PROOF))
-
-proof: fleet ## what make test leaves out so far: real systemd hosts, kill test, soak, limits of the sandbox, the NixOS half, speed and generator
-	@.ci/claude
-	.venv/bin/pytest -q -n 2 --dist worksteal $(addprefix tests/,$(PROOF))
+	.venv/bin/pytest -q -n 2 --dist worksteal --durations=12 tests --ignore tests/unit --ignore tests/fleet
 
 unit: tools ## the unit suite with the coverage of the pure cores, and once more on /usr/bin/python3
 	.venv/bin/pytest -q -n 2 --cov --cov-report=term tests/unit
