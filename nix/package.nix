@@ -34,6 +34,7 @@ python3Packages.buildPythonApplication {
   dependencies = with python3Packages; [
     httpx
     loguru
+    markdown-it-py
     msgspec
     rich
     starlette
