@@ -1,0 +1,178 @@
+"""What a comment of the fleet tells, read back from the words that `agent.texts.report` wrote.
+
+The board's page shows commits, tokens and pods as such, and counts runs by them. Names stand in code spans, so that a
+name with any character in it reads back the same; nothing is taken from where a model's or a person's words stand.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agent.texts.report import Event, parse_marker
+
+LONGEST_TITLE: Final = 2_000
+"""Characters of a first line that are looked at: ours have some hundred, and whoever forges one shall not cost much."""
+
+_NAME: Final = re.compile(r"(\[)?(?<!`)(`+)(?!`)(.+?)(?<!`)\2(?!`)(?(1)\]\(([^\s<>()\[\]\\]*)\))")
+_TOKENS: Final = re.compile(r", (\d{1,18}) input tokens / (\d{1,18}) output tokens", re.ASCII)
+_FIGURES: Final = re.compile(
+    r"(?:Cost: (\d{1,12}\.\d\d) USD(?: · |$))?(?:Duration: (\d+ h(?: \d+ min)?|\d+ min|\d+ s)(?: · |$))?", re.ASCII
+)
+_SPIKE: Final = re.compile(r"Created spike #([1-9]\d{0,17}) for human review", re.ASCII)
+_TRY: Final = re.compile(r".* \(try (\d{1,6}) of (\d{1,6})\)", re.ASCII | re.DOTALL)
+
+_FIRST: Final[dict[str, tuple[str, ...]]] = {
+    Event.CLAIMED: ("pod", ""),
+    Event.TAKEN_OVER: ("pod", ""),
+    Event.EPIC_TAKEN: ("pod",),
+    Event.EXPIRED: ("pod",),
+    Event.RELEASED: ("pod",),
+    Event.PUSHED: ("branch", "commit"),
+    Event.ALREADY_DONE: ("branch", "commit"),
+    Event.STARTER_ADDED: ("", "commit"),
+    Event.TEXT_CHANGED: ("commit",),
+    Event.STOPPED: ("branch",),
+}
+"""What the names in a first line are that is ours from end to end, so that nobody else's words stand in it."""
+
+_LAST: Final[dict[str, tuple[str, str, str]]] = {
+    Event.FAILED: ("The work so far is in ", ".", "branch"),
+    Event.GIVEN_BACK: ("This is trouble of pod ", " and says nothing about the ticket.", "pod"),
+    Event.REFUSED: ("Pod ", " let go of the ticket and left its status: it is a person's now.", "pod"),
+}
+"""The last paragraph of those whose first line ends in somebody's reason."""
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    """One comment; what it does not tell is empty or None.
+
+    Attributes:
+        run: the run id.
+        event: plain text, since a newer version may know more of them.
+        title: the first line without Markdown.
+        body: the Markdown below it, without the marker and what the other fields say better.
+        pod: the one that the event is about.
+        branch: where work is: the result, a failure's or what was kept.
+        branch_url: where people look at it.
+        commit: the digits that are shown.
+        commit_url: likewise.
+        spike: the work package that asks a person.
+        attempt: which try was interrupted.
+        tries: of how many.
+        input_tokens: of a run that ended well.
+        output_tokens: likewise.
+        cost_usd: to the cent.
+        duration: for people, such as `4 h 30 min`.
+    """
+
+    run: str
+    event: str
+    title: str
+    body: str = ""
+    pod: str = ""
+    branch: str = ""
+    branch_url: str = ""
+    commit: str = ""
+    commit_url: str = ""
+    spike: int | None = None
+    attempt: int | None = None
+    tries: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+    duration: str = ""
+
+
+class _Name(Struct, frozen=True):
+    """What `markup.code` or `markup.link` wrote."""
+
+    text: str
+    url: str = ""
+
+
+_Parts = list[str | _Name]
+
+
+def read(raw: str) -> Told | None:
+    """What the comment tells; None where it does not end in a marker of ours. Whose it is, the caller has to know."""
+    mark = parse_marker(raw)
+    if mark is None:
+        return None
+    text = raw.rstrip().rpartition("\n")[0]
+    first, _, body = text.partition("\n")
+    line = _parts(first[:LONGEST_TITLE])
+    told = Told(run=mark.run, event=mark.event, title=_plain(line).strip(), body=body.strip("\n"))
+    return _with_particulars(told, line, first)
+
+
+def _with_particulars(told: Told, line: _Parts, first: str) -> Told:
+    if told.event == Event.COMPLETED:
+        return _completed(told, line[-1])
+    if told.event in _FIRST:
+        return _named(told, line, _FIRST[told.event])
+    if told.event in _LAST:
+        return _from_last(told, *_LAST[told.event])
+    if told.event == Event.SPIKE_CREATED and (found := _SPIKE.fullmatch(first)):
+        return replace(told, spike=int(found[1]))
+    if told.event == Event.INTERRUPTED and (found := _TRY.fullmatch(first[-LONGEST_TITLE:])):
+        return replace(told, attempt=int(found[1]), tries=int(found[2]))
+    return told
+
+
+def _named(told: Told, line: _Parts, slots: tuple[str, ...]) -> Told:
+    """The names of a line, each in its field; a line with more or fewer names is none of ours."""
+    names = [part for part in line if isinstance(part, _Name)]
+    if len(names) != len(slots):
+        return told
+    found = {slot: name.text for slot, name in zip(slots, names, strict=True) if slot}
+    urls = {f"{slot}_url": name.url for slot, name in zip(slots, names, strict=True) if slot in ("branch", "commit")}
+    return replace(told, **found, **urls)
+
+
+def _from_last(told: Told, start: str, end: str, slot: str) -> Told:
+    """The name in the last paragraph, where that is ours: evidence is fenced, so its last line is a fence."""
+    last = told.body.rpartition("\n\n")[2]
+    match _parts(last[:LONGEST_TITLE]):
+        case [before, _Name(), after] if (before, after) == (start, end):
+            body = told.body.removesuffix(last).strip("\n") if slot == "branch" else told.body
+            return _named(replace(told, body=body), _parts(last), (slot,))
+    return told
+
+
+def _completed(told: Told, tokens: str | _Name) -> Told:
+    # The model's words are a quotation: no line of theirs can be the last paragraph.
+    summary, gap, last = told.body.rpartition("\n\n")
+    figures = _FIGURES.match(last)
+    cost, duration = figures.groups() if figures else (None, None)
+    counted = _TOKENS.fullmatch(tokens) if isinstance(tokens, str) else None
+    return replace(
+        told,
+        body=f"{summary}{gap}{last[figures.end() if figures else 0 :]}".strip("\n"),
+        input_tokens=int(counted[1]) if counted else None,
+        output_tokens=int(counted[2]) if counted else None,
+        cost_usd=None if cost is None else float(cost),
+        duration=duration or "",
+    )
+
+
+def _parts(line: str) -> _Parts:
+    """A line as literal text and names in turn: text comes first and last, if only as an empty one."""
+    parts: _Parts = []
+    end = 0
+    for found in _NAME.finditer(line):
+        parts += [line[end : found.start()], _Name(_unpadded(found[3]), found[4] or "")]
+        end = found.end()
+    return [*parts, line[end:]]
+
+
+def _plain(parts: _Parts) -> str:
+    return "".join(part if isinstance(part, str) else part.text for part in parts)
+
+
+def _unpadded(content: str) -> str:
+    """A name that begins or ends with a backtick, and an empty one, stand between two spaces."""
+    return content[1:-1] if content.startswith(" ") and content.endswith(" ") else content
