@@ -1,0 +1,191 @@
+import re
+import time
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from agent.page.markdown import ALLOWED, LONGEST, plain, render, weight
+
+PIECES = [
+    "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "</pre>", "</p></div>", '"><svg onload=alert(1)>', "<!--", "-->", "<!-- a -->",
+    "![i](http://x/y.png)", "![i](data:image/png;base64,AAAA)", "[a](javascript:alert(1))", "[a](JaVaScRiPt&colon;alert(1))", "[a](//evil/x)",
+    "[a](data:text/html,x)", "[a]( https://ok 'ti\"tle')", "[a](</api/v3/users>)", "<https://auto>", "<javascript:alert(1)>", "[r]: javascript:x", "[r]",
+    "http://plain/a_b*c", "https://a\"onmouseover='x", "#12", "##12", "`", "```", '~~~ "class', "    code", "> ", "- ", "1. ", "99999. ", "* * *",
+    "# ", "|a|b|\n|:-|-:|\n|c|d|", "|", "**", "__", "~~", "\\", "&lt;script&gt;", "&#x6a;avascript:", "\n", "\n\n", "\t", " ", "\0", "\u202e", "\u2028",
+    "[a](#wp=12)", "[a](#token=x)", "[a](vbscript:x)", "[a](https:x)", "[a](\x01javascript:x)", "[a](java\nscript:x)", "mailto:a@b.c", "<a@b.c>",
+]  # fmt: skip
+hostile = st.lists(st.sampled_from(PIECES) | st.text(max_size=12), max_size=25).map("".join)
+VOID = {"br", "hr"}
+
+
+class Seen(HTMLParser):
+    """What a browser would see of it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.other: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def handle_comment(self, data: str) -> None:
+        self.other.append(data)
+
+    def handle_decl(self, decl: str) -> None:
+        self.other.append(decl)
+
+    def handle_pi(self, data: str) -> None:
+        self.other.append(data)
+
+    def unknown_decl(self, data: str) -> None:
+        self.other.append(data)
+
+
+def check(found: str) -> Seen:
+    seen = Seen(found)
+    assert seen.other == []
+    assert seen.open == []
+    for tag, attrs in seen.tags:
+        assert attrs.keys() <= ALLOWED[tag]
+        if tag == "a":
+            href = attrs["href"] or ""
+            assert re.match(r"(https?://[^/]|mailto:[^/]|#wp=\d+$)", href, re.IGNORECASE)
+            assert href.startswith("#") or attrs["rel"] == "noopener noreferrer nofollow"
+        assert (attrs.get("start") or "1").isdecimal()
+        assert attrs.get("align") in (None, "left", "center", "right")
+    return seen
+
+
+@given(hostile)
+@example("> " * 500 + "x")
+@example("- " * 500 + "x")
+@example("<!--" * 500 + "\n\n" + "-->" * 500)
+def test_no_text_brings_a_tag_an_attribute_or_an_address_that_is_not_allowed(text: str) -> None:
+    check(render(text))
+    check(plain(text))
+
+
+@given(st.text(st.sampled_from("abc xyz\n"), max_size=80))
+def test_every_plain_word_is_shown(text: str) -> None:
+    assert Seen(render(text)).text.split() == text.split()
+
+
+@given(hostile)
+def test_it_is_the_same_each_time(text: str) -> None:
+    assert render(text) == render(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("a **b** _c_ ~~d~~ `e`", "<p>a <strong>b</strong> <em>c</em> <s>d</s> <code>e</code></p>\n"),
+        ("# Title", "<h3>Title</h3>\n"),
+        ("###### Deep", "<h6>Deep</h6>\n"),
+        ("<b>bold</b>", "<p>&lt;b&gt;bold&lt;/b&gt;</p>\n"),
+        ("```js\n<!-- kept -->\n```", "<pre><code>&lt;!-- kept --&gt;\n</code></pre>\n"),
+        ("3. c", '<ol start="3">\n<li>c</li>\n</ol>\n'),
+        ("see #12, #13.", '<p>see <a href="#wp=12">#12</a>, <a href="#wp=13">#13</a>.</p>\n'),
+        (r"\#12 a#12 #0 #1a `#12` /#12", "<p>#12 a#12 #0 #1a <code>#12</code> /#12</p>\n"),
+        ("[#12](javascript:x)", '<p>[<a href="#wp=12">#12</a>](javascript:x)</p>\n'),
+        ("[a](#wp=7)", '<p><a href="#wp=7">a</a></p>\n'),
+        ("[a](#token=opapi-1)", "<p>[a](#token=opapi-1)</p>\n"),
+        ("![a](data:x)", "<p>![a](data:x)</p>\n"),
+        ("", ""),
+    ],
+)
+def test_the_common_cases(text: str, found: str) -> None:
+    assert render(text) == found
+
+
+def test_images_are_links_so_that_nothing_is_fetched_by_looking() -> None:
+    found = check(render("![shot](https://x/y.png) [![badge](https://x/b.svg)](https://ci)"))
+    assert [attrs["href"] for _, attrs in found.tags[1:]] == ["https://x/y.png", "https://ci"]
+    assert found.text.split() == ["shot", "badge"]
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "rest"),
+    [
+        ("see https://x/a_b_(c).", "https://x/a_b_(c)", "."),
+        ("(https://x/a)", "https://x/a", ")"),
+        ("https://x/?a=1&b=2, y", "https://x/?a=1&b=2", ", y"),
+        ("https://x/" + "a" * 3000, "https://x/" + "a" * 1998, "a" * 1002),
+        ("'http://x'", "http://x", "'"),
+    ],
+)
+def test_an_address_in_running_text_is_a_link_without_the_punctuation_around_it(
+    text: str, address: str, rest: str
+) -> None:
+    found = check(render(text))
+    [link] = [attrs["href"] for tag, attrs in found.tags if tag == "a"]
+    assert link == address
+    assert found.text.strip().endswith(address + rest)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\n\n<!-- agent run=7f9c0d52-8a4e-4c11-9b5d-0123456789ab event=claimed -->",
+        "<!-- two\n\nparagraphs -->\na",
+        "a <!-- within --> ",
+        "<!-- - a\n- b -->\na",
+        "> <!-- hidden -->\n> a",
+        "- a\n  <!-- hidden\n\n  hidden -->",
+        "a\n<!-- hidden -->",
+    ],
+)
+def test_comments_are_not_shown(text: str) -> None:
+    assert check(render(text)).text.split() == ["a"]
+
+
+def test_a_comment_that_never_ends_is_text() -> None:
+    assert "swallowed" in check(render("<!-- \n\nnot swallowed")).text
+
+
+def test_what_is_too_deep_is_shown_as_it_was_written_and_not_cut() -> None:
+    assert render("> " * 100 + "words <b>") == f"<pre>{'&gt; ' * 100}words &lt;b&gt;</pre>"
+
+
+def test_what_is_too_long_is_rendered_as_far_as_it_goes_and_the_rest_shown_as_it_was_written() -> None:
+    paragraphs = [f"paragraph **{number}**" for number in range(20_000)]
+    found = check(render("\n\n".join(paragraphs) + "\n\n<!-- hidden -->"))
+    assert found.text.replace("*", "").split() == " ".join(paragraphs).replace("*", "").split()
+    assert found.text.split()[1] == "0"
+    assert found.text.split()[-1] == "**19999**"
+    assert [tag for tag, _ in found.tags].count("pre") == 1
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["word ", "[", "![", "[a](b", "*a ", "*a_ ", "`a``", ">", "> > a\n", "- ", "[a]: b\n", "<", "&amp;", "~~a", "<!--", "<!-- \n", "- <!--\n",
+     "http://a ", "#1 ", "https://)", "\n", "|", "|a|b|\n|-|-|\n", "[a](((", "<a", "a\n\n", "\\"],
+)  # fmt: skip
+def test_a_megabyte_of_anything_costs_a_moment(piece: str) -> None:
+    text = (piece * 10**6)[: 10**6]
+    began = time.process_time()
+    render(text)
+    assert time.process_time() - began < 2
+
+
+def test_brackets_weigh_more_since_each_may_begin_a_link() -> None:
+    assert weight("a" * 100) == 100
+    assert weight("[" * 100) == 900
+    assert weight("[" * (LONGEST // 9)) <= LONGEST
