@@ -15,6 +15,7 @@ from agent import daemon, server
 from agent import settings as settings_module
 from agent.cli.common import JsonOption, print_json, print_lines, set_log_up, told
 from agent.errors import ConfigurationError
+from agent.page.app import Page
 
 app = typer.Typer(
     no_args_is_help=True, help="The embedded board: OpenProject's API on SQLite, for a laptop or a small team."
@@ -107,8 +108,8 @@ def backup(
 
 async def _serve(folder: Path, host: str, port: int, listening: Callable[[str], None]) -> None:
     stop = asyncio.Event()
-    with daemon.stop_on_signals(stop):
-        serving = asyncio.ensure_future(server.serve(folder, host, port, listening))
+    with daemon.stop_on_signals(stop), contextlib.closing(Page(folder)) as page:
+        serving = asyncio.ensure_future(server.serve(folder, host, port, listening, page))
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()

@@ -18,7 +18,7 @@ from .call import stamp
 from .errors import BacklogError, BoardError, ServerError
 from .seed import Names
 from .serving import serve
-from .web import build, utc_now
+from .web import Site, build, utc_now
 
 __all__ = [
     "Accounts",
@@ -27,6 +27,7 @@ __all__ = [
     "Imported",
     "Names",
     "ServerError",
+    "Site",
     "app",
     "backup",
     "create",
@@ -65,6 +66,6 @@ def import_backlog(folder: Path, text: str) -> Imported:
         board.close()
 
 
-def app(folder: Path, *, clock: Callable[[], datetime] | None = None) -> ASGIApp:
+def app(folder: Path, *, clock: Callable[[], datetime] | None = None, site: Site | None = None) -> ASGIApp:
     """The board in a folder as an ASGI application; `clock` tells the time in UTC, without a zone."""
-    return build(folder, clock)
+    return build(folder, clock, site)

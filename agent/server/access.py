@@ -41,16 +41,17 @@ def authenticate(db: Db, authorization: str | None) -> Viewer:
     )
     if not user:
         raise ApiError(401, "Unauthenticated", "wrong_credentials")
-    return _viewer(db, user)
+    return viewer(db, user)
 
 
 def authenticate_as(db: Db, login: str) -> Viewer:
     """An account of the board itself, for what its operator does."""
     [user] = db.rows("SELECT * FROM users WHERE login = ?", login)
-    return _viewer(db, user)
+    return viewer(db, user)
 
 
-def _viewer(db: Db, user: Row) -> Viewer:
+def viewer(db: Db, user: Row) -> Viewer:
+    """An account as a caller."""
     admin = bool(user["admin"])
     return Viewer(
         id=user["id"],

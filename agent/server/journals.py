@@ -60,6 +60,11 @@ def activities(db: Db, catalogue: Catalogue, language: str, item: WorkPackage) -
     return documents
 
 
+def changes(db: Db, catalogue: Catalogue, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What differs between two journals' states, in words."""
+    return [detail["raw"] for detail in _details(db, catalogue, before, after)]
+
+
 def _activity(row: Row, subject: str, details: list[dict[str, Any]], language: str) -> dict[str, Any]:
     href = f"{hal.API}/activities/{row['id']}"
     # What was changed and changed back within one journal leaves neither notes nor details [L].
@@ -114,7 +119,7 @@ def _details(
         "Assignee": _names(catalogue.users, before, after, "assigned_to_id"),
         "Priority": _names(catalogue.priorities, before, after, "priority_id"),
         "Author": _names(catalogue.users, before, after, "author_id"),
-        "Parent": (_subject(db, before.get("parent_id")), _subject(db, after["parent_id"])),
+        "Parent": _parents(db, before.get("parent_id"), after["parent_id"]),
         "Accountable": _names(catalogue.users, before, after, "responsible_id"),
         "Version": _names(catalogue.versions, before, after, "version_id"),
         "Category": _names(catalogue.categories, before, after, "category_id"),
@@ -183,6 +188,11 @@ def _percent(before: Mapping[str, Any], after: Mapping[str, Any], key: str) -> t
         return None if state.get(key) is None else f"{state[key]}%"
 
     return shown(before), shown(after)
+
+
+def _parents(db: Db, before: int | None, after: int | None) -> tuple[str | None, str | None]:
+    # Hardly ever different, and a query each.
+    return (None, None) if before == after else (_subject(db, before), _subject(db, after))
 
 
 def _subject(db: Db, id_: int | None) -> str | None:

@@ -19,6 +19,15 @@ CREATE TABLE tokens (
   user_id INTEGER NOT NULL REFERENCES users ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
+-- Who is signed in to the page, with which token; the digest is of the cookie. A session goes with its token.
+CREATE TABLE sessions (
+  digest TEXT PRIMARY KEY,
+  token TEXT NOT NULL REFERENCES tokens ON DELETE CASCADE,
+  created_at TEXT NOT NULL,
+  expires_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sessions_by_token ON sessions (token);
+
 CREATE TABLE roles (
   id INTEGER PRIMARY KEY,
   name TEXT NOT NULL UNIQUE
@@ -145,6 +154,8 @@ CREATE TABLE work_packages (
 ) STRICT;
 -- Holds all that a scan counts, groups and sorts by.
 CREATE INDEX work_packages_by_status ON work_packages (status_id, type_id, priority_id, project_id, assigned_to_id, due_date);
+-- The youngest of the closed ones, and how many there are.
+CREATE INDEX work_packages_by_age ON work_packages (status_id, project_id, updated_at);
 CREATE INDEX work_packages_by_type ON work_packages (type_id);
 CREATE INDEX work_packages_by_priority ON work_packages (priority_id);
 CREATE INDEX work_packages_by_project ON work_packages (project_id);
@@ -192,6 +203,8 @@ CREATE TABLE journals (
   updated_at TEXT NOT NULL,
   UNIQUE (work_package_id, version)
 ) STRICT;
+-- Comments that say something to programs: few among many, and asked for by their age.
+CREATE INDEX journals_with_markers ON journals (user_id, updated_at) WHERE instr(notes, '<!-- ') > 0;
 
 CREATE TABLE watchers (
   work_package_id INTEGER NOT NULL REFERENCES work_packages ON DELETE CASCADE,

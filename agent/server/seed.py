@@ -12,7 +12,7 @@ import msgspec
 
 from .store import Db
 
-ADMIN, MEMBER, READER = "Project admin", "Member", "Reader"
+ADMIN, MEMBER, READER, VIEWER = "Project admin", "Member", "Reader", "Viewer"
 _READER = ("view_work_packages", "add_work_package_comments", "view_members")
 _MEMBER = (
     *_READER, "add_work_packages", "edit_work_packages", "move_work_packages", "manage_work_package_relations", "manage_subtasks",
@@ -23,6 +23,7 @@ ROLES = {
     MEMBER: _MEMBER,
     READER: _READER,
     ADMIN: (*_MEMBER, "delete_work_packages", "manage_versions", "manage_categories", "manage_members"),
+    VIEWER: ("view_work_packages", "view_members"),
 }
 STATUSES = (
     ("New", "#1098AD", 0), ("In specification", "#A5D8FF", 10), ("Specified", "#A5D8FF", 20), ("Confirmed", "#D0BFFF", 20),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import uvicorn
 
-from .web import build
+from .web import Site, build
 
 LONGEST_REQUEST_LINE = 1 << 18
 
@@ -29,10 +29,20 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(folder: Path, host: str, port: int, on_listening: Callable[[str], None]) -> None:
-    """Serve the board in a folder until cancelled. Port 0 takes a free one; the url is told once connections are accepted."""
+async def serve(
+    folder: Path, host: str, port: int, on_listening: Callable[[str], None], site: Site | None = None
+) -> None:
+    """Serve the board in a folder until cancelled. Port 0 takes a free one; the url is told once connections are accepted.
+
+    Args:
+        folder: where the board is kept.
+        host: where to listen.
+        port: likewise.
+        on_listening: gets the url.
+        site: what to serve beside the API; it is stopped at the end.
+    """
     config = uvicorn.Config(
-        build(folder),
+        build(folder, site=site),
         date_header=False,  # OpenProject sends none either (reference section 1.4)
         server_header=False,
         log_config=None,
@@ -47,6 +57,8 @@ async def serve(folder: Path, host: str, port: int, on_listening: Callable[[str]
         try:
             await asyncio.shield(serving)
         finally:
+            if site is not None:
+                site.stop()
             server.should_exit = True
             await asyncio.shield(serving)
 

@@ -18,7 +18,7 @@ from .errors import BoardError, DiskFull
 FILE = "board.sqlite3"
 BUSY_SECONDS = 10.0
 CACHE_KIB = 64 << 10
-VERSION = 2
+VERSION = 3
 """Of the schema: `schema.sql` makes it, `migrations/` leads to it from each one that was ever released."""
 
 Row: TypeAlias = sqlite3.Row
@@ -94,6 +94,10 @@ class Store:
             if _is_full(error):
                 raise DiskFull from error
             raise
+
+    def changes(self) -> int:
+        """A number that differs from the last one whenever another connection has changed the file meanwhile."""
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
     def backup(self, target: Path) -> None:
         """Copy the board's file as it is at one moment, while others read and write it."""

@@ -9,6 +9,7 @@ ENGLISH = {
     "not_found": "The requested resource could not be found.",
     "work_package_not_found": "The work package you are looking for cannot be found or has been deleted.",
     "forbidden": "You are not authorized to access this resource.",
+    "unproven": "This request does not come from the board's own page as it is now. Reload the page and try again.",
     "conflict": "Could not update the resource because of conflicting modifications.",
     "multiple": "Multiple field constraints have been violated.",
     "bad_request": "Bad request: {reason}",

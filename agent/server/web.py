@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from starlette.applications import Starlette
@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from . import body, description
+from . import body, description, sessions
 from .access import Viewer, authenticate
 from .body import PlainRefusal
 from .call import Answer, Call
@@ -80,7 +80,7 @@ class Board:
         shelf = Shelf(self._folder)
         try:
             with self._store.transaction(write=request.method != "GET") as db:
-                viewer = authenticate(db, request.headers.get("authorization"))
+                viewer = self._viewer(db, request)
                 language = viewer.language
                 found = _response(handler(self._call(request, db, viewer, handler, raw=raw, shelf=shelf)), request)
             kept = True
@@ -96,6 +96,15 @@ class Board:
         finally:
             shelf.settle(kept=kept)
         return found
+
+    def _viewer(self, db: Db, request: Request) -> Viewer:
+        """By the header; only where there is none, by the cookie of the page."""
+        authorization = request.headers.get("authorization")
+        if not authorization and "cookie" in request.headers:
+            found = sessions.authenticate(db, request.method, request.headers, self._clock())
+            if found is not None:
+                return found
+        return authenticate(db, authorization)
 
     def _call(self, request: Request, db: Db, viewer: Viewer, handler: Handler, *, raw: bytes, shelf: Shelf) -> Call:
         parsed = None
@@ -154,10 +163,29 @@ async def _read(request: Request) -> bytes | None:
     return bytes(raw)
 
 
-def build(folder: Path, clock: Clock | None = None) -> ASGIApp:
+class Site(Protocol):
+    """What is served beside the API, at / and below /page."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+
+    def stop(self) -> None:
+        """Nobody is served from here on: end at once what would go on for ever."""
+
+
+def build(folder: Path, clock: Clock | None = None, site: Site | None = None) -> ASGIApp:
     """The application over the board in a folder; `clock` tells the time in UTC without saying so."""
     board = Board(folder, clock or utc_now)
-    return Doorkeeper(Starlette(routes=board.routes(), exception_handlers={HTTPException: board.unknown}))
+    api = Doorkeeper(Starlette(routes=board.routes(), exception_handlers={HTTPException: board.unknown}))
+    return api if site is None else _beside(api, site)
+
+
+def _beside(api: ASGIApp, site: Site) -> ASGIApp:
+    async def both(scope: Scope, receive: Receive, send: Send) -> None:
+        is_sites = scope["type"] == "http" and (scope["path"] in ("/", "/page") or scope["path"].startswith("/page/"))
+        await (site if is_sites else api)(scope, receive, send)
+
+    return both
 
 
 def utc_now() -> datetime:

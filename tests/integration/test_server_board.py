@@ -121,7 +121,7 @@ async def test_a_backlog_is_imported_whatever_the_order_of_its_entries(tmp_path:
         ('[[users]]\nlogin = "agent"\nname = "A"', r"users\[1\] \(agent\): the login is taken"),
         (
             '[[users]]\nlogin = "a"\nname = "A"\nrole = "Boss"',
-            r"users\[1\] \(a\): unknown role 'Boss'; allowed are Member, Reader, Project admin",
+            r"users\[1\] \(a\): unknown role 'Boss'; allowed are Member, Reader, Project admin, Viewer",
         ),
         ('[[projects]]\nidentifier = "shop"\nname = "S"', r"projects\[1\] \(shop\): the identifier is taken"),
         (

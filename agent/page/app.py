@@ -1,0 +1,246 @@
+"""The page's own requests: signing in, the board, what changes on it, and the files that a browser needs."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+from loguru import logger
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
+
+from agent.page import live, static
+from agent.page.catalog import catalog
+from agent.page.live import Live
+from agent.page.stream import EventStream, Hub
+from agent.server import sessions
+from agent.server.sessions import COOKIE, Session
+from agent.server.store import Db, Store
+from agent.server.web import utc_now
+
+T = TypeVar("T")
+
+HEADERS: Final = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+}
+LONGEST_BODY: Final = 4096
+LONGEST_SPAN: Final = 366
+"""Days of figures."""
+
+
+class Page:
+    """The page over the board in a folder: what `agent.server` serves as its site.
+
+    Args:
+        folder: where the board is kept.
+        clock: tells the time in UTC without saying so.
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], datetime] = utc_now) -> None:
+        self._store = Store(folder)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="page")
+        self._clock = clock
+        self.live = Live(folder, clock)
+        self.hub = Hub(self.live, clock)
+        self._app = Starlette(
+            routes=[
+                Route("/", static.index),
+                Route("/page", static.index),
+                Route("/page/assets/{name}", static.asset),
+                Route("/page/sign-in", self._sign_in, methods=["POST"]),
+                Route("/page/sign-out", self._sign_out, methods=["POST"]),
+                Route("/page/session", self._session),
+                Route("/page/board", self._board),
+                Route("/page/events", self._events),
+                Route("/page/work-packages/{id}", self._detail),
+                Route("/page/fleet", self._fleet),
+            ],
+            exception_handlers={HTTPException: _refused, Exception: _failed},
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, with what keeps a browser from being talked into anything else."""
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
+
+    def stop(self) -> None:
+        """End the streams."""
+        self.hub.stop()
+
+    def close(self) -> None:
+        """Let go of the file, when nobody is served any more."""
+        self._thread.shutdown()
+        self._store.close()
+        self.live.close()
+
+    async def _in_thread(self, work: Callable[[Db], T], *, write: bool = False) -> T:
+        def run() -> T:
+            with self._store.transaction(write=write) as db:
+                return work(db)
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+
+    def _find(self, db: Db, request: Request) -> Session:
+        found = sessions.find(db, sessions.cookie_of(request.headers), self._clock())
+        if found is None:
+            raise HTTPException(401, "You are not signed in, or no longer.")
+        return found
+
+    async def _sign_in(self, request: Request) -> Response:
+        if sessions.is_foreign(request.headers):
+            raise HTTPException(403, "Sign in on the board's own page.")
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise HTTPException(415, "Send the token as JSON.")
+        token = await _token(request)
+        old = sessions.cookie_of(request.headers)
+
+        def start(db: Db) -> str | None:
+            cookie = sessions.start(db, token, self._clock())
+            if cookie is not None and old:
+                sessions.end(db, old)
+            return cookie
+
+        cookie = await self._in_thread(start, write=True)
+        if cookie is None:
+            raise HTTPException(401, "This board knows no such token.")
+        answer = Response(status_code=204)
+        _set_cookie(answer, request, cookie, int(sessions.LIFETIME.total_seconds()))
+        await self.hub.check()
+        return answer
+
+    async def _sign_out(self, request: Request) -> Response:
+        cookie = sessions.cookie_of(request.headers)
+
+        def end(db: Db) -> None:
+            session = sessions.find(db, cookie, self._clock())
+            if session is None:
+                return
+            if not sessions.is_proven(session, request.headers):
+                raise HTTPException(403, "This request does not come from the board's own page. Reload it.")
+            sessions.end(db, cookie or "")
+
+        await self._in_thread(end, write=True)
+        await self.hub.check()
+        answer = Response(status_code=204)
+        _set_cookie(answer, request, "", 0)
+        return answer
+
+    async def _session(self, request: Request) -> Response:
+        def read(db: Db) -> dict[str, Any]:
+            found = self._find(db, request)
+            return {
+                "user": {"id": found.viewer.id, "name": found.viewer.name},
+                "csrf": found.proof,
+                "instance": db.value("SELECT value FROM settings WHERE name = 'instance_name'"),
+                "writable": any("edit_work_packages" in held for held in found.viewer.projects.values()),
+            }
+
+        return _json(await self._in_thread(read))
+
+    async def _board(self, request: Request) -> Response:
+        await self._in_thread(lambda db: self._find(db, request))
+        now = await self.live.latest()
+
+        def whole(db: Db) -> bytes:
+            # Once more: what is visible is looked up after the cards were read.
+            viewer = self._find(db, request).viewer
+            return msgspec.json.encode(
+                {
+                    "version": self.live.version(now),
+                    "catalog": catalog(db, viewer, now.known),
+                    "cards": live.cards(now, viewer.projects),
+                    "closed": live.closed(now, viewer.projects),
+                    "pods": live.pods_of(now, viewer.projects),
+                }
+            )
+
+        return Response(await self._in_thread(whole), media_type="application/json")
+
+    async def _events(self, request: Request) -> Any:
+        session = await self._in_thread(lambda db: self._find(db, request))
+        version = request.headers.get("last-event-id") or request.query_params.get("version", "")
+        return EventStream(self.hub, sessions.cookie_of(request.headers) or "", session.digest, version)
+
+    async def _detail(self, request: Request) -> Response:
+        detail = importlib.import_module("agent.page.detail")
+        name = request.path_params["id"]
+        id_ = int(name) if name.isascii() and name.isdecimal() and len(name) < 19 else 0  # noqa: PLR2004
+
+        def read(db: Db) -> bytes:
+            return msgspec.json.encode(detail.detail(db, self._find(db, request).viewer, id_))
+
+        return Response(await self._in_thread(read), media_type="application/json")
+
+    async def _fleet(self, request: Request) -> Response:
+        figures = importlib.import_module("agent.page.figures")
+        wanted = request.query_params.get("days", "14")
+        if not (wanted.isascii() and wanted.isdecimal() and 1 <= int(wanted[:9]) <= LONGEST_SPAN):
+            raise HTTPException(400, f"Ask for 1 to {LONGEST_SPAN} days.")
+
+        def read(db: Db) -> bytes:
+            return msgspec.json.encode(figures.fleet(db, self._find(db, request).viewer, int(wanted), self._clock()))
+
+        return Response(await self._in_thread(read), media_type="application/json")
+
+
+async def _token(request: Request) -> str:
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > LONGEST_BODY:
+            raise HTTPException(413, "That is no token.")
+    try:
+        return msgspec.json.decode(bytes(raw), type=dict[str, str]).get("token", "").strip()
+    except msgspec.DecodeError:
+        raise HTTPException(400, 'Send the token as {"token": "…"}.') from None
+
+
+def _set_cookie(answer: Response, request: Request, value: str, seconds: int) -> None:
+    answer.set_cookie(
+        COOKIE,
+        value,
+        max_age=seconds,
+        path="/",
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+
+
+def _json(document: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(document), status, media_type="application/json")
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+    words = {404: "There is no such thing here.", 405: "That cannot be done here."}
+    detail = words.get(error.status_code, error.detail)
+    return _json({"message": detail}, error.status_code)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    logger.opt(exception=error).error("{} {}", request.method, request.url.path)
+    return _json({"message": "Something went wrong on the board's side; its log says what."}, 500)

@@ -1,0 +1,219 @@
+"""The board as it goes on: one snapshot for all who listen, and what changed since any version that they may have.
+
+    commit ──► heard within TICK ──► snapshot (in a thread, at most two a second) ──► every stream writes its own difference
+
+Nothing is read while nobody listens. A stream holds a version and nothing else: however slow its reader is, what it is owed is
+worked out when it can be sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import Final, TypeVar
+
+from msgspec import Struct
+
+from agent.page import scene, snapshot
+from agent.page.cards import Card, Pod
+from agent.page.pods import Seen, pods
+from agent.page.scene import Setting
+from agent.page.sightings import Sightings
+from agent.page.snapshot import Sight
+from agent.server import sessions
+from agent.server.store import Db, Store
+
+T = TypeVar("T")
+
+TICK: Final = 0.1
+"""Seconds between two looks whether the file has changed."""
+PAUSE: Final = 0.5
+"""Seconds from one snapshot to the next."""
+VERSIONS: Final = 500
+"""So many differences are remembered."""
+CHANGES: Final = 50_000
+"""And no more changed cards than these."""
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """The board at one moment."""
+
+    number: int
+    known: Setting
+    frame: tuple[object, ...]
+    """What the catalog is made of: when it changes, everything is to be asked for again."""
+    sights: Mapping[int, Sight]
+    closed: Mapping[int, int]
+    seen: Mapping[int, Mapping[str, Seen]]
+    """By project."""
+
+
+class Delta(Struct, frozen=True, kw_only=True):
+    """What somebody is to be told. Of a card that is gone its number only."""
+
+    version: str
+    changed: list[Card]
+    gone: list[int]
+    closed: int
+    pods: list[Pod]
+
+
+class Live:
+    """The snapshots of one board, newest last.
+
+    Args:
+        folder: where the board is kept.
+        clock: tells the time in UTC without saying so.
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], datetime]) -> None:
+        self._store = Store(folder)
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
+        self._life = secrets.token_hex(4)
+        self._sightings = Sightings()
+        self._latest: Snapshot | None = None
+        self._heard = -1
+        self._made_at = 0.0
+        self._turn = asyncio.Lock()
+        self._history: deque[tuple[int, dict[int, int | None]]] = deque()
+        """Of each snapshot, what differs from the one before: the card's project there, None if there was none."""
+        self._frame_since = 0
+        self.count = 0
+        """Snapshots made so far."""
+
+    def close(self) -> None:
+        """Let go of the file; a snapshot in the making is waited for."""
+        self._thread.shutdown()
+        self._store.close()
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Run something with the file, one after the other."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def latest(self) -> Snapshot:
+        """The board as it is now, or was while this was waited for."""
+        async with self._turn:
+            if self._latest is not None and await self.in_thread(self._store.changes) == self._heard:
+                return self._latest
+            await asyncio.sleep(self._made_at + PAUSE - asyncio.get_running_loop().time())
+            made = await self.in_thread(self._make)
+            self._made_at = asyncio.get_running_loop().time()
+            return made
+
+    async def changed(self) -> bool:
+        """Whether the file has changed since the last snapshot was begun."""
+        return await self.in_thread(self._store.changes) != self._heard
+
+    async def alive(self) -> frozenset[str]:
+        """The sessions that have not ended."""
+
+        def read() -> frozenset[str]:
+            with self._store.transaction(write=False) as db:
+                return sessions.alive(db, self._clock())
+
+        return await self.in_thread(read)
+
+    def session(self, cookie: str) -> sessions.Session | None:
+        """Whose cookie it is; called in the thread."""
+        with self._store.transaction(write=False) as db:
+            return sessions.find(db, cookie, self._clock())
+
+    def _make(self) -> Snapshot:
+        # Heard before it is read: what comes in between is seen now and heard of again.
+        self._heard = self._store.changes()
+        with self._store.transaction(write=False) as db:
+            known = scene.setting(db)
+            recent, closed = snapshot.recently_closed(db, known)
+            found = snapshot.sights(scene.of_open(db, known, recent), known)
+            seen = self._sightings.read(db, self._clock())
+            frame = _frame(db, known)
+        self.count += 1
+        before = self._latest
+        number = before.number + 1 if before else 1
+        if before is None or before.frame != frame:
+            self._frame_since = number
+        if before is not None:
+            changes = {
+                id_: before.sights[id_].card.project if id_ in before.sights else None
+                for id_ in before.sights.keys() | found.keys()
+                if before.sights.get(id_) != found.get(id_)
+            }
+            if not changes and before.frame == frame and before.closed == closed and before.seen == seen:
+                return before
+            self._history.append((number, changes))
+            self._forget()
+        self._latest = Snapshot(number=number, known=known, frame=frame, sights=found, closed=closed, seen=seen)
+        return self._latest
+
+    def _forget(self) -> None:
+        while len(self._history) > VERSIONS or sum(len(changes) for _, changes in self._history) > CHANGES:
+            self._history.popleft()
+
+    def version(self, of: Snapshot) -> str:
+        """A snapshot's name, for this process only."""
+        return f"{self._life}.{of.number}"
+
+    def number(self, version: str, now: Snapshot) -> int | None:
+        """The number of a version from which one can go on to the present; None if all must be asked for again."""
+        life, _, digits = version.partition(".")
+        if life != self._life or not digits.isdecimal() or len(digits) > len("1000000000"):
+            return None
+        number = int(digits)
+        oldest = self._history[0][0] - 1 if self._history else now.number
+        return number if max(oldest, self._frame_since) <= number <= now.number else None
+
+    def delta(self, number: int, now: Snapshot, projects: Mapping[int, object]) -> Delta:
+        """What somebody who sees these projects and has that version is to be told."""
+        before: dict[int, set[int | None]] = {}
+        for at, changes in self._history:
+            if number < at <= now.number:
+                for id_, project in changes.items():
+                    before.setdefault(id_, set()).add(project)
+        changed, gone = [], []
+        for id_, where in before.items():
+            card = snapshot.seen_by(now.sights[id_], projects) if id_ in now.sights else None
+            if card is not None:
+                changed.append(card)
+            elif any(project in projects for project in where):
+                gone.append(id_)
+        return Delta(
+            version=self.version(now),
+            changed=changed,
+            gone=gone,
+            closed=closed(now, projects),
+            pods=pods_of(now, projects),
+        )
+
+
+def cards(now: Snapshot, projects: Mapping[int, object]) -> list[Card]:
+    """All that somebody sees who sees these projects."""
+    found = (snapshot.seen_by(sight, projects) for sight in now.sights.values())
+    return [card for card in found if card is not None]
+
+
+def closed(now: Snapshot, projects: Mapping[int, object]) -> int:
+    """How many closed ones there are, shown or not."""
+    return sum(count for project, count in now.closed.items() if project in projects)
+
+
+def pods_of(now: Snapshot, projects: Mapping[int, object]) -> list[Pod]:
+    """The pods as these projects show them."""
+    seen: dict[str, Seen] = {}
+    for project, of_project in now.seen.items():
+        if project in projects:
+            for name, one in of_project.items():
+                seen[name] = max(one, seen.get(name, one), key=lambda found: found.at)
+    of_pods = (s.card for s in now.sights.values() if s.card.pod or s.card.claim)
+    return pods((card for card in of_pods if card.project in projects), seen, now.known.words)
+
+
+def _frame(db: Db, known: Setting) -> tuple[object, ...]:
+    rows = db.rows("SELECT id, login, name, admin FROM users UNION ALL SELECT id, identifier, name, 0 FROM projects")
+    members = db.rows("SELECT project_id, user_id, role_id FROM members")
+    return (known.words, known.fleet, [tuple(row) for row in rows], [tuple(row) for row in members])

@@ -1,0 +1,123 @@
+"""The board at one moment: every card, with what a pod would say of it, and the pods. And one card alone, for a panel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agent.model import Around, Row, WorkPackage
+from agent.page import scene
+from agent.page.cards import Because, Card, Claim
+from agent.page.scene import Scene, Setting
+from agent.server.access import Viewer
+from agent.server.store import Db
+from agent.texts import claim_token
+
+CLOSED_OF_A_PROJECT = 200
+"""So many of the closed ones are shown, the last changed first."""
+CLOSED_IN_ALL = 2000
+"""With many projects it is fewer of each."""
+UNSEEN = "because of a work package that you may not see"
+
+
+class Sight(Struct, frozen=True):
+    """A card, and what it tells of other projects than its own: those must be visible too, or it says less."""
+
+    card: Card
+    foreign: frozenset[int] = frozenset()
+
+
+def card_of(db: Db, viewer: Viewer, id_: int) -> Card | None:
+    """One work package as a card; None if there is none that the viewer may see."""
+    known = scene.setting(db)
+    found = scene.of_one(db, known, id_)
+    return seen_by(_sight(found, found.items[id_], known), viewer.projects) if found.shown else None
+
+
+def reasons_of(db: Db, viewer: Viewer, id_: int) -> list[Because]:
+    """All that keeps a pod from one work package, whatever its type and status; none of one that the viewer may not see."""
+    known = scene.setting(db)
+    found = scene.of_one(db, known, id_)
+    if not found.shown or found.items[id_].project not in viewer.projects:
+        return []
+    item = found.items[id_]
+    around = found.around(item)
+    reasons = [Because(str(why.reason), why.detail) for why in known.judge.reasons(item, around)]
+    return reasons if _foreign(item, around) <= viewer.projects.keys() else [_hidden(one) for one in reasons]
+
+
+def seen_by(sight: Sight, projects: Mapping[int, object]) -> Card | None:
+    """A card as somebody sees it who sees these projects; None if it is in none of them."""
+    card = sight.card
+    if card.project not in projects:
+        return None
+    if all(one in projects for one in sight.foreign):
+        return card
+    return replace(card, parent=None, epic=None, reasons=tuple(map(_hidden, card.reasons)))
+
+
+def _hidden(reason: Because) -> Because:
+    return Because(reason.reason, UNSEEN)
+
+
+def sights(found: Scene, known: Setting) -> dict[int, Sight]:
+    """All that was asked for."""
+    return {id_: _sight(found, found.items[id_], known) for id_ in found.shown}
+
+
+def recently_closed(db: Db, known: Setting) -> tuple[list[int], dict[int, int]]:
+    """The closed ones that are shown, and how many there are in each project."""
+    projects = db.column("SELECT id FROM projects")
+    most = max(20, min(CLOSED_OF_A_PROJECT, CLOSED_IN_ALL // max(1, len(projects))))
+    counts: dict[int, int] = {}
+    ids: list[int] = []
+    for project in projects:
+        youngest: list[tuple[str, int]] = []
+        for status in known.words.closed:
+            count = db.value(
+                "SELECT count(*) FROM work_packages WHERE status_id = ? AND project_id = ?", status, project
+            )
+            counts[project] = counts.get(project, 0) + count
+            if count:
+                rows = db.rows(
+                    "SELECT updated_at, id FROM work_packages WHERE status_id = ? AND project_id = ? ORDER BY updated_at DESC LIMIT ?",
+                    status,
+                    project,
+                    most,
+                )
+                youngest += [(row["updated_at"], row["id"]) for row in rows]
+        ids += [id_ for _, id_ in sorted(youngest, reverse=True)[:most]]
+    return ids, counts
+
+
+def _sight(found: Scene, item: WorkPackage, known: Setting) -> Sight:
+    around = found.around(item)
+    verdict = known.judge.verdict(item, around)
+    token = claim_token.parse(item.run) if item.run else None
+    card = Card(
+        id=item.id,
+        lock=item.lock_version,
+        project=item.project,
+        type=item.type,
+        subject=item.subject,
+        status=item.status,
+        priority=item.priority,
+        parent=item.parent,
+        epic=next((one.id for one in around.ancestors if one.type in known.words.epics), None),
+        assignee=item.assignee.id if item.assignee else None,
+        pod=item.pod,
+        claim=Claim(token.pod, f"{token.at.isoformat()[:16]}:00Z", token.attempt) if token else None,
+        due=found.due[item.id],
+        updated=item.updated_at,
+        badges=verdict.badges,
+        reasons=verdict.reasons,
+    )
+    return Sight(card, _foreign(item, around))
+
+
+def _foreign(item: WorkPackage, around: Around) -> frozenset[int]:
+    """The other projects that surround a work package: nearly always none."""
+    near: tuple[WorkPackage | Row, ...] = (*around.ancestors, *around.children, *around.others)
+    return frozenset(one.project for one in near if one.project != item.project)

@@ -1,0 +1,186 @@
+"""Server-sent events: what changes on the board, told to everybody who listens, each as far as they may see it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from loguru import logger
+from starlette.types import Receive, Scope, Send
+
+from agent.page.live import TICK, Live, Snapshot
+from agent.server import sessions
+
+HEARTBEAT: Final = 15.0
+"""Seconds of silence after which a comment says that the stream is alive."""
+START: Final = b"retry: 1000\n\n"
+STILL_HERE: Final = b": still here\n\n"
+
+
+class Hub:
+    """Who listens. While somebody does, the file is watched."""
+
+    def __init__(self, live: Live, clock: Callable[[], datetime]) -> None:
+        self.live = live
+        self.clock = clock
+        self._streams: set[EventStream] = set()
+        self._watching: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    @property
+    def listeners(self) -> int:
+        """How many there are."""
+        return len(self._streams)
+
+    def stop(self) -> None:
+        """End every stream."""
+        self._stopped = True
+        if self._watching is not None:
+            self._watching.cancel()
+        for stream in self._streams:
+            stream.end()
+
+    def join(self, stream: EventStream) -> None:
+        """Somebody more."""
+        self._streams.add(stream)
+        if self._stopped:
+            stream.end()
+        elif self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._watch(), name="watch the board")
+
+    def leave(self, stream: EventStream) -> None:
+        """Somebody less."""
+        self._streams.discard(stream)
+
+    async def check(self) -> None:
+        """Tell those whose session has ended."""
+        alive = await self.live.alive()
+        for stream in self._streams:
+            if stream.session not in alive:
+                stream.wake()
+
+    async def _watch(self) -> None:
+        told = 0
+        while self._streams:
+            try:
+                if await self.live.changed():
+                    await self.check()
+                    now = await self.live.latest()
+                    if now.number != told:
+                        told = now.number
+                        for stream in self._streams:
+                            stream.wake()
+            except Exception as error:  # noqa: BLE001 - a disk that is full for a moment must not end it
+                logger.opt(exception=error).error("the page cannot read the board")
+                await asyncio.sleep(1.0)
+            await asyncio.sleep(TICK)
+
+
+class EventStream:
+    """One browser's stream, as the answer to its request.
+
+    Args:
+        hub: where it joins.
+        cookie: of the session that it goes with.
+        session: its digest.
+        version: what the browser has; it goes on from there.
+    """
+
+    def __init__(self, hub: Hub, cookie: str, session: str, version: str) -> None:
+        self.session = session
+        self._hub = hub
+        self._cookie = cookie
+        self._version = version
+        self._news = asyncio.Event()
+        self._end = asyncio.Event()
+        self._number: int | None = None
+        self._last: tuple[Any, ...] | None = None
+
+    def wake(self) -> None:
+        """There may be something to tell."""
+        self._news.set()
+
+    def end(self) -> None:
+        """Tell nothing more."""
+        self._end.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer until the browser goes, the session ends or the server stops."""
+        self._hub.join(self)
+        tasks = [
+            asyncio.create_task(self._write(send)),
+            asyncio.create_task(_gone(receive)),
+            asyncio.create_task(self._end.wait()),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._hub.leave(self)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks[0] in done and not tasks[0].cancelled():
+            tasks[0].result()
+        with contextlib.suppress(OSError):
+            await send({"type": "http.response.body", "body": b""})
+
+    async def _write(self, send: Send) -> None:
+        headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await _more(send, START)
+        while True:
+            self._news.clear()
+            now = await self._hub.live.latest()
+            event, goes_on = await self._hub.live.in_thread(lambda now=now: self._event(now))  # type: ignore[misc]
+            if event:
+                await _more(send, event)
+            if not goes_on:
+                return
+            while not await self._is_news():
+                await _more(send, STILL_HERE)
+
+    async def _is_news(self) -> bool:
+        """Wait for some; False if it took so long that the browser should hear something."""
+        try:
+            async with asyncio.timeout(HEARTBEAT):
+                await self._news.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _event(self, now: Snapshot) -> tuple[bytes, bool]:
+        """What is to be sent now, and whether anything may follow."""
+        live = self._hub.live
+        session = live.session(self._cookie)
+        if session is None:
+            return _event("signed-out"), False
+        version = live.version(now)
+        number = live.number(self._version, now) if self._number is None else self._number
+        if number is None or (number := live.number(f"{version.partition('.')[0]}.{number}", now)) is None:
+            self._number = now.number
+            self._last = None
+            return _event("reset", id_=version), True
+        delta = live.delta(number, now, session.viewer.projects)
+        rest = (delta.closed, delta.pods)
+        quiet = not delta.changed and not delta.gone and (rest == self._last or number == now.number)
+        self._number, self._last = now.number, rest
+        return (b"" if quiet else _event("board", delta, version)), True
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _more(send: Send, body: bytes) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+def _event(name: str, data: Any = None, id_: str = "") -> bytes:
+    # JSON holds no line break outside a text, and in a text it is escaped.
+    head = f"id: {id_}\nevent: {name}\ndata: " if id_ else f"event: {name}\ndata: "
+    return head.encode() + msgspec.json.encode({} if data is None else data) + b"\n\n"

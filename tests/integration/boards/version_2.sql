@@ -1,0 +1,1543 @@
+BEGIN TRANSACTION;
+CREATE TABLE attachments (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  work_package_id INTEGER NOT NULL REFERENCES work_packages ON DELETE CASCADE,
+  journal_id INTEGER REFERENCES journals ON DELETE CASCADE,
+  author_id INTEGER NOT NULL REFERENCES users,
+  file TEXT NOT NULL UNIQUE,
+  file_name TEXT NOT NULL,
+  content_type TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  digest TEXT NOT NULL,
+  description TEXT NOT NULL DEFAULT '',
+  created_at TEXT NOT NULL
+) STRICT;
+CREATE TABLE categories (
+  id INTEGER PRIMARY KEY,
+  project_id INTEGER NOT NULL REFERENCES projects ON DELETE CASCADE,
+  name TEXT NOT NULL,
+  UNIQUE (project_id, name)
+) STRICT;
+CREATE TABLE custom_field_types (
+  custom_field_id INTEGER NOT NULL REFERENCES custom_fields ON DELETE CASCADE,
+  type_id INTEGER NOT NULL REFERENCES types ON DELETE CASCADE,
+  PRIMARY KEY (custom_field_id, type_id)
+) STRICT, WITHOUT ROWID;
+INSERT INTO "custom_field_types" VALUES(601,201);
+INSERT INTO "custom_field_types" VALUES(601,202);
+INSERT INTO "custom_field_types" VALUES(601,203);
+INSERT INTO "custom_field_types" VALUES(601,204);
+INSERT INTO "custom_field_types" VALUES(601,205);
+INSERT INTO "custom_field_types" VALUES(601,206);
+INSERT INTO "custom_field_types" VALUES(601,207);
+INSERT INTO "custom_field_types" VALUES(601,208);
+INSERT INTO "custom_field_types" VALUES(602,201);
+INSERT INTO "custom_field_types" VALUES(602,202);
+INSERT INTO "custom_field_types" VALUES(602,203);
+INSERT INTO "custom_field_types" VALUES(602,204);
+INSERT INTO "custom_field_types" VALUES(602,205);
+INSERT INTO "custom_field_types" VALUES(602,206);
+INSERT INTO "custom_field_types" VALUES(602,207);
+INSERT INTO "custom_field_types" VALUES(602,208);
+CREATE TABLE custom_fields (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE
+) STRICT;
+INSERT INTO "custom_fields" VALUES(601,'Agent pod');
+INSERT INTO "custom_fields" VALUES(602,'Agent run');
+CREATE TABLE custom_values (
+  work_package_id INTEGER NOT NULL REFERENCES work_packages ON DELETE CASCADE,
+  custom_field_id INTEGER NOT NULL REFERENCES custom_fields ON DELETE CASCADE,
+  value TEXT NOT NULL,
+  PRIMARY KEY (work_package_id, custom_field_id)
+) STRICT, WITHOUT ROWID;
+INSERT INTO "custom_values" VALUES(2,601,'pod-a');
+CREATE TABLE hierarchies (
+  ancestor_id INTEGER NOT NULL REFERENCES work_packages ON DELETE CASCADE,
+  descendant_id INTEGER NOT NULL REFERENCES work_packages ON DELETE CASCADE,
+  generations INTEGER NOT NULL,
+  PRIMARY KEY (ancestor_id, descendant_id)
+) STRICT, WITHOUT ROWID;
+INSERT INTO "hierarchies" VALUES(1,2,1);
+CREATE TABLE journals (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  work_package_id INTEGER NOT NULL REFERENCES work_packages ON DELETE CASCADE,
+  user_id INTEGER NOT NULL REFERENCES users,
+  version INTEGER NOT NULL,
+  notes TEXT NOT NULL DEFAULT '',
+  data TEXT NOT NULL,
+  created_at TEXT NOT NULL,
+  updated_at TEXT NOT NULL,
+  UNIQUE (work_package_id, version)
+) STRICT;
+INSERT INTO "journals" VALUES(1,1,11,1,'_Updated automatically by changing values within child work package #2_
+','{"project_id": 101, "type_id": 205, "status_id": 301, "priority_id": 402, "author_id": 11, "assigned_to_id": null, "responsible_id": null, "version_id": 1, "category_id": null, "parent_id": null, "subject": "Epic", "description": "", "start_date": "2026-12-01", "due_date": "2026-12-01", "schedule_manually": false, "ignore_non_working_days": false, "estimated_minutes": null, "remaining_minutes": null, "done_ratio": null, "derived_estimated_minutes": null, "derived_remaining_minutes": null, "derived_done_ratio": null, "custom_values": {}, "attachments": {}}','2026-11-27T13:48:32.797Z','2026-11-27T13:48:32.797Z');
+INSERT INTO "journals" VALUES(2,2,11,1,'','{"project_id": 101, "type_id": 201, "status_id": 301, "priority_id": 402, "author_id": 11, "assigned_to_id": 12, "responsible_id": null, "version_id": null, "category_id": null, "parent_id": 1, "subject": "Task", "description": "", "start_date": null, "due_date": "2026-12-01", "schedule_manually": true, "ignore_non_working_days": false, "estimated_minutes": null, "remaining_minutes": null, "done_ratio": null, "derived_estimated_minutes": null, "derived_remaining_minutes": null, "derived_done_ratio": null, "custom_values": {"601": "pod-a"}, "attachments": {}}','2026-11-27T13:48:32.797Z','2026-11-27T13:48:32.797Z');
+INSERT INTO "journals" VALUES(3,3,11,1,'','{"project_id": 101, "type_id": 207, "status_id": 301, "priority_id": 402, "author_id": 11, "assigned_to_id": null, "responsible_id": null, "version_id": null, "category_id": null, "parent_id": null, "subject": "Bug", "description": "", "start_date": null, "due_date": null, "schedule_manually": true, "ignore_non_working_days": false, "estimated_minutes": null, "remaining_minutes": null, "done_ratio": null, "derived_estimated_minutes": null, "derived_remaining_minutes": null, "derived_done_ratio": null, "custom_values": {}, "attachments": {}}','2026-11-27T13:48:32.797Z','2026-11-27T13:48:32.797Z');
+CREATE TABLE members (
+  id INTEGER PRIMARY KEY,
+  project_id INTEGER NOT NULL REFERENCES projects ON DELETE CASCADE,
+  user_id INTEGER NOT NULL REFERENCES users ON DELETE CASCADE,
+  role_id INTEGER NOT NULL REFERENCES roles,
+  created_at TEXT NOT NULL,
+  UNIQUE (project_id, user_id)
+) STRICT;
+INSERT INTO "members" VALUES(1,101,12,501,'2026-11-27T13:48:32.797Z');
+INSERT INTO "members" VALUES(2,101,13,501,'2026-11-27T13:48:32.797Z');
+CREATE TABLE priorities (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  position INTEGER NOT NULL,
+  color TEXT,
+  is_default INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO "priorities" VALUES(401,'Low',1,'#C5F6FA',0);
+INSERT INTO "priorities" VALUES(402,'Normal',2,'#74C0FC',1);
+INSERT INTO "priorities" VALUES(403,'High',3,'#F59F00',0);
+INSERT INTO "priorities" VALUES(404,'Immediate',4,'#CC5DE8',0);
+CREATE TABLE projects (
+  id INTEGER PRIMARY KEY,
+  identifier TEXT NOT NULL UNIQUE,
+  name TEXT NOT NULL,
+  created_at TEXT NOT NULL
+) STRICT;
+INSERT INTO "projects" VALUES(101,'shop','Shop','2026-11-27T13:48:32.797Z');
+CREATE TABLE relations (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  from_id INTEGER NOT NULL REFERENCES work_packages ON DELETE CASCADE,
+  to_id INTEGER NOT NULL REFERENCES work_packages ON DELETE CASCADE,
+  relation_type TEXT NOT NULL,
+  lag INTEGER,
+  description TEXT,
+  UNIQUE (from_id, to_id)
+) STRICT;
+INSERT INTO "relations" VALUES(1,3,2,'blocks',NULL,NULL);
+CREATE TABLE role_permissions (
+  role_id INTEGER NOT NULL REFERENCES roles ON DELETE CASCADE,
+  permission TEXT NOT NULL,
+  PRIMARY KEY (role_id, permission)
+) STRICT, WITHOUT ROWID;
+INSERT INTO "role_permissions" VALUES(501,'add_work_package_attachments');
+INSERT INTO "role_permissions" VALUES(501,'add_work_package_comments');
+INSERT INTO "role_permissions" VALUES(501,'add_work_package_watchers');
+INSERT INTO "role_permissions" VALUES(501,'add_work_packages');
+INSERT INTO "role_permissions" VALUES(501,'assign_versions');
+INSERT INTO "role_permissions" VALUES(501,'delete_work_package_watchers');
+INSERT INTO "role_permissions" VALUES(501,'edit_work_packages');
+INSERT INTO "role_permissions" VALUES(501,'manage_subtasks');
+INSERT INTO "role_permissions" VALUES(501,'manage_work_package_relations');
+INSERT INTO "role_permissions" VALUES(501,'move_work_packages');
+INSERT INTO "role_permissions" VALUES(501,'view_members');
+INSERT INTO "role_permissions" VALUES(501,'view_work_package_watchers');
+INSERT INTO "role_permissions" VALUES(501,'view_work_packages');
+INSERT INTO "role_permissions" VALUES(501,'work_package_assigned');
+INSERT INTO "role_permissions" VALUES(502,'add_work_package_comments');
+INSERT INTO "role_permissions" VALUES(502,'view_members');
+INSERT INTO "role_permissions" VALUES(502,'view_work_packages');
+INSERT INTO "role_permissions" VALUES(503,'add_work_package_attachments');
+INSERT INTO "role_permissions" VALUES(503,'add_work_package_comments');
+INSERT INTO "role_permissions" VALUES(503,'add_work_package_watchers');
+INSERT INTO "role_permissions" VALUES(503,'add_work_packages');
+INSERT INTO "role_permissions" VALUES(503,'assign_versions');
+INSERT INTO "role_permissions" VALUES(503,'delete_work_package_watchers');
+INSERT INTO "role_permissions" VALUES(503,'delete_work_packages');
+INSERT INTO "role_permissions" VALUES(503,'edit_work_packages');
+INSERT INTO "role_permissions" VALUES(503,'manage_categories');
+INSERT INTO "role_permissions" VALUES(503,'manage_members');
+INSERT INTO "role_permissions" VALUES(503,'manage_subtasks');
+INSERT INTO "role_permissions" VALUES(503,'manage_versions');
+INSERT INTO "role_permissions" VALUES(503,'manage_work_package_relations');
+INSERT INTO "role_permissions" VALUES(503,'move_work_packages');
+INSERT INTO "role_permissions" VALUES(503,'view_members');
+INSERT INTO "role_permissions" VALUES(503,'view_work_package_watchers');
+INSERT INTO "role_permissions" VALUES(503,'view_work_packages');
+INSERT INTO "role_permissions" VALUES(503,'work_package_assigned');
+CREATE TABLE roles (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE
+) STRICT;
+INSERT INTO "roles" VALUES(501,'Member');
+INSERT INTO "roles" VALUES(502,'Reader');
+INSERT INTO "roles" VALUES(503,'Project admin');
+CREATE TABLE settings (
+  name TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO "settings" VALUES('apiv3_max_page_size','1000');
+INSERT INTO "settings" VALUES('attachment_max_bytes','5242880');
+INSERT INTO "settings" VALUES('attachments_total_bytes','1073741824');
+INSERT INTO "settings" VALUES('instance_name','Agent board');
+INSERT INTO "settings" VALUES('journal_aggregation_minutes','5');
+CREATE TABLE statuses (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  position INTEGER NOT NULL,
+  color TEXT,
+  default_done_ratio INTEGER NOT NULL DEFAULT 0,
+  is_default INTEGER NOT NULL DEFAULT 0,
+  is_closed INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO "statuses" VALUES(301,'New',1,'#1098AD',0,1,0);
+INSERT INTO "statuses" VALUES(302,'In specification',2,'#A5D8FF',10,0,0);
+INSERT INTO "statuses" VALUES(303,'Specified',3,'#A5D8FF',20,0,0);
+INSERT INTO "statuses" VALUES(304,'Confirmed',4,'#D0BFFF',20,0,0);
+INSERT INTO "statuses" VALUES(305,'To be scheduled',5,'#FFEC99',20,0,0);
+INSERT INTO "statuses" VALUES(306,'Scheduled',6,'#D8F5A2',20,0,0);
+INSERT INTO "statuses" VALUES(307,'In progress',7,'#CC5DE8',40,0,0);
+INSERT INTO "statuses" VALUES(308,'Developed',8,'#8CE99A',70,0,0);
+INSERT INTO "statuses" VALUES(309,'In testing',9,'#22B8CF',80,0,0);
+INSERT INTO "statuses" VALUES(310,'Tested',10,'#12B886',90,0,0);
+INSERT INTO "statuses" VALUES(311,'Test failed',11,'#FF6B6B',70,0,0);
+INSERT INTO "statuses" VALUES(312,'Closed',12,'#DEE2E6',100,0,1);
+INSERT INTO "statuses" VALUES(313,'On hold',13,'#FFC078',0,0,0);
+INSERT INTO "statuses" VALUES(314,'Rejected',14,'#FFA8A8',0,0,1);
+CREATE TABLE tokens (
+  digest TEXT PRIMARY KEY,
+  user_id INTEGER NOT NULL REFERENCES users ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+INSERT INTO "tokens" VALUES('3c5084297f431352a1a50a069ba912bd91fd72b34fb2b484ea4aa2229d71416a',11);
+INSERT INTO "tokens" VALUES('a1f5764ca0125569229e63e36df7a073b55f8ef3b0115efc66bfd59491bff5d9',13);
+INSERT INTO "tokens" VALUES('c0fbd88c3c33837d67a52b704688a03cb6b5139017fb28295a2e011b8acd71c1',12);
+CREATE TABLE types (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  position INTEGER NOT NULL,
+  color TEXT,
+  is_default INTEGER NOT NULL DEFAULT 0,
+  is_milestone INTEGER NOT NULL DEFAULT 0,
+  created_at TEXT NOT NULL
+) STRICT;
+INSERT INTO "types" VALUES(201,'Task',1,'#1A67A3',1,0,'2026-11-27T13:48:32.785Z');
+INSERT INTO "types" VALUES(202,'Milestone',2,'#35C53F',1,1,'2026-11-27T13:48:32.785Z');
+INSERT INTO "types" VALUES(203,'Summary task',3,'#FF922B',1,0,'2026-11-27T13:48:32.785Z');
+INSERT INTO "types" VALUES(204,'Feature',4,'#5C7CFA',0,0,'2026-11-27T13:48:32.785Z');
+INSERT INTO "types" VALUES(205,'Epic',5,'#845EF7',0,0,'2026-11-27T13:48:32.785Z');
+INSERT INTO "types" VALUES(206,'User story',6,'#00B0F0',0,0,'2026-11-27T13:48:32.785Z');
+INSERT INTO "types" VALUES(207,'Bug',7,'#F03E3E',0,0,'2026-11-27T13:48:32.785Z');
+INSERT INTO "types" VALUES(208,'Spike',8,NULL,0,0,'2026-11-27T13:48:32.785Z');
+CREATE TABLE users (
+  id INTEGER PRIMARY KEY,
+  login TEXT NOT NULL UNIQUE,
+  name TEXT NOT NULL,
+  admin INTEGER NOT NULL DEFAULT 0,
+  language TEXT NOT NULL DEFAULT 'en',
+  created_at TEXT NOT NULL
+) STRICT;
+INSERT INTO "users" VALUES(11,'admin','Board Admin',1,'en','2026-11-27T13:48:32.785Z');
+INSERT INTO "users" VALUES(12,'agent','Coding Agent',0,'en','2026-11-27T13:48:32.785Z');
+INSERT INTO "users" VALUES(13,'human','Hanna Human',0,'en','2026-11-27T13:48:32.785Z');
+CREATE TABLE versions (
+  id INTEGER PRIMARY KEY,
+  project_id INTEGER NOT NULL REFERENCES projects ON DELETE CASCADE,
+  name TEXT NOT NULL,
+  status TEXT NOT NULL DEFAULT 'open',
+  created_at TEXT NOT NULL,
+  description TEXT NOT NULL DEFAULT '',
+  start_date TEXT,
+  end_date TEXT,
+  UNIQUE (project_id, name)
+) STRICT;
+INSERT INTO "versions" VALUES(1,101,'v1','open','2026-11-27T13:48:32.797Z','',NULL,NULL);
+CREATE TABLE watchers (
+  work_package_id INTEGER NOT NULL REFERENCES work_packages ON DELETE CASCADE,
+  user_id INTEGER NOT NULL REFERENCES users ON DELETE CASCADE,
+  PRIMARY KEY (work_package_id, user_id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE work_packages (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  project_id INTEGER NOT NULL REFERENCES projects,
+  type_id INTEGER NOT NULL REFERENCES types,
+  status_id INTEGER NOT NULL REFERENCES statuses,
+  priority_id INTEGER NOT NULL REFERENCES priorities,
+  author_id INTEGER NOT NULL REFERENCES users,
+  assigned_to_id INTEGER REFERENCES users,
+  responsible_id INTEGER REFERENCES users,
+  version_id INTEGER REFERENCES versions,
+  parent_id INTEGER REFERENCES work_packages,
+  subject TEXT NOT NULL,
+  description TEXT NOT NULL DEFAULT '',
+  start_date TEXT,
+  due_date TEXT,
+  schedule_manually INTEGER NOT NULL DEFAULT 1,
+  ignore_non_working_days INTEGER NOT NULL DEFAULT 0,
+  lock_version INTEGER NOT NULL DEFAULT 0,
+  created_at TEXT NOT NULL,
+  updated_at TEXT NOT NULL,
+  category_id INTEGER REFERENCES categories ON DELETE SET NULL,
+  -- Work in minutes; the derived values are of a parent and all below it.
+  estimated_minutes INTEGER,
+  remaining_minutes INTEGER,
+  done_ratio INTEGER,
+  derived_estimated_minutes INTEGER,
+  derived_remaining_minutes INTEGER,
+  derived_done_ratio INTEGER
+) STRICT;
+INSERT INTO "work_packages" VALUES(1,101,205,301,402,11,NULL,NULL,1,NULL,'Epic','','2026-12-01','2026-12-01',0,0,2,'2026-11-27T13:48:32.797Z','2026-11-27T13:48:32.797Z',NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "work_packages" VALUES(2,101,201,301,402,11,12,NULL,NULL,1,'Task','',NULL,'2026-12-01',1,0,0,'2026-11-27T13:48:32.797Z','2026-11-27T13:48:32.797Z',NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "work_packages" VALUES(3,101,207,301,402,11,NULL,NULL,NULL,NULL,'Bug','',NULL,NULL,1,0,0,'2026-11-27T13:48:32.797Z','2026-11-27T13:48:32.797Z',NULL,NULL,NULL,NULL,NULL,NULL,NULL);
+CREATE TABLE workflows (
+  type_id INTEGER NOT NULL REFERENCES types ON DELETE CASCADE,
+  role_id INTEGER NOT NULL REFERENCES roles ON DELETE CASCADE,
+  old_status_id INTEGER NOT NULL REFERENCES statuses,
+  new_status_id INTEGER NOT NULL REFERENCES statuses,
+  PRIMARY KEY (type_id, old_status_id, new_status_id, role_id)
+) STRICT, WITHOUT ROWID;
+INSERT INTO "workflows" VALUES(201,501,301,301);
+INSERT INTO "workflows" VALUES(201,503,301,301);
+INSERT INTO "workflows" VALUES(201,501,301,307);
+INSERT INTO "workflows" VALUES(201,503,301,307);
+INSERT INTO "workflows" VALUES(201,501,301,309);
+INSERT INTO "workflows" VALUES(201,503,301,309);
+INSERT INTO "workflows" VALUES(201,501,301,312);
+INSERT INTO "workflows" VALUES(201,503,301,312);
+INSERT INTO "workflows" VALUES(201,501,301,313);
+INSERT INTO "workflows" VALUES(201,503,301,313);
+INSERT INTO "workflows" VALUES(201,501,301,314);
+INSERT INTO "workflows" VALUES(201,503,301,314);
+INSERT INTO "workflows" VALUES(201,501,307,301);
+INSERT INTO "workflows" VALUES(201,503,307,301);
+INSERT INTO "workflows" VALUES(201,501,307,307);
+INSERT INTO "workflows" VALUES(201,503,307,307);
+INSERT INTO "workflows" VALUES(201,501,307,309);
+INSERT INTO "workflows" VALUES(201,503,307,309);
+INSERT INTO "workflows" VALUES(201,501,307,312);
+INSERT INTO "workflows" VALUES(201,503,307,312);
+INSERT INTO "workflows" VALUES(201,501,307,313);
+INSERT INTO "workflows" VALUES(201,503,307,313);
+INSERT INTO "workflows" VALUES(201,501,307,314);
+INSERT INTO "workflows" VALUES(201,503,307,314);
+INSERT INTO "workflows" VALUES(201,501,309,301);
+INSERT INTO "workflows" VALUES(201,503,309,301);
+INSERT INTO "workflows" VALUES(201,501,309,307);
+INSERT INTO "workflows" VALUES(201,503,309,307);
+INSERT INTO "workflows" VALUES(201,501,309,309);
+INSERT INTO "workflows" VALUES(201,503,309,309);
+INSERT INTO "workflows" VALUES(201,501,309,312);
+INSERT INTO "workflows" VALUES(201,503,309,312);
+INSERT INTO "workflows" VALUES(201,501,309,313);
+INSERT INTO "workflows" VALUES(201,503,309,313);
+INSERT INTO "workflows" VALUES(201,501,312,301);
+INSERT INTO "workflows" VALUES(201,503,312,301);
+INSERT INTO "workflows" VALUES(201,501,312,307);
+INSERT INTO "workflows" VALUES(201,503,312,307);
+INSERT INTO "workflows" VALUES(201,501,312,309);
+INSERT INTO "workflows" VALUES(201,503,312,309);
+INSERT INTO "workflows" VALUES(201,501,312,312);
+INSERT INTO "workflows" VALUES(201,503,312,312);
+INSERT INTO "workflows" VALUES(201,501,312,313);
+INSERT INTO "workflows" VALUES(201,503,312,313);
+INSERT INTO "workflows" VALUES(201,501,312,314);
+INSERT INTO "workflows" VALUES(201,503,312,314);
+INSERT INTO "workflows" VALUES(201,501,313,301);
+INSERT INTO "workflows" VALUES(201,503,313,301);
+INSERT INTO "workflows" VALUES(201,501,313,307);
+INSERT INTO "workflows" VALUES(201,503,313,307);
+INSERT INTO "workflows" VALUES(201,501,313,309);
+INSERT INTO "workflows" VALUES(201,503,313,309);
+INSERT INTO "workflows" VALUES(201,501,313,312);
+INSERT INTO "workflows" VALUES(201,503,313,312);
+INSERT INTO "workflows" VALUES(201,501,313,313);
+INSERT INTO "workflows" VALUES(201,503,313,313);
+INSERT INTO "workflows" VALUES(201,501,313,314);
+INSERT INTO "workflows" VALUES(201,503,313,314);
+INSERT INTO "workflows" VALUES(201,501,314,301);
+INSERT INTO "workflows" VALUES(201,503,314,301);
+INSERT INTO "workflows" VALUES(201,501,314,307);
+INSERT INTO "workflows" VALUES(201,503,314,307);
+INSERT INTO "workflows" VALUES(201,501,314,312);
+INSERT INTO "workflows" VALUES(201,503,314,312);
+INSERT INTO "workflows" VALUES(201,501,314,313);
+INSERT INTO "workflows" VALUES(201,503,314,313);
+INSERT INTO "workflows" VALUES(201,501,314,314);
+INSERT INTO "workflows" VALUES(201,503,314,314);
+INSERT INTO "workflows" VALUES(202,501,301,301);
+INSERT INTO "workflows" VALUES(202,503,301,301);
+INSERT INTO "workflows" VALUES(202,501,301,305);
+INSERT INTO "workflows" VALUES(202,503,301,305);
+INSERT INTO "workflows" VALUES(202,501,301,306);
+INSERT INTO "workflows" VALUES(202,503,301,306);
+INSERT INTO "workflows" VALUES(202,501,301,307);
+INSERT INTO "workflows" VALUES(202,503,301,307);
+INSERT INTO "workflows" VALUES(202,501,301,312);
+INSERT INTO "workflows" VALUES(202,503,301,312);
+INSERT INTO "workflows" VALUES(202,501,301,313);
+INSERT INTO "workflows" VALUES(202,503,301,313);
+INSERT INTO "workflows" VALUES(202,501,301,314);
+INSERT INTO "workflows" VALUES(202,503,301,314);
+INSERT INTO "workflows" VALUES(202,501,305,301);
+INSERT INTO "workflows" VALUES(202,503,305,301);
+INSERT INTO "workflows" VALUES(202,501,305,305);
+INSERT INTO "workflows" VALUES(202,503,305,305);
+INSERT INTO "workflows" VALUES(202,501,305,306);
+INSERT INTO "workflows" VALUES(202,503,305,306);
+INSERT INTO "workflows" VALUES(202,501,305,307);
+INSERT INTO "workflows" VALUES(202,503,305,307);
+INSERT INTO "workflows" VALUES(202,501,305,312);
+INSERT INTO "workflows" VALUES(202,503,305,312);
+INSERT INTO "workflows" VALUES(202,501,305,313);
+INSERT INTO "workflows" VALUES(202,503,305,313);
+INSERT INTO "workflows" VALUES(202,501,305,314);
+INSERT INTO "workflows" VALUES(202,503,305,314);
+INSERT INTO "workflows" VALUES(202,501,306,301);
+INSERT INTO "workflows" VALUES(202,503,306,301);
+INSERT INTO "workflows" VALUES(202,501,306,305);
+INSERT INTO "workflows" VALUES(202,503,306,305);
+INSERT INTO "workflows" VALUES(202,501,306,306);
+INSERT INTO "workflows" VALUES(202,503,306,306);
+INSERT INTO "workflows" VALUES(202,501,306,307);
+INSERT INTO "workflows" VALUES(202,503,306,307);
+INSERT INTO "workflows" VALUES(202,501,306,312);
+INSERT INTO "workflows" VALUES(202,503,306,312);
+INSERT INTO "workflows" VALUES(202,501,306,313);
+INSERT INTO "workflows" VALUES(202,503,306,313);
+INSERT INTO "workflows" VALUES(202,501,306,314);
+INSERT INTO "workflows" VALUES(202,503,306,314);
+INSERT INTO "workflows" VALUES(202,501,307,301);
+INSERT INTO "workflows" VALUES(202,503,307,301);
+INSERT INTO "workflows" VALUES(202,501,307,305);
+INSERT INTO "workflows" VALUES(202,503,307,305);
+INSERT INTO "workflows" VALUES(202,501,307,306);
+INSERT INTO "workflows" VALUES(202,503,307,306);
+INSERT INTO "workflows" VALUES(202,501,307,307);
+INSERT INTO "workflows" VALUES(202,503,307,307);
+INSERT INTO "workflows" VALUES(202,501,307,312);
+INSERT INTO "workflows" VALUES(202,503,307,312);
+INSERT INTO "workflows" VALUES(202,501,307,313);
+INSERT INTO "workflows" VALUES(202,503,307,313);
+INSERT INTO "workflows" VALUES(202,501,307,314);
+INSERT INTO "workflows" VALUES(202,503,307,314);
+INSERT INTO "workflows" VALUES(202,501,312,301);
+INSERT INTO "workflows" VALUES(202,503,312,301);
+INSERT INTO "workflows" VALUES(202,501,312,305);
+INSERT INTO "workflows" VALUES(202,503,312,305);
+INSERT INTO "workflows" VALUES(202,501,312,306);
+INSERT INTO "workflows" VALUES(202,503,312,306);
+INSERT INTO "workflows" VALUES(202,501,312,307);
+INSERT INTO "workflows" VALUES(202,503,312,307);
+INSERT INTO "workflows" VALUES(202,501,312,312);
+INSERT INTO "workflows" VALUES(202,503,312,312);
+INSERT INTO "workflows" VALUES(202,501,312,313);
+INSERT INTO "workflows" VALUES(202,503,312,313);
+INSERT INTO "workflows" VALUES(202,501,312,314);
+INSERT INTO "workflows" VALUES(202,503,312,314);
+INSERT INTO "workflows" VALUES(202,501,313,301);
+INSERT INTO "workflows" VALUES(202,503,313,301);
+INSERT INTO "workflows" VALUES(202,501,313,305);
+INSERT INTO "workflows" VALUES(202,503,313,305);
+INSERT INTO "workflows" VALUES(202,501,313,306);
+INSERT INTO "workflows" VALUES(202,503,313,306);
+INSERT INTO "workflows" VALUES(202,501,313,307);
+INSERT INTO "workflows" VALUES(202,503,313,307);
+INSERT INTO "workflows" VALUES(202,501,313,312);
+INSERT INTO "workflows" VALUES(202,503,313,312);
+INSERT INTO "workflows" VALUES(202,501,313,313);
+INSERT INTO "workflows" VALUES(202,503,313,313);
+INSERT INTO "workflows" VALUES(202,501,313,314);
+INSERT INTO "workflows" VALUES(202,503,313,314);
+INSERT INTO "workflows" VALUES(202,501,314,301);
+INSERT INTO "workflows" VALUES(202,503,314,301);
+INSERT INTO "workflows" VALUES(202,501,314,305);
+INSERT INTO "workflows" VALUES(202,503,314,305);
+INSERT INTO "workflows" VALUES(202,501,314,306);
+INSERT INTO "workflows" VALUES(202,503,314,306);
+INSERT INTO "workflows" VALUES(202,501,314,307);
+INSERT INTO "workflows" VALUES(202,503,314,307);
+INSERT INTO "workflows" VALUES(202,501,314,312);
+INSERT INTO "workflows" VALUES(202,503,314,312);
+INSERT INTO "workflows" VALUES(202,501,314,313);
+INSERT INTO "workflows" VALUES(202,503,314,313);
+INSERT INTO "workflows" VALUES(202,501,314,314);
+INSERT INTO "workflows" VALUES(202,503,314,314);
+INSERT INTO "workflows" VALUES(203,501,301,301);
+INSERT INTO "workflows" VALUES(203,503,301,301);
+INSERT INTO "workflows" VALUES(203,501,301,305);
+INSERT INTO "workflows" VALUES(203,503,301,305);
+INSERT INTO "workflows" VALUES(203,501,301,306);
+INSERT INTO "workflows" VALUES(203,503,301,306);
+INSERT INTO "workflows" VALUES(203,501,301,307);
+INSERT INTO "workflows" VALUES(203,503,301,307);
+INSERT INTO "workflows" VALUES(203,501,301,312);
+INSERT INTO "workflows" VALUES(203,503,301,312);
+INSERT INTO "workflows" VALUES(203,501,301,313);
+INSERT INTO "workflows" VALUES(203,503,301,313);
+INSERT INTO "workflows" VALUES(203,501,301,314);
+INSERT INTO "workflows" VALUES(203,503,301,314);
+INSERT INTO "workflows" VALUES(203,501,305,301);
+INSERT INTO "workflows" VALUES(203,503,305,301);
+INSERT INTO "workflows" VALUES(203,501,305,305);
+INSERT INTO "workflows" VALUES(203,503,305,305);
+INSERT INTO "workflows" VALUES(203,501,305,306);
+INSERT INTO "workflows" VALUES(203,503,305,306);
+INSERT INTO "workflows" VALUES(203,501,305,307);
+INSERT INTO "workflows" VALUES(203,503,305,307);
+INSERT INTO "workflows" VALUES(203,501,305,312);
+INSERT INTO "workflows" VALUES(203,503,305,312);
+INSERT INTO "workflows" VALUES(203,501,305,313);
+INSERT INTO "workflows" VALUES(203,503,305,313);
+INSERT INTO "workflows" VALUES(203,501,305,314);
+INSERT INTO "workflows" VALUES(203,503,305,314);
+INSERT INTO "workflows" VALUES(203,501,306,301);
+INSERT INTO "workflows" VALUES(203,503,306,301);
+INSERT INTO "workflows" VALUES(203,501,306,305);
+INSERT INTO "workflows" VALUES(203,503,306,305);
+INSERT INTO "workflows" VALUES(203,501,306,306);
+INSERT INTO "workflows" VALUES(203,503,306,306);
+INSERT INTO "workflows" VALUES(203,501,306,307);
+INSERT INTO "workflows" VALUES(203,503,306,307);
+INSERT INTO "workflows" VALUES(203,501,306,312);
+INSERT INTO "workflows" VALUES(203,503,306,312);
+INSERT INTO "workflows" VALUES(203,501,306,313);
+INSERT INTO "workflows" VALUES(203,503,306,313);
+INSERT INTO "workflows" VALUES(203,501,306,314);
+INSERT INTO "workflows" VALUES(203,503,306,314);
+INSERT INTO "workflows" VALUES(203,501,307,301);
+INSERT INTO "workflows" VALUES(203,503,307,301);
+INSERT INTO "workflows" VALUES(203,501,307,305);
+INSERT INTO "workflows" VALUES(203,503,307,305);
+INSERT INTO "workflows" VALUES(203,501,307,306);
+INSERT INTO "workflows" VALUES(203,503,307,306);
+INSERT INTO "workflows" VALUES(203,501,307,307);
+INSERT INTO "workflows" VALUES(203,503,307,307);
+INSERT INTO "workflows" VALUES(203,501,307,312);
+INSERT INTO "workflows" VALUES(203,503,307,312);
+INSERT INTO "workflows" VALUES(203,501,307,313);
+INSERT INTO "workflows" VALUES(203,503,307,313);
+INSERT INTO "workflows" VALUES(203,501,307,314);
+INSERT INTO "workflows" VALUES(203,503,307,314);
+INSERT INTO "workflows" VALUES(203,501,312,301);
+INSERT INTO "workflows" VALUES(203,503,312,301);
+INSERT INTO "workflows" VALUES(203,501,312,305);
+INSERT INTO "workflows" VALUES(203,503,312,305);
+INSERT INTO "workflows" VALUES(203,501,312,306);
+INSERT INTO "workflows" VALUES(203,503,312,306);
+INSERT INTO "workflows" VALUES(203,501,312,307);
+INSERT INTO "workflows" VALUES(203,503,312,307);
+INSERT INTO "workflows" VALUES(203,501,312,312);
+INSERT INTO "workflows" VALUES(203,503,312,312);
+INSERT INTO "workflows" VALUES(203,501,312,313);
+INSERT INTO "workflows" VALUES(203,503,312,313);
+INSERT INTO "workflows" VALUES(203,501,312,314);
+INSERT INTO "workflows" VALUES(203,503,312,314);
+INSERT INTO "workflows" VALUES(203,501,313,301);
+INSERT INTO "workflows" VALUES(203,503,313,301);
+INSERT INTO "workflows" VALUES(203,501,313,305);
+INSERT INTO "workflows" VALUES(203,503,313,305);
+INSERT INTO "workflows" VALUES(203,501,313,306);
+INSERT INTO "workflows" VALUES(203,503,313,306);
+INSERT INTO "workflows" VALUES(203,501,313,307);
+INSERT INTO "workflows" VALUES(203,503,313,307);
+INSERT INTO "workflows" VALUES(203,501,313,312);
+INSERT INTO "workflows" VALUES(203,503,313,312);
+INSERT INTO "workflows" VALUES(203,501,313,313);
+INSERT INTO "workflows" VALUES(203,503,313,313);
+INSERT INTO "workflows" VALUES(203,501,313,314);
+INSERT INTO "workflows" VALUES(203,503,313,314);
+INSERT INTO "workflows" VALUES(203,501,314,301);
+INSERT INTO "workflows" VALUES(203,503,314,301);
+INSERT INTO "workflows" VALUES(203,501,314,305);
+INSERT INTO "workflows" VALUES(203,503,314,305);
+INSERT INTO "workflows" VALUES(203,501,314,306);
+INSERT INTO "workflows" VALUES(203,503,314,306);
+INSERT INTO "workflows" VALUES(203,501,314,307);
+INSERT INTO "workflows" VALUES(203,503,314,307);
+INSERT INTO "workflows" VALUES(203,501,314,312);
+INSERT INTO "workflows" VALUES(203,503,314,312);
+INSERT INTO "workflows" VALUES(203,501,314,313);
+INSERT INTO "workflows" VALUES(203,503,314,313);
+INSERT INTO "workflows" VALUES(203,501,314,314);
+INSERT INTO "workflows" VALUES(203,503,314,314);
+INSERT INTO "workflows" VALUES(204,501,301,301);
+INSERT INTO "workflows" VALUES(204,503,301,301);
+INSERT INTO "workflows" VALUES(204,501,301,302);
+INSERT INTO "workflows" VALUES(204,503,301,302);
+INSERT INTO "workflows" VALUES(204,501,301,303);
+INSERT INTO "workflows" VALUES(204,503,301,303);
+INSERT INTO "workflows" VALUES(204,501,301,307);
+INSERT INTO "workflows" VALUES(204,503,301,307);
+INSERT INTO "workflows" VALUES(204,501,301,308);
+INSERT INTO "workflows" VALUES(204,503,301,308);
+INSERT INTO "workflows" VALUES(204,501,301,309);
+INSERT INTO "workflows" VALUES(204,503,301,309);
+INSERT INTO "workflows" VALUES(204,501,301,310);
+INSERT INTO "workflows" VALUES(204,503,301,310);
+INSERT INTO "workflows" VALUES(204,501,301,311);
+INSERT INTO "workflows" VALUES(204,503,301,311);
+INSERT INTO "workflows" VALUES(204,501,301,312);
+INSERT INTO "workflows" VALUES(204,503,301,312);
+INSERT INTO "workflows" VALUES(204,501,301,313);
+INSERT INTO "workflows" VALUES(204,503,301,313);
+INSERT INTO "workflows" VALUES(204,501,301,314);
+INSERT INTO "workflows" VALUES(204,503,301,314);
+INSERT INTO "workflows" VALUES(204,501,302,301);
+INSERT INTO "workflows" VALUES(204,503,302,301);
+INSERT INTO "workflows" VALUES(204,501,302,302);
+INSERT INTO "workflows" VALUES(204,503,302,302);
+INSERT INTO "workflows" VALUES(204,501,302,303);
+INSERT INTO "workflows" VALUES(204,503,302,303);
+INSERT INTO "workflows" VALUES(204,501,302,307);
+INSERT INTO "workflows" VALUES(204,503,302,307);
+INSERT INTO "workflows" VALUES(204,501,302,308);
+INSERT INTO "workflows" VALUES(204,503,302,308);
+INSERT INTO "workflows" VALUES(204,501,302,309);
+INSERT INTO "workflows" VALUES(204,503,302,309);
+INSERT INTO "workflows" VALUES(204,501,302,310);
+INSERT INTO "workflows" VALUES(204,503,302,310);
+INSERT INTO "workflows" VALUES(204,501,302,311);
+INSERT INTO "workflows" VALUES(204,503,302,311);
+INSERT INTO "workflows" VALUES(204,501,302,312);
+INSERT INTO "workflows" VALUES(204,503,302,312);
+INSERT INTO "workflows" VALUES(204,501,302,313);
+INSERT INTO "workflows" VALUES(204,503,302,313);
+INSERT INTO "workflows" VALUES(204,501,302,314);
+INSERT INTO "workflows" VALUES(204,503,302,314);
+INSERT INTO "workflows" VALUES(204,501,303,301);
+INSERT INTO "workflows" VALUES(204,503,303,301);
+INSERT INTO "workflows" VALUES(204,501,303,302);
+INSERT INTO "workflows" VALUES(204,503,303,302);
+INSERT INTO "workflows" VALUES(204,501,303,303);
+INSERT INTO "workflows" VALUES(204,503,303,303);
+INSERT INTO "workflows" VALUES(204,501,303,307);
+INSERT INTO "workflows" VALUES(204,503,303,307);
+INSERT INTO "workflows" VALUES(204,501,303,308);
+INSERT INTO "workflows" VALUES(204,503,303,308);
+INSERT INTO "workflows" VALUES(204,501,303,309);
+INSERT INTO "workflows" VALUES(204,503,303,309);
+INSERT INTO "workflows" VALUES(204,501,303,310);
+INSERT INTO "workflows" VALUES(204,503,303,310);
+INSERT INTO "workflows" VALUES(204,501,303,311);
+INSERT INTO "workflows" VALUES(204,503,303,311);
+INSERT INTO "workflows" VALUES(204,501,303,312);
+INSERT INTO "workflows" VALUES(204,503,303,312);
+INSERT INTO "workflows" VALUES(204,501,303,313);
+INSERT INTO "workflows" VALUES(204,503,303,313);
+INSERT INTO "workflows" VALUES(204,501,303,314);
+INSERT INTO "workflows" VALUES(204,503,303,314);
+INSERT INTO "workflows" VALUES(204,501,307,301);
+INSERT INTO "workflows" VALUES(204,503,307,301);
+INSERT INTO "workflows" VALUES(204,501,307,302);
+INSERT INTO "workflows" VALUES(204,503,307,302);
+INSERT INTO "workflows" VALUES(204,501,307,303);
+INSERT INTO "workflows" VALUES(204,503,307,303);
+INSERT INTO "workflows" VALUES(204,501,307,307);
+INSERT INTO "workflows" VALUES(204,503,307,307);
+INSERT INTO "workflows" VALUES(204,501,307,308);
+INSERT INTO "workflows" VALUES(204,503,307,308);
+INSERT INTO "workflows" VALUES(204,501,307,309);
+INSERT INTO "workflows" VALUES(204,503,307,309);
+INSERT INTO "workflows" VALUES(204,501,307,310);
+INSERT INTO "workflows" VALUES(204,503,307,310);
+INSERT INTO "workflows" VALUES(204,501,307,311);
+INSERT INTO "workflows" VALUES(204,503,307,311);
+INSERT INTO "workflows" VALUES(204,501,307,312);
+INSERT INTO "workflows" VALUES(204,503,307,312);
+INSERT INTO "workflows" VALUES(204,501,307,313);
+INSERT INTO "workflows" VALUES(204,503,307,313);
+INSERT INTO "workflows" VALUES(204,501,307,314);
+INSERT INTO "workflows" VALUES(204,503,307,314);
+INSERT INTO "workflows" VALUES(204,501,308,301);
+INSERT INTO "workflows" VALUES(204,503,308,301);
+INSERT INTO "workflows" VALUES(204,501,308,302);
+INSERT INTO "workflows" VALUES(204,503,308,302);
+INSERT INTO "workflows" VALUES(204,501,308,303);
+INSERT INTO "workflows" VALUES(204,503,308,303);
+INSERT INTO "workflows" VALUES(204,501,308,307);
+INSERT INTO "workflows" VALUES(204,503,308,307);
+INSERT INTO "workflows" VALUES(204,501,308,308);
+INSERT INTO "workflows" VALUES(204,503,308,308);
+INSERT INTO "workflows" VALUES(204,501,308,309);
+INSERT INTO "workflows" VALUES(204,503,308,309);
+INSERT INTO "workflows" VALUES(204,501,308,310);
+INSERT INTO "workflows" VALUES(204,503,308,310);
+INSERT INTO "workflows" VALUES(204,501,308,311);
+INSERT INTO "workflows" VALUES(204,503,308,311);
+INSERT INTO "workflows" VALUES(204,501,308,312);
+INSERT INTO "workflows" VALUES(204,503,308,312);
+INSERT INTO "workflows" VALUES(204,501,308,313);
+INSERT INTO "workflows" VALUES(204,503,308,313);
+INSERT INTO "workflows" VALUES(204,501,308,314);
+INSERT INTO "workflows" VALUES(204,503,308,314);
+INSERT INTO "workflows" VALUES(204,501,309,301);
+INSERT INTO "workflows" VALUES(204,503,309,301);
+INSERT INTO "workflows" VALUES(204,501,309,302);
+INSERT INTO "workflows" VALUES(204,503,309,302);
+INSERT INTO "workflows" VALUES(204,501,309,303);
+INSERT INTO "workflows" VALUES(204,503,309,303);
+INSERT INTO "workflows" VALUES(204,501,309,307);
+INSERT INTO "workflows" VALUES(204,503,309,307);
+INSERT INTO "workflows" VALUES(204,501,309,308);
+INSERT INTO "workflows" VALUES(204,503,309,308);
+INSERT INTO "workflows" VALUES(204,501,309,309);
+INSERT INTO "workflows" VALUES(204,503,309,309);
+INSERT INTO "workflows" VALUES(204,501,309,310);
+INSERT INTO "workflows" VALUES(204,503,309,310);
+INSERT INTO "workflows" VALUES(204,501,309,311);
+INSERT INTO "workflows" VALUES(204,503,309,311);
+INSERT INTO "workflows" VALUES(204,501,309,312);
+INSERT INTO "workflows" VALUES(204,503,309,312);
+INSERT INTO "workflows" VALUES(204,501,309,313);
+INSERT INTO "workflows" VALUES(204,503,309,313);
+INSERT INTO "workflows" VALUES(204,501,309,314);
+INSERT INTO "workflows" VALUES(204,503,309,314);
+INSERT INTO "workflows" VALUES(204,501,310,301);
+INSERT INTO "workflows" VALUES(204,503,310,301);
+INSERT INTO "workflows" VALUES(204,501,310,302);
+INSERT INTO "workflows" VALUES(204,503,310,302);
+INSERT INTO "workflows" VALUES(204,501,310,303);
+INSERT INTO "workflows" VALUES(204,503,310,303);
+INSERT INTO "workflows" VALUES(204,501,310,307);
+INSERT INTO "workflows" VALUES(204,503,310,307);
+INSERT INTO "workflows" VALUES(204,501,310,308);
+INSERT INTO "workflows" VALUES(204,503,310,308);
+INSERT INTO "workflows" VALUES(204,501,310,309);
+INSERT INTO "workflows" VALUES(204,503,310,309);
+INSERT INTO "workflows" VALUES(204,501,310,310);
+INSERT INTO "workflows" VALUES(204,503,310,310);
+INSERT INTO "workflows" VALUES(204,501,310,311);
+INSERT INTO "workflows" VALUES(204,503,310,311);
+INSERT INTO "workflows" VALUES(204,501,310,312);
+INSERT INTO "workflows" VALUES(204,503,310,312);
+INSERT INTO "workflows" VALUES(204,501,310,313);
+INSERT INTO "workflows" VALUES(204,503,310,313);
+INSERT INTO "workflows" VALUES(204,501,310,314);
+INSERT INTO "workflows" VALUES(204,503,310,314);
+INSERT INTO "workflows" VALUES(204,501,311,301);
+INSERT INTO "workflows" VALUES(204,503,311,301);
+INSERT INTO "workflows" VALUES(204,501,311,302);
+INSERT INTO "workflows" VALUES(204,503,311,302);
+INSERT INTO "workflows" VALUES(204,501,311,303);
+INSERT INTO "workflows" VALUES(204,503,311,303);
+INSERT INTO "workflows" VALUES(204,501,311,307);
+INSERT INTO "workflows" VALUES(204,503,311,307);
+INSERT INTO "workflows" VALUES(204,501,311,308);
+INSERT INTO "workflows" VALUES(204,503,311,308);
+INSERT INTO "workflows" VALUES(204,501,311,309);
+INSERT INTO "workflows" VALUES(204,503,311,309);
+INSERT INTO "workflows" VALUES(204,501,311,310);
+INSERT INTO "workflows" VALUES(204,503,311,310);
+INSERT INTO "workflows" VALUES(204,501,311,311);
+INSERT INTO "workflows" VALUES(204,503,311,311);
+INSERT INTO "workflows" VALUES(204,501,311,312);
+INSERT INTO "workflows" VALUES(204,503,311,312);
+INSERT INTO "workflows" VALUES(204,501,311,313);
+INSERT INTO "workflows" VALUES(204,503,311,313);
+INSERT INTO "workflows" VALUES(204,501,311,314);
+INSERT INTO "workflows" VALUES(204,503,311,314);
+INSERT INTO "workflows" VALUES(204,501,312,301);
+INSERT INTO "workflows" VALUES(204,503,312,301);
+INSERT INTO "workflows" VALUES(204,501,312,302);
+INSERT INTO "workflows" VALUES(204,503,312,302);
+INSERT INTO "workflows" VALUES(204,501,312,303);
+INSERT INTO "workflows" VALUES(204,503,312,303);
+INSERT INTO "workflows" VALUES(204,501,312,307);
+INSERT INTO "workflows" VALUES(204,503,312,307);
+INSERT INTO "workflows" VALUES(204,501,312,308);
+INSERT INTO "workflows" VALUES(204,503,312,308);
+INSERT INTO "workflows" VALUES(204,501,312,309);
+INSERT INTO "workflows" VALUES(204,503,312,309);
+INSERT INTO "workflows" VALUES(204,501,312,310);
+INSERT INTO "workflows" VALUES(204,503,312,310);
+INSERT INTO "workflows" VALUES(204,501,312,311);
+INSERT INTO "workflows" VALUES(204,503,312,311);
+INSERT INTO "workflows" VALUES(204,501,312,312);
+INSERT INTO "workflows" VALUES(204,503,312,312);
+INSERT INTO "workflows" VALUES(204,501,312,313);
+INSERT INTO "workflows" VALUES(204,503,312,313);
+INSERT INTO "workflows" VALUES(204,501,312,314);
+INSERT INTO "workflows" VALUES(204,503,312,314);
+INSERT INTO "workflows" VALUES(204,501,313,301);
+INSERT INTO "workflows" VALUES(204,503,313,301);
+INSERT INTO "workflows" VALUES(204,501,313,302);
+INSERT INTO "workflows" VALUES(204,503,313,302);
+INSERT INTO "workflows" VALUES(204,501,313,303);
+INSERT INTO "workflows" VALUES(204,503,313,303);
+INSERT INTO "workflows" VALUES(204,501,313,307);
+INSERT INTO "workflows" VALUES(204,503,313,307);
+INSERT INTO "workflows" VALUES(204,501,313,308);
+INSERT INTO "workflows" VALUES(204,503,313,308);
+INSERT INTO "workflows" VALUES(204,501,313,309);
+INSERT INTO "workflows" VALUES(204,503,313,309);
+INSERT INTO "workflows" VALUES(204,501,313,310);
+INSERT INTO "workflows" VALUES(204,503,313,310);
+INSERT INTO "workflows" VALUES(204,501,313,311);
+INSERT INTO "workflows" VALUES(204,503,313,311);
+INSERT INTO "workflows" VALUES(204,501,313,312);
+INSERT INTO "workflows" VALUES(204,503,313,312);
+INSERT INTO "workflows" VALUES(204,501,313,313);
+INSERT INTO "workflows" VALUES(204,503,313,313);
+INSERT INTO "workflows" VALUES(204,501,313,314);
+INSERT INTO "workflows" VALUES(204,503,313,314);
+INSERT INTO "workflows" VALUES(204,501,314,301);
+INSERT INTO "workflows" VALUES(204,503,314,301);
+INSERT INTO "workflows" VALUES(204,501,314,302);
+INSERT INTO "workflows" VALUES(204,503,314,302);
+INSERT INTO "workflows" VALUES(204,501,314,303);
+INSERT INTO "workflows" VALUES(204,503,314,303);
+INSERT INTO "workflows" VALUES(204,501,314,307);
+INSERT INTO "workflows" VALUES(204,503,314,307);
+INSERT INTO "workflows" VALUES(204,501,314,308);
+INSERT INTO "workflows" VALUES(204,503,314,308);
+INSERT INTO "workflows" VALUES(204,501,314,309);
+INSERT INTO "workflows" VALUES(204,503,314,309);
+INSERT INTO "workflows" VALUES(204,501,314,310);
+INSERT INTO "workflows" VALUES(204,503,314,310);
+INSERT INTO "workflows" VALUES(204,501,314,311);
+INSERT INTO "workflows" VALUES(204,503,314,311);
+INSERT INTO "workflows" VALUES(204,501,314,312);
+INSERT INTO "workflows" VALUES(204,503,314,312);
+INSERT INTO "workflows" VALUES(204,501,314,313);
+INSERT INTO "workflows" VALUES(204,503,314,313);
+INSERT INTO "workflows" VALUES(204,501,314,314);
+INSERT INTO "workflows" VALUES(204,503,314,314);
+INSERT INTO "workflows" VALUES(205,501,301,301);
+INSERT INTO "workflows" VALUES(205,503,301,301);
+INSERT INTO "workflows" VALUES(205,501,301,302);
+INSERT INTO "workflows" VALUES(205,503,301,302);
+INSERT INTO "workflows" VALUES(205,501,301,303);
+INSERT INTO "workflows" VALUES(205,503,301,303);
+INSERT INTO "workflows" VALUES(205,501,301,307);
+INSERT INTO "workflows" VALUES(205,503,301,307);
+INSERT INTO "workflows" VALUES(205,501,301,308);
+INSERT INTO "workflows" VALUES(205,503,301,308);
+INSERT INTO "workflows" VALUES(205,501,301,309);
+INSERT INTO "workflows" VALUES(205,503,301,309);
+INSERT INTO "workflows" VALUES(205,501,301,310);
+INSERT INTO "workflows" VALUES(205,503,301,310);
+INSERT INTO "workflows" VALUES(205,501,301,311);
+INSERT INTO "workflows" VALUES(205,503,301,311);
+INSERT INTO "workflows" VALUES(205,501,301,312);
+INSERT INTO "workflows" VALUES(205,503,301,312);
+INSERT INTO "workflows" VALUES(205,501,301,313);
+INSERT INTO "workflows" VALUES(205,503,301,313);
+INSERT INTO "workflows" VALUES(205,501,301,314);
+INSERT INTO "workflows" VALUES(205,503,301,314);
+INSERT INTO "workflows" VALUES(205,501,302,301);
+INSERT INTO "workflows" VALUES(205,503,302,301);
+INSERT INTO "workflows" VALUES(205,501,302,302);
+INSERT INTO "workflows" VALUES(205,503,302,302);
+INSERT INTO "workflows" VALUES(205,501,302,303);
+INSERT INTO "workflows" VALUES(205,503,302,303);
+INSERT INTO "workflows" VALUES(205,501,302,307);
+INSERT INTO "workflows" VALUES(205,503,302,307);
+INSERT INTO "workflows" VALUES(205,501,302,308);
+INSERT INTO "workflows" VALUES(205,503,302,308);
+INSERT INTO "workflows" VALUES(205,501,302,309);
+INSERT INTO "workflows" VALUES(205,503,302,309);
+INSERT INTO "workflows" VALUES(205,501,302,310);
+INSERT INTO "workflows" VALUES(205,503,302,310);
+INSERT INTO "workflows" VALUES(205,501,302,311);
+INSERT INTO "workflows" VALUES(205,503,302,311);
+INSERT INTO "workflows" VALUES(205,501,302,312);
+INSERT INTO "workflows" VALUES(205,503,302,312);
+INSERT INTO "workflows" VALUES(205,501,302,313);
+INSERT INTO "workflows" VALUES(205,503,302,313);
+INSERT INTO "workflows" VALUES(205,501,302,314);
+INSERT INTO "workflows" VALUES(205,503,302,314);
+INSERT INTO "workflows" VALUES(205,501,303,301);
+INSERT INTO "workflows" VALUES(205,503,303,301);
+INSERT INTO "workflows" VALUES(205,501,303,302);
+INSERT INTO "workflows" VALUES(205,503,303,302);
+INSERT INTO "workflows" VALUES(205,501,303,303);
+INSERT INTO "workflows" VALUES(205,503,303,303);
+INSERT INTO "workflows" VALUES(205,501,303,307);
+INSERT INTO "workflows" VALUES(205,503,303,307);
+INSERT INTO "workflows" VALUES(205,501,303,308);
+INSERT INTO "workflows" VALUES(205,503,303,308);
+INSERT INTO "workflows" VALUES(205,501,303,309);
+INSERT INTO "workflows" VALUES(205,503,303,309);
+INSERT INTO "workflows" VALUES(205,501,303,310);
+INSERT INTO "workflows" VALUES(205,503,303,310);
+INSERT INTO "workflows" VALUES(205,501,303,311);
+INSERT INTO "workflows" VALUES(205,503,303,311);
+INSERT INTO "workflows" VALUES(205,501,303,312);
+INSERT INTO "workflows" VALUES(205,503,303,312);
+INSERT INTO "workflows" VALUES(205,501,303,313);
+INSERT INTO "workflows" VALUES(205,503,303,313);
+INSERT INTO "workflows" VALUES(205,501,303,314);
+INSERT INTO "workflows" VALUES(205,503,303,314);
+INSERT INTO "workflows" VALUES(205,501,307,301);
+INSERT INTO "workflows" VALUES(205,503,307,301);
+INSERT INTO "workflows" VALUES(205,501,307,302);
+INSERT INTO "workflows" VALUES(205,503,307,302);
+INSERT INTO "workflows" VALUES(205,501,307,303);
+INSERT INTO "workflows" VALUES(205,503,307,303);
+INSERT INTO "workflows" VALUES(205,501,307,307);
+INSERT INTO "workflows" VALUES(205,503,307,307);
+INSERT INTO "workflows" VALUES(205,501,307,308);
+INSERT INTO "workflows" VALUES(205,503,307,308);
+INSERT INTO "workflows" VALUES(205,501,307,309);
+INSERT INTO "workflows" VALUES(205,503,307,309);
+INSERT INTO "workflows" VALUES(205,501,307,310);
+INSERT INTO "workflows" VALUES(205,503,307,310);
+INSERT INTO "workflows" VALUES(205,501,307,311);
+INSERT INTO "workflows" VALUES(205,503,307,311);
+INSERT INTO "workflows" VALUES(205,501,307,312);
+INSERT INTO "workflows" VALUES(205,503,307,312);
+INSERT INTO "workflows" VALUES(205,501,307,313);
+INSERT INTO "workflows" VALUES(205,503,307,313);
+INSERT INTO "workflows" VALUES(205,501,307,314);
+INSERT INTO "workflows" VALUES(205,503,307,314);
+INSERT INTO "workflows" VALUES(205,501,308,301);
+INSERT INTO "workflows" VALUES(205,503,308,301);
+INSERT INTO "workflows" VALUES(205,501,308,302);
+INSERT INTO "workflows" VALUES(205,503,308,302);
+INSERT INTO "workflows" VALUES(205,501,308,303);
+INSERT INTO "workflows" VALUES(205,503,308,303);
+INSERT INTO "workflows" VALUES(205,501,308,307);
+INSERT INTO "workflows" VALUES(205,503,308,307);
+INSERT INTO "workflows" VALUES(205,501,308,308);
+INSERT INTO "workflows" VALUES(205,503,308,308);
+INSERT INTO "workflows" VALUES(205,501,308,309);
+INSERT INTO "workflows" VALUES(205,503,308,309);
+INSERT INTO "workflows" VALUES(205,501,308,310);
+INSERT INTO "workflows" VALUES(205,503,308,310);
+INSERT INTO "workflows" VALUES(205,501,308,311);
+INSERT INTO "workflows" VALUES(205,503,308,311);
+INSERT INTO "workflows" VALUES(205,501,308,312);
+INSERT INTO "workflows" VALUES(205,503,308,312);
+INSERT INTO "workflows" VALUES(205,501,308,313);
+INSERT INTO "workflows" VALUES(205,503,308,313);
+INSERT INTO "workflows" VALUES(205,501,308,314);
+INSERT INTO "workflows" VALUES(205,503,308,314);
+INSERT INTO "workflows" VALUES(205,501,309,301);
+INSERT INTO "workflows" VALUES(205,503,309,301);
+INSERT INTO "workflows" VALUES(205,501,309,302);
+INSERT INTO "workflows" VALUES(205,503,309,302);
+INSERT INTO "workflows" VALUES(205,501,309,303);
+INSERT INTO "workflows" VALUES(205,503,309,303);
+INSERT INTO "workflows" VALUES(205,501,309,307);
+INSERT INTO "workflows" VALUES(205,503,309,307);
+INSERT INTO "workflows" VALUES(205,501,309,308);
+INSERT INTO "workflows" VALUES(205,503,309,308);
+INSERT INTO "workflows" VALUES(205,501,309,309);
+INSERT INTO "workflows" VALUES(205,503,309,309);
+INSERT INTO "workflows" VALUES(205,501,309,310);
+INSERT INTO "workflows" VALUES(205,503,309,310);
+INSERT INTO "workflows" VALUES(205,501,309,311);
+INSERT INTO "workflows" VALUES(205,503,309,311);
+INSERT INTO "workflows" VALUES(205,501,309,312);
+INSERT INTO "workflows" VALUES(205,503,309,312);
+INSERT INTO "workflows" VALUES(205,501,309,313);
+INSERT INTO "workflows" VALUES(205,503,309,313);
+INSERT INTO "workflows" VALUES(205,501,309,314);
+INSERT INTO "workflows" VALUES(205,503,309,314);
+INSERT INTO "workflows" VALUES(205,501,310,301);
+INSERT INTO "workflows" VALUES(205,503,310,301);
+INSERT INTO "workflows" VALUES(205,501,310,302);
+INSERT INTO "workflows" VALUES(205,503,310,302);
+INSERT INTO "workflows" VALUES(205,501,310,303);
+INSERT INTO "workflows" VALUES(205,503,310,303);
+INSERT INTO "workflows" VALUES(205,501,310,307);
+INSERT INTO "workflows" VALUES(205,503,310,307);
+INSERT INTO "workflows" VALUES(205,501,310,308);
+INSERT INTO "workflows" VALUES(205,503,310,308);
+INSERT INTO "workflows" VALUES(205,501,310,309);
+INSERT INTO "workflows" VALUES(205,503,310,309);
+INSERT INTO "workflows" VALUES(205,501,310,310);
+INSERT INTO "workflows" VALUES(205,503,310,310);
+INSERT INTO "workflows" VALUES(205,501,310,311);
+INSERT INTO "workflows" VALUES(205,503,310,311);
+INSERT INTO "workflows" VALUES(205,501,310,312);
+INSERT INTO "workflows" VALUES(205,503,310,312);
+INSERT INTO "workflows" VALUES(205,501,310,313);
+INSERT INTO "workflows" VALUES(205,503,310,313);
+INSERT INTO "workflows" VALUES(205,501,310,314);
+INSERT INTO "workflows" VALUES(205,503,310,314);
+INSERT INTO "workflows" VALUES(205,501,311,301);
+INSERT INTO "workflows" VALUES(205,503,311,301);
+INSERT INTO "workflows" VALUES(205,501,311,302);
+INSERT INTO "workflows" VALUES(205,503,311,302);
+INSERT INTO "workflows" VALUES(205,501,311,303);
+INSERT INTO "workflows" VALUES(205,503,311,303);
+INSERT INTO "workflows" VALUES(205,501,311,307);
+INSERT INTO "workflows" VALUES(205,503,311,307);
+INSERT INTO "workflows" VALUES(205,501,311,308);
+INSERT INTO "workflows" VALUES(205,503,311,308);
+INSERT INTO "workflows" VALUES(205,501,311,309);
+INSERT INTO "workflows" VALUES(205,503,311,309);
+INSERT INTO "workflows" VALUES(205,501,311,310);
+INSERT INTO "workflows" VALUES(205,503,311,310);
+INSERT INTO "workflows" VALUES(205,501,311,311);
+INSERT INTO "workflows" VALUES(205,503,311,311);
+INSERT INTO "workflows" VALUES(205,501,311,312);
+INSERT INTO "workflows" VALUES(205,503,311,312);
+INSERT INTO "workflows" VALUES(205,501,311,313);
+INSERT INTO "workflows" VALUES(205,503,311,313);
+INSERT INTO "workflows" VALUES(205,501,311,314);
+INSERT INTO "workflows" VALUES(205,503,311,314);
+INSERT INTO "workflows" VALUES(205,501,312,301);
+INSERT INTO "workflows" VALUES(205,503,312,301);
+INSERT INTO "workflows" VALUES(205,501,312,302);
+INSERT INTO "workflows" VALUES(205,503,312,302);
+INSERT INTO "workflows" VALUES(205,501,312,303);
+INSERT INTO "workflows" VALUES(205,503,312,303);
+INSERT INTO "workflows" VALUES(205,501,312,307);
+INSERT INTO "workflows" VALUES(205,503,312,307);
+INSERT INTO "workflows" VALUES(205,501,312,308);
+INSERT INTO "workflows" VALUES(205,503,312,308);
+INSERT INTO "workflows" VALUES(205,501,312,309);
+INSERT INTO "workflows" VALUES(205,503,312,309);
+INSERT INTO "workflows" VALUES(205,501,312,310);
+INSERT INTO "workflows" VALUES(205,503,312,310);
+INSERT INTO "workflows" VALUES(205,501,312,311);
+INSERT INTO "workflows" VALUES(205,503,312,311);
+INSERT INTO "workflows" VALUES(205,501,312,312);
+INSERT INTO "workflows" VALUES(205,503,312,312);
+INSERT INTO "workflows" VALUES(205,501,312,313);
+INSERT INTO "workflows" VALUES(205,503,312,313);
+INSERT INTO "workflows" VALUES(205,501,312,314);
+INSERT INTO "workflows" VALUES(205,503,312,314);
+INSERT INTO "workflows" VALUES(205,501,313,301);
+INSERT INTO "workflows" VALUES(205,503,313,301);
+INSERT INTO "workflows" VALUES(205,501,313,302);
+INSERT INTO "workflows" VALUES(205,503,313,302);
+INSERT INTO "workflows" VALUES(205,501,313,303);
+INSERT INTO "workflows" VALUES(205,503,313,303);
+INSERT INTO "workflows" VALUES(205,501,313,307);
+INSERT INTO "workflows" VALUES(205,503,313,307);
+INSERT INTO "workflows" VALUES(205,501,313,308);
+INSERT INTO "workflows" VALUES(205,503,313,308);
+INSERT INTO "workflows" VALUES(205,501,313,309);
+INSERT INTO "workflows" VALUES(205,503,313,309);
+INSERT INTO "workflows" VALUES(205,501,313,310);
+INSERT INTO "workflows" VALUES(205,503,313,310);
+INSERT INTO "workflows" VALUES(205,501,313,311);
+INSERT INTO "workflows" VALUES(205,503,313,311);
+INSERT INTO "workflows" VALUES(205,501,313,312);
+INSERT INTO "workflows" VALUES(205,503,313,312);
+INSERT INTO "workflows" VALUES(205,501,313,313);
+INSERT INTO "workflows" VALUES(205,503,313,313);
+INSERT INTO "workflows" VALUES(205,501,313,314);
+INSERT INTO "workflows" VALUES(205,503,313,314);
+INSERT INTO "workflows" VALUES(205,501,314,301);
+INSERT INTO "workflows" VALUES(205,503,314,301);
+INSERT INTO "workflows" VALUES(205,501,314,302);
+INSERT INTO "workflows" VALUES(205,503,314,302);
+INSERT INTO "workflows" VALUES(205,501,314,303);
+INSERT INTO "workflows" VALUES(205,503,314,303);
+INSERT INTO "workflows" VALUES(205,501,314,307);
+INSERT INTO "workflows" VALUES(205,503,314,307);
+INSERT INTO "workflows" VALUES(205,501,314,308);
+INSERT INTO "workflows" VALUES(205,503,314,308);
+INSERT INTO "workflows" VALUES(205,501,314,309);
+INSERT INTO "workflows" VALUES(205,503,314,309);
+INSERT INTO "workflows" VALUES(205,501,314,310);
+INSERT INTO "workflows" VALUES(205,503,314,310);
+INSERT INTO "workflows" VALUES(205,501,314,311);
+INSERT INTO "workflows" VALUES(205,503,314,311);
+INSERT INTO "workflows" VALUES(205,501,314,312);
+INSERT INTO "workflows" VALUES(205,503,314,312);
+INSERT INTO "workflows" VALUES(205,501,314,313);
+INSERT INTO "workflows" VALUES(205,503,314,313);
+INSERT INTO "workflows" VALUES(205,501,314,314);
+INSERT INTO "workflows" VALUES(205,503,314,314);
+INSERT INTO "workflows" VALUES(206,501,301,301);
+INSERT INTO "workflows" VALUES(206,503,301,301);
+INSERT INTO "workflows" VALUES(206,501,301,302);
+INSERT INTO "workflows" VALUES(206,503,301,302);
+INSERT INTO "workflows" VALUES(206,501,301,303);
+INSERT INTO "workflows" VALUES(206,503,301,303);
+INSERT INTO "workflows" VALUES(206,501,301,307);
+INSERT INTO "workflows" VALUES(206,503,301,307);
+INSERT INTO "workflows" VALUES(206,501,301,308);
+INSERT INTO "workflows" VALUES(206,503,301,308);
+INSERT INTO "workflows" VALUES(206,501,301,309);
+INSERT INTO "workflows" VALUES(206,503,301,309);
+INSERT INTO "workflows" VALUES(206,501,301,310);
+INSERT INTO "workflows" VALUES(206,503,301,310);
+INSERT INTO "workflows" VALUES(206,501,301,311);
+INSERT INTO "workflows" VALUES(206,503,301,311);
+INSERT INTO "workflows" VALUES(206,501,301,312);
+INSERT INTO "workflows" VALUES(206,503,301,312);
+INSERT INTO "workflows" VALUES(206,501,301,313);
+INSERT INTO "workflows" VALUES(206,503,301,313);
+INSERT INTO "workflows" VALUES(206,501,301,314);
+INSERT INTO "workflows" VALUES(206,503,301,314);
+INSERT INTO "workflows" VALUES(206,501,302,301);
+INSERT INTO "workflows" VALUES(206,503,302,301);
+INSERT INTO "workflows" VALUES(206,501,302,302);
+INSERT INTO "workflows" VALUES(206,503,302,302);
+INSERT INTO "workflows" VALUES(206,501,302,303);
+INSERT INTO "workflows" VALUES(206,503,302,303);
+INSERT INTO "workflows" VALUES(206,501,302,307);
+INSERT INTO "workflows" VALUES(206,503,302,307);
+INSERT INTO "workflows" VALUES(206,501,302,308);
+INSERT INTO "workflows" VALUES(206,503,302,308);
+INSERT INTO "workflows" VALUES(206,501,302,309);
+INSERT INTO "workflows" VALUES(206,503,302,309);
+INSERT INTO "workflows" VALUES(206,501,302,310);
+INSERT INTO "workflows" VALUES(206,503,302,310);
+INSERT INTO "workflows" VALUES(206,501,302,311);
+INSERT INTO "workflows" VALUES(206,503,302,311);
+INSERT INTO "workflows" VALUES(206,501,302,312);
+INSERT INTO "workflows" VALUES(206,503,302,312);
+INSERT INTO "workflows" VALUES(206,501,302,313);
+INSERT INTO "workflows" VALUES(206,503,302,313);
+INSERT INTO "workflows" VALUES(206,501,302,314);
+INSERT INTO "workflows" VALUES(206,503,302,314);
+INSERT INTO "workflows" VALUES(206,501,303,301);
+INSERT INTO "workflows" VALUES(206,503,303,301);
+INSERT INTO "workflows" VALUES(206,501,303,302);
+INSERT INTO "workflows" VALUES(206,503,303,302);
+INSERT INTO "workflows" VALUES(206,501,303,303);
+INSERT INTO "workflows" VALUES(206,503,303,303);
+INSERT INTO "workflows" VALUES(206,501,303,307);
+INSERT INTO "workflows" VALUES(206,503,303,307);
+INSERT INTO "workflows" VALUES(206,501,303,308);
+INSERT INTO "workflows" VALUES(206,503,303,308);
+INSERT INTO "workflows" VALUES(206,501,303,309);
+INSERT INTO "workflows" VALUES(206,503,303,309);
+INSERT INTO "workflows" VALUES(206,501,303,310);
+INSERT INTO "workflows" VALUES(206,503,303,310);
+INSERT INTO "workflows" VALUES(206,501,303,311);
+INSERT INTO "workflows" VALUES(206,503,303,311);
+INSERT INTO "workflows" VALUES(206,501,303,312);
+INSERT INTO "workflows" VALUES(206,503,303,312);
+INSERT INTO "workflows" VALUES(206,501,303,313);
+INSERT INTO "workflows" VALUES(206,503,303,313);
+INSERT INTO "workflows" VALUES(206,501,303,314);
+INSERT INTO "workflows" VALUES(206,503,303,314);
+INSERT INTO "workflows" VALUES(206,501,307,301);
+INSERT INTO "workflows" VALUES(206,503,307,301);
+INSERT INTO "workflows" VALUES(206,501,307,302);
+INSERT INTO "workflows" VALUES(206,503,307,302);
+INSERT INTO "workflows" VALUES(206,501,307,303);
+INSERT INTO "workflows" VALUES(206,503,307,303);
+INSERT INTO "workflows" VALUES(206,501,307,307);
+INSERT INTO "workflows" VALUES(206,503,307,307);
+INSERT INTO "workflows" VALUES(206,501,307,308);
+INSERT INTO "workflows" VALUES(206,503,307,308);
+INSERT INTO "workflows" VALUES(206,501,307,309);
+INSERT INTO "workflows" VALUES(206,503,307,309);
+INSERT INTO "workflows" VALUES(206,501,307,310);
+INSERT INTO "workflows" VALUES(206,503,307,310);
+INSERT INTO "workflows" VALUES(206,501,307,311);
+INSERT INTO "workflows" VALUES(206,503,307,311);
+INSERT INTO "workflows" VALUES(206,501,307,312);
+INSERT INTO "workflows" VALUES(206,503,307,312);
+INSERT INTO "workflows" VALUES(206,501,307,313);
+INSERT INTO "workflows" VALUES(206,503,307,313);
+INSERT INTO "workflows" VALUES(206,501,307,314);
+INSERT INTO "workflows" VALUES(206,503,307,314);
+INSERT INTO "workflows" VALUES(206,501,308,301);
+INSERT INTO "workflows" VALUES(206,503,308,301);
+INSERT INTO "workflows" VALUES(206,501,308,302);
+INSERT INTO "workflows" VALUES(206,503,308,302);
+INSERT INTO "workflows" VALUES(206,501,308,303);
+INSERT INTO "workflows" VALUES(206,503,308,303);
+INSERT INTO "workflows" VALUES(206,501,308,307);
+INSERT INTO "workflows" VALUES(206,503,308,307);
+INSERT INTO "workflows" VALUES(206,501,308,308);
+INSERT INTO "workflows" VALUES(206,503,308,308);
+INSERT INTO "workflows" VALUES(206,501,308,309);
+INSERT INTO "workflows" VALUES(206,503,308,309);
+INSERT INTO "workflows" VALUES(206,501,308,310);
+INSERT INTO "workflows" VALUES(206,503,308,310);
+INSERT INTO "workflows" VALUES(206,501,308,311);
+INSERT INTO "workflows" VALUES(206,503,308,311);
+INSERT INTO "workflows" VALUES(206,501,308,312);
+INSERT INTO "workflows" VALUES(206,503,308,312);
+INSERT INTO "workflows" VALUES(206,501,308,313);
+INSERT INTO "workflows" VALUES(206,503,308,313);
+INSERT INTO "workflows" VALUES(206,501,308,314);
+INSERT INTO "workflows" VALUES(206,503,308,314);
+INSERT INTO "workflows" VALUES(206,501,309,301);
+INSERT INTO "workflows" VALUES(206,503,309,301);
+INSERT INTO "workflows" VALUES(206,501,309,302);
+INSERT INTO "workflows" VALUES(206,503,309,302);
+INSERT INTO "workflows" VALUES(206,501,309,303);
+INSERT INTO "workflows" VALUES(206,503,309,303);
+INSERT INTO "workflows" VALUES(206,501,309,307);
+INSERT INTO "workflows" VALUES(206,503,309,307);
+INSERT INTO "workflows" VALUES(206,501,309,308);
+INSERT INTO "workflows" VALUES(206,503,309,308);
+INSERT INTO "workflows" VALUES(206,501,309,309);
+INSERT INTO "workflows" VALUES(206,503,309,309);
+INSERT INTO "workflows" VALUES(206,501,309,310);
+INSERT INTO "workflows" VALUES(206,503,309,310);
+INSERT INTO "workflows" VALUES(206,501,309,311);
+INSERT INTO "workflows" VALUES(206,503,309,311);
+INSERT INTO "workflows" VALUES(206,501,309,312);
+INSERT INTO "workflows" VALUES(206,503,309,312);
+INSERT INTO "workflows" VALUES(206,501,309,313);
+INSERT INTO "workflows" VALUES(206,503,309,313);
+INSERT INTO "workflows" VALUES(206,501,309,314);
+INSERT INTO "workflows" VALUES(206,503,309,314);
+INSERT INTO "workflows" VALUES(206,501,310,301);
+INSERT INTO "workflows" VALUES(206,503,310,301);
+INSERT INTO "workflows" VALUES(206,501,310,302);
+INSERT INTO "workflows" VALUES(206,503,310,302);
+INSERT INTO "workflows" VALUES(206,501,310,303);
+INSERT INTO "workflows" VALUES(206,503,310,303);
+INSERT INTO "workflows" VALUES(206,501,310,307);
+INSERT INTO "workflows" VALUES(206,503,310,307);
+INSERT INTO "workflows" VALUES(206,501,310,308);
+INSERT INTO "workflows" VALUES(206,503,310,308);
+INSERT INTO "workflows" VALUES(206,501,310,309);
+INSERT INTO "workflows" VALUES(206,503,310,309);
+INSERT INTO "workflows" VALUES(206,501,310,310);
+INSERT INTO "workflows" VALUES(206,503,310,310);
+INSERT INTO "workflows" VALUES(206,501,310,311);
+INSERT INTO "workflows" VALUES(206,503,310,311);
+INSERT INTO "workflows" VALUES(206,501,310,312);
+INSERT INTO "workflows" VALUES(206,503,310,312);
+INSERT INTO "workflows" VALUES(206,501,310,313);
+INSERT INTO "workflows" VALUES(206,503,310,313);
+INSERT INTO "workflows" VALUES(206,501,310,314);
+INSERT INTO "workflows" VALUES(206,503,310,314);
+INSERT INTO "workflows" VALUES(206,501,311,301);
+INSERT INTO "workflows" VALUES(206,503,311,301);
+INSERT INTO "workflows" VALUES(206,501,311,302);
+INSERT INTO "workflows" VALUES(206,503,311,302);
+INSERT INTO "workflows" VALUES(206,501,311,303);
+INSERT INTO "workflows" VALUES(206,503,311,303);
+INSERT INTO "workflows" VALUES(206,501,311,307);
+INSERT INTO "workflows" VALUES(206,503,311,307);
+INSERT INTO "workflows" VALUES(206,501,311,308);
+INSERT INTO "workflows" VALUES(206,503,311,308);
+INSERT INTO "workflows" VALUES(206,501,311,309);
+INSERT INTO "workflows" VALUES(206,503,311,309);
+INSERT INTO "workflows" VALUES(206,501,311,310);
+INSERT INTO "workflows" VALUES(206,503,311,310);
+INSERT INTO "workflows" VALUES(206,501,311,311);
+INSERT INTO "workflows" VALUES(206,503,311,311);
+INSERT INTO "workflows" VALUES(206,501,311,312);
+INSERT INTO "workflows" VALUES(206,503,311,312);
+INSERT INTO "workflows" VALUES(206,501,311,313);
+INSERT INTO "workflows" VALUES(206,503,311,313);
+INSERT INTO "workflows" VALUES(206,501,311,314);
+INSERT INTO "workflows" VALUES(206,503,311,314);
+INSERT INTO "workflows" VALUES(206,501,312,301);
+INSERT INTO "workflows" VALUES(206,503,312,301);
+INSERT INTO "workflows" VALUES(206,501,312,302);
+INSERT INTO "workflows" VALUES(206,503,312,302);
+INSERT INTO "workflows" VALUES(206,501,312,303);
+INSERT INTO "workflows" VALUES(206,503,312,303);
+INSERT INTO "workflows" VALUES(206,501,312,307);
+INSERT INTO "workflows" VALUES(206,503,312,307);
+INSERT INTO "workflows" VALUES(206,501,312,308);
+INSERT INTO "workflows" VALUES(206,503,312,308);
+INSERT INTO "workflows" VALUES(206,501,312,309);
+INSERT INTO "workflows" VALUES(206,503,312,309);
+INSERT INTO "workflows" VALUES(206,501,312,310);
+INSERT INTO "workflows" VALUES(206,503,312,310);
+INSERT INTO "workflows" VALUES(206,501,312,311);
+INSERT INTO "workflows" VALUES(206,503,312,311);
+INSERT INTO "workflows" VALUES(206,501,312,312);
+INSERT INTO "workflows" VALUES(206,503,312,312);
+INSERT INTO "workflows" VALUES(206,501,312,313);
+INSERT INTO "workflows" VALUES(206,503,312,313);
+INSERT INTO "workflows" VALUES(206,501,312,314);
+INSERT INTO "workflows" VALUES(206,503,312,314);
+INSERT INTO "workflows" VALUES(206,501,313,301);
+INSERT INTO "workflows" VALUES(206,503,313,301);
+INSERT INTO "workflows" VALUES(206,501,313,302);
+INSERT INTO "workflows" VALUES(206,503,313,302);
+INSERT INTO "workflows" VALUES(206,501,313,303);
+INSERT INTO "workflows" VALUES(206,503,313,303);
+INSERT INTO "workflows" VALUES(206,501,313,307);
+INSERT INTO "workflows" VALUES(206,503,313,307);
+INSERT INTO "workflows" VALUES(206,501,313,308);
+INSERT INTO "workflows" VALUES(206,503,313,308);
+INSERT INTO "workflows" VALUES(206,501,313,309);
+INSERT INTO "workflows" VALUES(206,503,313,309);
+INSERT INTO "workflows" VALUES(206,501,313,310);
+INSERT INTO "workflows" VALUES(206,503,313,310);
+INSERT INTO "workflows" VALUES(206,501,313,311);
+INSERT INTO "workflows" VALUES(206,503,313,311);
+INSERT INTO "workflows" VALUES(206,501,313,312);
+INSERT INTO "workflows" VALUES(206,503,313,312);
+INSERT INTO "workflows" VALUES(206,501,313,313);
+INSERT INTO "workflows" VALUES(206,503,313,313);
+INSERT INTO "workflows" VALUES(206,501,313,314);
+INSERT INTO "workflows" VALUES(206,503,313,314);
+INSERT INTO "workflows" VALUES(206,501,314,301);
+INSERT INTO "workflows" VALUES(206,503,314,301);
+INSERT INTO "workflows" VALUES(206,501,314,302);
+INSERT INTO "workflows" VALUES(206,503,314,302);
+INSERT INTO "workflows" VALUES(206,501,314,303);
+INSERT INTO "workflows" VALUES(206,503,314,303);
+INSERT INTO "workflows" VALUES(206,501,314,307);
+INSERT INTO "workflows" VALUES(206,503,314,307);
+INSERT INTO "workflows" VALUES(206,501,314,308);
+INSERT INTO "workflows" VALUES(206,503,314,308);
+INSERT INTO "workflows" VALUES(206,501,314,309);
+INSERT INTO "workflows" VALUES(206,503,314,309);
+INSERT INTO "workflows" VALUES(206,501,314,310);
+INSERT INTO "workflows" VALUES(206,503,314,310);
+INSERT INTO "workflows" VALUES(206,501,314,311);
+INSERT INTO "workflows" VALUES(206,503,314,311);
+INSERT INTO "workflows" VALUES(206,501,314,312);
+INSERT INTO "workflows" VALUES(206,503,314,312);
+INSERT INTO "workflows" VALUES(206,501,314,313);
+INSERT INTO "workflows" VALUES(206,503,314,313);
+INSERT INTO "workflows" VALUES(206,501,314,314);
+INSERT INTO "workflows" VALUES(206,503,314,314);
+INSERT INTO "workflows" VALUES(207,501,301,301);
+INSERT INTO "workflows" VALUES(207,503,301,301);
+INSERT INTO "workflows" VALUES(207,501,301,304);
+INSERT INTO "workflows" VALUES(207,503,301,304);
+INSERT INTO "workflows" VALUES(207,501,301,307);
+INSERT INTO "workflows" VALUES(207,503,301,307);
+INSERT INTO "workflows" VALUES(207,501,301,308);
+INSERT INTO "workflows" VALUES(207,503,301,308);
+INSERT INTO "workflows" VALUES(207,501,301,309);
+INSERT INTO "workflows" VALUES(207,503,301,309);
+INSERT INTO "workflows" VALUES(207,501,301,310);
+INSERT INTO "workflows" VALUES(207,503,301,310);
+INSERT INTO "workflows" VALUES(207,501,301,311);
+INSERT INTO "workflows" VALUES(207,503,301,311);
+INSERT INTO "workflows" VALUES(207,501,301,312);
+INSERT INTO "workflows" VALUES(207,503,301,312);
+INSERT INTO "workflows" VALUES(207,501,301,313);
+INSERT INTO "workflows" VALUES(207,503,301,313);
+INSERT INTO "workflows" VALUES(207,501,301,314);
+INSERT INTO "workflows" VALUES(207,503,301,314);
+INSERT INTO "workflows" VALUES(207,501,304,301);
+INSERT INTO "workflows" VALUES(207,503,304,301);
+INSERT INTO "workflows" VALUES(207,501,304,304);
+INSERT INTO "workflows" VALUES(207,503,304,304);
+INSERT INTO "workflows" VALUES(207,501,304,307);
+INSERT INTO "workflows" VALUES(207,503,304,307);
+INSERT INTO "workflows" VALUES(207,501,304,308);
+INSERT INTO "workflows" VALUES(207,503,304,308);
+INSERT INTO "workflows" VALUES(207,501,304,309);
+INSERT INTO "workflows" VALUES(207,503,304,309);
+INSERT INTO "workflows" VALUES(207,501,304,310);
+INSERT INTO "workflows" VALUES(207,503,304,310);
+INSERT INTO "workflows" VALUES(207,501,304,311);
+INSERT INTO "workflows" VALUES(207,503,304,311);
+INSERT INTO "workflows" VALUES(207,501,304,312);
+INSERT INTO "workflows" VALUES(207,503,304,312);
+INSERT INTO "workflows" VALUES(207,501,304,313);
+INSERT INTO "workflows" VALUES(207,503,304,313);
+INSERT INTO "workflows" VALUES(207,501,304,314);
+INSERT INTO "workflows" VALUES(207,503,304,314);
+INSERT INTO "workflows" VALUES(207,501,307,301);
+INSERT INTO "workflows" VALUES(207,503,307,301);
+INSERT INTO "workflows" VALUES(207,501,307,304);
+INSERT INTO "workflows" VALUES(207,503,307,304);
+INSERT INTO "workflows" VALUES(207,501,307,307);
+INSERT INTO "workflows" VALUES(207,503,307,307);
+INSERT INTO "workflows" VALUES(207,501,307,308);
+INSERT INTO "workflows" VALUES(207,503,307,308);
+INSERT INTO "workflows" VALUES(207,501,307,309);
+INSERT INTO "workflows" VALUES(207,503,307,309);
+INSERT INTO "workflows" VALUES(207,501,307,310);
+INSERT INTO "workflows" VALUES(207,503,307,310);
+INSERT INTO "workflows" VALUES(207,501,307,311);
+INSERT INTO "workflows" VALUES(207,503,307,311);
+INSERT INTO "workflows" VALUES(207,501,307,312);
+INSERT INTO "workflows" VALUES(207,503,307,312);
+INSERT INTO "workflows" VALUES(207,501,307,313);
+INSERT INTO "workflows" VALUES(207,503,307,313);
+INSERT INTO "workflows" VALUES(207,501,307,314);
+INSERT INTO "workflows" VALUES(207,503,307,314);
+INSERT INTO "workflows" VALUES(207,501,308,301);
+INSERT INTO "workflows" VALUES(207,503,308,301);
+INSERT INTO "workflows" VALUES(207,501,308,304);
+INSERT INTO "workflows" VALUES(207,503,308,304);
+INSERT INTO "workflows" VALUES(207,501,308,307);
+INSERT INTO "workflows" VALUES(207,503,308,307);
+INSERT INTO "workflows" VALUES(207,501,308,308);
+INSERT INTO "workflows" VALUES(207,503,308,308);
+INSERT INTO "workflows" VALUES(207,501,308,309);
+INSERT INTO "workflows" VALUES(207,503,308,309);
+INSERT INTO "workflows" VALUES(207,501,308,310);
+INSERT INTO "workflows" VALUES(207,503,308,310);
+INSERT INTO "workflows" VALUES(207,501,308,311);
+INSERT INTO "workflows" VALUES(207,503,308,311);
+INSERT INTO "workflows" VALUES(207,501,308,312);
+INSERT INTO "workflows" VALUES(207,503,308,312);
+INSERT INTO "workflows" VALUES(207,501,308,313);
+INSERT INTO "workflows" VALUES(207,503,308,313);
+INSERT INTO "workflows" VALUES(207,501,308,314);
+INSERT INTO "workflows" VALUES(207,503,308,314);
+INSERT INTO "workflows" VALUES(207,501,309,301);
+INSERT INTO "workflows" VALUES(207,503,309,301);
+INSERT INTO "workflows" VALUES(207,501,309,304);
+INSERT INTO "workflows" VALUES(207,503,309,304);
+INSERT INTO "workflows" VALUES(207,501,309,307);
+INSERT INTO "workflows" VALUES(207,503,309,307);
+INSERT INTO "workflows" VALUES(207,501,309,308);
+INSERT INTO "workflows" VALUES(207,503,309,308);
+INSERT INTO "workflows" VALUES(207,501,309,309);
+INSERT INTO "workflows" VALUES(207,503,309,309);
+INSERT INTO "workflows" VALUES(207,501,309,310);
+INSERT INTO "workflows" VALUES(207,503,309,310);
+INSERT INTO "workflows" VALUES(207,501,309,311);
+INSERT INTO "workflows" VALUES(207,503,309,311);
+INSERT INTO "workflows" VALUES(207,501,309,312);
+INSERT INTO "workflows" VALUES(207,503,309,312);
+INSERT INTO "workflows" VALUES(207,501,309,313);
+INSERT INTO "workflows" VALUES(207,503,309,313);
+INSERT INTO "workflows" VALUES(207,501,309,314);
+INSERT INTO "workflows" VALUES(207,503,309,314);
+INSERT INTO "workflows" VALUES(207,501,310,301);
+INSERT INTO "workflows" VALUES(207,503,310,301);
+INSERT INTO "workflows" VALUES(207,501,310,304);
+INSERT INTO "workflows" VALUES(207,503,310,304);
+INSERT INTO "workflows" VALUES(207,501,310,307);
+INSERT INTO "workflows" VALUES(207,503,310,307);
+INSERT INTO "workflows" VALUES(207,501,310,308);
+INSERT INTO "workflows" VALUES(207,503,310,308);
+INSERT INTO "workflows" VALUES(207,501,310,309);
+INSERT INTO "workflows" VALUES(207,503,310,309);
+INSERT INTO "workflows" VALUES(207,501,310,310);
+INSERT INTO "workflows" VALUES(207,503,310,310);
+INSERT INTO "workflows" VALUES(207,501,310,311);
+INSERT INTO "workflows" VALUES(207,503,310,311);
+INSERT INTO "workflows" VALUES(207,501,310,312);
+INSERT INTO "workflows" VALUES(207,503,310,312);
+INSERT INTO "workflows" VALUES(207,501,310,313);
+INSERT INTO "workflows" VALUES(207,503,310,313);
+INSERT INTO "workflows" VALUES(207,501,310,314);
+INSERT INTO "workflows" VALUES(207,503,310,314);
+INSERT INTO "workflows" VALUES(207,501,311,301);
+INSERT INTO "workflows" VALUES(207,503,311,301);
+INSERT INTO "workflows" VALUES(207,501,311,304);
+INSERT INTO "workflows" VALUES(207,503,311,304);
+INSERT INTO "workflows" VALUES(207,501,311,307);
+INSERT INTO "workflows" VALUES(207,503,311,307);
+INSERT INTO "workflows" VALUES(207,501,311,308);
+INSERT INTO "workflows" VALUES(207,503,311,308);
+INSERT INTO "workflows" VALUES(207,501,311,309);
+INSERT INTO "workflows" VALUES(207,503,311,309);
+INSERT INTO "workflows" VALUES(207,501,311,310);
+INSERT INTO "workflows" VALUES(207,503,311,310);
+INSERT INTO "workflows" VALUES(207,501,311,311);
+INSERT INTO "workflows" VALUES(207,503,311,311);
+INSERT INTO "workflows" VALUES(207,501,311,312);
+INSERT INTO "workflows" VALUES(207,503,311,312);
+INSERT INTO "workflows" VALUES(207,501,311,313);
+INSERT INTO "workflows" VALUES(207,503,311,313);
+INSERT INTO "workflows" VALUES(207,501,311,314);
+INSERT INTO "workflows" VALUES(207,503,311,314);
+INSERT INTO "workflows" VALUES(207,501,312,301);
+INSERT INTO "workflows" VALUES(207,503,312,301);
+INSERT INTO "workflows" VALUES(207,501,312,304);
+INSERT INTO "workflows" VALUES(207,503,312,304);
+INSERT INTO "workflows" VALUES(207,501,312,307);
+INSERT INTO "workflows" VALUES(207,503,312,307);
+INSERT INTO "workflows" VALUES(207,501,312,308);
+INSERT INTO "workflows" VALUES(207,503,312,308);
+INSERT INTO "workflows" VALUES(207,501,312,309);
+INSERT INTO "workflows" VALUES(207,503,312,309);
+INSERT INTO "workflows" VALUES(207,501,312,310);
+INSERT INTO "workflows" VALUES(207,503,312,310);
+INSERT INTO "workflows" VALUES(207,501,312,311);
+INSERT INTO "workflows" VALUES(207,503,312,311);
+INSERT INTO "workflows" VALUES(207,501,312,312);
+INSERT INTO "workflows" VALUES(207,503,312,312);
+INSERT INTO "workflows" VALUES(207,501,312,313);
+INSERT INTO "workflows" VALUES(207,503,312,313);
+INSERT INTO "workflows" VALUES(207,501,312,314);
+INSERT INTO "workflows" VALUES(207,503,312,314);
+INSERT INTO "workflows" VALUES(207,501,313,301);
+INSERT INTO "workflows" VALUES(207,503,313,301);
+INSERT INTO "workflows" VALUES(207,501,313,304);
+INSERT INTO "workflows" VALUES(207,503,313,304);
+INSERT INTO "workflows" VALUES(207,501,313,307);
+INSERT INTO "workflows" VALUES(207,503,313,307);
+INSERT INTO "workflows" VALUES(207,501,313,308);
+INSERT INTO "workflows" VALUES(207,503,313,308);
+INSERT INTO "workflows" VALUES(207,501,313,309);
+INSERT INTO "workflows" VALUES(207,503,313,309);
+INSERT INTO "workflows" VALUES(207,501,313,310);
+INSERT INTO "workflows" VALUES(207,503,313,310);
+INSERT INTO "workflows" VALUES(207,501,313,311);
+INSERT INTO "workflows" VALUES(207,503,313,311);
+INSERT INTO "workflows" VALUES(207,501,313,312);
+INSERT INTO "workflows" VALUES(207,503,313,312);
+INSERT INTO "workflows" VALUES(207,501,313,313);
+INSERT INTO "workflows" VALUES(207,503,313,313);
+INSERT INTO "workflows" VALUES(207,501,313,314);
+INSERT INTO "workflows" VALUES(207,503,313,314);
+INSERT INTO "workflows" VALUES(207,501,314,301);
+INSERT INTO "workflows" VALUES(207,503,314,301);
+INSERT INTO "workflows" VALUES(207,501,314,304);
+INSERT INTO "workflows" VALUES(207,503,314,304);
+INSERT INTO "workflows" VALUES(207,501,314,307);
+INSERT INTO "workflows" VALUES(207,503,314,307);
+INSERT INTO "workflows" VALUES(207,501,314,308);
+INSERT INTO "workflows" VALUES(207,503,314,308);
+INSERT INTO "workflows" VALUES(207,501,314,309);
+INSERT INTO "workflows" VALUES(207,503,314,309);
+INSERT INTO "workflows" VALUES(207,501,314,310);
+INSERT INTO "workflows" VALUES(207,503,314,310);
+INSERT INTO "workflows" VALUES(207,501,314,311);
+INSERT INTO "workflows" VALUES(207,503,314,311);
+INSERT INTO "workflows" VALUES(207,501,314,312);
+INSERT INTO "workflows" VALUES(207,503,314,312);
+INSERT INTO "workflows" VALUES(207,501,314,313);
+INSERT INTO "workflows" VALUES(207,503,314,313);
+INSERT INTO "workflows" VALUES(207,501,314,314);
+INSERT INTO "workflows" VALUES(207,503,314,314);
+INSERT INTO "workflows" VALUES(208,501,301,301);
+INSERT INTO "workflows" VALUES(208,503,301,301);
+INSERT INTO "workflows" VALUES(208,501,301,307);
+INSERT INTO "workflows" VALUES(208,503,301,307);
+INSERT INTO "workflows" VALUES(208,501,301,312);
+INSERT INTO "workflows" VALUES(208,503,301,312);
+INSERT INTO "workflows" VALUES(208,501,301,313);
+INSERT INTO "workflows" VALUES(208,503,301,313);
+INSERT INTO "workflows" VALUES(208,501,301,314);
+INSERT INTO "workflows" VALUES(208,503,301,314);
+INSERT INTO "workflows" VALUES(208,501,307,301);
+INSERT INTO "workflows" VALUES(208,503,307,301);
+INSERT INTO "workflows" VALUES(208,501,307,307);
+INSERT INTO "workflows" VALUES(208,503,307,307);
+INSERT INTO "workflows" VALUES(208,501,307,312);
+INSERT INTO "workflows" VALUES(208,503,307,312);
+INSERT INTO "workflows" VALUES(208,501,307,313);
+INSERT INTO "workflows" VALUES(208,503,307,313);
+INSERT INTO "workflows" VALUES(208,501,307,314);
+INSERT INTO "workflows" VALUES(208,503,307,314);
+INSERT INTO "workflows" VALUES(208,501,312,301);
+INSERT INTO "workflows" VALUES(208,503,312,301);
+INSERT INTO "workflows" VALUES(208,501,312,307);
+INSERT INTO "workflows" VALUES(208,503,312,307);
+INSERT INTO "workflows" VALUES(208,501,312,312);
+INSERT INTO "workflows" VALUES(208,503,312,312);
+INSERT INTO "workflows" VALUES(208,501,312,313);
+INSERT INTO "workflows" VALUES(208,503,312,313);
+INSERT INTO "workflows" VALUES(208,501,312,314);
+INSERT INTO "workflows" VALUES(208,503,312,314);
+INSERT INTO "workflows" VALUES(208,501,313,301);
+INSERT INTO "workflows" VALUES(208,503,313,301);
+INSERT INTO "workflows" VALUES(208,501,313,307);
+INSERT INTO "workflows" VALUES(208,503,313,307);
+INSERT INTO "workflows" VALUES(208,501,313,312);
+INSERT INTO "workflows" VALUES(208,503,313,312);
+INSERT INTO "workflows" VALUES(208,501,313,313);
+INSERT INTO "workflows" VALUES(208,503,313,313);
+INSERT INTO "workflows" VALUES(208,501,313,314);
+INSERT INTO "workflows" VALUES(208,503,313,314);
+INSERT INTO "workflows" VALUES(208,501,314,301);
+INSERT INTO "workflows" VALUES(208,503,314,301);
+INSERT INTO "workflows" VALUES(208,501,314,307);
+INSERT INTO "workflows" VALUES(208,503,314,307);
+INSERT INTO "workflows" VALUES(208,501,314,312);
+INSERT INTO "workflows" VALUES(208,503,314,312);
+INSERT INTO "workflows" VALUES(208,501,314,313);
+INSERT INTO "workflows" VALUES(208,503,314,313);
+INSERT INTO "workflows" VALUES(208,501,314,314);
+INSERT INTO "workflows" VALUES(208,503,314,314);
+CREATE INDEX members_by_user ON members (user_id);
+CREATE INDEX work_packages_by_status ON work_packages (status_id, type_id, priority_id, project_id, assigned_to_id, due_date);
+CREATE INDEX work_packages_by_type ON work_packages (type_id);
+CREATE INDEX work_packages_by_priority ON work_packages (priority_id);
+CREATE INDEX work_packages_by_project ON work_packages (project_id);
+CREATE INDEX work_packages_by_parent ON work_packages (parent_id);
+CREATE INDEX work_packages_by_assignee ON work_packages (assigned_to_id);
+CREATE INDEX work_packages_by_version ON work_packages (version_id) WHERE version_id IS NOT NULL;
+CREATE INDEX hierarchies_by_descendant ON hierarchies (descendant_id, generations);
+CREATE INDEX custom_values_by_value ON custom_values (custom_field_id, value);
+CREATE INDEX relations_by_target ON relations (to_id, relation_type);
+CREATE INDEX watchers_by_user ON watchers (user_id);
+CREATE INDEX attachments_by_work_package ON attachments (work_package_id);
+DELETE FROM "sqlite_sequence";
+INSERT INTO "sqlite_sequence" VALUES('work_packages',3);
+INSERT INTO "sqlite_sequence" VALUES('journals',3);
+INSERT INTO "sqlite_sequence" VALUES('relations',1);
+PRAGMA user_version = 2;
+COMMIT;
