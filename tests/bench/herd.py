@@ -171,8 +171,8 @@ async def measure(folder: Path) -> AsyncIterator[Measured]:
     try:
         for number, (moment, (spread_s, when)) in enumerate(moments.items()):
             for pods in REAL if not spread_s else REAL[-1:]:
-                for kind, (scene, tickets) in enumerate(scenes(pods).items()):
-                    project = f"p{pods}-{number}-{kind}"
+                for which, (scene, tickets) in enumerate(scenes(pods).items()):
+                    project = f"p{pods}-{number}-{which}"
                     into_embedded(folder / "board", backlog(project, tickets))
                     wasted, won = await really(board, folder / project, project, pods, spread_s)
                     goal = not scene.startswith(f"{FEW} ")

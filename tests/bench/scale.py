@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
-import os
+import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
+from agent.board.query import one_of
 from agent.daemon import Pass
+from agent.model import Changes, WorkPackage
+from agent.pod import Pod
 from bench.measure import MILLI, Measured, at_most
-from support.backlogs import Backlog, into_embedded, into_openproject
-from support.boards import CONTROL, Board, embedded_board, openproject
+from support.backlogs import Backlog, Item, into_embedded, into_openproject
+from support.boards import CONTROL, Board, can_be_booted, embedded_board, openproject
 from support.crowds import AVAILABLE, big, mixed
 from support.fleet import Fleet
 from support.pods import Requests, opened
@@ -28,13 +33,15 @@ REASON: Final = 3
 KINDS: Final = 10
 GROUP: Final = "requests of a cycle"
 BYTES: Final = "bytes of a cycle"
+CLAIMS: Final = "claims a second on the real OpenProject"
 SERVER: Final = "the real OpenProject's time"
 HOW: Final = (
     "embedded board, an ordinary backlog of N (Epics, stories, tasks); “nothing available” and “behind 1,000”: 1,000 tickets of "
     "all ten reasons beside it; claims up to the first comment; bytes of addresses and bodies"
 )
 REPEATED: Final = 3
-WANTED: Final = "AGENT_BENCH_OPENPROJECT"
+CLIENTS: Final = 8
+EACH: Final = 10
 
 
 class Counted(Requests):
@@ -138,8 +145,8 @@ def page_of_full(board: Board) -> float:
 
 
 async def measure_openproject(folder: Path) -> AsyncIterator[Measured]:
-    """The server's time of an idle pass and a claim, beside a page of 100 in full; only where one can be booted, and is wanted."""
-    if not os.environ.get(WANTED) or not CONTROL.exists():
+    """The server's time of an idle pass and a claim, beside a page of 100 in full; only where one can be booted."""
+    if not can_be_booted():
         return
     board = openproject()
     try:
@@ -149,6 +156,7 @@ async def measure_openproject(folder: Path) -> AsyncIterator[Measured]:
                 into_openproject(board.folder, CONTROL, big(project, SIZES[0]))
             for one in await _on_openproject(board, "shop", small, folder / "small", "10²"):
                 yield one
+            yield await _claims_per_second(board, folder / "claims")
         made = world(board)
         for one in await _on_openproject(
             board, made.empty_project(), [f"{made.mark}-big"] * (REPEATED + 1), folder / "large", "10⁴"
@@ -156,6 +164,34 @@ async def measure_openproject(folder: Path) -> AsyncIterator[Measured]:
             yield one
     finally:
         board.close()
+
+
+async def _claims_per_second(board: Board, folder: Path) -> Measured:
+    """The claim's one PATCH, of as many standalone tickets as there are, by clients that do not get into each other's way."""
+    assert board.folder is not None
+    project = "claims"
+    tasks = tuple(
+        Item(key=f"{project}-{n}", type="Task", subject=f"Task {n}", project=project) for n in range(CLIENTS * EACH)
+    )
+    into_openproject(board.folder, CONTROL, Backlog((project,), tasks))
+
+    async def claim_some(pod: Pod, part: Sequence[WorkPackage]) -> None:
+        for ticket in part:
+            token = f"{ticket.id} @"
+            await pod.board.patch(
+                ticket, Changes(status=pod.fleet.active, assignee=pod.fleet.me, pod=pod.fleet.pod, run=token), "claim"
+            )
+
+    fleet = Fleet(board, project, folder)
+    async with AsyncExitStack() as stack:
+        pods = [await stack.enter_async_context(opened(fleet.pod(f"pod-{n}"))) for n in range(CLIENTS)]
+        ready = await pods[0].board.work_packages([one_of("project", pods[0].fleet.projects)], "what is to be claimed")
+        assert len(ready) == len(tasks)
+        start = time.perf_counter()
+        await asyncio.gather(*(claim_some(pod, ready[n::CLIENTS]) for n, pod in enumerate(pods)))
+        took = time.perf_counter() - start
+    how = f"real OpenProject 17.6 as it boots here, {CLIENTS} clients, {len(tasks)} claims of one PATCH each, by the clock"
+    return Measured(name="claims a second", value=len(tasks) / took, unit="claims/s", how=how, group=CLAIMS)
 
 
 async def _on_openproject(board: Board, empty: str, projects: Sequence[str], folder: Path, size: str) -> list[Measured]:
