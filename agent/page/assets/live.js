@@ -1,0 +1,88 @@
+/** Changes as they happen: one stream of events, taken up again after whatever cut it. */
+
+import * as api from './api.js';
+import { byId } from './dom.js';
+import * as state from './state.js';
+
+const PAUSES = [500, 1000, 2000, 5000, 10000];
+const TEXTS = { live: 'Live', waiting: 'Reconnecting', off: 'Offline' };
+
+let source = null;
+let timer = 0;
+let failures = 0;
+let onSignedOut = () => {};
+
+/** Starts to listen. `signedOut` is called when the session is over. */
+export function startLive(signedOut) {
+  onSignedOut = signedOut;
+  listen();
+  addEventListener('online', again);
+  addEventListener('offline', () => tell('off'));
+  document.addEventListener('visibilitychange', () => !document.hidden && source?.readyState === EventSource.CLOSED && again());
+}
+
+/** Stops to listen. */
+export function stopLive() {
+  clearTimeout(timer);
+  removeEventListener('online', again);
+  source?.close();
+  source = null;
+}
+
+function again() {
+  if (!source) return;
+  clearTimeout(timer);
+  source.close();
+  listen();
+}
+
+function listen() {
+  source = new EventSource(`/page/events?version=${encodeURIComponent(state.board.version)}`);
+  source.addEventListener('open', () => {
+    failures = 0;
+    tell('live');
+  });
+  source.addEventListener('board', ({ data }) => {
+    tell('live');
+    const delta = JSON.parse(data);
+    if (delta.changed.some(state.isStranger)) refetch();
+    else state.apply(delta);
+  });
+  source.addEventListener('reset', refetch);
+  source.addEventListener('signed-out', () => onSignedOut());
+  source.addEventListener('error', lost);
+}
+
+/** A cut stream is taken up by the browser itself, with Last-Event-ID; a refused one it gives up, and we ask why. */
+function lost() {
+  tell(navigator.onLine ? 'waiting' : 'off');
+  if (source?.readyState !== EventSource.CLOSED) return;
+  clearTimeout(timer);
+  timer = setTimeout(retry, PAUSES[Math.min(failures++, PAUSES.length - 1)]);
+}
+
+async function retry() {
+  try {
+    if ((await api.session()) === null) onSignedOut();
+    else if (source) listen();
+  } catch {
+    lost();
+  }
+}
+
+async function refetch() {
+  source?.close();
+  try {
+    state.load(await api.board());
+    if (source) listen();
+  } catch {
+    lost();
+  }
+}
+
+function tell(how) {
+  const node = byId('live');
+  if (node.dataset.state === how) return;
+  node.dataset.state = how;
+  byId('live-text').textContent = TEXTS[how];
+}

@@ -1,0 +1,93 @@
+/** The page put together: who is signed in decides between the sign-in page and the board. */
+
+import * as api from './api.js';
+import { takeToken } from './address.js';
+import { startColumns } from './columns.js';
+import { openCreate } from './create.js';
+import { startDialogs, startMoveMenu } from './dialogs.js';
+import { byId, el, fill } from './dom.js';
+import { startDrag } from './drag.js';
+import { startFilters } from './filters.js';
+import { startFleet } from './fleet.js';
+import { startKeys } from './keys.js';
+import { startLive, stopLive } from './live.js';
+import { startPanel } from './panel.js';
+import { startPods } from './pods.js';
+import { hideSignIn, showSignIn } from './sign_in.js';
+import * as state from './state.js';
+import { startViews } from './views.js';
+import { startClock } from './times.js';
+
+const ENDED = 'Your session has ended. Sign in again; you come back to where you were.';
+const MOST_CHOICES = 400;
+
+let started = false;
+
+async function start() {
+  const token = takeToken();
+  let sentence = '';
+  try {
+    if (token) await api.signIn(token);
+  } catch (refusal) {
+    sentence = refusal.message;
+  }
+  await enter(sentence);
+}
+
+async function enter(sentence) {
+  try {
+    const session = await api.session();
+    if (!session) return showSignIn(sentence, enter);
+    const snapshot = await api.board();
+    state.board.session = session;
+    hideSignIn();
+    startOnce();
+    introduce(session);
+    state.load(snapshot);
+    startLive(() => leave(ENDED));
+  } catch (refusal) {
+    if (!(refusal instanceof api.Refusal)) throw refusal;
+    if (refusal.status === 401) return undefined;
+    showSignIn(refusal.message, enter);
+    setTimeout(() => byId('sign-in').hidden || byId('token').value || enter(refusal.message), 3000);
+  }
+  return undefined;
+}
+
+function leave(sentence) {
+  stopLive();
+  showSignIn(sentence, enter);
+}
+
+function startOnce() {
+  if (started) return;
+  started = true;
+  for (const part of [startFilters, startPods, startColumns, startFleet, startViews, startPanel, startKeys, startDrag, startDialogs, startMoveMenu, startClock]) part();
+  byId('new').addEventListener('click', () => openCreate());
+  byId('sign-out').addEventListener('click', async () => {
+    await api.signOut().catch(() => {});
+    leave('You are signed out.');
+  });
+  state.onChange(({ all, pods }) => {
+    if (all || pods) fill(byId('pod-names'), state.podNames().map((name) => el('option', { value: name })));
+    if (all) fill(byId('work-packages'), choices());
+  });
+}
+
+function introduce({ user, instance, writable }) {
+  document.title = instance;
+  byId('instance').textContent = instance;
+  byId('who').textContent = user.name;
+  byId('new').hidden = !writable;
+  document.documentElement.classList.toggle('viewer', !writable);
+  byId('viewer-note').hidden = writable;
+}
+
+/** Work packages to choose a parent from: what can hold others, and no more than a list can show. */
+function choices() {
+  const holds = (card) => !['bug', 'task', 'spike'].includes(state.type(card.type)?.kind);
+  return [...state.board.cards.values()].filter(holds).slice(0, MOST_CHOICES).map((card) => el('option', { value: `#${card.id} ${card.subject}` }));
+}
+
+api.whenSignedOut(leave);
+await start();

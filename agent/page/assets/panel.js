@@ -1,0 +1,131 @@
+/** The panel of one work package, opened by the address (#wp=42) and kept up to date while it is open. */
+
+import * as api from './api.js';
+import { onAddress, openId, setOpen } from './address.js';
+import { nodeOf, typeName } from './cards.js';
+import { commentPart } from './comment.js';
+import { closeButton } from './dialogs.js';
+import { byId, calm, el, fill, trusted } from './dom.js';
+import { editPart } from './edit.js';
+import { copyButton, factsPart } from './facts.js';
+import { focusBoard } from './keys.js';
+import { relatedPart } from './related.js';
+import * as state from './state.js';
+import { timelinePart } from './timeline.js';
+import { say } from './toasts.js';
+
+let open = null;
+
+/** Starts to follow the address and the board. */
+export function startPanel() {
+  onAddress(follow);
+  state.onChange(({ all, cards }) => {
+    if (open && (all || [...cards].some((id) => open.around.has(id)))) reload();
+  });
+  follow();
+}
+
+/** Opens, changes or closes the panel as the address says. */
+function follow() {
+  const id = openId();
+  if (id === (open?.id ?? null)) return;
+  if (id) show(id);
+  else hide();
+}
+
+async function show(id) {
+  const panel = byId('panel');
+  const before = open?.back ?? document.activeElement;
+  open = { id, parts: null, around: new Set([id]), back: before };
+  nodeOf(id)?.classList.add('opened');
+  for (const node of document.querySelectorAll('.card.opened')) node.classList.toggle('opened', node.dataset.id === String(id));
+  fill(panel, el('header.panel-head', {}, el('p', {}, `#${id}`), closeButton('Close', () => setOpen(null))), el('p.loading', { role: 'status' }, 'Loading…'));
+  panel.hidden = false;
+  document.documentElement.classList.add('with-panel');
+  await load();
+}
+
+async function load() {
+  const { id } = open;
+  try {
+    const detail = await api.detail(id);
+    if (open?.id !== id) return;
+    paint(detail);
+  } catch (refusal) {
+    if (open?.id !== id) return;
+    if (open.parts && refusal.status !== 404) return;
+    open.parts = null;
+    fill(byId('panel'), el('header.panel-head', {}, el('p', {}, `#${id}`), closeButton('Close', () => setOpen(null))), el('p.loading', { role: 'alert' }, refusal.message));
+  }
+}
+
+const reload = calm(120, () => open && load());
+
+function paint(detail) {
+  const fresh = !open.parts;
+  open.around = new Set([open.id, ...[detail.ancestors, detail.children].flat().map((one) => one.id), ...detail.relations.map((one) => one.other.id)]);
+  if (fresh) {
+    open.parts = partsOf();
+    fill(byId('panel'), open.parts.map((part) => part.node));
+  }
+  for (const part of open.parts) part.update(detail);
+  if (fresh) byId('panel-title').focus({ preventScroll: true });
+}
+
+function partsOf() {
+  const description = descriptionPart();
+  const edit = editPart(() => {
+    description.node.hidden = false;
+    head.node.querySelector('.edit-button')?.focus();
+  });
+  const head = headPart(() => {
+    description.node.hidden = true;
+    edit.open();
+  });
+  return [head, edit, factsPart(), description, relatedPart(), timelinePart(), commentPart(open.id)];
+}
+
+function headPart(onEdit) {
+  const node = el('header.panel-head');
+  const line = el('p.panel-line');
+  const title = el('h2', { id: 'panel-title', tabIndex: -1 });
+  const above = el('nav.above', { 'aria-label': 'Above this work package' });
+  const edit = el('button.small.edit-button', { type: 'button', on: { click: onEdit } }, 'Edit');
+  node.append(el('div.panel-bar', {}, line, el('span.spring'), edit, copyButton(open.id, say), closeButton('Close', () => setOpen(null))), above, title);
+  return {
+    node,
+    update({ card, actions, ancestors }) {
+      fill(line, typeName(card.type), ' ', el('span.number', {}, `#${card.id}`));
+      title.textContent = card.subject;
+      edit.hidden = !actions.edit;
+      fill(above, ancestors.length > 0 && el('ol', {}, ancestors.map((one) => el('li', {}, el('a', { href: `#wp=${one.id}` }, one.subject)))));
+      above.hidden = !ancestors.length;
+    },
+  };
+}
+
+function descriptionPart() {
+  const node = el('section.description', { 'aria-label': 'Description' });
+  let told = null;
+  return {
+    node,
+    update({ description }) {
+      if (told === description.html) return;
+      told = description.html;
+      fill(node, told ? trusted('div.prose', told) : el('p.muted', {}, 'No description.'));
+    },
+  };
+}
+
+function hide() {
+  const { id, back } = open;
+  open = null;
+  byId('panel').hidden = true;
+  fill(byId('panel'));
+  document.documentElement.classList.remove('with-panel');
+  for (const node of document.querySelectorAll('.card.opened')) node.classList.remove('opened');
+  const link = nodeOf(id)?.querySelector('.card-link');
+  if (link) link.focus({ preventScroll: true });
+  else if (back?.isConnected && back !== document.body) back.focus();
+  else focusBoard();
+}

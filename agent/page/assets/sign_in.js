@@ -1,0 +1,38 @@
+/** The sign-in page: an API token, or a link that carries one. */
+
+import * as api from './api.js';
+import { byId } from './dom.js';
+
+/** Shows the page, with a sentence on why one is here. `entered` is called after a sign-in. */
+export function showSignIn(sentence, entered) {
+  byId('page').hidden = true;
+  byId('sign-in').hidden = false;
+  document.title = 'Sign in';
+  for (const dialog of document.querySelectorAll('dialog[open]')) dialog.close();
+  byId('sign-in-message').textContent = sentence ?? '';
+  const form = byId('sign-in-form');
+  const token = byId('token');
+  form.onsubmit = async (event) => {
+    event.preventDefault();
+    const button = form.querySelector('button');
+    button.disabled = true;
+    try {
+      await api.signIn(token.value.trim());
+      token.value = '';
+      await entered();
+    } catch (refusal) {
+      byId('sign-in-message').textContent = refusal.message;
+      token.focus();
+      token.select();
+    } finally {
+      button.disabled = false;
+    }
+  };
+  token.focus();
+}
+
+/** Goes from the sign-in page to the board. */
+export function hideSignIn() {
+  byId('sign-in').hidden = true;
+  byId('page').hidden = false;
+}

@@ -1,0 +1,55 @@
+/** The audit trail as a timeline: who did what, with commits, tokens and cost. */
+
+import { el, fill, icon, trusted } from './dom.js';
+import { compact, money, running } from './times.js';
+
+/** A part of the panel. */
+export function timelinePart() {
+  const node = el('section.timeline');
+  let told = '';
+  return {
+    node,
+    update({ timeline }) {
+      const signature = JSON.stringify(timeline);
+      if (signature === told) return;
+      told = signature;
+      fill(node, el('h3', {}, 'What happened ', el('span.summary', {}, summary(timeline))), el('ol', {}, timeline.map(entryOf)));
+    },
+  };
+}
+
+function summary(timeline) {
+  const runs = new Set(timeline.map((one) => one.run).filter(Boolean)).size;
+  const tokens = timeline.reduce((sum, one) => sum + (one.tokens ? one.tokens.input + one.tokens.output : 0), 0);
+  const cost = timeline.reduce((sum, one) => sum + (one.cost_usd ?? 0), 0);
+  return [runs && `${runs} ${runs === 1 ? 'run' : 'runs'}`, tokens && `${compact(tokens)} tokens`, cost && money(cost)].filter(Boolean).join(' · ');
+}
+
+function entryOf(entry) {
+  const who = entry.kind === 'event' && entry.pod ? entry.pod : entry.user.name;
+  const look = entry.kind === 'comment' && !entry.user.fleet ? 'person' : entry.kind;
+  return el(
+    `li.entry.${look}`, { data: entry.event ? { event: entry.event } : {} },
+    el('p.entry-head', {}, el('b', {}, who), el('span.run', { title: entry.run && `Run ${entry.run}` }, entry.run ? `run ${entry.run.slice(0, 4)}` : ''), running(entry.at, 'ago')),
+    entry.title && el('p.entry-title', {}, entry.title),
+    entry.html && trusted('div.prose', entry.html),
+    entry.changes.length > 0 && el('ul.changes', {}, entry.changes.map((one) => el('li', {}, one))),
+    chips(entry),
+  );
+}
+
+function chips(entry) {
+  const found = [
+    ...entry.commits.map((commit) => chip('commit', commit.hash.slice(0, 10), commit.url)),
+    entry.branch && chip('branch', entry.branch),
+    entry.tokens && chip(null, `${compact(entry.tokens.input)} in / ${compact(entry.tokens.output)} out`),
+    entry.cost_usd !== null && chip(null, money(entry.cost_usd)),
+    entry.duration && chip(null, entry.duration),
+  ].filter(Boolean);
+  return found.length ? el('p.chips', {}, found) : null;
+}
+
+function chip(sign, text, url) {
+  const inner = [sign && icon(sign), text];
+  return /^https?:\/\//.test(url ?? '') ? el('a.chip', { href: url, rel: 'noopener noreferrer', target: '_blank' }, inner) : el('span.chip', {}, inner);
+}
