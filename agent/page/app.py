@@ -20,11 +20,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from agent.page import live, static
+from agent.page import detail, live, static
 from agent.page.catalog import catalog
 from agent.page.live import Live
 from agent.page.stream import EventStream, Hub
 from agent.server import sessions
+from agent.server.call import is_id
+from agent.server.errors import ApiError
 from agent.server.sessions import COOKIE, Session
 from agent.server.store import Db, Store
 from agent.server.web import utc_now
@@ -39,6 +41,8 @@ HEADERS: Final = {
     "cross-origin-opener-policy": "same-origin",
 }
 LONGEST_BODY: Final = 4096
+MOST_STREAMS: Final = 64
+"""Of one user at once."""
 LONGEST_SPAN: Final = 366
 """Days of figures."""
 
@@ -70,13 +74,17 @@ class Page:
                 Route("/page/work-packages/{id}", self._detail),
                 Route("/page/fleet", self._fleet),
             ],
-            exception_handlers={HTTPException: _refused, Exception: _failed},
+            exception_handlers={HTTPException: _refused, ApiError: _denied},
         )
+        self._app.router.redirect_slashes = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, with what keeps a browser from being talked into anything else."""
+        begun = False
 
         async def with_headers(message: Message) -> None:
+            nonlocal begun
+            begun = True
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
@@ -84,7 +92,13 @@ class Page:
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
-        await self._app(scope, receive, with_headers)
+        try:
+            await self._app(scope, receive, with_headers)
+        except Exception as error:  # noqa: BLE001 - whatever it is, others are served on
+            logger.opt(exception=error).error("{} {}", scope["method"], scope["path"])
+            if not begun:
+                words = "Something went wrong on the board's side; its log says what."
+                await _json({"message": words}, 500)(scope, receive, with_headers)
 
     def stop(self) -> None:
         """End the streams."""
@@ -117,15 +131,15 @@ class Page:
         token = await _token(request)
         old = sessions.cookie_of(request.headers)
 
-        def start(db: Db) -> str | None:
-            cookie = sessions.start(db, token, self._clock())
-            if cookie is not None and old:
+        def start(db: Db) -> str:
+            if old:
                 sessions.end(db, old)
-            return cookie
+            return sessions.start(db, token, self._clock())
 
-        cookie = await self._in_thread(start, write=True)
-        if cookie is None:
+        # Who knows no token gets nowhere near the lock that writers share.
+        if not await self._in_thread(lambda db: sessions.is_token(db, token)):
             raise HTTPException(401, "This board knows no such token.")
+        cookie = await self._in_thread(start, write=True)
         answer = Response(status_code=204)
         _set_cookie(answer, request, cookie, int(sessions.LIFETIME.total_seconds()))
         await self.hub.check()
@@ -181,16 +195,20 @@ class Page:
 
     async def _events(self, request: Request) -> Any:
         session = await self._in_thread(lambda db: self._find(db, request))
+        if request.method == "HEAD":
+            return Response(media_type="text/event-stream")
+        if self.hub.of(session.viewer.id) >= MOST_STREAMS:
+            raise HTTPException(429, "The page is open too often.")
         version = request.headers.get("last-event-id") or request.query_params.get("version", "")
-        return EventStream(self.hub, sessions.cookie_of(request.headers) or "", session.digest, version)
+        return EventStream(self.hub, sessions.cookie_of(request.headers) or "", session, version)
 
     async def _detail(self, request: Request) -> Response:
-        detail = importlib.import_module("agent.page.detail")
-        name = request.path_params["id"]
-        id_ = int(name) if name.isascii() and name.isdecimal() and len(name) < 19 else 0  # noqa: PLR2004
+        name, before = request.path_params["id"], request.query_params.get("before", "")
+        id_, journal = (int(text) if is_id(text) else 0 for text in (name, before))
 
         def read(db: Db) -> bytes:
-            return msgspec.json.encode(detail.detail(db, self._find(db, request).viewer, id_))
+            viewer = self._find(db, request).viewer
+            return msgspec.json.encode(detail.detail(db, viewer, id_, before=journal or None))
 
         return Response(await self._in_thread(read), media_type="application/json")
 
@@ -241,6 +259,6 @@ async def _refused(_: Request, error: Exception) -> Response:
     return _json({"message": detail}, error.status_code)
 
 
-async def _failed(request: Request, error: Exception) -> Response:
-    logger.opt(exception=error).error("{} {}", request.method, request.url.path)
-    return _json({"message": "Something went wrong on the board's side; its log says what."}, 500)
+async def _denied(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)  # noqa: S101 - what it is registered for
+    return _json({"message": error.document("en")["message"]}, error.status)

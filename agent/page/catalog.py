@@ -50,7 +50,7 @@ def catalog(db: Db, viewer: Viewer, known: Setting) -> dict[str, Any]:
             if id_ in viewer.projects
         ],
         "users": [
-            {"id": id_, "name": row["name"], "fleet": id_ in known.fleet}
+            {"id": id_, "name": row["name"], "fleet": id_ in known.facts.fleet}
             for id_, row in sorted(tables.users.items(), key=lambda one: one[1]["name"])
             if id_ in people
         ],

@@ -19,12 +19,12 @@ from typing import Final, TypeVar
 
 from msgspec import Struct
 
-from agent.page import scene, snapshot
+from agent.page import snapshot
 from agent.page.cards import Card, Pod
 from agent.page.pods import Seen, pods
 from agent.page.scene import Setting
 from agent.page.sightings import Sightings
-from agent.page.snapshot import Sight
+from agent.page.snapshot import Look, Sight
 from agent.server import sessions
 from agent.server.store import Db, Store
 
@@ -78,8 +78,9 @@ class Live:
         self._life = secrets.token_hex(4)
         self._sightings = Sightings()
         self._latest: Snapshot | None = None
+        self._look: Look | None = None
         self._heard = -1
-        self._made_at = 0.0
+        self._begun_at = self._ended_at = 0.0
         self._turn = asyncio.Lock()
         self._history: deque[tuple[int, dict[int, int | None]]] = deque()
         """Of each snapshot, what differs from the one before: the card's project there, None if there was none."""
@@ -98,13 +99,23 @@ class Live:
 
     async def latest(self) -> Snapshot:
         """The board as it is now, or was while this was waited for."""
+        time = asyncio.get_running_loop().time
+        asked = time()
         async with self._turn:
-            if self._latest is not None and await self.in_thread(self._store.changes) == self._heard:
+            if self._latest is not None and (
+                self._begun_at >= asked or await self.in_thread(self._store.changes) == self._heard
+            ):
                 return self._latest
-            await asyncio.sleep(self._made_at + PAUSE - asyncio.get_running_loop().time())
+            await asyncio.sleep(self._ended_at + PAUSE - time())
+            self._begun_at = time()
             made = await self.in_thread(self._make)
-            self._made_at = asyncio.get_running_loop().time()
+            self._ended_at = time()
             return made
+
+    @property
+    def present(self) -> Snapshot | None:
+        """The last snapshot, however old."""
+        return self._latest
 
     async def changed(self) -> bool:
         """Whether the file has changed since the last snapshot was begun."""
@@ -128,11 +139,10 @@ class Live:
         # Heard before it is read: what comes in between is seen now and heard of again.
         self._heard = self._store.changes()
         with self._store.transaction(write=False) as db:
-            known = scene.setting(db)
-            recent, closed = snapshot.recently_closed(db, known)
-            found = snapshot.sights(scene.of_open(db, known, recent), known)
+            look = self._look = snapshot.look(db, self._look)
             seen = self._sightings.read(db, self._clock())
-            frame = _frame(db, known)
+            frame = _frame(db, look.scene.known)
+        known, found, closed = look.scene.known, look.sights, look.closed
         self.count += 1
         before = self._latest
         number = before.number + 1 if before else 1
@@ -142,7 +152,7 @@ class Live:
             changes = {
                 id_: before.sights[id_].card.project if id_ in before.sights else None
                 for id_ in before.sights.keys() | found.keys()
-                if before.sights.get(id_) != found.get(id_)
+                if (one := before.sights.get(id_)) is not (other := found.get(id_)) and one != other
             }
             if not changes and before.frame == frame and before.closed == closed and before.seen == seen:
                 return before
@@ -216,4 +226,4 @@ def pods_of(now: Snapshot, projects: Mapping[int, object]) -> list[Pod]:
 def _frame(db: Db, known: Setting) -> tuple[object, ...]:
     rows = db.rows("SELECT id, login, name, admin FROM users UNION ALL SELECT id, identifier, name, 0 FROM projects")
     members = db.rows("SELECT project_id, user_id, role_id FROM members")
-    return (known.words, known.fleet, [tuple(row) for row in rows], [tuple(row) for row in members])
+    return (known.words, known.facts.fleet, [tuple(row) for row in rows], [tuple(row) for row in members])

@@ -42,10 +42,8 @@ def pods(cards: Iterable[Card], seen: Mapping[str, Seen], words: Words) -> list[
 
 def _pod(name: str, doing: Card | None, epic: Card | None, seen: Seen | None, routed: int) -> Pod:
     claim = doing.claim if doing else None
-    if doing is None:
-        state = "waiting" if epic else "idle"
-    else:
-        state = "waiting" if seen and seen.interrupted else "working"
+    waiting = seen is not None and seen.interrupted if doing else epic is not None
+    state = "waiting" if waiting else "working" if doing else "idle"
     return Pod(
         name=name,
         state=state,

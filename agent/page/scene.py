@@ -9,37 +9,57 @@ import datetime as dt
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
 from agent import choose
 from agent.model import Around, Principal, Relation, WorkPackage
+from agent.page import authors
 from agent.page.judge import Judge
-from agent.page.words import FLEET_LOGIN, Words, words_of
+from agent.page.words import Words, words_of
 from agent.server import catalogue
 from agent.server.store import Db, Row
 
 _COLUMNS = "id, project_id, type_id, status_id, priority_id, assigned_to_id, parent_id, subject, due_date, lock_version, updated_at"
-_SELECT = f"SELECT {_COLUMNS} FROM work_packages WHERE"
+_SELECT = f"SELECT {_COLUMNS} FROM work_packages WHERE"  # noqa: S608 - constants
 _LISTED = "IN (SELECT value FROM json_each(?))"
-_MARKED = "instr(notes, '<!-- ') > 0"
-"""As the index `journals_with_markers` says it."""
-_MARKER = "<!-- agent run="
 
 
-class Setting(Struct, frozen=True, kw_only=True):
-    """The small tables, and what they mean."""
+class Facts(Struct, frozen=True, kw_only=True):
+    """The small tables."""
 
     words: Words
-    judge: Judge
     fleet: frozenset[int]
     """The accounts that pods act as, as far as the board shows."""
     people: Mapping[int, Principal]
+    projects: frozenset[int]
+    unassignable: frozenset[int]
+    """Projects in which no account of the fleet can be an assignee."""
+
+
+class Setting(Struct, frozen=True):
+    """The small tables, and who judges by them."""
+
+    facts: Facts
+    judge: Judge
+
+    @property
+    def words(self) -> Words:
+        """What the board's ids mean."""
+        return self.facts.words
+
+
+Near: TypeAlias = tuple[list[WorkPackage], list[WorkPackage], list[Relation], list[WorkPackage]]
+"""Ancestors, children, relations that hold back, and their other ends."""
 
 
 class Scene(Struct, frozen=True, kw_only=True):
     """The work packages asked for (`shown`), and beside them those that decide about them."""
 
+    known: Setting
+    read: Mapping[int, tuple[object, ...]]
+    """What was read of each."""
     items: Mapping[int, WorkPackage]
     shown: frozenset[int]
     children: Mapping[int, list[WorkPackage]]
@@ -47,73 +67,69 @@ class Scene(Struct, frozen=True, kw_only=True):
     """By who waits."""
     due: Mapping[int, str | None]
 
-    def around(self, item: WorkPackage) -> Around:
-        """The surroundings of one of those asked for, as far as they decide."""
-        relations = [relation for id_ in (item.id, *item.ancestors) for relation in self.waits.get(id_, ())]
-        ends = {end for one in relations for end in (one.source, one.target)}
-        return Around(
-            ancestors=tuple(self.items[one] for one in item.ancestors),
-            children=tuple(choose.as_row(one) for one in self.children.get(item.id, ())),
-            relations=tuple(relations),
-            others=tuple(self.items[one] for one in sorted(ends) if one in self.items),
-        )
+    def near(self, item: WorkPackage) -> Near:
+        """What decides about one of those asked for, besides itself."""
+        ancestors = [self.items[one] for one in item.ancestors]
+        relations = [one for id_ in (item.id, *item.ancestors) if id_ in self.waits for one in self.waits[id_]]
+        ends = sorted({end for one in relations for end in (one.source, one.target)})
+        others = [self.items[one] for one in ends if one in self.items]
+        return ancestors, self.children.get(item.id, []), relations, others
 
 
-def setting(db: Db) -> Setting:
-    """Read the small tables."""
+def around(near: Near) -> Around:
+    """The same as the ladder wants it."""
+    ancestors, children, relations, others = near
+    return Around(
+        ancestors=tuple(ancestors),
+        children=tuple(choose.as_row(one) for one in children),
+        relations=tuple(relations),
+        others=tuple(others),
+    )
+
+
+def setting(db: Db, before: Setting | None = None) -> Setting:
+    """Read the small tables; the same object as before where they are the same."""
     known = catalogue.load(db)
-    found = words_of(
+    words = words_of(
         [dict(row) for row in known.statuses.values()],
         [dict(row) for row in known.types.values()],
         [dict(row) for row in known.priorities.values()],
         known.fields,
         known.fields_of_type,
     )
-    fleet = _fleet(db, found)
+    fleet = authors.fleet(db, words.run_field)
     assignable: defaultdict[int, set[int]] = defaultdict(set)
     for row in db.rows(
         "SELECT project_id, user_id FROM members JOIN role_permissions USING (role_id) WHERE permission = 'work_package_assigned'"
     ):
         assignable[row["project_id"]].add(row["user_id"])
-    unassignable = {id_ for id_ in known.projects if not assignable[id_] & fleet}
-    return Setting(
-        words=found,
-        judge=Judge(found, fleet, known.projects, unassignable),
+    facts = Facts(
+        words=words,
         fleet=fleet,
         people={id_: Principal("users", id_, row["name"]) for id_, row in known.users.items()},
+        projects=frozenset(known.projects),
+        unassignable=frozenset(id_ for id_ in known.projects if not assignable[id_] & fleet),
     )
+    if before is not None and before.facts == facts:
+        return before
+    return Setting(facts, Judge(words, fleet, facts.projects, facts.unassignable))
 
 
-def _fleet(db: Db, words: Words) -> frozenset[int]:
-    """By their names, by the claims that they hold and by what they ever wrote."""
-    named = db.column("SELECT id FROM users WHERE login LIKE ?", f"{FLEET_LOGIN}%")
-    wrote = db.column(
-        f"SELECT id FROM users WHERE EXISTS (SELECT 1 FROM journals WHERE user_id = users.id AND {_MARKED} AND instr(notes, ?))",
-        _MARKER,
-    )
-    holding = db.column(
-        "SELECT DISTINCT assigned_to_id FROM custom_values JOIN work_packages ON id = work_package_id"
-        " WHERE custom_field_id = ? AND instr(value, '@') AND assigned_to_id IS NOT NULL",
-        words.run_field,
-    )
-    return frozenset((*named, *wrote, *holding))
-
-
-def of_open(db: Db, known: Setting, recent: Iterable[int] = ()) -> Scene:
-    """Every open work package, and the closed ones with these ids."""
+def of_open(db: Db, known: Setting, recent: Iterable[int] = (), before: Scene | None = None) -> Scene:
+    """Every open work package, and the closed ones with these ids. What is as it was before is the same object."""
     rows = {row["id"]: row for row in db.rows(f"{_SELECT} status_id {_LISTED}", json.dumps(known.words.opened))}
     _add(db, rows, recent)
-    return _scene(db, known, rows)
+    return _scene(db, known, rows, before)
 
 
 def of_one(db: Db, known: Setting, id_: int) -> Scene:
     """One work package, if it exists."""
     rows: dict[int, Row] = {}
     _add(db, rows, [id_])
-    return _scene(db, known, rows)
+    return _scene(db, known, rows, None)
 
 
-def _scene(db: Db, known: Setting, rows: dict[int, Row]) -> Scene:
+def _scene(db: Db, known: Setting, rows: dict[int, Row], before: Scene | None) -> Scene:
     """Whatever decides about the rows is added to them."""
     shown = frozenset(rows)
     due = {id_: row["due_date"] for id_, row in rows.items()}
@@ -124,11 +140,16 @@ def _scene(db: Db, known: Setting, rows: dict[int, Row]) -> Scene:
     rows |= {row["id"]: row for row in below}
     _add(db, rows, (end for relations in waits.values() for one in relations for end in (one.source, one.target)))
     _add_ancestors(db, rows)
-    items = _items(db, known, rows)
+    read = _read(db, known, rows)
+    if before is None or before.known is not known:
+        items = {id_: _item(known, one) for id_, one in read.items()}
+    else:
+        old, kept = before.read, before.items
+        items = {id_: kept[id_] if old.get(id_) == one else _item(known, one) for id_, one in read.items()}
     children: defaultdict[int, list[WorkPackage]] = defaultdict(list)
     for row in below:
         children[row["parent_id"]].append(items[row["id"]])
-    return Scene(items=items, shown=shown, children=children, waits=waits, due=due)
+    return Scene(known=known, read=read, items=items, shown=shown, children=children, waits=waits, due=due)
 
 
 def _add(db: Db, rows: dict[int, Row], ids: Iterable[int]) -> None:
@@ -147,7 +168,7 @@ def _waits(db: Db, ids: Iterable[int]) -> dict[int, list[Relation]]:
     listed = json.dumps(list(ids))
     found: defaultdict[int, list[Relation]] = defaultdict(list)
     for row in db.rows(
-        f"SELECT id, relation_type, from_id, to_id FROM relations WHERE to_id {_LISTED} AND relation_type = 'blocks' UNION ALL"
+        f"SELECT id, relation_type, from_id, to_id FROM relations WHERE to_id {_LISTED} AND relation_type = 'blocks' UNION ALL"  # noqa: S608 - constants
         f" SELECT id, relation_type, from_id, to_id FROM relations WHERE from_id {_LISTED} AND relation_type IN ('follows', 'requires')"
         " ORDER BY id",
         listed,
@@ -159,36 +180,42 @@ def _waits(db: Db, ids: Iterable[int]) -> dict[int, list[Relation]]:
     return found
 
 
-def _items(db: Db, known: Setting, rows: Mapping[int, Row]) -> dict[int, WorkPackage]:
+def _read(db: Db, known: Setting, rows: Mapping[int, Row]) -> dict[int, tuple[object, ...]]:
+    """All that is told of each: its row, the fleet's two texts, and what is above it."""
     listed = json.dumps(list(rows))
     pods, runs = (_values(db, field, listed) for field in (known.words.pod_field, known.words.run_field))
     chains: dict[int, tuple[int, ...]] = {}
     return {
-        id_: WorkPackage(
-            id=id_,
-            lock_version=row["lock_version"],
-            subject=row["subject"],
-            project=row["project_id"],
-            type=row["type_id"],
-            status=row["status_id"],
-            priority=row["priority_id"],
-            assignee=known.people.get(row["assigned_to_id"]),
-            parent=row["parent_id"],
-            ancestors=_chain(row["parent_id"], rows, chains),
-            due_date=dt.date.fromisoformat(row["due_date"]) if row["due_date"] else None,
-            updated_at=row["updated_at"],
-            pod=pods.get(id_, ""),
-            run=runs.get(id_, ""),
-            has_fields=row["type_id"] in known.words.complete,
-        )
+        id_: (*row, pods.get(id_, ""), runs.get(id_, ""), _chain(row["parent_id"], rows, chains))
         for id_, row in rows.items()
     }
 
 
 def _values(db: Db, field: int, listed: str) -> dict[int, str]:
     """One field's texts."""
-    sql = f"SELECT work_package_id, value FROM custom_values WHERE work_package_id {_LISTED} AND custom_field_id = ?"
+    sql = f"SELECT work_package_id, value FROM custom_values WHERE work_package_id {_LISTED} AND custom_field_id = ?"  # noqa: S608 - constants
     return {row["work_package_id"]: row["value"] for row in db.rows(sql, listed, field)}
+
+
+def _item(known: Setting, read: tuple[Any, ...]) -> WorkPackage:
+    id_, project, type_, status, priority, assignee, parent, subject, due, lock, updated, pod, run, ancestors = read
+    return WorkPackage(
+        id=id_,
+        lock_version=lock,
+        subject=subject,
+        project=project,
+        type=type_,
+        status=status,
+        priority=priority,
+        assignee=known.facts.people.get(assignee),
+        parent=parent,
+        ancestors=ancestors,
+        due_date=dt.date.fromisoformat(due) if due else None,
+        updated_at=updated,
+        pod=pod,
+        run=run,
+        has_fields=type_ in known.words.complete,
+    )
 
 
 def _chain(id_: int | None, rows: Mapping[int, Row], known: dict[int, tuple[int, ...]]) -> tuple[int, ...]:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agent.model import Around, Row, WorkPackage
+from agent.model import WorkPackage
 from agent.page import scene
 from agent.page.cards import Because, Card, Claim
-from agent.page.scene import Scene, Setting
+from agent.page.scene import Near, Scene, Setting
 from agent.server.access import Viewer
 from agent.server.store import Db
 from agent.texts import claim_token
@@ -29,11 +29,24 @@ class Sight(Struct, frozen=True):
     foreign: frozenset[int] = frozenset()
 
 
+class Look(Struct, frozen=True, kw_only=True):
+    """The whole board, and what it was made of."""
+
+    scene: Scene
+    sights: Mapping[int, Sight]
+    closed: Mapping[int, int]
+    """How many closed ones there are in each project, shown or not."""
+    inputs: Mapping[int, tuple[object, ...]]
+
+
 def card_of(db: Db, viewer: Viewer, id_: int) -> Card | None:
     """One work package as a card; None if there is none that the viewer may see."""
     known = scene.setting(db)
     found = scene.of_one(db, known, id_)
-    return seen_by(_sight(found, found.items[id_], known), viewer.projects) if found.shown else None
+    if not found.shown:
+        return None
+    item = found.items[id_]
+    return seen_by(_sight(found, item, found.near(item)), viewer.projects)
 
 
 def reasons_of(db: Db, viewer: Viewer, id_: int) -> list[Because]:
@@ -43,9 +56,9 @@ def reasons_of(db: Db, viewer: Viewer, id_: int) -> list[Because]:
     if not found.shown or found.items[id_].project not in viewer.projects:
         return []
     item = found.items[id_]
-    around = found.around(item)
-    reasons = [Because(str(why.reason), why.detail) for why in known.judge.reasons(item, around)]
-    return reasons if _foreign(item, around) <= viewer.projects.keys() else [_hidden(one) for one in reasons]
+    near = found.near(item)
+    reasons = [Because(str(why.reason), why.detail) for why in known.judge.reasons(item, scene.around(near))]
+    return reasons if _foreign(item, near) <= viewer.projects.keys() else [_hidden(one) for one in reasons]
 
 
 def seen_by(sight: Sight, projects: Mapping[int, object]) -> Card | None:
@@ -62,9 +75,24 @@ def _hidden(reason: Because) -> Because:
     return Because(reason.reason, UNSEEN)
 
 
-def sights(found: Scene, known: Setting) -> dict[int, Sight]:
-    """All that was asked for."""
-    return {id_: _sight(found, found.items[id_], known) for id_ in found.shown}
+def look(db: Db, before: Look | None = None) -> Look:
+    """Every open work package, and the last closed ones. What nothing has happened to is taken over as it was."""
+    known = scene.setting(db, before.scene.known if before else None)
+    recent, closed = recently_closed(db, known)
+    found = scene.of_open(db, known, recent, before.scene if before else None)
+    old = before if before is not None and before.scene.known is known else None
+    sights: dict[int, Sight] = {}
+    inputs: dict[int, tuple[object, ...]] = {}
+    for id_ in found.shown:
+        item = found.items[id_]
+        near = found.near(item)
+        inputs[id_] = (item, near)
+        if old is not None and old.inputs.get(id_) == inputs[id_]:
+            inputs[id_] = old.inputs[id_]
+            sights[id_] = old.sights[id_]
+        else:
+            sights[id_] = _sight(found, item, near)
+    return Look(scene=found, sights=sights, closed=closed, inputs=inputs)
 
 
 def recently_closed(db: Db, known: Setting) -> tuple[list[int], dict[int, int]]:
@@ -92,9 +120,9 @@ def recently_closed(db: Db, known: Setting) -> tuple[list[int], dict[int, int]]:
     return ids, counts
 
 
-def _sight(found: Scene, item: WorkPackage, known: Setting) -> Sight:
-    around = found.around(item)
-    verdict = known.judge.verdict(item, around)
+def _sight(found: Scene, item: WorkPackage, near: Near) -> Sight:
+    known = found.known
+    verdict = known.judge.verdict(item, scene.around(near))
     token = claim_token.parse(item.run) if item.run else None
     card = Card(
         id=item.id,
@@ -105,7 +133,7 @@ def _sight(found: Scene, item: WorkPackage, known: Setting) -> Sight:
         status=item.status,
         priority=item.priority,
         parent=item.parent,
-        epic=next((one.id for one in around.ancestors if one.type in known.words.epics), None),
+        epic=next((one.id for one in near[0] if one.type in known.words.epics), None),
         assignee=item.assignee.id if item.assignee else None,
         pod=item.pod,
         claim=Claim(token.pod, f"{token.at.isoformat()[:16]}:00Z", token.attempt) if token else None,
@@ -114,10 +142,10 @@ def _sight(found: Scene, item: WorkPackage, known: Setting) -> Sight:
         badges=verdict.badges,
         reasons=verdict.reasons,
     )
-    return Sight(card, _foreign(item, around))
+    return Sight(card, _foreign(item, near))
 
 
-def _foreign(item: WorkPackage, around: Around) -> frozenset[int]:
+def _foreign(item: WorkPackage, near: Near) -> frozenset[int]:
     """The other projects that surround a work package: nearly always none."""
-    near: tuple[WorkPackage | Row, ...] = (*around.ancestors, *around.children, *around.others)
-    return frozenset(one.project for one in near if one.project != item.project)
+    ancestors, children, _, others = near
+    return frozenset(one.project for one in (*ancestors, *children, *others) if one.project != item.project)

@@ -13,10 +13,12 @@ from loguru import logger
 from starlette.types import Receive, Scope, Send
 
 from agent.page.live import TICK, Live, Snapshot
-from agent.server import sessions
+from agent.server.sessions import Session
 
 HEARTBEAT: Final = 15.0
 """Seconds of silence after which a comment says that the stream is alive."""
+PATIENCE: Final = 1.0
+"""Seconds for the last words."""
 START: Final = b"retry: 1000\n\n"
 STILL_HERE: Final = b": still here\n\n"
 
@@ -31,10 +33,9 @@ class Hub:
         self._watching: asyncio.Task[None] | None = None
         self._stopped = False
 
-    @property
-    def listeners(self) -> int:
-        """How many there are."""
-        return len(self._streams)
+    def of(self, user: int) -> int:
+        """How many streams somebody has."""
+        return sum(stream.session.viewer.id == user for stream in self._streams)
 
     def stop(self) -> None:
         """End every stream."""
@@ -56,24 +57,29 @@ class Hub:
         """Somebody less."""
         self._streams.discard(stream)
 
+    def __len__(self) -> int:
+        """How many listen."""
+        return len(self._streams)
+
     async def check(self) -> None:
         """Tell those whose session has ended."""
         alive = await self.live.alive()
         for stream in self._streams:
-            if stream.session not in alive:
+            if stream.session.digest not in alive:
                 stream.wake()
 
     async def _watch(self) -> None:
-        told = 0
+        told = None
         while self._streams:
             try:
                 if await self.live.changed():
                     await self.check()
-                    now = await self.live.latest()
-                    if now.number != told:
-                        told = now.number
-                        for stream in self._streams:
-                            stream.wake()
+                    await self.live.latest()
+                # Whoever asked for it: a stream that has just come, or a page.
+                if self.live.present is not told:
+                    told = self.live.present
+                    for stream in self._streams:
+                        stream.wake()
             except Exception as error:  # noqa: BLE001 - a disk that is full for a moment must not end it
                 logger.opt(exception=error).error("the page cannot read the board")
                 await asyncio.sleep(1.0)
@@ -86,11 +92,11 @@ class EventStream:
     Args:
         hub: where it joins.
         cookie: of the session that it goes with.
-        session: its digest.
+        session: likewise.
         version: what the browser has; it goes on from there.
     """
 
-    def __init__(self, hub: Hub, cookie: str, session: str, version: str) -> None:
+    def __init__(self, hub: Hub, cookie: str, session: Session, version: str) -> None:
         self.session = session
         self._hub = hub
         self._cookie = cookie
@@ -108,7 +114,7 @@ class EventStream:
         """Tell nothing more."""
         self._end.set()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Answer until the browser goes, the session ends or the server stops."""
         self._hub.join(self)
         tasks = [
@@ -125,23 +131,26 @@ class EventStream:
             await asyncio.gather(*tasks, return_exceptions=True)
         if tasks[0] in done and not tasks[0].cancelled():
             tasks[0].result()
-        with contextlib.suppress(OSError):
-            await send({"type": "http.response.body", "body": b""})
+        # Who does not read does not read the end either.
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await send({"type": "http.response.body", "body": b""})
 
     async def _write(self, send: Send) -> None:
         headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await _more(send, START)
+        silent = False
+        now = await self._hub.live.latest()
         while True:
             self._news.clear()
-            now = await self._hub.live.latest()
+            now = self._hub.live.present or now
             event, goes_on = await self._hub.live.in_thread(lambda now=now: self._event(now))  # type: ignore[misc]
-            if event:
-                await _more(send, event)
+            if event or silent:
+                await _more(send, event or STILL_HERE)
             if not goes_on:
                 return
-            while not await self._is_news():
-                await _more(send, STILL_HERE)
+            silent = not await self._is_news()
 
     async def _is_news(self) -> bool:
         """Wait for some; False if it took so long that the browser should hear something."""

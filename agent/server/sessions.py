@@ -7,7 +7,6 @@ nothing else has to be kept: no other site can read either.
 import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 import msgspec
@@ -31,11 +30,13 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     viewer: Viewer
 
 
-def start(db: Db, token: str, now: datetime) -> str | None:
-    """A new session for the owner of a token: its cookie; None if there is no such token."""
-    known = db.value("SELECT digest FROM tokens WHERE digest = ?", digest(token))
-    if known is None:
-        return None
+def is_token(db: Db, token: str) -> bool:
+    """Whether somebody owns it."""
+    return db.value("SELECT 1 FROM tokens WHERE digest = ?", digest(token)) is not None
+
+
+def start(db: Db, token: str, now: datetime) -> str:
+    """A new session for the owner of a token: its cookie."""
     db.run("DELETE FROM sessions WHERE expires_at <= ?", stamp(now))
     cookie = secrets.token_urlsafe(32)
     db.run("INSERT INTO sessions VALUES (?, ?, ?, ?)", digest(cookie), digest(token), stamp(now), stamp(now + LIFETIME))
@@ -68,12 +69,12 @@ def alive(db: Db, now: datetime) -> frozenset[str]:
 
 
 def cookie_of(headers: Mapping[str, str]) -> str | None:
-    """The session's cookie among those of a request."""
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return None
-    return found.value if found else None
+    """The session's cookie among those of a request, whatever the others look like."""
+    for pair in headers.get("cookie", "").split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name == COOKIE:
+            return value
+    return None
 
 
 def is_foreign(headers: Mapping[str, str]) -> bool:
