@@ -74,17 +74,14 @@ class Page:
                 Route("/page/work-packages/{id}", self._detail),
                 Route("/page/fleet", self._fleet),
             ],
-            exception_handlers={HTTPException: _refused, ApiError: _denied},
+            exception_handlers={HTTPException: _refused, ApiError: _denied, Exception: _failed},
         )
         self._app.router.redirect_slashes = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, with what keeps a browser from being talked into anything else."""
-        begun = False
 
         async def with_headers(message: Message) -> None:
-            nonlocal begun
-            begun = True
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
@@ -94,11 +91,8 @@ class Page:
 
         try:
             await self._app(scope, receive, with_headers)
-        except Exception as error:  # noqa: BLE001 - whatever it is, others are served on
+        except Exception as error:  # noqa: BLE001 - it is answered already, by `_failed`
             logger.opt(exception=error).error("{} {}", scope["method"], scope["path"])
-            if not begun:
-                words = "Something went wrong on the board's side; its log says what."
-                await _json({"message": words}, 500)(scope, receive, with_headers)
 
     def stop(self) -> None:
         """End the streams."""
@@ -232,7 +226,7 @@ async def _token(request: Request) -> str:
             raise HTTPException(413, "That is no token.")
     try:
         return msgspec.json.decode(bytes(raw), type=dict[str, str]).get("token", "").strip()
-    except msgspec.DecodeError:
+    except ValueError:
         raise HTTPException(400, 'Send the token as {"token": "…"}.') from None
 
 
@@ -262,3 +256,7 @@ async def _refused(_: Request, error: Exception) -> Response:
 async def _denied(_: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)  # noqa: S101 - what it is registered for
     return _json({"message": error.document("en")["message"]}, error.status)
+
+
+async def _failed(_: Request, __: Exception) -> Response:
+    return _json({"message": "Something went wrong on the board's side; its log says what."}, 500)
