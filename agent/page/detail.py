@@ -129,7 +129,12 @@ def _timeline(
     states = _states(db, viewer, known, rows)
     # The first may serve only to tell what the second one changed.
     start = 1 if rows and rows[0]["version"] > 1 else 0
-    found = [_journal(db, known, rows[at], states[at - 1] if at else {}, states[at]) for at in range(start, len(rows))]
+    found = []
+    for at in range(start, len(rows)):
+        journal = _journal(db, known, rows[at], states[at - 1] if at else {}, states[at])
+        same = at > 0 and rows[at]["data"] == rows[at - 1]["data"]
+        if journal.first or journal.notes or journal.changes or same:  # else it changed only what is hidden
+            found.append(journal)
     return timeline.entries(found, authors.fleet(db, _run_field(known))), rows[0]["version"] if start else 0
 
 

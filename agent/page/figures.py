@@ -23,7 +23,7 @@ from agent.texts import told
 from agent.texts.report import Event
 from agent.texts.told import Told
 
-LONGEST: Final = 90
+LONGEST: Final = 366
 """Days."""
 _ENDS: Final = (Event.COMPLETED, Event.ALREADY_DONE, Event.FAILED)
 _P90: Final = 90
