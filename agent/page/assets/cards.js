@@ -59,7 +59,7 @@ function head(card) {
   return el(
     'p.card-head', {},
     typeName(card.type), el('span.number', {}, `#${card.id}`),
-    priority && el(`span.priority${level >= -2 ? '.urgent' : ''}`, {}, unseen('priority '), swatch(priority.color), priority.name),
+    priority && el(`span.priority${level >= -2 ? '.urgent' : ''}`, {}, unseen('priority '), level >= -2 && swatch(priority.color), priority.name),
   );
 }
 
@@ -79,13 +79,11 @@ export function statusName(id) {
 function reasons(card) {
   const named = new Set(card.reasons.map((one) => one.reason.toLowerCase()));
   const bare = card.badges.filter((badge) => !named.has(badge) && badge !== 'routed' && badge !== 'owned');
-  const free = state.isExecutable(card) && state.status(card.status)?.role === 'ready' && !card.reasons.length;
-  if (!named.size && !bare.length && !free) return null;
+  if (!named.size && !bare.length) return null;
   return el(
     'ul.reasons', {},
     card.reasons.map((one) => el('li', {}, badge(one.reason), ' ', one.detail)),
     bare.length > 0 && el('li', {}, bare.map((one) => badge(one))),
-    free && el('li.free', {}, el('span.dot', { 'aria-hidden': 'true' }), 'free to take'),
   );
 }
 
@@ -99,7 +97,9 @@ function foot(card) {
   const epic = card.epic && state.board.cards.get(card.epic);
   const claim = card.claim;
   const assignee = card.assignee && state.user(card.assignee);
+  const free = state.isExecutable(card) && state.status(card.status)?.role === 'ready' && !card.reasons.length;
   const parts = [
+    free && el('span.free', {}, el('span.dot', { 'aria-hidden': 'true' }), 'free to take'),
     claim && el(
       'span.claim', {}, el('span.pulse', { 'aria-hidden': 'true' }), el('span.pod', {}, claim.pod), ' ', running(claim.since, 'age'),
       claim.try > 1 && ` · try ${claim.try}`,

@@ -3,8 +3,8 @@
 import { el, svg } from './dom.js';
 import { day } from './times.js';
 
-const WIDTH = 560;
-const HEIGHT = 132;
+const WIDTH = 380;
+const HEIGHT = 140;
 const FOOT = 18;
 const TOP = 14;
 
@@ -30,7 +30,7 @@ export function bars(title, rows, series, told) {
       group.append(svg('rect', { x: index * step + step * 0.18, y: base, width: step * 0.64, height: tall, rx: 2, class: `bar ${one.look}` }));
     }
     if (sums[index] && sums[index] === most) group.append(svg('text', { x: index * step + step / 2, y: base - 4, class: 'figure' }, told(most)));
-    if (index % Math.ceil(rows.length / 7) === 0) group.append(svg('text', { x: index * step + step / 2, y: HEIGHT - 4, class: 'label' }, day(row.day)));
+    if (index % Math.ceil(rows.length / 6) === 0) group.append(svg('text', { x: index * step + step / 2, y: HEIGHT - 4, class: 'label' }, day(row.day)));
     picture.append(group);
   });
   const legend = series.length > 1 && el('p.legend', {}, series.map((one) => el('span', {}, el(`span.key.${one.look}`, { 'aria-hidden': 'true' }), one.name)));
@@ -52,9 +52,9 @@ export function table(caption, heads, rows) {
   );
 }
 
-/** One bar beside a text, as long as its share of the most. */
+/** One bar beside a text. It grows with the logarithm: minutes are still seen beside weeks. */
 export function meter(value, most, look) {
   const picture = svg('svg', { viewBox: '0 0 100 8', class: 'meter', preserveAspectRatio: 'none', 'aria-hidden': 'true' });
-  picture.append(svg('rect', { x: 0, y: 0, width: most ? Math.max((100 * value) / most, 0.5) : 0, height: 8, class: `bar ${look}` }));
+  picture.append(svg('rect', { x: 0, y: 0, width: most ? (100 * Math.log1p(value)) / Math.log1p(most) : 0, height: 8, class: `bar ${look}` }));
   return picture;
 }

@@ -7,6 +7,8 @@ import { moveTo, save } from './moves.js';
 import * as state from './state.js';
 import { day, moment, running } from './times.js';
 
+const WIDE = new Set(['Status', 'Pod', 'Claim']);
+
 /** A part of the panel. */
 export function factsPart() {
   const node = el('section.facts', { 'aria-label': 'Facts' });
@@ -25,7 +27,7 @@ export function factsPart() {
       const pairs = [
         ['Status', statusControl(detail)],
         ['Pod', detail.actions.edit ? route.node : card.pod || 'any'],
-        card.claim && ['Claim', el('span.claim', {}, el('span.pulse', { 'aria-hidden': 'true' }), el('span.pod', {}, card.claim.pod), ' for ', running(card.claim.since, 'clock'), `, try ${card.claim.try}`)],
+        card.claim && ['Claim', el('span.claim', {}, el('span.pulse', { 'aria-hidden': 'true' }), el('span.pod', {}, card.claim.pod), ' for ', running(card.claim.since, 'clock'), ` · try ${card.claim.try}`)],
         ['Type', typeName(card.type)],
         ['Priority', [swatch(priority?.color), priority?.name]],
         ['Assignee', card.assignee ? state.user(card.assignee)?.name ?? `User ${card.assignee}` : 'nobody'],
@@ -36,7 +38,7 @@ export function factsPart() {
         ['Updated', running(card.updated, 'ago')],
       ].filter(Boolean);
       const held = list.contains(document.activeElement) && document.activeElement.name;
-      fill(list, pairs.map(([term, value]) => el('div', {}, el('dt', {}, term), el('dd', {}, value))));
+      fill(list, pairs.map(([term, value]) => el(`div${WIDE.has(term) ? '.wide' : ''}`, {}, el('dt', {}, term), el('dd', {}, value))));
       if (held) list.querySelector(`[name="${held}"]`)?.focus();
     },
   };

@@ -32,6 +32,7 @@ function follow() {
   byId('fleet').hidden = !wanted;
   byId('board-view').hidden = wanted;
   byId('board').hidden = wanted;
+  byId('filters').classList.toggle('idle', wanted);
   for (const link of document.querySelectorAll('#views a')) {
     if ((link.dataset.view === 'fleet') === wanted) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
@@ -106,7 +107,7 @@ function waits({ time_in_status: rows }) {
   return el(
     'section.figure', {},
     el('h3', {}, 'Time in status'),
-    el('p.legend', {}, el('span', {}, el('span.key.deep', { 'aria-hidden': 'true' }), 'median'), el('span', {}, el('span.key.calm', { 'aria-hidden': 'true' }), '90 of 100 are faster')),
+    el('p.legend', {}, el('span', {}, el('span.key.deep', { 'aria-hidden': 'true' }), 'median'), el('span', {}, el('span.key.calm', { 'aria-hidden': 'true' }), '90 of 100 are faster'), 'bars: logarithmic'),
     table('Time in status', ['Status', 'Median', '90 %', 'Tickets', ''], sorted.map((row) => [
       statusName(row.status), spoken(row.median_s), spoken(row.p90_s), count(row.samples),
       el('span.meters', {}, meter(row.median_s, most, 'deep'), meter(row.p90_s, most, 'calm')),

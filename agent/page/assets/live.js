@@ -5,26 +5,45 @@ import { byId } from './dom.js';
 import * as state from './state.js';
 
 const PAUSES = [500, 1000, 2000, 5000, 10000];
+const REST = 20000;
 const TEXTS = { live: 'Live', waiting: 'Reconnecting', off: 'Offline' };
 
 let source = null;
 let timer = 0;
+let resting = 0;
 let failures = 0;
 let onSignedOut = () => {};
+
+addEventListener('offline', () => source && tell('off'));
+addEventListener('pageshow', ({ persisted }) => persisted && again());
 
 /** Starts to listen. `signedOut` is called when the session is over. */
 export function startLive(signedOut) {
   onSignedOut = signedOut;
   listen();
   addEventListener('online', again);
-  addEventListener('offline', () => tell('off'));
-  document.addEventListener('visibilitychange', () => !document.hidden && source?.readyState === EventSource.CLOSED && again());
+  addEventListener('pagehide', rest);
+  document.addEventListener('visibilitychange', seen);
+}
+
+/** A tab that nobody looks at lets go of its stream: browsers have few connections for one server, and all tabs share them. */
+function seen() {
+  clearTimeout(resting);
+  if (document.hidden) resting = setTimeout(rest, REST);
+  else if (source?.readyState === EventSource.CLOSED) again();
+}
+
+function rest() {
+  clearTimeout(timer);
+  source?.close();
 }
 
 /** Stops to listen. */
 export function stopLive() {
   clearTimeout(timer);
-  removeEventListener('online', again);
+  clearTimeout(resting);
+  for (const [name, listener] of [['online', again], ['pagehide', rest]]) removeEventListener(name, listener);
+  document.removeEventListener('visibilitychange', seen);
   source?.close();
   source = null;
 }

@@ -26,8 +26,8 @@ export function relatedPart() {
     update(detail) {
       const { card } = detail;
       const add = state.may(card).create &&
-        el('button.small', { type: 'button', on: { click: () => openCreate({ project: card.project, parent: card.id }) } }, 'Add a child');
-      fill(children, (detail.children.length > 0 || add) && el('h3', {}, 'Children ', el('span.count', {}, detail.children.length || ''), add));
+        el('button.small.add', { type: 'button', on: { click: () => openCreate({ project: card.project, parent: card.id }) } }, 'Add a child');
+      fill(children, detail.children.length > 0 ? el('h3', {}, 'Children ', el('span.count', {}, detail.children.length), add) : add);
       if (detail.children.length) children.append(el('ul.references', {}, detail.children.map((one) => el('li', {}, reference(one)))));
       fill(relations, detail.relations.length > 0 && el('h3', {}, 'Relations ', el('span.count', {}, detail.relations.length)));
       for (const [kind, list] of byKind(detail.relations)) {
