@@ -6,6 +6,8 @@ whoever copies a comment copies its marker too: it must stand where its author h
 
 from __future__ import annotations
 
+import json
+
 from agent.page.words import FLEET_LOGIN
 from agent.server.store import Db
 from agent.texts.claim_token import SIGN
@@ -21,13 +23,16 @@ def fleet(db: Db, run_field: int) -> frozenset[int]:
         run_field,
         SIGN,
     )
+    sure = {*named, *holding}
     # By the index `journals_with_markers`; nearly always the first comment of an account decides.
     claimed = db.column(
-        "SELECT id FROM users WHERE EXISTS (SELECT 1 FROM journals WHERE user_id = users.id AND instr(notes, '<!-- ') > 0"
-        " AND instr(notes, ?) AND json_extract(data, '$.assigned_to_id') = users.id"
+        "SELECT id FROM users WHERE id NOT IN (SELECT value FROM json_each(?)) AND EXISTS (SELECT 1 FROM journals"
+        " WHERE user_id = users.id AND instr(notes, '<!-- ') > 0 AND instr(notes, ?)"
+        " AND json_extract(data, '$.assigned_to_id') = users.id"
         " AND instr(json_extract(data, '$.custom_values.' || ?), ?))",
+        json.dumps(sorted(sure)),
         f"event={Event.CLAIMED} -->",
         str(run_field),
         SIGN,
     )
-    return frozenset((*named, *holding, *claimed))
+    return frozenset((*sure, *claimed))

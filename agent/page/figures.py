@@ -44,15 +44,17 @@ Comment = tuple[str, Told]
 """The day, and what was said."""
 
 
-class Move(Struct, frozen=True, kw_only=True):
+class Move(Struct, frozen=True):
     """A work package left one status for another."""
 
-    ticket: int
     type: int
+    ticket: int
     version: int
     at: str
     left: int
     to: int
+    since: str | None
+    """When it came to the status that it left, if that was in the span."""
 
 
 class Span(Struct, frozen=True):
@@ -208,23 +210,24 @@ def _moves(db: Db, viewer: Viewer, types: Sequence[int], over: Span) -> Iterator
             json.dumps(first),
         )
     }
+    entered: dict[int, str] = {}
     for row in rows:
         ticket, status = row["work_package_id"], row["status"]
-        before = statuses.get(ticket, status)
-        if before != status:
-            yield Move(ticket=ticket, type=row["type_id"], version=row["version"], at=row["at"], left=before, to=status)
-        statuses[ticket] = status
+        before, at = statuses.get(ticket), row["at"]
+        if before == status:
+            continue
+        if before is not None:
+            since = entered.get(ticket)
+            yield Move(row["type_id"], ticket, row["version"], at, before, status, since)
+        statuses[ticket], entered[ticket] = status, at
 
 
 def _time_in_status(db: Db, moves: Sequence[Move], words: Words) -> list[dict[str, int]]:
     """How long executable work packages had been in the statuses that they left in the span."""
     samples: defaultdict[int, list[int]] = defaultdict(list)
-    entered: dict[int, str] = {}
     for move in moves:
         if move.type in words.executable:
-            since = entered.get(move.ticket) or _entered(db, move)
-            entered[move.ticket] = move.at
-            samples[move.left].append(seconds(since, move.at))
+            samples[move.left].append(seconds(move.since or _entered(db, move), move.at))
     return [
         {"status": status, "median_s": median(some), "p90_s": quantile(some, _P90), "samples": len(some)}
         for status, some in sorted((status, sorted(found)) for status, found in samples.items())
