@@ -1,6 +1,6 @@
 # The front door. Every target provisions what it needs; afterwards the command is .venv/bin/agent.
 .DEFAULT_GOAL := help
-.PHONY: help provision tools test slow unit lint demo bench simulate mutants kill soak fleet nix-eval golden clean
+.PHONY: help provision tools test slow unit lint demo bench simulate mutants kill soak screenshots fleet nix-eval golden clean
 
 BOARD ?= embedded
 MODEL ?= scripted
@@ -20,6 +20,7 @@ test: tools ## every test; with CI=true nothing that ../shared provides is skipp
 
 slow: tools
 	@.ci/claude
+	@.ci/axe
 	.venv/bin/pytest -q -n 2 --dist worksteal --durations=12 tests --ignore tests/unit --ignore tests/fleet
 
 unit: tools ## the unit suite with the coverage of the pure cores, and once more on /usr/bin/python3
@@ -51,6 +52,9 @@ mutants: tools ## deliberate protocol bugs, hunted by SEEDS=20 random histories 
 
 kill: tools ## SIGKILL the real pod before and after each of its effects; every end state must be the undisturbed one
 	AGENT_KILL=all .venv/bin/pytest -q -n 2 tests/acceptance/test_kill.py
+
+screenshots: tools ## write tests/browser/screenshots anew, from a busy fleet's board
+	@PYTHONPATH=tests .venv/bin/python -m browser.pictures
 
 soak: tools ## eight real pods, one killed every few seconds (MINUTES=10 TICKETS=200)
 	@PYTHONPATH=tests .venv/bin/python -m support.soak --minutes $(or $(MINUTES),10) --tickets $(or $(TICKETS),200)
