@@ -195,14 +195,14 @@ class _ServerThread:
             raise RuntimeError("the embedded board did not start")
 
     def _run(self, folder: Path) -> None:
-        page = Page(folder)
-        self._task = self._loop.create_task(server.serve(folder, "127.0.0.1", 0, self._on_listening, page))
+        self.page = Page(folder)
+        self._task = self._loop.create_task(server.serve(folder, "127.0.0.1", 0, self._on_listening, self.page))
         try:
             self._loop.run_until_complete(self._task)
         except asyncio.CancelledError:
             pass
         finally:
-            page.close()
+            self.page.close()
             self._loop.close()
 
     def _on_listening(self, url: str) -> None:
