@@ -66,7 +66,7 @@ function head(card) {
 /** A type: its colour and its name. */
 export function typeName(id) {
   const type = state.type(id);
-  return el('span.type', {}, swatch(type?.color), type?.name ?? 'Unknown type');
+  return el('span.type', {}, swatch(type?.color ?? (type?.kind === 'spike' ? 'var(--bad)' : null)), type?.name ?? 'Unknown type');
 }
 
 /** A status: its colour and its name. */
@@ -100,6 +100,7 @@ function foot(card) {
   const free = state.isExecutable(card) && state.status(card.status)?.role === 'ready' && !card.reasons.length;
   const parts = [
     free && el('span.free', {}, el('span.dot', { 'aria-hidden': 'true' }), 'free to take'),
+    state.isQuestion(card) && el('span.asks', {}, icon('spiked'), 'waits for an answer'),
     claim && el(
       'span.claim', {}, el('span.pulse', { 'aria-hidden': 'true' }), el('span.pod', {}, claim.pod), ' ', running(claim.since, 'age'),
       claim.try > 1 && ` · try ${claim.try}`,

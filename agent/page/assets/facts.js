@@ -34,7 +34,8 @@ export function factsPart() {
         ['Due', card.due ? day(card.due) : 'no date'],
         detail.version && ['Version', detail.version],
         ['Project', state.project(card.project)?.name],
-        ['Author', [detail.author, ', ', el('time', { datetime: detail.created }, moment(detail.created))]],
+        ['Author', detail.author],
+        ['Created', el('time', { datetime: detail.created }, moment(detail.created))],
         ['Updated', running(card.updated, 'ago')],
       ].filter(Boolean);
       const held = list.contains(document.activeElement) && document.activeElement.name;

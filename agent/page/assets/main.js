@@ -13,7 +13,7 @@ import { startKeys } from './keys.js';
 import { startLive, stopLive } from './live.js';
 import { startPanel } from './panel.js';
 import { startPods } from './pods.js';
-import { hideSignIn, showSignIn } from './sign_in.js';
+import { forgetSignIn, hideSignIn, mayBeSignedIn, showSignIn, signIn } from './sign_in.js';
 import * as state from './state.js';
 import { startViews } from './views.js';
 import { startClock } from './times.js';
@@ -27,7 +27,7 @@ async function start() {
   const token = takeToken();
   let sentence = '';
   try {
-    if (token) await api.signIn(token);
+    if (token) await signIn(token);
   } catch (refusal) {
     sentence = refusal.message;
   }
@@ -36,8 +36,8 @@ async function start() {
 
 async function enter(sentence) {
   try {
-    const session = await api.session();
-    if (!session) return showSignIn(sentence, enter);
+    const session = mayBeSignedIn() ? await api.session() : null;
+    if (!session) return leave(sentence || (mayBeSignedIn() ? ENDED : ''));
     const snapshot = await api.board();
     state.board.session = session;
     hideSignIn();
@@ -56,6 +56,7 @@ async function enter(sentence) {
 
 function leave(sentence) {
   stopLive();
+  forgetSignIn();
   showSignIn(sentence, enter);
 }
 

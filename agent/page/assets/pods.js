@@ -1,20 +1,40 @@
 /** The strip of pods: what each does, since when, and below which Epic. */
 
 import { query, setQuery, onAddress } from './address.js';
-import { byId, el, fill, unseen } from './dom.js';
+import { byId, el, fill, icon, unseen } from './dom.js';
 import * as state from './state.js';
 import { running } from './times.js';
 
 /** Starts to show the pods and keeps them up to date. */
 export function startPods() {
-  state.onChange(({ all, pods }) => (all || pods) && show());
+  state.onChange(({ all, pods, cards }) => {
+    if (all || pods) show();
+    if (all || pods || [...cards].some((id) => asked.has(id) || isAsked(id))) ask();
+  });
   onAddress(mark);
+}
+
+let asked = new Set();
+
+const isAsked = (id) => state.board.cards.has(id) && state.isQuestion(state.board.cards.get(id));
+
+/** Open Spikes are what people are needed for: one click away. */
+function ask() {
+  const open = [...state.board.cards.values()].filter(state.isQuestion);
+  asked = new Set(open.map((card) => card.id));
+  const place = byId('questions');
+  place.hidden = !open.length;
+  byId('pods').hidden = !open.length && !state.board.pods.length;
+  if (!open.length) return;
+  const [first] = open;
+  const text = open.length === 1 ? '1 Spike waits for an answer' : `${open.length} Spikes wait for an answer`;
+  const more = el('button.small', { type: 'button', on: { click: () => setQuery({ view: '', type: String(first.type) }) } }, 'Show them');
+  fill(place, el('p.pod-head', {}, icon('spiked'), el('b', {}, text)), el('p.pod-doing', {}, el('a', { href: `#wp=${first.id}` }, el('span.number', {}, `#${first.id}`), ' ', first.subject)), el('p.pod-foot', {}, open.length > 1 && more));
 }
 
 function show() {
   const { pods } = state.board;
   const held = document.activeElement?.closest?.('.pod-card')?.dataset.pod;
-  byId('pods').hidden = !pods.length;
   const order = (pod) => (pod.doing ? 0 : 1);
   const sorted = [...pods].sort((one, other) => order(one) - order(other) || one.name.localeCompare(other.name));
   fill(byId('pod-list'), sorted.map((pod) => el('li', {}, podCard(pod))));

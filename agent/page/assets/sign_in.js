@@ -3,6 +3,20 @@
 import * as api from './api.js';
 import { byId } from './dom.js';
 
+const MARK = 'agent-signed-in';
+
+/** Whether somebody signed in here before: the cookie cannot be seen, and asking without one is an error in every console. */
+export const mayBeSignedIn = () => localStorage.getItem(MARK) !== null;
+
+/** Signs in, and remembers that it was done. */
+export async function signIn(token) {
+  await api.signIn(token);
+  localStorage.setItem(MARK, 'yes');
+}
+
+/** Nobody is signed in any more. */
+export const forgetSignIn = () => localStorage.removeItem(MARK);
+
 /** Shows the page, with a sentence on why one is here. `entered` is called after a sign-in. */
 export function showSignIn(sentence, entered) {
   byId('page').hidden = true;
@@ -17,7 +31,7 @@ export function showSignIn(sentence, entered) {
     const button = form.querySelector('button');
     button.disabled = true;
     try {
-      await api.signIn(token.value.trim());
+      await signIn(token.value.trim());
       token.value = '';
       await entered();
     } catch (refusal) {

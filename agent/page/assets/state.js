@@ -100,5 +100,8 @@ export function podNames() {
   return [...names].sort((one, other) => one.localeCompare(other));
 }
 
+/** Whether a card is a question of the fleet that nobody has answered yet. */
+export const isQuestion = (card) => type(card.type)?.kind === 'spike' && !status(card.status)?.closed;
+
 /** Whether a type is what agents execute. */
 export const isExecutable = (card) => ['bug', 'task'].includes(type(card.type)?.kind);

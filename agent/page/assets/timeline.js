@@ -9,11 +9,11 @@ export function timelinePart() {
   let told = '';
   return {
     node,
-    update({ timeline }) {
+    update({ timeline, earlier }) {
       const signature = JSON.stringify(timeline);
       if (signature === told) return;
       told = signature;
-      fill(node, el('h3', {}, 'What happened ', el('span.summary', {}, summary(timeline))), el('ol', {}, timeline.map(entryOf)));
+      fill(node, el('h3', {}, 'What happened ', el('span.summary', {}, summary(timeline))), earlier > 0 && el('p.muted', {}, `${earlier} earlier entries are left out here.`), el('ol', {}, timeline.map(entryOf)));
     },
   };
 }
@@ -31,7 +31,7 @@ function entryOf(entry) {
   return el(
     `li.entry.${look}`, { data: entry.event ? { event: entry.event } : {} },
     el('p.entry-head', {}, el('b', {}, who), el('span.run', { title: entry.run && `Run ${entry.run}` }, entry.run ? `run ${entry.run.slice(0, 4)}` : ''), running(entry.at, 'ago')),
-    entry.title && el('p.entry-title', {}, entry.title),
+    (entry.title || entry.kind === 'created') && el('p.entry-title', {}, entry.title ?? 'Created this work package'),
     entry.html && trusted('div.prose', entry.html),
     entry.changes.length > 0 && el('ul.changes', {}, entry.changes.map((one) => el('li', {}, one))),
     chips(entry),
@@ -41,7 +41,7 @@ function entryOf(entry) {
 function chips(entry) {
   const found = [
     ...entry.commits.map((commit) => chip('commit', commit.hash.slice(0, 10), commit.url)),
-    entry.branch && chip('branch', entry.branch),
+    entry.branch && chip('branch', entry.branch, entry.branch_url),
     entry.tokens && chip(null, `${compact(entry.tokens.input)} in / ${compact(entry.tokens.output)} out`),
     entry.cost_usd !== null && chip(null, money(entry.cost_usd)),
     entry.duration && chip(null, entry.duration),
