@@ -108,7 +108,8 @@ class Worktree:
     def write(self, record: Record) -> None:
         """Remember the run; whole or not at all."""
         self._note.parent.mkdir(parents=True, exist_ok=True)
-        new = self._note.with_suffix(".new")
+        # One draft for all owners: what a killed pod leaves of it is overwritten by whatever is written next.
+        new = self.mirror.folder / "run.new"
         new.write_bytes(msgspec.json.encode(record))
         new.replace(self._note)
 
