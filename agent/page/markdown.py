@@ -38,6 +38,8 @@ LONGEST: Final = 30_000
 _BRACKET: Final = 8
 """An opening bracket may begin a link: it takes as long as this many other characters."""
 _DEEPEST: Final = 40
+_SHORT: Final = 4_000
+_HEADINGS: Final = {"h1": "h3", "h2": "h4", "h3": "h5", "h4": "h6", "h5": "h6"}
 _COMMENT: Final = "<!--"
 _END: Final = "-->"
 _HREF: Final = re.compile(r"https?://[^/].*|mailto:[^/].*|#wp=\d{1,18}", re.ASCII | re.IGNORECASE | re.DOTALL)
@@ -75,13 +77,20 @@ def _uncommented(text: str) -> Iterator[str]:
     yield text[end:]
 
 
-@lru_cache(maxsize=512)
 def _rendered(text: str) -> str | None:
-    """None where something would be left out."""
+    """None where something would be left out. An open panel asks for the same texts again and again."""
+    return _short(text) if len(text) <= _SHORT else _long(text)
+
+
+def _made_of(text: str) -> str | None:
     tokens = _MARKDOWN.parse(text)
     if any(token.level >= _DEEPEST - 1 for token in tokens):
         return None
     return str(_MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {}))
+
+
+_short = lru_cache(maxsize=2048)(_made_of)
+_long = lru_cache(maxsize=32)(_made_of)
 
 
 # --- rules that are added to the library's ------------------------------------------------------------------------
@@ -181,8 +190,10 @@ def _text(content: str) -> Token:
 
 def _judge(token: Token) -> None:
     """Its tag and attributes, no others than those that are allowed; headings begin below those of the page."""
-    if re.fullmatch(r"h[1-6]", token.tag):
-        token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
+    token.tag = _HEADINGS.get(token.tag, token.tag)
+    token.info = ""  # it would be a class
+    if not token.attrs:
+        return
     attrs = dict(token.attrs)
     if align := re.fullmatch(r"text-align:(left|center|right)", str(attrs.get("style", ""))):
         attrs["align"] = align[1]  # the page's policy forbids styles in attributes
@@ -190,7 +201,6 @@ def _judge(token: Token) -> None:
         attrs |= {"rel": "noopener noreferrer nofollow", "target": "_blank"}
     allowed = ALLOWED.get(token.tag, frozenset())
     token.attrs = {name: value for name, value in attrs.items() if name in allowed}
-    token.info = ""  # it would be a class
 
 
 def _leads(href: str) -> bool:
