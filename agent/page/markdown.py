@@ -151,7 +151,7 @@ def _linkified(text: str) -> Iterator[Token]:
     end = 0
     for found in _OURS.finditer(text):
         shown = found[0] if found[1] else _address(found[0])
-        href = f"#wp={found[1]}" if found[1] else _normal(shown)
+        href = f"#wp={found[1]}" if found[1] else _MARKDOWN.normalizeLink(shown)
         if found.start() > end:
             yield _text(text[end : found.start()])
         yield from _link(href, _text(shown))
@@ -166,13 +166,6 @@ def _address(found: str) -> str:
     while address.endswith(")") and address.count(")") > address.count("("):
         address = address[:-1].rstrip(_TRAILING)
     return address
-
-
-def _normal(address: str) -> str:
-    try:
-        return _MARKDOWN.normalizeLink(address)
-    except (ValueError, UnicodeError):
-        return ""
 
 
 def _link(href: str, shown: Token) -> list[Token]:

@@ -42,6 +42,9 @@ def test_it_is_the_same_each_time(text: str) -> None:
         ("[a](#wp=7)", '<p><a href="#wp=7">a</a></p>\n'),
         ("[a](#token=opapi-1)", "<p>[a](#token=opapi-1)</p>\n"),
         ("![a](data:x)", "<p>![a](data:x)</p>\n"),
+        ("https://... http://", "<p>https://... http://</p>\n"),
+        ("- <!-- a\n--> b", "<ul>\n<li> b</li>\n</ul>\n"),
+        ("- <!-- a\n\n-->", "<ul>\n<li>&lt;!-- a</li>\n</ul>\n<p>--&gt;</p>\n"),
         ("", ""),
     ],
 )
