@@ -45,6 +45,8 @@ class Stage(Struct, frozen=True, kw_only=True):
     """By account: those of the pods and the human."""
     ids: Mapping[str, int]
     """The tickets by their key in the backlog."""
+    page: str = ""
+    """The link that opens the board's page and signs the human in; only a board that is thrown away is shown so."""
     stays: bool = False
     """Whether the board, and so the tickets, are there when the demo is over."""
 
@@ -65,12 +67,14 @@ def embedded(folder: Path, env: Mapping[str, str]) -> Iterator[Stage]:
         listening = server.next(30.0)
         if listening is None:
             raise DemoError(f"The board does not come up. Its log ends:\n{server.last_words()}")
+        tokens = {**accounts, **imported["tokens"]}
         yield Stage(
             kind="embedded board",
             url=listening["url"],
             project=next(iter(imported["projects"])),
-            tokens={**accounts, **imported["tokens"]},
+            tokens=tokens,
             ids=imported["work_packages"],
+            page=f"{listening['url']}/#token={tokens[HUMAN]}",
         )
     finally:
         server.stop()

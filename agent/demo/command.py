@@ -126,6 +126,8 @@ def _play(
     repository.make()
     with opened as stage, Hands(stage.url, stage.tokens[board.HUMAN], stage.project) as hands:
         screen.line(f"The {stage.kind}: {stage.url}, {len(stage.ids)} tickets in project {stage.project}.")
+        if stage.page:
+            screen.line(f"Watch it in a browser: {stage.page}")
         pods = Pods(folder, stage, repository.folder, env, who, sandbox=boxed)
         try:
             with screen:
@@ -163,6 +165,8 @@ def _sandbox(screen: Screen, env: Mapping[str, str]) -> str:
 def _wait(screen: Screen, stage: board.Stage, folder: Path, repository: project.Repository) -> None:
     """Until Ctrl-C, which is a good end here."""
     screen.line(f"The board:      {stage.url}")
+    if stage.page:
+        screen.line(f"  its page:     {stage.page}")
     screen.line(f"  its API:      user apikey, password in {folder / 'human-token'}")
     screen.line(f"The repository: git clone {repository.folder}")
     screen.line("They stay until you press Ctrl-C.")
