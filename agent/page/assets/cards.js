@@ -43,14 +43,12 @@ export function forgetAll() {
 }
 
 function paint(node, card, pending) {
-  const held = node.contains(document.activeElement);
   const tab = node.querySelector('a')?.tabIndex ?? -1;
   const link = el('a.card-link', { href: `#wp=${card.id}`, draggable: false, tabIndex: tab }, card.subject || '(no subject)');
   node.classList.toggle('pending', pending);
   node.classList.toggle('working', Boolean(card.claim));
   node.classList.toggle('movable', state.nextStatuses(card).length > 0);
   fill(node, head(card), el('p.card-subject', {}, link), reasons(card), foot(card));
-  if (held) link.focus({ preventScroll: true });
 }
 
 function head(card) {

@@ -51,7 +51,7 @@ export class Cell {
       }
       const node = cardOf(card);
       if (node === next) next = next.nextElementSibling;
-      else keepingFocus(node, () => this.list.insertBefore(node, next));
+      else this.list.insertBefore(node, next);
     }
     while (next) {
       const old = next;
@@ -65,11 +65,4 @@ export class Cell {
     this.list.append(this.more);
     watcher.observe(this.more);
   }
-}
-
-/** A node that is moved loses the focus; it gets it back. */
-function keepingFocus(node, move) {
-  const held = node.contains(document.activeElement) ? document.activeElement : null;
-  move();
-  held?.focus({ preventScroll: true });
 }

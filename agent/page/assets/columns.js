@@ -1,7 +1,7 @@
 /** The board: columns by status, with or without lanes by Epic. Shells are rebuilt when columns or lanes change, cards never. */
 
 import { onAddress, query } from './address.js';
-import { forget, forgetAll, statusName, typeName } from './cards.js';
+import { forget, forgetAll, nodeOf, statusName, typeName } from './cards.js';
 import { Cell } from './cells.js';
 import { byId, el, fill, icon } from './dom.js';
 import { isFiltered, passing } from './filters.js';
@@ -46,11 +46,15 @@ export function render() {
   const columns = shownColumns(groups.present);
   const lanes = byLane ? orderedLanes(groups.lanes) : [null];
   const wanted = JSON.stringify([byLane, columns.map((one) => one.id), lanes, state.board.session?.user.id]);
+  const root = byId('board');
+  // A card that is moved or painted anew loses the focus; it gets it back.
+  const held = root.contains(document.activeElement) && document.activeElement.closest('.card')?.dataset.id;
   if (wanted !== shape) {
     build(byLane, columns, lanes);
     shape = wanted;
   }
   for (const [key, cell] of cells) cell.update(groups.cells.get(key) ?? []);
+  if (held && !root.contains(document.activeElement)) nodeOf(Number(held))?.querySelector('.card-link').focus({ preventScroll: true });
   tellCounts(columns, groups);
   if (byLane) lanes.forEach(updateLaneHead);
   byId('empty').hidden = groups.total > 0;

@@ -68,7 +68,6 @@ function lift() {
     target.classList.toggle('forbidden', id !== drag.from && !drag.allowed.has(id));
     target.classList.toggle('allowed', drag.allowed.has(id));
   }
-  if (drag.touch) navigator.vibrate?.(12);
   drag.frame ||= requestAnimationFrame(follow);
 }
 
