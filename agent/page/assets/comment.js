@@ -5,6 +5,7 @@ import { el } from './dom.js';
 import { area } from './fields.js';
 import { conflictSentence, refresh } from './moves.js';
 import * as state from './state.js';
+import { isSaid } from './timeline.js';
 import { say, warn } from './toasts.js';
 
 const DRAFT = 'agent-draft-';
@@ -93,5 +94,5 @@ function closing({ card, actions }) {
 }
 
 /** Whether a person has spoken on it. */
-const answered = ({ timeline }) => timeline.some((one) => one.kind === 'comment' && !one.user.fleet);
+const answered = ({ timeline }) => timeline.some(isSaid);
 

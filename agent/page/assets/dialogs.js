@@ -45,7 +45,7 @@ export function openMove(id) {
 
 function choose(dialog, card, statusId) {
   dialog.close();
-  moveTo(card.id, statusId, card.lock);
+  moveTo(card, statusId);
 }
 
 /** Up and down walk through the choices; a first letter jumps. */

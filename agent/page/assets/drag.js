@@ -29,9 +29,8 @@ function grasp(event) {
   const card = state.board.cards.get(Number(node.dataset.id));
   if (!card || state.isPending(card.id)) return;
   const touch = event.pointerType !== 'mouse';
-  drag = { node, id: card.id, lock: card.lock, touch, startX: event.clientX, startY: event.clientY, x: event.clientX, y: event.clientY };
+  drag = { node, card, touch, startX: event.clientX, startY: event.clientY, x: event.clientX, y: event.clientY };
   drag.allowed = new Set(state.nextStatuses(card).map((one) => one.id));
-  drag.from = card.status;
   if (touch) drag.timer = setTimeout(lift, HOLD);
   for (const [name, listener] of Object.entries(LISTENERS)) document.addEventListener(name, listener);
 }
@@ -65,7 +64,7 @@ function lift() {
   document.documentElement.classList.add('dragging');
   for (const target of byId('board').querySelectorAll('[data-drop]')) {
     const id = Number(target.dataset.drop);
-    target.classList.toggle('forbidden', id !== drag.from && !drag.allowed.has(id));
+    target.classList.toggle('forbidden', id !== drag.card.status && !drag.allowed.has(id));
     target.classList.toggle('allowed', drag.allowed.has(id));
   }
   drag.frame ||= requestAnimationFrame(follow);
@@ -107,10 +106,10 @@ function scrollAtEdges() {
 function drop() {
   // The last move may still wait for its frame.
   if (drag.ghost) follow();
-  const { id, lock, target, ghost } = drag;
+  const { card, target, ghost } = drag;
   end();
   if (ghost) swallowing = Date.now();
-  if (target) moveTo(id, Number(target.dataset.drop), lock);
+  if (target) moveTo(card, Number(target.dataset.drop));
 }
 
 function end() {

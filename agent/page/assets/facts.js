@@ -57,7 +57,7 @@ function statusControl({ card, actions }) {
   const control = select('status', pairs, card.status);
   control.setAttribute('aria-label', 'Status');
   control.addEventListener('change', async () => {
-    if (!(await moveTo(card.id, Number(control.value), card.lock))) control.value = String(card.status);
+    if (!(await moveTo(card, Number(control.value)))) control.value = String(card.status);
   });
   return el('span.with-swatch', {}, swatch(state.status(card.status)?.color), control);
 }
@@ -114,8 +114,8 @@ function quickActions({ card, actions }) {
   const name = state.type(card.type).name;
   const isOpen = !state.status(card.status)?.closed;
   return [
-    active && el('button.primary', { type: 'button', on: { click: () => moveTo(card.id, active.id, card.lock) } }, `Activate this ${name}`),
-    closed && isOpen && el('button', { type: 'button', on: { click: () => moveTo(card.id, closed.id, card.lock) } }, `Close this ${name}`),
+    active && el('button.primary', { type: 'button', on: { click: () => moveTo(card, active.id) } }, `Activate this ${name}`),
+    closed && isOpen && el('button', { type: 'button', on: { click: () => moveTo(card, closed.id) } }, `Close this ${name}`),
   ].filter(Boolean);
 }
 

@@ -7,10 +7,10 @@ import { complain, say, warn } from './toasts.js';
 /** The sentence of a conflict. */
 export const conflictSentence = (id) => `#${id} was changed by somebody meanwhile; here is how it is now. Nothing was overwritten.`;
 
-/** Moves a card to a status. `lock` is the version that the person saw. */
-export async function moveTo(id, statusId, lock = state.board.cards.get(id)?.lock) {
-  const card = state.board.cards.get(id);
-  if (!card || card.status === statusId) return false;
+/** Moves a card, as the person saw it, to a status. */
+export async function moveTo(card, statusId) {
+  const { id, lock } = card;
+  if (card.status === statusId) return false;
   const name = state.status(statusId).name;
   state.expect(id, { status: statusId });
   const stops = card.claim && state.status(card.status)?.role === 'active' ? ` ${card.claim.pod} stops its run and keeps the work.` : '';

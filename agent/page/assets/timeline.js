@@ -25,9 +25,12 @@ function summary(timeline) {
   return [runs && `${runs} ${runs === 1 ? 'run' : 'runs'}`, tokens && `${compact(tokens)} tokens`, cost && money(cost)].filter(Boolean).join(' · ');
 }
 
+/** Whether a person speaks in it; what is said soon after the creation is one entry with it. */
+export const isSaid = (entry) => ['comment', 'created'].includes(entry.kind) && entry.html !== '' && !entry.user.fleet;
+
 function entryOf(entry) {
   const who = entry.kind === 'event' && entry.pod ? entry.pod : entry.user.name;
-  const look = entry.kind === 'comment' && !entry.user.fleet ? 'person' : entry.kind;
+  const look = isSaid(entry) ? 'person' : entry.kind;
   return el(
     `li.entry.${look}`, { data: entry.event ? { event: entry.event } : {} },
     el('p.entry-head', {}, el('b', {}, who), el('span.run', { title: entry.run && `Run ${entry.run}` }, entry.run ? `run ${entry.run.slice(0, 4)}` : ''), running(entry.at, 'ago')),
