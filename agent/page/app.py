@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -20,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from agent.page import detail, live, static
+from agent.page import detail, figures, live, static
 from agent.page.catalog import catalog
 from agent.page.live import Live
 from agent.page.stream import EventStream, Hub
@@ -43,8 +42,6 @@ HEADERS: Final = {
 LONGEST_BODY: Final = 4096
 MOST_STREAMS: Final = 64
 """Of one user at once."""
-LONGEST_SPAN: Final = 366
-"""Days of figures."""
 
 
 class Page:
@@ -60,7 +57,7 @@ class Page:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="page")
         self._clock = clock
         self.live = Live(folder, clock)
-        self.hub = Hub(self.live, clock)
+        self.hub = Hub(self.live)
         self._app = Starlette(
             routes=[
                 Route("/", static.index),
@@ -207,10 +204,9 @@ class Page:
         return Response(await self._in_thread(read), media_type="application/json")
 
     async def _fleet(self, request: Request) -> Response:
-        figures = importlib.import_module("agent.page.figures")
         wanted = request.query_params.get("days", "14")
-        if not (wanted.isascii() and wanted.isdecimal() and 1 <= int(wanted[:9]) <= LONGEST_SPAN):
-            raise HTTPException(400, f"Ask for 1 to {LONGEST_SPAN} days.")
+        if not (wanted.isascii() and wanted.isdecimal() and 1 <= int(wanted[:9]) <= figures.LONGEST):
+            raise HTTPException(400, f"Ask for 1 to {figures.LONGEST} days.")
 
         def read(db: Db) -> bytes:
             return msgspec.json.encode(figures.fleet(db, self._find(db, request).viewer, int(wanted), self._clock()))

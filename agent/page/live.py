@@ -169,14 +169,17 @@ class Live:
         """A snapshot's name, for this process only."""
         return f"{self._life}.{of.number}"
 
-    def number(self, version: str, now: Snapshot) -> int | None:
-        """The number of a version from which one can go on to the present; None if all must be asked for again."""
+    def number(self, version: str) -> int | None:
+        """The number in a version, if this process gave it."""
         life, _, digits = version.partition(".")
-        if life != self._life or not digits.isdecimal() or len(digits) > len("1000000000"):
+        if life != self._life or not (digits.isascii() and digits.isdecimal()) or len(digits) > len("1000000000"):
             return None
-        number = int(digits)
+        return int(digits)
+
+    def leads_on(self, number: int, now: Snapshot) -> bool:
+        """Whether one who has that snapshot can be told what differs, or must ask for everything again."""
         oldest = self._history[0][0] - 1 if self._history else now.number
-        return number if max(oldest, self._frame_since) <= number <= now.number else None
+        return max(oldest, self._frame_since) <= number <= now.number
 
     def delta(self, number: int, now: Snapshot, projects: Mapping[int, object]) -> Delta:
         """What somebody who sees these projects and has that version is to be told."""

@@ -65,7 +65,6 @@ class Scene(Struct, frozen=True, kw_only=True):
     children: Mapping[int, list[WorkPackage]]
     waits: Mapping[int, list[Relation]]
     """By who waits."""
-    due: Mapping[int, str | None]
 
     def near(self, item: WorkPackage) -> Near:
         """What decides about one of those asked for, besides itself."""
@@ -132,7 +131,6 @@ def of_one(db: Db, known: Setting, id_: int) -> Scene:
 def _scene(db: Db, known: Setting, rows: dict[int, Row], before: Scene | None) -> Scene:
     """Whatever decides about the rows is added to them."""
     shown = frozenset(rows)
-    due = {id_: row["due_date"] for id_, row in rows.items()}
     _add_ancestors(db, rows)
     waits = _waits(db, rows)
     executable = [id_ for id_ in shown if rows[id_]["type_id"] in known.words.executable]
@@ -149,7 +147,7 @@ def _scene(db: Db, known: Setting, rows: dict[int, Row], before: Scene | None) -
     children: defaultdict[int, list[WorkPackage]] = defaultdict(list)
     for row in below:
         children[row["parent_id"]].append(items[row["id"]])
-    return Scene(known=known, read=read, items=items, shown=shown, children=children, waits=waits, due=due)
+    return Scene(known=known, read=read, items=items, shown=shown, children=children, waits=waits)
 
 
 def _add(db: Db, rows: dict[int, Row], ids: Iterable[int]) -> None:

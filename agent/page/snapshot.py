@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agent import choose
+from agent.choose import Reason
 from agent.model import WorkPackage
 from agent.page import scene
 from agent.page.cards import Because, Card, Claim
@@ -15,18 +18,24 @@ from agent.server.access import Viewer
 from agent.server.store import Db
 from agent.texts import claim_token
 
-CLOSED_OF_A_PROJECT = 200
+CLOSED_OF_A_PROJECT: Final = 200
 """So many of the closed ones are shown, the last changed first."""
-CLOSED_IN_ALL = 2000
+CLOSED_IN_ALL: Final = 2000
 """With many projects it is fewer of each."""
-UNSEEN = "because of a work package that you may not see"
+UNSEEN: Final = "because of a work package that you may not see"
+
+
+SURROUNDINGS: Final = frozenset((Reason.EPIC, Reason.GATED, Reason.CONTAINER, Reason.SPIKED, Reason.BLOCKED))
+"""The reasons that tell of other work packages."""
 
 
 class Sight(Struct, frozen=True):
-    """A card, and what it tells of other projects than its own: those must be visible too, or it says less."""
+    """A card, and of which other projects than its own it tells: who does not see them is told less."""
 
     card: Card
     foreign: frozenset[int] = frozenset()
+    parent_project: int | None = None
+    epic_project: int | None = None
 
 
 class Look(Struct, frozen=True, kw_only=True):
@@ -58,7 +67,7 @@ def reasons_of(db: Db, viewer: Viewer, id_: int) -> list[Because]:
     item = found.items[id_]
     near = found.near(item)
     reasons = [Because(str(why.reason), why.detail) for why in known.judge.reasons(item, scene.around(near))]
-    return reasons if _foreign(item, near) <= viewer.projects.keys() else [_hidden(one) for one in reasons]
+    return reasons if _foreign(item, near) <= viewer.projects.keys() else list(map(_hidden, reasons))
 
 
 def seen_by(sight: Sight, projects: Mapping[int, object]) -> Card | None:
@@ -68,11 +77,16 @@ def seen_by(sight: Sight, projects: Mapping[int, object]) -> Card | None:
         return None
     if all(one in projects for one in sight.foreign):
         return card
-    return replace(card, parent=None, epic=None, reasons=tuple(map(_hidden, card.reasons)))
+    return replace(
+        card,
+        parent=card.parent if sight.parent_project in projects else None,
+        epic=card.epic if sight.epic_project in projects else None,
+        reasons=tuple(map(_hidden, card.reasons)),
+    )
 
 
 def _hidden(reason: Because) -> Because:
-    return Because(reason.reason, UNSEEN)
+    return Because(reason.reason, UNSEEN) if reason.reason in SURROUNDINGS else reason
 
 
 def look(db: Db, before: Look | None = None) -> Look:
@@ -124,6 +138,8 @@ def _sight(found: Scene, item: WorkPackage, near: Near) -> Sight:
     known = found.known
     verdict = known.judge.verdict(item, scene.around(near))
     token = claim_token.parse(item.run) if item.run else None
+    parent = near[0][-1] if near[0] else None
+    epic = choose.epic_of(near[0], known.judge.fleet(item, near[0]))
     card = Card(
         id=item.id,
         lock=item.lock_version,
@@ -133,16 +149,16 @@ def _sight(found: Scene, item: WorkPackage, near: Near) -> Sight:
         status=item.status,
         priority=item.priority,
         parent=item.parent,
-        epic=next((one.id for one in near[0] if one.type in known.words.epics), None),
+        epic=epic.id if epic else None,
         assignee=item.assignee.id if item.assignee else None,
         pod=item.pod,
         claim=Claim(token.pod, f"{token.at.isoformat()[:16]}:00Z", token.attempt) if token else None,
-        due=found.due[item.id],
+        due=item.due_date.isoformat() if item.due_date else None,
         updated=item.updated_at,
         badges=verdict.badges,
         reasons=verdict.reasons,
     )
-    return Sight(card, _foreign(item, near))
+    return Sight(card, _foreign(item, near), parent.project if parent else None, epic.project if epic else None)
 
 
 def _foreign(item: WorkPackage, near: Near) -> frozenset[int]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -26,9 +24,8 @@ STILL_HERE: Final = b": still here\n\n"
 class Hub:
     """Who listens. While somebody does, the file is watched."""
 
-    def __init__(self, live: Live, clock: Callable[[], datetime]) -> None:
+    def __init__(self, live: Live) -> None:
         self.live = live
-        self.clock = clock
         self._streams: set[EventStream] = set()
         self._watching: asyncio.Task[None] | None = None
         self._stopped = False
@@ -63,6 +60,8 @@ class Hub:
 
     async def check(self) -> None:
         """Tell those whose session has ended."""
+        if not self._streams:
+            return
         alive = await self.live.alive()
         for stream in self._streams:
             if stream.session.digest not in alive:
@@ -100,10 +99,9 @@ class EventStream:
         self.session = session
         self._hub = hub
         self._cookie = cookie
-        self._version = version
         self._news = asyncio.Event()
         self._end = asyncio.Event()
-        self._number: int | None = None
+        self._number = hub.live.number(version)
         self._last: tuple[Any, ...] | None = None
 
     def wake(self) -> None:
@@ -167,16 +165,15 @@ class EventStream:
         session = live.session(self._cookie)
         if session is None:
             return _event("signed-out"), False
-        version = live.version(now)
-        number = live.number(self._version, now) if self._number is None else self._number
-        if number is None or (number := live.number(f"{version.partition('.')[0]}.{number}", now)) is None:
-            self._number = now.number
+        version, number = live.version(now), self._number
+        self._number = now.number
+        if number is None or not live.leads_on(number, now):
             self._last = None
             return _event("reset", id_=version), True
         delta = live.delta(number, now, session.viewer.projects)
         rest = (delta.closed, delta.pods)
         quiet = not delta.changed and not delta.gone and (rest == self._last or number == now.number)
-        self._number, self._last = now.number, rest
+        self._last = rest
         return (b"" if quiet else _event("board", delta, version)), True
 
 

@@ -238,6 +238,19 @@ def test_what_lies_in_projects_one_may_not_see_is_not_told_by_what_one_sees(boar
     assert card["badges"] == ["gated"]
     assert card["reasons"] == [{"reason": "gated", "detail": snapshot.UNSEEN}]
     assert "Secret" not in str(seen)
+    # What is visible is told all the same: whose it is, and what it lies in.
+    parent = created("shop", "Open Epic", "Epic")
+    child = created("shop", "Another", "Task", parent)
+    created("vault", "Secret child", "Task", child)
+    lock = admin.get(f"/work_packages/{child}").json()["lockVersion"]
+    links = {"assignee": {"href": f"/api/v3/users/{board.users['human']}"}}
+    assert admin.patch(f"/work_packages/{child}", json={"lockVersion": lock, "_links": links}).status_code == 200
+    card = visit(board, "reader").cards()[child]
+    assert (card["parent"], card["epic"], card["badges"]) == (parent, parent, ["taken", "container"])
+    assert [one["detail"] for one in card["reasons"]] == [
+        "assigned to Hanna Human, who is no fleet user",
+        snapshot.UNSEEN,
+    ]
 
 
 def test_of_the_closed_ones_the_last_changed_are_shown_and_all_are_counted(tmp_path: Path) -> None:
