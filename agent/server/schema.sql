@@ -203,6 +203,7 @@ CREATE TABLE journals (
   updated_at TEXT NOT NULL,
   UNIQUE (work_package_id, version)
 ) STRICT;
+CREATE INDEX journals_by_time ON journals (created_at);
 -- Comments that say something to programs: few among many, and asked for by their age.
 CREATE INDEX journals_with_markers ON journals (user_id, updated_at) WHERE instr(notes, '<!-- ') > 0;
 

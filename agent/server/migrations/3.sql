@@ -9,6 +9,7 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_by_token ON sessions (token);
 
 CREATE INDEX work_packages_by_age ON work_packages (status_id, project_id, updated_at);
+CREATE INDEX journals_by_time ON journals (created_at);
 CREATE INDEX journals_with_markers ON journals (user_id, updated_at) WHERE instr(notes, '<!-- ') > 0;
 
 INSERT INTO roles (name) VALUES ('Viewer') ON CONFLICT DO NOTHING;
