@@ -34,7 +34,7 @@ class Browser:
 
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
-        self._requests: list[str] = []
+        self._requests: dict[str, str] = {}
         self._problems: list[str] = []
 
     @property
@@ -143,7 +143,7 @@ class Browser:
     def requests(self) -> list[str]:
         """Every address that was asked for since the browser started, by whatever part of the page."""
         self._drain()
-        return self._requests
+        return list(self._requests.values())
 
     def problems(self) -> list[str]:
         """Errors and warnings of the console, reports of the policy among them, since the last call."""
@@ -155,7 +155,10 @@ class Browser:
         for entry in self.driver.get_log("performance"):
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
-                self._requests.append(message["params"]["request"]["url"])
+                self._requests[message["params"]["requestId"]] = message["params"]["request"]["url"]
+            elif message["method"] == "Network.loadingFailed" and message["params"].get("blockedReason") == "csp":
+                # Nothing was sent: the policy stopped it inside the browser.
+                self._requests.pop(message["params"]["requestId"], None)
         for entry in self.driver.get_log("browser"):
             if entry["level"] in ("SEVERE", "WARNING"):
                 self._problems.append(f"{entry['level']}: {entry['message']}")

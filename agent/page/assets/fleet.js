@@ -52,7 +52,7 @@ function refreshSoon(pause) {
 }
 
 async function show() {
-  const days = query().days || '14';
+  const days = SPANS.some(([one]) => one === query().days) ? query().days : '14';
   const root = byId('fleet-body');
   try {
     const figures = await api.fleet(days);
