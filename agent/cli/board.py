@@ -78,7 +78,9 @@ def serve(
         if as_json:
             print_json({"url": url})
         else:
-            typer.echo(f"The board listens on {url}. Stop it with Ctrl-C.")
+            typer.echo(
+                f"The board listens on {url}: open it in a browser and sign in with a token. Stop it with Ctrl-C."
+            )
 
     with told(), _server_errors():
         set_log_up(settings_module.ambient(), verbose=False, level="INFO")

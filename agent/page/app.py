@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 from loguru import logger
@@ -21,16 +19,15 @@ from starlette.types import Message, Receive, Scope, Send
 
 from agent.page import detail, figures, live, static
 from agent.page.catalog import catalog
+from agent.page.desk import Desk
 from agent.page.live import Live
 from agent.page.stream import EventStream, Hub
 from agent.server import sessions
 from agent.server.call import is_id
 from agent.server.errors import ApiError
 from agent.server.sessions import COOKIE, Session
-from agent.server.store import Db, Store
+from agent.server.store import Db
 from agent.server.web import utc_now
-
-T = TypeVar("T")
 
 HEADERS: Final = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -53,8 +50,9 @@ class Page:
     """
 
     def __init__(self, folder: Path, clock: Callable[[], datetime] = utc_now) -> None:
-        self._store = Store(folder)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="page")
+        self._desk = Desk(folder, "page")
+        # Figures of a long time take long; nobody else should wait for them.
+        self._figures = Desk(folder, "figures")
         self._clock = clock
         self.live = Live(folder, clock)
         self.hub = Hub(self.live)
@@ -97,16 +95,9 @@ class Page:
 
     def close(self) -> None:
         """Let go of the file, when nobody is served any more."""
-        self._thread.shutdown()
-        self._store.close()
+        self._desk.close()
+        self._figures.close()
         self.live.close()
-
-    async def _in_thread(self, work: Callable[[Db], T], *, write: bool = False) -> T:
-        def run() -> T:
-            with self._store.transaction(write=write) as db:
-                return work(db)
-
-        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
 
     def _find(self, db: Db, request: Request) -> Session:
         found = sessions.find(db, sessions.cookie_of(request.headers), self._clock())
@@ -128,9 +119,9 @@ class Page:
             return sessions.start(db, token, self._clock())
 
         # Who knows no token gets nowhere near the lock that writers share.
-        if not await self._in_thread(lambda db: sessions.is_token(db, token)):
+        if not await self._desk.read(lambda db: sessions.is_token(db, token)):
             raise HTTPException(401, "This board knows no such token.")
-        cookie = await self._in_thread(start, write=True)
+        cookie = await self._desk.write(start)
         answer = Response(status_code=204)
         _set_cookie(answer, request, cookie, int(sessions.LIFETIME.total_seconds()))
         await self.hub.check()
@@ -147,7 +138,7 @@ class Page:
                 raise HTTPException(403, "This request does not come from the board's own page. Reload it.")
             sessions.end(db, cookie or "")
 
-        await self._in_thread(end, write=True)
+        await self._desk.write(end)
         await self.hub.check()
         answer = Response(status_code=204)
         _set_cookie(answer, request, "", 0)
@@ -163,10 +154,10 @@ class Page:
                 "writable": any("edit_work_packages" in held for held in found.viewer.projects.values()),
             }
 
-        return _json(await self._in_thread(read))
+        return _json(await self._desk.read(read))
 
     async def _board(self, request: Request) -> Response:
-        await self._in_thread(lambda db: self._find(db, request))
+        await self._desk.read(lambda db: self._find(db, request))
         now = await self.live.latest()
 
         def whole(db: Db) -> bytes:
@@ -182,10 +173,10 @@ class Page:
                 }
             )
 
-        return Response(await self._in_thread(whole), media_type="application/json")
+        return Response(await self._desk.read(whole), media_type="application/json")
 
     async def _events(self, request: Request) -> Any:
-        session = await self._in_thread(lambda db: self._find(db, request))
+        session = await self._desk.read(lambda db: self._find(db, request))
         if request.method == "HEAD":
             return Response(media_type="text/event-stream")
         if self.hub.of(session.viewer.id) >= MOST_STREAMS:
@@ -201,7 +192,7 @@ class Page:
             viewer = self._find(db, request).viewer
             return msgspec.json.encode(detail.detail(db, viewer, id_, before=journal or None))
 
-        return Response(await self._in_thread(read), media_type="application/json")
+        return Response(await self._desk.read(read), media_type="application/json")
 
     async def _fleet(self, request: Request) -> Response:
         wanted = request.query_params.get("days", "14")
@@ -211,7 +202,7 @@ class Page:
         def read(db: Db) -> bytes:
             return msgspec.json.encode(figures.fleet(db, self._find(db, request).viewer, int(wanted), self._clock()))
 
-        return Response(await self._in_thread(read), media_type="application/json")
+        return Response(await self._figures.read(read), media_type="application/json")
 
 
 async def _token(request: Request) -> str:

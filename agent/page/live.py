@@ -12,23 +12,21 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from msgspec import Struct
 
 from agent.page import snapshot
 from agent.page.cards import Card, Pod
+from agent.page.desk import Desk
 from agent.page.pods import Seen, pods
 from agent.page.scene import Setting
 from agent.page.sightings import Sightings
 from agent.page.snapshot import Look, Sight
 from agent.server import sessions
-from agent.server.store import Db, Store
-
-T = TypeVar("T")
+from agent.server.store import Db
 
 TICK: Final = 0.1
 """Seconds between two looks whether the file has changed."""
@@ -72,9 +70,9 @@ class Live:
     """
 
     def __init__(self, folder: Path, clock: Callable[[], datetime]) -> None:
-        self._store = Store(folder)
+        self.desk = Desk(folder, "snapshots")
+        """Where all of this is done, `delta` too."""
         self._clock = clock
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
         self._life = secrets.token_hex(4)
         self._sightings = Sightings()
         self._latest: Snapshot | None = None
@@ -90,12 +88,7 @@ class Live:
 
     def close(self) -> None:
         """Let go of the file; a snapshot in the making is waited for."""
-        self._thread.shutdown()
-        self._store.close()
-
-    async def in_thread(self, work: Callable[[], T]) -> T:
-        """Run something with the file, one after the other."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        self.desk.close()
 
     async def latest(self) -> Snapshot:
         """The board as it is now, or was while this was waited for."""
@@ -103,12 +96,12 @@ class Live:
         asked = time()
         async with self._turn:
             if self._latest is not None and (
-                self._begun_at >= asked or await self.in_thread(self._store.changes) == self._heard
+                self._begun_at >= asked or await self.desk.do(self.desk.store.changes) == self._heard
             ):
                 return self._latest
             await asyncio.sleep(self._ended_at + PAUSE - time())
             self._begun_at = time()
-            made = await self.in_thread(self._make)
+            made = await self.desk.do(self._make)
             self._ended_at = time()
             return made
 
@@ -119,26 +112,21 @@ class Live:
 
     async def changed(self) -> bool:
         """Whether the file has changed since the last snapshot was begun."""
-        return await self.in_thread(self._store.changes) != self._heard
+        return await self.desk.do(self.desk.store.changes) != self._heard
 
     async def alive(self) -> frozenset[str]:
         """The sessions that have not ended."""
-
-        def read() -> frozenset[str]:
-            with self._store.transaction(write=False) as db:
-                return sessions.alive(db, self._clock())
-
-        return await self.in_thread(read)
+        return await self.desk.read(lambda db: sessions.alive(db, self._clock()))
 
     def session(self, cookie: str) -> sessions.Session | None:
-        """Whose cookie it is; called in the thread."""
-        with self._store.transaction(write=False) as db:
+        """Whose cookie it is; called at the desk."""
+        with self.desk.store.transaction(write=False) as db:
             return sessions.find(db, cookie, self._clock())
 
     def _make(self) -> Snapshot:
         # Heard before it is read: what comes in between is seen now and heard of again.
-        self._heard = self._store.changes()
-        with self._store.transaction(write=False) as db:
+        self._heard = self.desk.store.changes()
+        with self.desk.store.transaction(write=False) as db:
             look = self._look = snapshot.look(db, self._look)
             seen = self._sightings.read(db, self._clock())
             frame = _frame(db, look.scene.known)

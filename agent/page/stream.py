@@ -143,7 +143,7 @@ class EventStream:
         while True:
             self._news.clear()
             now = self._hub.live.present or now
-            event, goes_on = await self._hub.live.in_thread(lambda now=now: self._event(now))  # type: ignore[misc]
+            event, goes_on = await self._hub.live.desk.do(lambda now=now: self._event(now))  # type: ignore[misc]
             if event or silent:
                 await _more(send, event or STILL_HERE)
             if not goes_on:

@@ -304,7 +304,7 @@ async def test_who_does_not_read_is_owed_one_difference_however_much_happens(tmp
     token = server.create(tmp_path).tokens["human"]
     server.import_backlog(tmp_path, '[[projects]]\nidentifier = "a"\nname = "A"')
     page = Page(tmp_path)
-    with page._store.transaction(write=True) as db:
+    with page.live.desk.store.transaction(write=True) as db:
         cookie = sessions.start(db, token, NOW)
         session = sessions.find(db, cookie, NOW)
     assert session is not None
