@@ -79,7 +79,9 @@ def axe() -> Callable[[Browser], list[str]]:
 
     def judge(browser: Browser) -> list[str]:
         browser.js(source)
-        found = browser.wait_js("axe.run(document).then((result) => arguments[arguments.length - 1](result.violations));")
+        found = browser.wait_js(
+            "axe.run(document).then((result) => arguments[arguments.length - 1](result.violations));"
+        )
         return [
             f"{one['id']} ({one['impact']}): {node['html'][:200]} {node['failureSummary'][:300]}"
             for one in found

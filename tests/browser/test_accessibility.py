@@ -18,7 +18,7 @@ def show(page: Browser, world: World, view: str) -> None:
     world.sign_in(page, query={"lanes": "?lanes=epic", "fleet": "?view=fleet"}.get(view, ""))
     page.one(".tiles" if view == "fleet" else ".card")
     if view in ("panel", "edit"):
-        ticket = world.make("Looked at closely", description={"raw": "# Title\n\n- one [link](https://example.org)"})
+        ticket = world.make("Looked at closely", description="# Title\n\n- one [link](https://example.org)")
         page.open(f"{world.url}/#wp={ticket}")
         page.one(".timeline .entry")
     if view == "edit":
@@ -46,7 +46,9 @@ def test_axe_finds_nothing_serious(
 def test_axe_would_say_so(page: Browser, world: World, axe: Callable[[Browser], list[str]]) -> None:
     page.open(world.url)
     page.one("#token")
-    page.js("document.querySelector('label[for=token]').remove(); document.querySelector('#sign-in h1').style.color = '#eee'")
+    page.js(
+        "document.querySelector('label[for=token]').remove(); document.querySelector('#sign-in h1').style.color = '#eee'"
+    )
     assert {one.partition(" ")[0] for one in axe(page)} >= {"color-contrast"}
 
 
@@ -68,7 +70,10 @@ def test_the_theme_can_be_chosen_and_is_kept(page: Browser, world: World) -> Non
 
 
 def test_nothing_moves_for_those_who_asked_for_rest(page: Browser, world: World) -> None:
-    features = [{"name": "prefers-reduced-motion", "value": "reduce"}, {"name": "prefers-color-scheme", "value": "light"}]
+    features = [
+        {"name": "prefers-reduced-motion", "value": "reduce"},
+        {"name": "prefers-color-scheme", "value": "light"},
+    ]
     page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     world.sign_in(page)
     page.one(".pod-card.working")

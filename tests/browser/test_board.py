@@ -4,7 +4,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from support.browser import Browser
-from support.page_world import POD, STATUSES, World, card, in_column
+from support.page_world import STATUSES, World, card, in_column
 
 
 @pytest.fixture(autouse=True)
@@ -13,7 +13,7 @@ def signed_in(page: Browser, world: World) -> None:
 
 
 def test_a_card_says_type_number_priority_and_pod(page: Browser, world: World) -> None:
-    ticket = world.make("A card with everything", type="Bug", priority="Immediate", **{POD: "pod-d"})
+    ticket = world.make("A card with everything", type="Bug", priority="Immediate", pod="pod-d")
     text = page.one(in_column(ticket, "New"), text="A card with everything").text
     assert [word for word in ("Bug", f"#{ticket}", "Immediate", "pod-d") if word not in text] == []
 
@@ -25,12 +25,12 @@ def test_a_card_says_in_words_why_no_pod_takes_it(page: Browser, world: World) -
     gate = world.make("A phase ahead", type="Summary task")
     gated = world.make("Below a phase", parent=gate)
     assert page.one(card(blocked), text=f"waits for #{first}").text.count("blocked") == 1
-    assert page.one(card(gated), text="A phase ahead")
+    assert page.sees(card(gated), text="A phase ahead")
     assert "gated" in page.text(card(gated))
-    assert page.one(card(first), text="free to take")
+    assert page.sees(card(first), text="free to take")
 
 
-def test_pods_are_seen_with_what_they_do_for_how_long_and_below_which_epic(page: Browser, world: World) -> None:
+def test_pods_are_seen_with_what_they_do_for_how_long_and_below_which_epic(page: Browser) -> None:
     pod = page.one('.pod-card[data-pod="pod-a"]')
     assert "Take the discount off before tax" in pod.text
     assert "Checkout" in pod.text
@@ -45,7 +45,7 @@ def test_columns_are_those_that_are_needed_and_the_rest_is_folded(page: Browser)
     assert heads[-1].startswith("Closed")
     assert "Confirmed" not in heads
     page.click(".folded", text="Confirmed")
-    assert page.one(f'.column[data-drop="{STATUSES["New"] + 3}"]', text="Confirmed")
+    assert page.sees(f'.column[data-drop="{STATUSES["New"] + 3}"]', text="Confirmed")
 
 
 def test_lanes_are_epics_with_their_owner(page: Browser, world: World) -> None:
@@ -53,23 +53,23 @@ def test_lanes_are_epics_with_their_owner(page: Browser, world: World) -> None:
     ticket = world.make("In that lane", parent=epic)
     page.click("#lanes")
     lane = f'.lane[data-lane="{epic}"]'
-    assert page.one(f"{lane} .lane-head", text="An Epic of its own lane")
+    assert page.sees(f"{lane} .lane-head", text="An Epic of its own lane")
     page.js("document.querySelector(arguments[0]).scrollIntoView()", lane)
-    assert page.one(f"{lane} {card(ticket)}")
+    assert page.sees(f"{lane} {card(ticket)}")
     assert "lanes=epic" in page.url
-    assert page.one(".lane-head", text="pod-a")
+    assert page.sees(".lane-head", text="pod-a")
 
 
 def test_filters_are_kept_in_the_address(page: Browser, world: World) -> None:
     bug = world.make("A bug to be filtered", type="Bug", project=102)
-    task = world.make("A task to be filtered", **{POD: "pod-x"})
+    task = world.make("A task to be filtered", pod="pod-x")
     page.one(card(task))
     page.choose("#filter-project", "Depot")
     page.gone(card(task))
     page.choose("#filter-type", "Bug")
     page.type("#search", "filtered")
     page.until(lambda: len(page.all(".card")) == 1, "one card")
-    assert page.one(card(bug))
+    assert page.sees(card(bug))
     wanted = f"{world.url}/?project=depot&type=207&q=filtered"
     page.until(lambda: page.url == wanted, wanted)
     page.driver.refresh()
@@ -79,7 +79,7 @@ def test_filters_are_kept_in_the_address(page: Browser, world: World) -> None:
     page.one(card(task))
     page.choose("#filter-pod", "pod-x")
     page.gone(card(bug))
-    assert page.one(card(task))
+    assert page.sees(card(task))
 
 
 def test_a_pod_in_the_strip_filters_by_itself(page: Browser) -> None:
@@ -95,12 +95,12 @@ def test_the_search_finds_numbers_and_says_when_nothing_is_found(page: Browser, 
     page.driver.switch_to.active_element.send_keys(f"#{ticket}")
     page.until(lambda: [one.get_attribute("data-id") for one in page.all(".card")] == [str(ticket)], "one card")
     page.driver.switch_to.active_element.send_keys("xyz")
-    assert page.one("#empty", text="No work package passes these filters.")
+    assert page.sees("#empty", text="No work package passes these filters.")
     page.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
     page.until(lambda: "q=" not in page.url, "an empty search")
 
 
 def test_open_spikes_ask_for_people_at_the_top(page: Browser, world: World) -> None:
     spike = world.make("Which way round?", type="Spike")
-    assert page.one("#questions", text="for an answer")
-    assert page.one(card(spike), text="waits for an answer")
+    assert page.sees("#questions", text="for an answer")
+    assert page.sees(card(spike), text="waits for an answer")

@@ -23,7 +23,7 @@ def test_two_browsers_edit_the_same_words_and_the_second_is_told(
     page: Browser, other: Browser, world: World, expected: list[str]
 ) -> None:
     expected.append("status of 409")
-    ticket = world.make("As it was", description={"raw": "one"})
+    ticket = world.make("As it was", description="one")
     world.sign_in(page)
     world.sign_in(other, "human")
     edit(page, world, ticket)
@@ -34,26 +34,26 @@ def test_two_browsers_edit_the_same_words_and_the_second_is_told(
     page.click(".edit button", text="Save")
     page.one("#panel-title", text="As the first wants it")
     other.click(".edit button", text="Save")
-    assert other.one(".toast", text=f"#{ticket} {CONFLICT}")
-    assert other.one(".edit .alert", text="What you typed is still here")
+    assert other.sees(".toast", text=f"#{ticket} {CONFLICT}")
+    assert other.sees(".edit .alert", text="What you typed is still here")
     assert other.one(".edit [name=subject]").get_attribute("value") == "As the second wants it"
-    assert other.one(".edit .hint", text="As the first wants it")
-    assert other.one("#panel-title", text="As the first wants it")
+    assert other.sees(".edit .hint", text="As the first wants it")
+    assert other.sees("#panel-title", text="As the first wants it")
     assert world.read(ticket)["subject"] == "As the first wants it"
     other.click(".edit button", text="Save mine")
     other.one("#panel-title", text="As the second wants it")
     assert world.read(ticket)["subject"] == "As the second wants it"
-    assert page.one(card(ticket), text="As the second wants it")
+    assert page.sees(card(ticket), text="As the second wants it")
     other.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
 
 
 def test_somebody_elses_change_is_shown_beside_what_is_being_typed(page: Browser, world: World) -> None:
-    ticket = world.make("Typed over", description={"raw": "one"})
+    ticket = world.make("Typed over", description="one")
     world.sign_in(page)
     edit(page, world, ticket)
     page.type(".edit [name=subject]", "My words")
     world.change(ticket, subject="Their words", description={"raw": "two"})
-    assert page.one(".edit .alert", text=CONFLICT)
+    assert page.sees(".edit .alert", text=CONFLICT)
     assert page.one(".edit [name=subject]").get_attribute("value") == "My words"
     assert page.one(".edit [name=description]").get_attribute("value") == "two"
     page.click(".edit .hint button", text="Use that")
@@ -66,7 +66,13 @@ def test_a_change_elsewhere_on_the_ticket_disturbs_nobody_who_edits_its_words(pa
     edit(page, world, ticket)
     page.type(".edit [name=subject]", "Edited all the same")
     world.change(ticket, status="In progress")
-    page.until(lambda: page.js("return document.querySelector('.facts [name=status]').selectedOptions[0].textContent") == "In progress", "the status")
+    page.until(
+        lambda: (
+            page.js("return document.querySelector('.facts [name=status]').selectedOptions[0].textContent")
+            == "In progress"
+        ),
+        "the status",
+    )
     page.click(".edit button", text="Save")
     page.one("#panel-title", text="Edited all the same")
     found = world.read(ticket)
@@ -83,12 +89,14 @@ def test_routing_over_somebody_elses_routing_is_refused(page: Browser, world: Wo
     world.change(ticket, **{POD: "pod-d"})
     page.one(card(ticket), text="pod-d")
     page.click(".route button", text="Route")
-    assert page.one(".toast", text=f"#{ticket} {CONFLICT}")
+    assert page.sees(".toast", text=f"#{ticket} {CONFLICT}")
     assert world.read(ticket)[POD] == "pod-d"
     assert page.one(".route input").get_attribute("value") == "pod-a"
 
 
-def test_a_spike_that_somebody_closed_meanwhile_keeps_the_answer(page: Browser, world: World, expected: list[str]) -> None:
+def test_a_spike_that_somebody_closed_meanwhile_keeps_the_answer(
+    page: Browser, world: World, expected: list[str]
+) -> None:
     expected.append("status of 409")
     spike = world.make("Answered by two", type="Spike")
     world.sign_in(page)
@@ -98,7 +106,7 @@ def test_a_spike_that_somebody_closed_meanwhile_keeps_the_answer(page: Browser, 
     world.change(spike, subject="Answered by two people")
     page.type(".comment textarea", "Mine")
     page.click(".answer")
-    assert page.one(".comment .alert", text="Your answer is on")
+    assert page.sees(".comment .alert", text="Your answer is on")
     assert world.comments(spike) == ["Mine"]
     assert world.status(spike) == "New"
     page.click(".answer", text="Close the Spike")

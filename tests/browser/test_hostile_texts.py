@@ -6,7 +6,7 @@ import pytest
 
 from agent import server
 from support.browser import Browser
-from support.page_world import POD, World, card
+from support.page_world import World, card
 
 HOSTILE = (
     "<script>window.owned = 1</script>",
@@ -42,7 +42,7 @@ def hostile(world: World) -> dict[str, int]:
         world.tokens = {**world.tokens, **server.import_backlog(world.folder, backlog).tokens}
     subject = " ".join(HOSTILE)[:250]
     pod = "<img src=x onerror=window.owned=1>"
-    ticket = world.make(subject, login="mallory", description={"raw": MARKDOWN}, **{POD: pod})
+    ticket = world.make(subject, login="mallory", description=MARKDOWN, pod=pod)
     world.comment(ticket, MARKDOWN, login="mallory")
     epic = world.make(f"{HOSTILE[1]} Epic", type="Epic", login="mallory")
     child = world.make(f"{HOSTILE[0]} child", parent=epic, login="mallory")
@@ -50,18 +50,20 @@ def hostile(world: World) -> dict[str, int]:
     return {"ticket": ticket, "epic": epic, "child": child}
 
 
-def test_no_hostile_text_runs_or_reaches_out_wherever_it_is_shown(page: Browser, world: World, hostile: dict[str, int]) -> None:
+def test_no_hostile_text_runs_or_reaches_out_wherever_it_is_shown(
+    page: Browser, world: World, hostile: dict[str, int]
+) -> None:
     page.js("window.owned = undefined")
     world.sign_in(page)
-    assert page.one(card(hostile["ticket"]), text="<script>window.owned = 1</script>")
-    assert page.one("#pod-list", text="<img src=x onerror=window.owned=1>")
+    assert page.sees(card(hostile["ticket"]), text="<script>window.owned = 1</script>")
+    assert page.sees("#pod-list", text="<img src=x onerror=window.owned=1>")
     for id_ in hostile.values():
         page.open(f"{world.url}/#wp={id_}")
         page.one(".panel-line", text=f"#{id_}")
     page.open(f"{world.url}/#wp={hostile['ticket']}")
     page.one(".panel-line", text=f"#{hostile['ticket']}")
-    assert page.one(".timeline", text='"><img src=x')
-    assert page.one(".description", text="<script>window.owned = 1</script>")
+    assert page.sees(".timeline", text='"><img src=x')
+    assert page.sees(".description", text="<script>window.owned = 1</script>")
     page.click(".edit-button")
     page.one(".edit")
     page.choose("#filter-pod", "<img src=x onerror=window.owned=1>")
@@ -72,7 +74,12 @@ def test_no_hostile_text_runs_or_reaches_out_wherever_it_is_shown(page: Browser,
     page.open(f"{world.url}/?view=fleet&days=%3Cscript%3E")
     page.one("#fleet-body")
     assert page.js("return window.owned ?? null") is None
-    assert page.js("return document.querySelectorAll('#page script, #page iframe, #page form[action], #page style, .prose img').length") == 0
+    assert (
+        page.js(
+            "return document.querySelectorAll('#page script, #page iframe, #page form[action], #page style, .prose img').length"
+        )
+        == 0
+    )
 
 
 def test_links_in_texts_lead_only_where_links_may(page: Browser, world: World, hostile: dict[str, int]) -> None:

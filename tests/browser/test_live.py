@@ -31,11 +31,11 @@ def test_what_others_do_is_seen_without_asking(page: Browser, other: Browser, wo
     world.sign_in(page)
     world.sign_in(other, "human")
     ticket = world.make("Seen by all")
-    assert page.one(in_column(ticket, "New"))
+    assert page.sees(in_column(ticket, "New"))
     other.one(card(ticket))
     world.change(ticket, status="In testing")
-    assert page.one(in_column(ticket, "In testing"))
-    assert other.one(in_column(ticket, "In testing"))
+    assert page.sees(in_column(ticket, "In testing"))
+    assert other.sees(in_column(ticket, "In testing"))
 
 
 def test_only_the_card_that_changed_is_painted_anew(page: Browser, world: World) -> None:
@@ -66,10 +66,10 @@ def test_a_restart_of_the_server_signs_nobody_out_and_what_happened_meanwhile_is
     own.change(ticket, status="In testing")
     made = own.make("Made while nobody listened")
     page.until(lambda: page.js(STATE) == "live", "the stream")
-    assert page.one(in_column(ticket, "In testing"))
-    assert page.one(card(made))
+    assert page.sees(in_column(ticket, "In testing"))
+    assert page.sees(card(made))
     later = own.make("And after it")
-    assert page.one(card(later))
+    assert page.sees(card(later))
     assert page.foreign(own.url) == []
     page.open("about:blank")
 
@@ -81,7 +81,7 @@ def test_a_short_loss_is_taken_up_where_it_was_lost(page: Browser, world: World)
     page.js("window.dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}))")
     world.change(ticket, subject="Changed during the loss")
     page.js("window.dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
-    assert page.one(card(ticket), text="Changed during the loss")
+    assert page.sees(card(ticket), text="Changed during the loss")
     asked = [url for url in page.requests() if "/page/board" in url]
     assert len(asked) == 1, "the whole board was fetched again"
 
@@ -91,7 +91,12 @@ def test_new_pods_and_their_work_appear_by_themselves(page: Browser, world: Worl
     token = "7f9c0d52-1111-4222-8333-0123456789ac.5f0c9a1e77d2b340 by pod-new try 1 for 4h @ 2026-11-24T08:00Z"
     ticket = world.make("Work of a new pod")
     body = {"lockVersion": world.read(ticket)["lockVersion"], "customField601": "pod-new", "customField602": token}
-    world.ask("PATCH", f"/work_packages/{ticket}", {**body, "_links": {"status": {"href": "/api/v3/statuses/307"}}}, login="agent")
-    assert page.one('.pod-card[data-pod="pod-new"]', text="Work of a new pod")
+    world.ask(
+        "PATCH",
+        f"/work_packages/{ticket}",
+        {**body, "_links": {"status": {"href": "/api/v3/statuses/307"}}},
+        login="agent",
+    )
+    assert page.sees('.pod-card[data-pod="pod-new"]', text="Work of a new pod")
     world.change(ticket, status="Closed", customField602=None, customField601=None)
     page.until(lambda: "Work of a new pod" not in page.text("#pod-list"), "an idle pod")

@@ -1,7 +1,6 @@
 """Five thousand work packages: the first cards come at once, and a drag stays fluid. The figures are printed."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
@@ -47,7 +46,9 @@ def _backlog() -> str:
         status = "New" if kind == "Bug" and status == "In testing" else status
         parent = f'parent = "k{number % 60}"' if number >= 60 and number % 3 else ""
         subject = f"Work package {number} that says in some words what is to be done"
-        entries.append(f'[[work_packages]]\nkey = "k{number}"\ntype = "{kind}"\nstatus = "{status}"\nsubject = "{subject}"\n{parent}')
+        entries.append(
+            f'[[work_packages]]\nkey = "k{number}"\ntype = "{kind}"\nstatus = "{status}"\nsubject = "{subject}"\n{parent}'
+        )
     return "\n".join(entries)
 
 
@@ -74,7 +75,9 @@ def test_the_first_cards_of_thousands_come_at_once_and_few_are_made(
     assert any("of" in one for one in counts), counts
 
 
-def test_a_drag_among_thousands_stays_fluid(one_chromium: Browser, large: World, measured: Callable[[str], None]) -> None:
+def test_a_drag_among_thousands_stays_fluid(
+    one_chromium: Browser, large: World, measured: Callable[[str], None]
+) -> None:
     page = one_chromium
     page.fresh(large.url)
     large.sign_in(page)
@@ -100,19 +103,25 @@ def test_a_drag_among_thousands_stays_fluid(one_chromium: Browser, large: World,
     large.eventually(ticket, "In progress")
 
 
-def test_a_change_among_thousands_costs_little(one_chromium: Browser, large: World, measured: Callable[[str], None]) -> None:
+def test_a_change_among_thousands_costs_little(
+    one_chromium: Browser, large: World, measured: Callable[[str], None]
+) -> None:
     page = one_chromium
     page.fresh(large.url)
     large.sign_in(page)
     page.one(".card")
     ticket = large.make("Changes often", priority="Immediate")
     page.one(card(ticket))
-    page.js("window.long_ = []; new PerformanceObserver((list) => list.getEntries().forEach((one) => window.long_.push(one.duration))).observe({type: 'longtask'});")
+    page.js(
+        "window.long_ = []; new PerformanceObserver((list) => list.getEntries().forEach((one) => window.long_.push(one.duration))).observe({type: 'longtask'});"
+    )
     for number in range(5):
         large.change(ticket, subject=f"Changed {number} times")
         page.one(card(ticket), text=f"Changed {number} times")
     longest = max(page.js("return window.long_") or [0])
-    measured(f"page, {MANY} work packages: five live changes, longest block of the page {longest:.0f} ms (below 50 is none)")
+    measured(
+        f"page, {MANY} work packages: five live changes, longest block of the page {longest:.0f} ms (below 50 is none)"
+    )
     assert longest < WORST_FRAME_MS
 
 
@@ -124,7 +133,9 @@ def test_columns_and_lanes_grow_as_they_are_scrolled(one_chromium: Browser, larg
     column = f'.column[data-drop="{STATUSES["New"]}"] .cell'
     before = page.js("return document.querySelector(arguments[0]).children.length", column)
     page.js("const c = document.querySelector(arguments[0]); c.scrollTop = c.scrollHeight;", column)
-    page.until(lambda: page.js("return document.querySelector(arguments[0]).children.length", column) > before, "more cards")
+    page.until(
+        lambda: page.js("return document.querySelector(arguments[0]).children.length", column) > before, "more cards"
+    )
     page.click("#lanes")
     page.until(lambda: len(page.all(".lane")) > 50, "lanes")
     assert len(page.all(".card")) < 1000

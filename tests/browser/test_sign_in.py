@@ -6,16 +6,18 @@ from support.page_world import World, card
 LINK_GONE = "return [location.href, performance.getEntriesByType('navigation').length, history.length].join(' ')"
 
 
-def test_a_token_opens_the_board_and_a_wrong_one_gets_a_sentence(page: Browser, world: World, expected: list[str]) -> None:
+def test_a_token_opens_the_board_and_a_wrong_one_gets_a_sentence(
+    page: Browser, world: World, expected: list[str]
+) -> None:
     expected.append("status of 401")
     page.open(world.url)
     page.type("#token", "opapi-wrong")
     page.click("#sign-in-form button")
-    assert page.one("#sign-in-message", text="no such token")
+    assert page.sees("#sign-in-message", text="no such token")
     page.type("#token", world.tokens["olga"])
     page.click("#sign-in-form button")
-    assert page.one("#who", text="Olga Operator")
-    assert page.one(".card")
+    assert page.sees("#who", text="Olga Operator")
+    assert page.sees(".card")
 
 
 def test_a_link_signs_in_and_its_token_is_in_no_address_afterwards(page: Browser, world: World) -> None:
@@ -40,7 +42,7 @@ def test_signing_out_ends_the_session(page: Browser, world: World, expected: lis
     expected.append("status of 401")
     world.sign_in(page)
     page.click("#sign-out")
-    assert page.one("#sign-in-message", text="You are signed out.")
+    assert page.sees("#sign-in-message", text="You are signed out.")
     page.open(f"{world.url}/page/board")
     assert "not signed in" in page.driver.page_source
 
@@ -61,12 +63,14 @@ def test_a_session_that_ends_elsewhere_leads_to_the_sign_in_page_and_back_to_the
     other.js("localStorage.setItem('agent-signed-in', 'yes')")
     other.open(world.url)
     other.click("#sign-out")
-    assert page.one("#sign-in-message", text="Your session has ended.")
+    assert page.sees("#sign-in-message", text="Your session has ended.")
     page.type("#token", world.tokens["olga"])
     page.click("#sign-in-form button")
-    assert page.one("#panel-title", text="Seen before and after")
+    assert page.sees("#panel-title", text="Seen before and after")
     assert page.url.endswith(f"?type=201#wp={ticket}")
-    page.until(lambda: page.one(".comment textarea").get_attribute("value") == "A sentence that is not lost", "the draft")
+    page.until(
+        lambda: page.one(".comment textarea").get_attribute("value") == "A sentence that is not lost", "the draft"
+    )
 
 
 def test_a_viewer_sees_everything_and_is_offered_no_change(page: Browser, world: World) -> None:
@@ -77,9 +81,9 @@ def test_a_viewer_sees_everything_and_is_offered_no_change(page: Browser, world:
     page.one(".timeline .entry")
     writing = "#new, .edit-button, .route, .comment textarea, .facts select, .relate, .add, .movable"
     assert [one.get_attribute("outerHTML") for one in page.all(writing) if one.is_displayed()] == []
-    assert page.one("#viewer-note", text="may only look")
+    assert page.sees("#viewer-note", text="may only look")
     page.js("document.querySelector(arguments[0]).focus()", f"{card(ticket)} .card-link")
     page.driver.switch_to.active_element.send_keys("m")
-    assert page.one(".toast", text=f"You may not change the status of #{ticket}.")
+    assert page.sees(".toast", text=f"You may not change the status of #{ticket}.")
     page.driver.switch_to.active_element.send_keys("n")
     assert not page.js("return document.querySelector('dialog[open]')")

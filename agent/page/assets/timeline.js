@@ -34,11 +34,27 @@ function entryOf(entry) {
   return el(
     `li.entry.${look}`, { data: entry.event ? { event: entry.event } : {} },
     el('p.entry-head', {}, el('b', {}, who), el('span.run', { title: entry.run && `Run ${entry.run}` }, entry.run ? `run ${entry.run.slice(0, 4)}` : ''), running(entry.at, 'ago')),
-    (entry.title || entry.kind === 'created') && el('p.entry-title', {}, entry.title ?? 'Created this work package'),
+    (entry.title || entry.kind === 'created') && el('p.entry-title', {}, titleOf(entry)),
     entry.html && trusted('div.prose', entry.html),
-    entry.changes.length > 0 && el('ul.changes', {}, entry.changes.map((one) => el('li', {}, one))),
+    changesOf(entry),
     chips(entry),
   );
+}
+
+/** The first line without what stands beside it already: the session is the run, tokens are a chip. */
+function titleOf({ title, run, tokens }) {
+  if (!title) return 'Created this work package';
+  const short = title.replace(` — session ${run}`, '');
+  return tokens ? short.replace(/, \d+ input tokens \/ \d+ output tokens$/, '') : short;
+}
+
+/** What a run changes besides the status goes without saying, and is one click away. */
+function changesOf({ changes, kind }) {
+  const list = (texts) => texts.length > 0 && el('ul', {}, texts.map((one) => el('li', {}, one)));
+  const isLoud = (one) => kind !== 'event' || one.startsWith('Status');
+  const [loud, quiet] = [changes.filter(isLoud), changes.filter((one) => !isLoud(one))];
+  if (!changes.length) return null;
+  return el('div.changes', {}, list(loud), quiet.length > 0 && el('details', {}, el('summary', {}, `${quiet.length} more ${quiet.length === 1 ? 'change' : 'changes'}`), list(quiet)));
 }
 
 function chips(entry) {
