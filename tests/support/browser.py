@@ -89,6 +89,10 @@ class Browser:
         """The first that is seen and holds a text, waited for."""
         return self.until(lambda: self._seen(selector, text), f"{selector} {text!r}")
 
+    def sees(self, selector: str, *, text: str = "") -> bool:
+        """The same as a claim: true, or a failure once patience has ended."""
+        return self.one(selector, text=text).is_displayed()
+
     def gone(self, selector: str) -> None:
         """Wait until nothing that matches is seen."""
         self.until(lambda: self._seen(selector, "") is None, f"no {selector}")
@@ -152,16 +156,19 @@ class Browser:
         return found
 
     def _drain(self) -> None:
-        for entry in self.driver.get_log("performance"):
+        for entry in self._log("performance"):
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 self._requests[message["params"]["requestId"]] = message["params"]["request"]["url"]
             elif message["method"] == "Network.loadingFailed" and message["params"].get("blockedReason") == "csp":
                 # Nothing was sent: the policy stopped it inside the browser.
                 self._requests.pop(message["params"]["requestId"], None)
-        for entry in self.driver.get_log("browser"):
+        for entry in self._log("browser"):
             if entry["level"] in ("SEVERE", "WARNING"):
                 self._problems.append(f"{entry['level']}: {entry['message']}")
+
+    def _log(self, name: str) -> list[dict[str, Any]]:
+        return list(self.driver.get_log(name))  # type: ignore[no-untyped-call]
 
     def foreign(self, origin: str) -> list[str]:
         """What was asked for elsewhere; data: and chrome: addresses reach no network."""

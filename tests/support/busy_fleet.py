@@ -147,7 +147,7 @@ class _History:
             above = self._make(epic, "Epic", project, description=f"What the shop needs of *{epic.lower()}*.")
             story = self._make(f"A customer trusts the {epic.lower()}", "User story", project, parent=above)
             for number, task in enumerate(tasks):
-                kind = "Feature" if number % 3 == 2 else "Task"  # noqa: PLR2004
+                kind = "Feature" if number % 3 == 2 else "Task"
                 self._make(task, kind, project, parent=story if number % 2 else above, description=DESCRIPTION)
         for project, subject, priority in _BUGS:
             self._make(subject, "Bug", project, priority=priority)

@@ -20,7 +20,16 @@ from support.commands import AGENT, environment
 
 TIMEOUT = 30.0
 STATUSES = {"New": 301, "In progress": 307, "In testing": 309, "Closed": 312, "On hold": 313, "Rejected": 314}
-TYPES = {"Task": 201, "Milestone": 202, "Summary task": 203, "Feature": 204, "Epic": 205, "User story": 206, "Bug": 207, "Spike": 208}
+TYPES = {
+    "Task": 201,
+    "Milestone": 202,
+    "Summary task": 203,
+    "Feature": 204,
+    "Epic": 205,
+    "User story": 206,
+    "Bug": 207,
+    "Spike": 208,
+}
 PRIORITIES = {"Low": 401, "Normal": 402, "High": 403, "Immediate": 404}
 POD, RUN = "customField601", "customField602"
 
@@ -90,7 +99,7 @@ class World:
 
     def make(
         self, subject: str, *, type: str = "Task", project: int = 101, login: str = "olga", parent: int | None = None,  # noqa: A002
-        status: str = "New", priority: str = "High", **more: Any,
+        status: str = "New", priority: str = "High", pod: str = "", description: str = "",
     ) -> int:  # fmt: skip
         """A new work package; those of a high priority stand at the top of their column."""
         links = {
@@ -100,7 +109,8 @@ class World:
             "priority": {"href": f"/api/v3/priorities/{PRIORITIES[priority]}"},
             **({"parent": {"href": f"/api/v3/work_packages/{parent}"}} if parent else {}),
         }
-        made = self.ask("POST", "/work_packages", {"subject": subject, "_links": links, **more}, login=login)
+        body = {"subject": subject, "_links": links, "description": {"raw": description}, **({POD: pod} if pod else {})}
+        made = self.ask("POST", "/work_packages", body, login=login)
         return int(made["id"])
 
     def change(self, id_: int, *, login: str = "olga", status: str | None = None, **more: Any) -> None:
