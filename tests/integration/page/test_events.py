@@ -54,11 +54,32 @@ def snapshots(board: Board) -> int:
     return board._server.page.live.count
 
 
+def is_idle(board: Board) -> bool:
+    """Whether nobody listens and nothing is watched any more."""
+    assert board._server
+    watching = board._server.page.hub._watching
+    return not len(board._server.page.hub) and (watching is None or watching.done())
+
+
+def is_settled(board: Board) -> bool:
+    """Whether there was nothing to read for some time."""
+    before = snapshots(board)
+    time.sleep(2 * PAUSE)
+    return snapshots(board) == before
+
+
+def wait(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SOON
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_a_change_by_the_api_arrives_within_a_moment(board: Board, visit: Visit) -> None:
     id_ = create(board, "Before")
     one = visit(board)
     with one.listen(one.board()["version"]) as heard:
-        time.sleep(0.7)
+        time.sleep(0.1)
         began = time.monotonic()
         change(board, id_, subject="After")
         event = heard.next()
@@ -155,8 +176,8 @@ def test_after_a_restart_all_is_to_be_asked_for_again(board: Board, visit: Visit
     with one.listen(version) as heard:
         began = time.monotonic()
         board.close()
-        # A stream does not keep the server from stopping, and ends at once.
-        assert time.monotonic() - began < 2.0
+        # A stream does not keep the server from stopping, which would wait for 5 s.
+        assert time.monotonic() - began < 4.0
         assert heard.ended.wait(SOON)
     assert board.folder
     again = _ServerThread(board.folder)
@@ -217,7 +238,7 @@ def test_signing_out_ends_the_stream_of_that_session_alone(board: Board, visit: 
         began = time.monotonic()
         assert heard.next().name == "signed-out"
         assert heard.ended.wait(SOON)
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 5.0
         made = create(board, "Still there")
         assert others.until(made)
 
@@ -235,7 +256,7 @@ def test_while_nobody_listens_nothing_is_read(board: Board, visit: Visit) -> Non
     one = visit(board)
     with one.listen(one.board()["version"]) as heard:
         heard.until(create(board, "Heard"))
-    time.sleep(3 * live.TICK)
+    wait(lambda: is_idle(board))
     before = snapshots(board)
     for n in range(5):
         create(board, f"Unheard {n}")
@@ -250,7 +271,7 @@ def test_without_changes_nothing_is_read_and_with_many_twice_a_second_for_all(
     visitors = [visit(board) for _ in range(3)]
     version = visitors[0].board()["version"]
     with visitors[0].listen(version) as first, visitors[1].listen(version) as second, visitors[2].listen(version):
-        time.sleep(0.3)
+        wait(lambda: is_settled(board))
         before = snapshots(board)
         time.sleep(1.0)
         assert snapshots(board) == before
@@ -268,8 +289,7 @@ def test_a_silent_stream_says_that_it_is_alive(board: Board, visit: Visit, monke
     monkeypatch.setattr(stream, "HEARTBEAT", 0.1)
     one = visit(board)
     with one.listen(one.board()["version"]) as heard:
-        time.sleep(0.6)
-        assert heard.comments >= 2
+        wait(lambda: heard.comments >= 2)
         with pytest.raises(queue.Empty):
             heard.next(0.05)
 
@@ -285,10 +305,7 @@ def test_nobody_holds_more_streams_than_a_person_needs(
         assert (refused.status_code, refused.json()) == (429, {"message": "The page is open too often."})
         with other.listen() as heard:
             assert heard.next().name == "reset"
-    deadline = time.monotonic() + SOON
-    while board._server and len(board._server.page.hub):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait(lambda: is_idle(board))
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -309,12 +326,17 @@ async def test_who_does_not_read_is_owed_one_difference_however_much_happens(tmp
         session = sessions.find(db, cookie, NOW)
     assert session is not None
     version = page.live.version(await page.live.latest())
-    reads, sent = asyncio.Event(), list[bytes]()
+    reads, tried, sent = asyncio.Event(), list[bytes](), list[bytes]()
     reads.set()
 
     async def send(message: Any) -> None:
+        tried.append(message.get("body", b""))
         await reads.wait()
         sent.append(message.get("body", b""))
+
+    def shown() -> int:
+        assert page.live.present is not None
+        return len(page.live.present.sights)
 
     one = EventStream(page.hub, cookie, session, version)
     answering = asyncio.create_task(one({}, asyncio.Event().wait, send))  # type: ignore[arg-type]
@@ -322,7 +344,8 @@ async def test_who_does_not_read_is_owed_one_difference_however_much_happens(tmp
     reads.clear()
     for n in range(5):
         server.import_backlog(tmp_path, f'[[work_packages]]\nkey = "a"\nsubject = "Number {n}"')
-        await asyncio.sleep(0.2)
+        await until(lambda: b"Number 0" in tried[-1])
+    await until(lambda: shown() == 5)
     del sent[:]
     reads.set()
     await until(lambda: b"Number 4" in b"".join(sent))
@@ -330,7 +353,7 @@ async def test_who_does_not_read_is_owed_one_difference_however_much_happens(tmp
     assert [body.count(b"Number") for body in sent] == [1, 4]
     reads.clear()
     server.import_backlog(tmp_path, '[[work_packages]]\nkey = "a"\nsubject = "Never read"')
-    await asyncio.sleep(0.3)
+    await until(lambda: b"Never read" in tried[-1])
     page.stop()
     await asyncio.wait_for(answering, 2 * stream.PATIENCE)
     assert not len(page.hub)
