@@ -21,7 +21,9 @@ from agent.texts import claim_token
 CLOSED_OF_A_PROJECT: Final = 200
 """So many of the closed ones are shown, the last changed first."""
 CLOSED_IN_ALL: Final = 2000
-"""With many projects it is fewer of each."""
+"""With many projects it is fewer of each,"""
+FEWEST_CLOSED: Final = 20
+"""yet as many as these."""
 UNSEEN: Final = "because of a work package that you may not see"
 
 
@@ -112,7 +114,7 @@ def look(db: Db, before: Look | None = None) -> Look:
 def recently_closed(db: Db, known: Setting) -> tuple[list[int], dict[int, int]]:
     """The closed ones that are shown, and how many there are in each project."""
     projects = db.column("SELECT id FROM projects")
-    most = max(20, min(CLOSED_OF_A_PROJECT, CLOSED_IN_ALL // max(1, len(projects))))
+    most = max(FEWEST_CLOSED, min(CLOSED_OF_A_PROJECT, CLOSED_IN_ALL // max(1, len(projects))))
     counts: dict[int, int] = {}
     ids: list[int] = []
     for project in projects:
