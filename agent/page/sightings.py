@@ -12,6 +12,7 @@ from agent.texts import told
 from agent.texts.report import Event
 
 REMEMBERED: Final = timedelta(days=7)
+MOST_RUNS: Final = 50_000
 _BY_OTHERS: Final = (Event.EXPIRED, Event.RELEASED)
 """They name a pod that did not write them."""
 
@@ -48,4 +49,6 @@ class Sightings:
         pod = comment.pod or self._pods.get(comment.run)
         if pod:
             self._pods[comment.run] = pod
+            if len(self._pods) > MOST_RUNS:
+                del self._pods[next(iter(self._pods))]
             self._seen.setdefault(project, {})[pod] = Seen(at, comment.event == Event.INTERRUPTED)

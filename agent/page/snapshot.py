@@ -8,7 +8,6 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agent import choose
 from agent.choose import Reason
 from agent.model import WorkPackage
 from agent.page import scene
@@ -141,7 +140,7 @@ def _sight(found: Scene, item: WorkPackage, near: Near) -> Sight:
     verdict = known.judge.verdict(item, scene.around(near))
     token = claim_token.parse(item.run) if item.run else None
     parent = near[0][-1] if near[0] else None
-    epic = choose.epic_of(near[0], known.judge.fleet(item, near[0]))
+    epic = next((one for one in near[0] if one.type in known.words.epics), None)
     card = Card(
         id=item.id,
         lock=item.lock_version,
