@@ -1,5 +1,7 @@
 """Two people at once: nothing is overwritten, nothing typed is lost, and both are told."""
 
+from selenium.webdriver.common.keys import Keys
+
 from support.browser import Browser
 from support.page_world import POD, World, card
 
@@ -58,6 +60,24 @@ def test_somebody_elses_change_is_shown_beside_what_is_being_typed(page: Browser
     assert page.one(".edit [name=description]").get_attribute("value") == "two"
     page.click(".edit .hint button", text="Use that")
     assert page.one(".edit [name=subject]").get_attribute("value") == "Their words"
+
+
+def test_what_was_typed_is_there_again_when_the_panel_is_opened_again(page: Browser, world: World) -> None:
+    ticket, elsewhere = world.make("Typed and left"), world.make("Looked at in between")
+    world.sign_in(page)
+    edit(page, world, ticket)
+    page.type(".edit [name=subject]", "Typed and not yet saved")
+    page.one(".edit [name=subject]").send_keys(Keys.ESCAPE)
+    assert page.sees(".edit")
+    page.open(f"{world.url}/#wp={elsewhere}")
+    page.one("#panel-title", text="Looked at in between")
+    page.gone(".edit")
+    world.change(ticket, subject="Changed while nobody looked")
+    page.open(f"{world.url}/#wp={ticket}")
+    assert page.sees(".edit .hint", text="Changed while nobody looked")
+    assert page.one(".edit [name=subject]").get_attribute("value") == "Typed and not yet saved"
+    page.click(".edit button", text="Cancel")
+    page.gone(".edit")
 
 
 def test_a_change_elsewhere_on_the_ticket_disturbs_nobody_who_edits_its_words(page: Browser, world: World) -> None:

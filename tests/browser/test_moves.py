@@ -78,9 +78,8 @@ def test_what_is_folded_takes_cards_too(page: Browser, world: World) -> None:
 def test_a_finger_that_holds_a_card_drags_it_and_one_that_moves_at_once_scrolls(page: Browser, world: World) -> None:
     ticket = world.make("Under a finger")
     page.size(900, 800, phone=True)
-    page.driver.refresh()
+    world.sign_in(page, query="?q=finger")
     page.one(card(ticket))
-    page.until(lambda: page.js("return document.getElementById('live').dataset.state") == "live", "live")
     box = page.js(
         "const b = document.querySelector(arguments[0]).getBoundingClientRect(); return [b.x + 40, b.y + 20]",
         card(ticket),
@@ -155,12 +154,11 @@ def test_a_move_that_never_arrives_is_said_and_taken_back(page: Browser, world: 
     expected.extend(["ERR_INTERNET_DISCONNECTED", "net::ERR_"])
     ticket = world.make("Moved without a network")
     page.one(card(ticket))
-    offline = {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-    page.driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
+    page.offline(True)
     drag(page, ticket, "In progress")
     assert page.sees(".toast", text="The board did not answer.")
     assert page.sees(in_column(ticket, "New"))
-    page.driver.execute_cdp_cmd("Network.emulateNetworkConditions", {**offline, "offline": False})
+    page.offline(False)
     page.until(lambda: page.js("return document.getElementById('live').dataset.state") == "live", "live again")
     assert world.status(ticket) == "New"
 

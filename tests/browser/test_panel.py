@@ -209,6 +209,6 @@ def test_a_work_package_is_created_and_opened(page: Browser, world: World, expec
 def test_a_work_package_that_is_not_there_gets_a_sentence(page: Browser, world: World, expected: list[str]) -> None:
     expected.append("status of 404")
     page.open(f"{world.url}/#wp=987654")
-    assert page.one("#panel .loading").text.endswith(".")
+    assert page.one("#panel .loading[role=alert]").text.endswith(".")
     page.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
     page.gone("#panel")

@@ -26,6 +26,15 @@ FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars", "--lang=en",
 )  # fmt: skip
+_SEEN = """
+for (const one of document.querySelectorAll(arguments[0])) {
+  const box = one.getBoundingClientRect();
+  const text = one.innerText || one.textContent;  // a card that is scrolled away has no innerText
+  if (box.width && box.height && one.checkVisibility({visibilityProperty: true}) && text.includes(arguments[1])) return one;
+}
+return null;
+"""
+"""One question for all that matches: a question for each element would cost more than the page does."""
 _LOGS = {"browser": "ALL", "performance": "ALL"}
 
 
@@ -58,6 +67,11 @@ class Browser:
         features = [{"name": "prefers-color-scheme", "value": name}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
+    def offline(self, off: bool) -> None:
+        """Cut it off from every network, or no more."""
+        conditions = {"offline": off, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        self.driver.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
+
     def js(self, script: str, *arguments: Any) -> Any:
         """Run a function's body in the page."""
         return self.driver.execute_script(script, *arguments)
@@ -77,6 +91,8 @@ class Browser:
         self.driver.execute_cdp_cmd("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
         self.size(1600, 1000)
         self.theme("light")
+        self.offline(False)
+        self.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
         self._drain()
         self._requests.clear()
         self._problems.clear()
@@ -91,7 +107,7 @@ class Browser:
 
     def sees(self, selector: str, *, text: str = "") -> bool:
         """The same as a claim: true, or a failure once patience has ended."""
-        return self.one(selector, text=text).is_displayed()
+        return bool(self.one(selector, text=text))
 
     def gone(self, selector: str) -> None:
         """Wait until nothing that matches is seen."""
@@ -111,9 +127,14 @@ class Browser:
 
     def type(self, selector: str, text: str) -> None:
         """Put a text in the place of what a control holds."""
-        control = self.one(selector)
-        control.clear()
-        control.send_keys(text)
+
+        def typed() -> bool:
+            control = self.one(selector)
+            control.clear()
+            control.send_keys(text)
+            return True
+
+        self.until(typed, f"type into {selector}")
 
     def choose(self, selector: str, text: str) -> None:
         """Choose an option by its text."""
@@ -121,7 +142,7 @@ class Browser:
             "const one = [...arguments[0].options].find((o) => o.textContent === arguments[1]);"
             "arguments[0].value = one.value; arguments[0].dispatchEvent(new Event('change', {bubbles: true}));"
         )
-        self.js(script, self.one(selector), text)
+        self.until(lambda: self.js(script, self.one(selector), text) or True, f"choose {text!r} in {selector}")
 
     def text(self, selector: str) -> str:
         """What is read there."""
@@ -142,7 +163,8 @@ class Browser:
             time.sleep(0.04)
 
     def _seen(self, selector: str, text: str) -> WebElement | None:
-        return next((one for one in self.all(selector) if one.is_displayed() and text in one.text), None)
+        found: WebElement | None = self.js(_SEEN, selector, text)
+        return found
 
     def requests(self) -> list[str]:
         """Every address that was asked for since the browser started, by whatever part of the page."""

@@ -1,14 +1,13 @@
 /** The dialog that makes a work package. */
 
 import * as api from './api.js';
-import { setOpen } from './address.js';
+import { query, setOpen } from './address.js';
 import { openDialog } from './dialogs.js';
 import { byId, el, fill } from './dom.js';
-import { area, field, podInput, select } from './fields.js';
+import { area, field, offerWorkPackages, podInput, select } from './fields.js';
 import { refresh } from './moves.js';
 import * as state from './state.js';
 import { say } from './toasts.js';
-import { query } from './address.js';
 
 /** Opens the dialog; project and parent may be given. */
 export function openCreate({ project, parent } = {}) {
@@ -16,11 +15,11 @@ export function openCreate({ project, parent } = {}) {
   const allowed = projects.filter((one) => one.may.create);
   const filtered = allowed.find((one) => one.identifier === query().project);
   const normal = priorities.find((one) => one.name === 'Normal') ?? priorities[Math.floor((priorities.length - 1) / 2)];
-  const bug = types.find((one) => one.kind === 'task') ?? types[0];
+  const usual = types.find((one) => one.kind === 'task') ?? types[0];
   const above = parent && state.board.cards.get(parent);
   const controls = {
     project: select('project', allowed.map((one) => [one.id, one.name]), project ?? filtered?.id ?? allowed[0]?.id),
-    type: select('type', types.map((one) => [one.id, one.name]), bug?.id),
+    type: select('type', types.map((one) => [one.id, one.name]), usual?.id),
     subject: el('input', { name: 'subject', required: true, maxlength: 255, autocomplete: 'off' }),
     priority: select('priority', priorities.map((one) => [one.id, one.name]), normal?.id),
     parent: el('input', { name: 'parent', list: 'work-packages', autocomplete: 'off', placeholder: 'none', value: parent ? `#${parent} ${above?.subject ?? ''}`.trim() : '' }),
@@ -53,6 +52,7 @@ export function openCreate({ project, parent } = {}) {
       submit.disabled = false;
     }
   });
+  offerWorkPackages();
   fill(byId('create-body'), form);
   openDialog(dialog);
   controls.subject.focus();

@@ -7,6 +7,9 @@ import { conflictSentence, refresh } from './moves.js';
 import * as state from './state.js';
 import { say, warn } from './toasts.js';
 
+/** What was typed and neither saved nor cancelled, by work package: it is there again when the panel is opened again. */
+const drafts = new Map();
+
 /** A part of the panel: hidden until `open()`. `closed` is called when it is hidden again. */
 export function editPart(closed) {
   const form = el('form.edit', { hidden: true, 'aria-label': 'Edit' });
@@ -17,17 +20,21 @@ export function editPart(closed) {
   const alert = el('p.alert', { role: 'alert' });
   const submit = el('button.primary', {}, 'Save');
 
-  function open() {
-    base = valuesOf(detail);
-    lock = detail.card.lock;
+  const typedNow = () => Object.fromEntries(Object.entries(controls).map(([name, control]) => [name, control.value]));
+  const keep = () => drafts.set(detail.card.id, { base, lock, typed: typedNow() });
+
+  function open(draft) {
+    base = draft?.base ?? valuesOf(detail);
+    lock = draft?.lock ?? detail.card.lock;
+    const typed = draft?.typed ?? base;
     const { types, priorities } = state.board.catalog;
     controls = {
-      subject: el('input', { name: 'subject', value: base.subject, required: true, maxlength: 255 }),
-      type: select('type', types.map((one) => [one.id, one.name]), base.type),
-      priority: select('priority', priorities.map((one) => [one.id, one.name]), base.priority),
-      assignee: assigneeSelect(detail.card.project, detail.card.assignee),
-      due: el('input', { name: 'due', type: 'date', value: base.due }),
-      description: area('description', base.description),
+      subject: el('input', { name: 'subject', value: typed.subject, required: true, maxlength: 255 }),
+      type: select('type', types.map((one) => [one.id, one.name]), typed.type),
+      priority: select('priority', priorities.map((one) => [one.id, one.name]), typed.priority),
+      assignee: assigneeSelect(detail.card.project, Number(typed.assignee)),
+      due: el('input', { name: 'due', type: 'date', value: typed.due }),
+      description: area('description', typed.description),
     };
     const wide = new Set(['subject', 'description']);
     alert.textContent = '';
@@ -38,12 +45,13 @@ export function editPart(closed) {
       el('p.buttons', {}, submit, el('button', { type: 'button', on: { click: close } }, 'Cancel')),
     );
     form.hidden = false;
-    controls.subject.focus();
+    if (draft && compare()) tellConflict();
+    if (!draft) controls.subject.focus();
   }
 
   function close() {
     form.hidden = true;
-    base = null;
+    drafts.delete(detail.card.id);
     closed();
   }
 
@@ -63,6 +71,7 @@ export function editPart(closed) {
     }
     base = now;
     lock = detail.card.lock;
+    if (drafts.has(detail.card.id)) keep();
     return differ.length > 0;
   }
 
@@ -71,9 +80,16 @@ export function editPart(closed) {
     submit.textContent = 'Save mine';
   }
 
+  form.addEventListener('input', keep);
+  form.addEventListener('keydown', (event) => {
+    if (event.key !== 'Escape') return;
+    // What is typed is not thrown away by a key that closes so much else.
+    event.stopPropagation();
+    if (!drafts.has(detail.card.id)) close();
+  });
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
-    const changed = Object.fromEntries(Object.entries(controls).map(([name, control]) => [name, control.value]).filter(([name, value]) => value !== base[name]));
+    const changed = Object.fromEntries(Object.entries(typedNow()).filter(([name, value]) => value !== base[name]));
     if (!Object.keys(changed).length) return close();
     submit.disabled = true;
     try {
@@ -97,6 +113,7 @@ export function editPart(closed) {
       detail = (await refresh(detail.card.id)) ?? detail;
       compare();
     } catch {
+      // Not known how it is now: saving again asks again.
       lock = -1;
     }
     tellConflict();
@@ -104,13 +121,13 @@ export function editPart(closed) {
 
   return {
     node: form,
-    open,
-    isOpen: () => !form.hidden,
+    open: () => open(),
     update(fresh) {
       const first = detail === null;
       if (!first && fresh.card.lock < detail.card.lock) return;
       detail = fresh;
-      if (!form.hidden && !first && compare()) tellConflict();
+      if (first && drafts.has(fresh.card.id) && fresh.actions.edit) open(drafts.get(fresh.card.id));
+      else if (!form.hidden && !first && compare()) tellConflict();
     },
   };
 }

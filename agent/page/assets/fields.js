@@ -1,8 +1,10 @@
 /** Parts of forms: labelled controls, and what a change of them means to the API. */
 
 import { link } from './api.js';
-import { el } from './dom.js';
+import { byId, el, fill } from './dom.js';
 import * as state from './state.js';
+
+const MOST_OFFERED = 400;
 
 let serial = 0;
 
@@ -23,6 +25,14 @@ export function select(name, pairs, value) {
 
 /** An input for the name of a pod, with the known ones to choose from. */
 export const podInput = (value) => el('input', { name: 'pod', list: 'pod-names', autocomplete: 'off', spellcheck: 'false', maxlength: 255, value: value ?? '', placeholder: 'any pod' });
+
+/** Offers open work packages where one is asked for: those that hold others first, and no more than a list can show. */
+export function offerWorkPackages() {
+  const holds = (card) => (['bug', 'task', 'spike'].includes(state.type(card.type)?.kind) ? 1 : 0);
+  const open = [...state.board.cards.values()].filter((card) => !state.status(card.status)?.closed);
+  open.sort((one, other) => holds(one) - holds(other) || other.id - one.id);
+  fill(byId('work-packages'), open.slice(0, MOST_OFFERED).map((card) => el('option', { value: `#${card.id} ${card.subject}` })));
+}
 
 /** A select of the people and pods that a project allows as assignees. */
 export function assigneeSelect(projectId, present) {

@@ -19,7 +19,6 @@ import { startViews } from './views.js';
 import { startClock } from './times.js';
 
 const ENDED = 'Your session has ended. Sign in again; you come back to where you were.';
-const MOST_CHOICES = 400;
 
 let started = false;
 
@@ -71,7 +70,6 @@ function startOnce() {
   });
   state.onChange(({ all, pods }) => {
     if (all || pods) fill(byId('pod-names'), state.podNames().map((name) => el('option', { value: name })));
-    if (all) fill(byId('work-packages'), choices());
   });
 }
 
@@ -82,12 +80,6 @@ function introduce({ user, instance, writable }) {
   byId('new').hidden = !writable;
   document.documentElement.classList.toggle('viewer', !writable);
   byId('viewer-note').hidden = writable;
-}
-
-/** Work packages to choose a parent from: what can hold others, and no more than a list can show. */
-function choices() {
-  const holds = (card) => !['bug', 'task', 'spike'].includes(state.type(card.type)?.kind);
-  return [...state.board.cards.values()].filter(holds).slice(0, MOST_CHOICES).map((card) => el('option', { value: `#${card.id} ${card.subject}` }));
 }
 
 api.whenSignedOut(leave);

@@ -73,16 +73,9 @@ function paint(detail) {
 }
 
 function partsOf() {
-  const description = descriptionPart();
-  const edit = editPart(() => {
-    description.node.hidden = false;
-    head.node.querySelector('.edit-button')?.focus();
-  });
-  const head = headPart(() => {
-    description.node.hidden = true;
-    edit.open();
-  });
-  return [head, edit, factsPart(), description, relatedPart(), timelinePart(), commentPart(open.id)];
+  const edit = editPart(() => head.node.querySelector('.edit-button').focus());
+  const head = headPart(() => edit.open());
+  return [head, edit, factsPart(), descriptionPart(), relatedPart(), timelinePart(), commentPart(open.id)];
 }
 
 function headPart(onEdit) {

@@ -4,7 +4,7 @@ import * as api from './api.js';
 import { openCreate } from './create.js';
 import { el, fill } from './dom.js';
 import { reference } from './facts.js';
-import { field, select } from './fields.js';
+import { field, offerWorkPackages, select } from './fields.js';
 import { refresh } from './moves.js';
 import * as state from './state.js';
 import { say } from './toasts.js';
@@ -51,6 +51,7 @@ function relateForm() {
   const form = el('form.inline', {}, field('This work package', kind), field('Other work package', other), el('button', {}, 'Add'));
   const node = el('details.relate', {}, el('summary', {}, 'Add a relation'), form, alert);
   let id = 0;
+  node.addEventListener('toggle', () => node.open && offerWorkPackages());
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
     const number = Number(/\d+/.exec(other.value)[0]);
