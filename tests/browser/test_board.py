@@ -104,3 +104,13 @@ def test_open_spikes_ask_for_people_at_the_top(page: Browser, world: World) -> N
     spike = world.make("Which way round?", type="Spike")
     assert page.sees("#questions", text="for an answer")
     assert page.sees(card(spike), text="waits for an answer")
+
+
+def test_every_module_is_asked_for_at_once(page: Browser) -> None:
+    """One list by hand saves a chain of round trips: this keeps it whole."""
+    asked = "return performance.getEntriesByType('resource').map((one) => one.name.split('/').pop())"
+    preloaded = page.js(
+        "return [...document.querySelectorAll('link[rel=modulepreload]')].map((one) => one.href.split('/').pop())"
+    )
+    modules = {name for name in page.js(asked) if name.endswith(".js")} - {"theme.js", "main.js"}
+    assert set(preloaded) == modules

@@ -88,9 +88,9 @@ function stand(cell, index) {
   cell.reach(index);
   const card = cell.cards[index];
   const link = card && nodeOf(card.id)?.querySelector('.card-link');
-  if (!link) return;
+  if (!link) return cell.list.scrollIntoView({ block: 'nearest' });
   link.focus({ preventScroll: true });
-  link.closest('.card').scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  return link.closest('.card').scrollIntoView({ block: 'nearest', inline: 'nearest' });
 }
 
 /** Puts the focus on the board's card that is the stop of the Tab key. */

@@ -20,11 +20,14 @@ import { startClock } from './times.js';
 
 const ENDED = 'Your session has ended. Sign in again; you come back to where you were.';
 
+const FAREWELL = 'agent-farewell';
+
 let started = false;
 
 async function start() {
   const token = takeToken();
-  let sentence = '';
+  let sentence = sessionStorage.getItem(FAREWELL) ?? '';
+  sessionStorage.removeItem(FAREWELL);
   try {
     if (token) await signIn(token);
   } catch (refusal) {
@@ -66,7 +69,11 @@ function startOnce() {
   byId('new').addEventListener('click', () => openCreate());
   byId('sign-out').addEventListener('click', async () => {
     await api.signOut().catch(() => {});
-    leave('You are signed out.');
+    // The page is loaded anew: whoever comes next finds nothing of what was shown or typed.
+    forgetSignIn();
+    sessionStorage.clear();
+    sessionStorage.setItem(FAREWELL, 'You are signed out.');
+    location.replace('/');
   });
   state.onChange(({ all, pods }) => {
     if (all || pods) fill(byId('pod-names'), state.podNames().map((name) => el('option', { value: name })));

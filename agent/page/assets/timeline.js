@@ -42,10 +42,12 @@ function entryOf(entry) {
 }
 
 /** The first line without what stands beside it already: the session is the run, tokens are a chip. */
-function titleOf({ title, run, tokens }) {
+function titleOf({ title, run, tokens, spike }) {
   if (!title) return 'Created this work package';
   const short = title.replace(` — session ${run}`, '');
-  return tokens ? short.replace(/, \d+ input tokens \/ \d+ output tokens$/, '') : short;
+  if (tokens) return short.replace(/, \d+ input tokens \/ \d+ output tokens$/, '');
+  const [before, after] = short.split(`#${spike}`);
+  return spike && after !== undefined ? [before, el('a', { href: `#wp=${spike}` }, `#${spike}`), after] : short;
 }
 
 /** What a run changes besides the status goes without saying, and is one click away. */
