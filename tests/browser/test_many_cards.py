@@ -21,6 +21,7 @@ new MutationObserver((_, watcher) => {
   requestAnimationFrame(() => setTimeout(() => { window.firstCards = performance.now(); }));
 }).observe(document, {childList: true, subtree: true});
 """
+_BOARD = "return performance.getEntriesByName(location.origin + '/page/board')[0]"
 _FRAMES = """
 window.frames_ = []; let last = performance.now();
 (function tick(now) { window.frames_.push(now - last); last = now; if (window.frames_) requestAnimationFrame(tick); })(last);
@@ -58,17 +59,18 @@ def test_the_first_cards_of_thousands_come_at_once_and_few_are_made(
     page = one_chromium
     page.fresh(large.url)
     large.sign_in(page)
+    cold = page.js(_BOARD)
     script = page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _WATCH})
     page.open(large.url)
     first = page.until(lambda: page.js("return window.firstCards ?? null"), "the first cards")
     page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
     made = page.js("return document.querySelectorAll('.card').length")
     counts = page.js("return [...document.querySelectorAll('.column-head .count')].map((one) => one.textContent)")
-    weight = page.js("return performance.getEntriesByName(location.origin + '/page/board')[0]")
-    waited = weight["responseEnd"] - weight["requestStart"]
+    weight = page.js(_BOARD)
+    waits = [one["responseEnd"] - one["requestStart"] for one in (cold, weight)]
     measured(
-        f"page, {MANY} work packages: first cards after {first:.0f} ms (the board's answer {waited:.0f} ms, "
-        f"{weight['decodedBodySize'] / 1e6:.1f} MB), {made} of them made"
+        f"page, {MANY} work packages: first cards after {first:.0f} ms (of them {waits[1]:.0f} ms for "
+        f"the board's answer, {waits[0]:.0f} ms when it was asked for the first time, {weight['decodedBodySize'] / 1e6:.1f} MB), {made} of them made"
     )
     assert first < FIRST_CARDS_S * 1000
     assert made < 400

@@ -21,7 +21,8 @@ export function setQuery(changes, { push = false } = {}) {
   const wanted = { ...query(), ...changes };
   const params = new URLSearchParams(Object.entries(wanted).filter(([, value]) => value));
   const search = params.size ? `?${params}` : '';
-  if (search !== location.search) history[push ? 'pushState' : 'replaceState'](null, '', location.pathname + search + location.hash);
+  if (search !== location.search)
+    history[push ? 'pushState' : 'replaceState'](null, '', location.pathname + search + location.hash);
   tell();
 }
 

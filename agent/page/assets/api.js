@@ -27,7 +27,12 @@ async function ask(path, { method = 'GET', body } = {}) {
   let answer;
   let text;
   try {
-    answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), credentials: 'same-origin' });
+    answer = await fetch(path, {
+      method,
+      headers,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      credentials: 'same-origin',
+    });
     text = await answer.text();
   } catch {
     throw new Refusal(0, method === 'GET' ? SILENT : UNSURE);
@@ -82,17 +87,22 @@ export const detail = (id) => asSomebody(`/page/work-packages/${id}`);
 export const fleet = (days) => asSomebody(`/page/fleet?days=${days}`);
 
 /** Changes a work package, provided it is still at this lockVersion; 409 otherwise. */
-export const change = (id, lock, body) => asSomebody(`/api/v3/work_packages/${id}`, { method: 'PATCH', body: { lockVersion: lock, ...body } });
+export const change = (id, lock, body) =>
+  asSomebody(`/api/v3/work_packages/${id}`, { method: 'PATCH', body: { lockVersion: lock, ...body } });
 
 /** Makes a work package. */
 export const create = (body) => asSomebody('/api/v3/work_packages', { method: 'POST', body });
 
 /** Says something on a work package. */
-export const comment = (id, raw) => asSomebody(`/api/v3/work_packages/${id}/activities`, { method: 'POST', body: { comment: { raw } } });
+export const comment = (id, raw) =>
+  asSomebody(`/api/v3/work_packages/${id}/activities`, { method: 'POST', body: { comment: { raw } } });
 
 /** Relates a work package to another. */
 export const relate = (id, type, other) =>
-  asSomebody(`/api/v3/work_packages/${id}/relations`, { method: 'POST', body: { type, _links: { to: link('work_packages', other) } } });
+  asSomebody(`/api/v3/work_packages/${id}/relations`, {
+    method: 'POST',
+    body: { type, _links: { to: link('work_packages', other) } },
+  });
 
 /** A link of the API, to nothing if there is no id. */
 export const link = (collection, id) => ({ href: id ? `/api/v3/${collection}/${id}` : null });

@@ -5,7 +5,13 @@ import * as state from './state.js';
 import { day, running } from './times.js';
 
 const WORDS = {
-  routed: 'routed', blocked: 'blocked', gated: 'gated', spiked: 'spiked', owned: 'owned', container: 'container', taken: 'taken',
+  routed: 'routed',
+  blocked: 'blocked',
+  gated: 'gated',
+  spiked: 'spiked',
+  owned: 'owned',
+  container: 'container',
+  taken: 'taken',
 };
 
 const kept = new Map();
@@ -44,7 +50,11 @@ export function forgetAll() {
 
 function paint(node, card, pending) {
   const tab = node.querySelector('a')?.tabIndex ?? -1;
-  const link = el('a.card-link', { href: `#wp=${card.id}`, draggable: false, tabIndex: tab }, card.subject || '(no subject)');
+  const link = el(
+    'a.card-link',
+    { href: `#wp=${card.id}`, draggable: false, tabIndex: tab },
+    card.subject || '(no subject)',
+  );
   node.classList.toggle('pending', pending);
   node.classList.toggle('working', Boolean(card.claim));
   node.classList.toggle('movable', state.nextStatuses(card).length > 0);
@@ -55,16 +65,30 @@ function head(card) {
   const priority = state.priority(card.priority);
   const level = state.urgency(card.priority) - state.board.catalog.priorities.length;
   return el(
-    'p.card-head', {},
-    typeName(card.type), el('span.number', {}, `#${card.id}`),
-    priority && el(`span.priority${level >= -2 ? '.urgent' : ''}`, {}, unseen('priority '), level >= -2 && swatch(priority.color), priority.name),
+    'p.card-head',
+    {},
+    typeName(card.type),
+    el('span.number', {}, `#${card.id}`),
+    priority &&
+      el(
+        `span.priority${level >= -2 ? '.urgent' : ''}`,
+        {},
+        unseen('priority '),
+        level >= -2 && swatch(priority.color),
+        priority.name,
+      ),
   );
 }
 
 /** A type: its colour and its name. */
 export function typeName(id) {
   const type = state.type(id);
-  return el('span.type', {}, swatch(type?.color ?? (type?.kind === 'spike' ? 'var(--bad)' : null)), type?.name ?? 'Unknown type');
+  return el(
+    'span.type',
+    {},
+    swatch(type?.color ?? (type?.kind === 'spike' ? 'var(--bad)' : null)),
+    type?.name ?? 'Unknown type',
+  );
 }
 
 /** A status: its colour and its name. */
@@ -79,9 +103,15 @@ function reasons(card) {
   const bare = card.badges.filter((badge) => !named.has(badge) && badge !== 'routed' && badge !== 'owned');
   if (!named.size && !bare.length) return null;
   return el(
-    'ul.reasons', {},
+    'ul.reasons',
+    {},
     card.reasons.map((one) => el('li', {}, badge(one.reason), ' ', one.detail)),
-    bare.length > 0 && el('li', {}, bare.map((one) => badge(one))),
+    bare.length > 0 &&
+      el(
+        'li',
+        {},
+        bare.map((one) => badge(one)),
+      ),
   );
 }
 
@@ -99,10 +129,16 @@ function foot(card) {
   const parts = [
     free && el('span.free', {}, el('span.dot', { 'aria-hidden': 'true' }), 'free to take'),
     state.isQuestion(card) && el('span.asks', {}, icon('spiked'), 'waits for an answer'),
-    claim && el(
-      'span.claim', {}, el('span.pulse', { 'aria-hidden': 'true' }), el('span.pod', {}, claim.pod), ' ', running(claim.since, 'age'),
-      claim.try > 1 && ` · try ${claim.try}`,
-    ),
+    claim &&
+      el(
+        'span.claim',
+        {},
+        el('span.pulse', { 'aria-hidden': 'true' }),
+        el('span.pod', {}, claim.pod),
+        ' ',
+        running(claim.since, 'age'),
+        claim.try > 1 && ` · try ${claim.try}`,
+      ),
     !claim && card.pod && podOf(card),
     card.badges.includes('owned') && badge('owned'),
     assignee && !assignee.fleet && el('span.person', {}, icon('taken'), assignee.name),
@@ -114,6 +150,7 @@ function foot(card) {
 
 function podOf(card) {
   const open = !state.status(card.status)?.closed;
-  if (open && card.badges.includes('routed')) return el('span.pod.routed-to', {}, icon('routed'), unseen('routed to '), card.pod);
+  if (open && card.badges.includes('routed'))
+    return el('span.pod.routed-to', {}, icon('routed'), unseen('routed to '), card.pod);
   return el('span.pod', {}, unseen('pod '), card.pod);
 }

@@ -54,11 +54,14 @@ export function render() {
     shape = wanted;
   }
   for (const [key, cell] of cells) cell.update(groups.cells.get(key) ?? []);
-  if (held && !root.contains(document.activeElement)) nodeOf(Number(held))?.querySelector('.card-link').focus({ preventScroll: true });
+  if (held && !root.contains(document.activeElement))
+    nodeOf(Number(held))?.querySelector('.card-link').focus({ preventScroll: true });
   tellCounts(columns, groups);
   if (byLane) lanes.forEach(updateLaneHead);
   byId('empty').hidden = groups.total > 0;
-  byId('empty').textContent = isFiltered() ? 'No work package passes these filters.' : 'This board has no work packages yet.';
+  byId('empty').textContent = isFiltered()
+    ? 'No work package passes these filters.'
+    : 'This board has no work packages yet.';
   keepOneTabStop();
 }
 
@@ -83,7 +86,8 @@ function grouped(byLane) {
     if (found.cells.has(key)) found.cells.get(key).push(raw);
     else found.cells.set(key, [raw]);
   }
-  for (const [key, list] of found.cells) list.sort(state.status(Number(key.split('/')[1]))?.closed ? latestFirst : urgentFirst);
+  for (const [key, list] of found.cells)
+    list.sort(state.status(Number(key.split('/')[1]))?.closed ? latestFirst : urgentFirst);
   return found;
 }
 
@@ -118,10 +122,30 @@ function build(byLane, columns, lanes) {
   root.style.setProperty('--columns', columns.length);
   const { scrollLeft } = root;
   if (byLane) {
-    const heads = el('div.column-heads', {}, columns.map((one) => el('section.column', { data: { drop: one.id } }, columnHead(one))), rail(rest));
-    fill(root, heads, lanes.map((lane) => laneOf(lane, columns)));
+    const heads = el(
+      'div.column-heads',
+      {},
+      columns.map((one) => el('section.column', { data: { drop: one.id } }, columnHead(one))),
+      rail(rest),
+    );
+    fill(
+      root,
+      heads,
+      lanes.map((lane) => laneOf(lane, columns)),
+    );
   } else {
-    fill(root, columns.map((one) => el('section.column', { data: { drop: one.id }, 'aria-label': one.name }, columnHead(one), cellOf(null, one, STEP))), rail(rest));
+    fill(
+      root,
+      columns.map((one) =>
+        el(
+          'section.column',
+          { data: { drop: one.id }, 'aria-label': one.name },
+          columnHead(one),
+          cellOf(null, one, STEP),
+        ),
+      ),
+      rail(rest),
+    );
   }
   root.scrollLeft = scrollLeft;
 }
@@ -129,21 +153,35 @@ function build(byLane, columns, lanes) {
 function columnHead(status) {
   const counter = el('span.count');
   counters.set(status.id, counter);
-  const hide = el('button.quiet.fold', { type: 'button', 'aria-label': `Fold the column ${status.name}`, on: { click: () => fold(status.id, false) } }, icon('close'));
+  const hide = el(
+    'button.quiet.fold',
+    { type: 'button', 'aria-label': `Fold the column ${status.name}`, on: { click: () => fold(status.id, false) } },
+    icon('close'),
+  );
   return el('header.column-head', {}, el('h2', {}, statusName(status.id)), counter, hide);
 }
 
 function rail(statuses) {
   if (!statuses.length) return null;
   return el(
-    'nav.rail', { 'aria-label': 'Folded columns' },
+    'nav.rail',
+    { 'aria-label': 'Folded columns' },
     el('h2', {}, 'Folded'),
-    el('ul', {}, statuses.map((one) => {
-      const counter = el('span.count');
-      counters.set(one.id, counter);
-      const open = { type: 'button', title: `Show the column ${one.name}`, data: { drop: one.id }, on: { click: () => fold(one.id, true) } };
-      return el('li', {}, el('button.folded', open, statusName(one.id), counter));
-    })),
+    el(
+      'ul',
+      {},
+      statuses.map((one) => {
+        const counter = el('span.count');
+        counters.set(one.id, counter);
+        const open = {
+          type: 'button',
+          title: `Show the column ${one.name}`,
+          data: { drop: one.id },
+          on: { click: () => fold(one.id, true) },
+        };
+        return el('li', {}, el('button.folded', open, statusName(one.id), counter));
+      }),
+    ),
   );
 }
 
@@ -184,13 +222,16 @@ function laneOf(id, columns) {
   return lane;
 }
 
-const nearness = new IntersectionObserver((entries) => {
-  for (const { target, isIntersecting } of entries) {
-    if (!isIntersecting || target.dataset.near) continue;
-    nearness.unobserve(target);
-    target.dispatchEvent(new Event('near'));
-  }
-}, { rootMargin: '300px', scrollMargin: '600px' });
+const nearness = new IntersectionObserver(
+  (entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (!isIntersecting || target.dataset.near) continue;
+      nearness.unobserve(target);
+      target.dispatchEvent(new Event('near'));
+    }
+  },
+  { rootMargin: '300px', scrollMargin: '600px' },
+);
 
 function updateLaneHead(id) {
   const epic = state.board.cards.get(id);
@@ -202,8 +243,14 @@ function updateLaneHead(id) {
   else if (!epic) fill(head, el('a.lane-name', { href: `#wp=${id}` }, `Epic #${id}`));
   else {
     fill(
-      head, typeName(epic.type), el('span.number', {}, `#${id}`), el('a.lane-name', { href: `#wp=${id}` }, epic.subject), statusName(epic.status),
-      epic.claim ? el('span.claim', {}, el('span.pulse', { 'aria-hidden': 'true' }), epic.claim.pod) : epic.pod && el('span.pod', {}, epic.pod),
+      head,
+      typeName(epic.type),
+      el('span.number', {}, `#${id}`),
+      el('a.lane-name', { href: `#wp=${id}` }, epic.subject),
+      statusName(epic.status),
+      epic.claim
+        ? el('span.claim', {}, el('span.pulse', { 'aria-hidden': 'true' }), epic.claim.pod)
+        : epic.pod && el('span.pod', {}, epic.pod),
     );
   }
 }
@@ -214,7 +261,14 @@ function tellCounts(columns, groups) {
     const here = groups.perStatus.get(id) ?? 0;
     const status = state.status(id);
     const first = status.closed && id === closedColumns[0]?.id && !isFiltered();
-    const text = first && state.board.closed > here ? `${count(here)} of ${count(state.board.closed)}` : here ? count(here) : columns.includes(status) ? '0' : '';
+    const text =
+      first && state.board.closed > here
+        ? `${count(here)} of ${count(state.board.closed)}`
+        : here
+          ? count(here)
+          : columns.includes(status)
+            ? '0'
+            : '';
     if (counter.textContent !== text) counter.textContent = text;
   }
 }
@@ -235,5 +289,9 @@ export function cellsAround(node) {
   const list = node.closest('.cell');
   const rows = [...cells.values()];
   const inLane = list.closest('.lane');
-  return { own: rows.find((one) => one.list === list), row: rows.filter((one) => one.list.closest('.lane') === inLane), rows };
+  return {
+    own: rows.find((one) => one.list === list),
+    row: rows.filter((one) => one.list.closest('.lane') === inLane),
+    rows,
+  };
 }

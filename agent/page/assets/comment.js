@@ -19,7 +19,8 @@ export function commentPart(id) {
   const form = el('form.comment', {}, el('h3'), text, alert, el('p.buttons', {}, answer, only));
   let detail = null;
 
-  const keep = () => (text.value ? sessionStorage.setItem(DRAFT + id, text.value) : sessionStorage.removeItem(DRAFT + id));
+  const keep = () =>
+    text.value ? sessionStorage.setItem(DRAFT + id, text.value) : sessionStorage.removeItem(DRAFT + id);
   text.addEventListener('input', keep);
   text.addEventListener('keydown', (event) => {
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) form.requestSubmit();
@@ -49,7 +50,8 @@ export function commentPart(id) {
       else say(`Your comment is on #${id}.`);
       await refresh(id, true);
     } catch (refusal) {
-      alert.textContent = raw && !text.value ? `Your answer is on #${id}, but it is still open: ${refusal.message}` : refusal.message;
+      alert.textContent =
+        raw && !text.value ? `Your answer is on #${id}, but it is still open: ${refusal.message}` : refusal.message;
       await refresh(id, true).catch(() => {});
     } finally {
       answer.disabled = only.disabled = false;
@@ -95,4 +97,3 @@ function closing({ card, actions }) {
 
 /** Whether a person has spoken on it. */
 const answered = ({ timeline }) => timeline.some(isSaid);
-

@@ -18,11 +18,29 @@ export function openCreate({ project, parent } = {}) {
   const usual = types.find((one) => one.kind === 'task') ?? types[0];
   const above = parent && state.board.cards.get(parent);
   const controls = {
-    project: select('project', allowed.map((one) => [one.id, one.name]), project ?? filtered?.id ?? allowed[0]?.id),
-    type: select('type', types.map((one) => [one.id, one.name]), usual?.id),
+    project: select(
+      'project',
+      allowed.map((one) => [one.id, one.name]),
+      project ?? filtered?.id ?? allowed[0]?.id,
+    ),
+    type: select(
+      'type',
+      types.map((one) => [one.id, one.name]),
+      usual?.id,
+    ),
     subject: el('input', { name: 'subject', required: true, maxlength: 255, autocomplete: 'off' }),
-    priority: select('priority', priorities.map((one) => [one.id, one.name]), normal?.id),
-    parent: el('input', { name: 'parent', list: 'work-packages', autocomplete: 'off', placeholder: 'none', value: parent ? `#${parent} ${above?.subject ?? ''}`.trim() : '' }),
+    priority: select(
+      'priority',
+      priorities.map((one) => [one.id, one.name]),
+      normal?.id,
+    ),
+    parent: el('input', {
+      name: 'parent',
+      list: 'work-packages',
+      autocomplete: 'off',
+      placeholder: 'none',
+      value: parent ? `#${parent} ${above?.subject ?? ''}`.trim() : '',
+    }),
     pod: podInput(''),
     description: area('description', ''),
   };
@@ -30,10 +48,16 @@ export function openCreate({ project, parent } = {}) {
   const submit = el('button.primary', {}, 'Create');
   const dialog = byId('create-dialog');
   const form = el(
-    'form', {}, alert,
+    'form',
+    {},
+    alert,
     field('Subject', controls.subject, { wide: true }),
-    field('Project', controls.project), field('Type', controls.type), field('Priority', controls.priority), field('Pod', controls.pod),
-    field('Parent', controls.parent, { wide: true }), field('Description (Markdown)', controls.description, { wide: true }),
+    field('Project', controls.project),
+    field('Type', controls.type),
+    field('Priority', controls.priority),
+    field('Pod', controls.pod),
+    field('Parent', controls.parent, { wide: true }),
+    field('Description (Markdown)', controls.description, { wide: true }),
     el('p.buttons', {}, submit, el('button', { type: 'button', on: { click: () => dialog.close() } }, 'Cancel')),
   );
   form.addEventListener('submit', async (event) => {

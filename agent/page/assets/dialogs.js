@@ -20,7 +20,8 @@ export function startDialogs() {
     dialog.addEventListener('click', (event) => {
       if (event.target === dialog && !dialog.matches('[data-careful]')) dialog.close();
     });
-    for (const button of dialog.querySelectorAll('[data-close]')) button.addEventListener('click', () => dialog.close());
+    for (const button of dialog.querySelectorAll('[data-close]'))
+      button.addEventListener('click', () => dialog.close());
   }
   byId('help').addEventListener('click', openHelp);
 }
@@ -33,12 +34,29 @@ export function openMove(id) {
   const card = state.board.cards.get(id);
   const allowed = card ? state.nextStatuses(card) : [];
   if (!allowed.length) {
-    complain(card && state.may(card).status ? `The workflow lets #${id} go to no other status.` : `You may not change the status of #${id}.`);
+    complain(
+      card && state.may(card).status
+        ? `The workflow lets #${id} go to no other status.`
+        : `You may not change the status of #${id}.`,
+    );
     return;
   }
   const dialog = byId('move-dialog');
   byId('move-title').textContent = `Move #${id} to`;
-  fill(byId('move-list'), allowed.map((status) => el('li', {}, el('button.choice', { type: 'button', on: { click: () => choose(dialog, card, status.id) } }, statusName(status.id)))));
+  fill(
+    byId('move-list'),
+    allowed.map((status) =>
+      el(
+        'li',
+        {},
+        el(
+          'button.choice',
+          { type: 'button', on: { click: () => choose(dialog, card, status.id) } },
+          statusName(status.id),
+        ),
+      ),
+    ),
+  );
   openDialog(dialog);
   byId('move-list').querySelector('button').focus();
 }
@@ -66,4 +84,5 @@ export function startMoveMenu() {
 }
 
 /** A cross that closes something. */
-export const closeButton = (label, click) => el('button.quiet', { type: 'button', 'aria-label': label, on: { click } }, icon('close'));
+export const closeButton = (label, click) =>
+  el('button.quiet', { type: 'button', 'aria-label': label, on: { click } }, icon('close'));

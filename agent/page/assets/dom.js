@@ -1,6 +1,17 @@
 /** Small helpers around the DOM. Text from the board always becomes a text node; HTML only through `trusted`. */
 
-const PROPERTIES = new Set(['value', 'checked', 'disabled', 'hidden', 'selected', 'required', 'tabIndex', 'open', 'type', 'draggable']);
+const PROPERTIES = new Set([
+  'value',
+  'checked',
+  'disabled',
+  'hidden',
+  'selected',
+  'required',
+  'tabIndex',
+  'open',
+  'type',
+  'draggable',
+]);
 
 /**
  * An element: `el('button.primary', {type: 'button', on: {click}}, 'Save')`. Children are nodes or texts; null and false are left out.
@@ -26,7 +37,8 @@ function set(node, name, value) {
 
 /** Adds children, flattening lists. */
 export function append(node, children) {
-  for (const child of [children].flat(Infinity)) if (child !== null && child !== undefined && child !== false) node.append(child);
+  for (const child of [children].flat(Infinity))
+    if (child !== null && child !== undefined && child !== false) node.append(child);
   return node;
 }
 
@@ -72,7 +84,8 @@ const ICONS = {
   container: 'M2.5 5h11v8h-11zM4.5 2.8h7',
   taken: 'M8 8a2.6 2.6 0 1 0 0-5.2A2.6 2.6 0 0 0 8 8zM3 13.4c.4-2.4 2.4-3.6 5-3.6s4.6 1.2 5 3.6',
   commit: 'M1.5 8h3.7M10.8 8h3.7M8 5.2a2.8 2.8 0 1 1 0 5.6 2.8 2.8 0 0 1 0-5.6z',
-  branch: 'M5 5v6M5 5a1.5 1.5 0 1 0 0-3 1.5 1.5 0 0 0 0 3zM5 14a1.5 1.5 0 1 0 0-3 1.5 1.5 0 0 0 0 3zM11 6.5a1.5 1.5 0 1 0 0-3 1.5 1.5 0 0 0 0 3zM11 6.5C11 9 8 9.5 5 11',
+  branch:
+    'M5 5v6M5 5a1.5 1.5 0 1 0 0-3 1.5 1.5 0 0 0 0 3zM5 14a1.5 1.5 0 1 0 0-3 1.5 1.5 0 0 0 0 3zM11 6.5a1.5 1.5 0 1 0 0-3 1.5 1.5 0 0 0 0 3zM11 6.5C11 9 8 9.5 5 11',
   up: 'M3.5 9.5L8 5l4.5 4.5',
   link: 'M6.5 9.5l3-3M7 4.5l1-1a3 3 0 0 1 4.5 4.5l-1 1M9 11.5l-1 1A3 3 0 0 1 3.5 8l1-1',
   theme: 'M8 2.5a5.5 5.5 0 1 0 5.5 5.5A4.3 4.3 0 0 1 8 2.5z',

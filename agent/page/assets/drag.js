@@ -35,7 +35,12 @@ function grasp(event) {
   for (const [name, listener] of Object.entries(LISTENERS)) document.addEventListener(name, listener);
 }
 
-const LISTENERS = { pointermove: move, pointerup: drop, pointercancel: end, keydown: (event) => event.key === 'Escape' && drag?.ghost && (event.stopPropagation(), end()) };
+const LISTENERS = {
+  pointermove: move,
+  pointerup: drop,
+  pointercancel: end,
+  keydown: (event) => event.key === 'Escape' && drag?.ghost && (event.stopPropagation(), end()),
+};
 
 function move(event) {
   drag.x = event.clientX;
@@ -74,8 +79,13 @@ function follow() {
   if (!drag?.ghost) return;
   drag.frame = 0;
   drag.places ??= measured();
-  drag.ghost.style.setProperty('transform', `translate3d(${drag.x - drag.offsetX}px, ${drag.y - drag.offsetY}px, 0) rotate(1.2deg)`);
-  const over = drag.places.find((place) => drag.x >= place.left && drag.x <= place.right && drag.y >= place.top && drag.y <= place.bottom);
+  drag.ghost.style.setProperty(
+    'transform',
+    `translate3d(${drag.x - drag.offsetX}px, ${drag.y - drag.offsetY}px, 0) rotate(1.2deg)`,
+  );
+  const over = drag.places.find(
+    (place) => drag.x >= place.left && drag.x <= place.right && drag.y >= place.top && drag.y <= place.bottom,
+  );
   const target = over && drag.allowed.has(over.id) ? over.node : null;
   if (target !== drag.target) {
     drag.target?.classList.remove('over');
@@ -91,7 +101,14 @@ function measured() {
   return [...byId('board').querySelectorAll('[data-drop]')].map((node) => {
     const box = node.getBoundingClientRect();
     const small = node.matches('button');
-    return { node, id: Number(node.dataset.drop), left: box.left, right: box.right, top: small ? box.top : board.top, bottom: small ? box.bottom : board.bottom };
+    return {
+      node,
+      id: Number(node.dataset.drop),
+      left: box.left,
+      right: box.right,
+      top: small ? box.top : board.top,
+      bottom: small ? box.bottom : board.bottom,
+    };
   });
 }
 
@@ -120,7 +137,8 @@ function end() {
   drag.ghost?.remove();
   drag.node.classList.remove('lifted');
   document.documentElement.classList.remove('dragging');
-  for (const node of byId('board').querySelectorAll('.forbidden, .allowed, .over')) node.classList.remove('forbidden', 'allowed', 'over');
+  for (const node of byId('board').querySelectorAll('.forbidden, .allowed, .over'))
+    node.classList.remove('forbidden', 'allowed', 'over');
   drag = null;
 }
 

@@ -30,8 +30,16 @@ export function editPart(closed) {
     const { types, priorities } = state.board.catalog;
     controls = {
       subject: el('input', { name: 'subject', value: typed.subject, required: true, maxlength: 255 }),
-      type: select('type', types.map((one) => [one.id, one.name]), typed.type),
-      priority: select('priority', priorities.map((one) => [one.id, one.name]), typed.priority),
+      type: select(
+        'type',
+        types.map((one) => [one.id, one.name]),
+        typed.type,
+      ),
+      priority: select(
+        'priority',
+        priorities.map((one) => [one.id, one.name]),
+        typed.priority,
+      ),
       assignee: assigneeSelect(detail.card.project, Number(typed.assignee)),
       due: el('input', { name: 'due', type: 'date', value: typed.due }),
       description: area('description', typed.description),
@@ -40,8 +48,11 @@ export function editPart(closed) {
     alert.textContent = '';
     submit.textContent = 'Save';
     fill(
-      form, alert,
-      Object.entries(controls).map(([name, control]) => field(PROPERTIES[name].label, control, { wide: wide.has(name) })),
+      form,
+      alert,
+      Object.entries(controls).map(([name, control]) =>
+        field(PROPERTIES[name].label, control, { wide: wide.has(name) }),
+      ),
       el('p.buttons', {}, submit, el('button', { type: 'button', on: { click: close } }, 'Cancel')),
     );
     form.hidden = false;
@@ -67,7 +78,14 @@ export function editPart(closed) {
       };
       if (!differ.includes(name)) continue;
       if (control.value === now[name] || control.value === base[name]) taken();
-      else fill(hint, 'Now on the board: ', el('q', {}, PROPERTIES[name].shown(now[name])), ' ', el('button.small', { type: 'button', on: { click: taken } }, 'Use that'));
+      else
+        fill(
+          hint,
+          'Now on the board: ',
+          el('q', {}, PROPERTIES[name].shown(now[name])),
+          ' ',
+          el('button.small', { type: 'button', on: { click: taken } }, 'Use that'),
+        );
     }
     base = now;
     lock = detail.card.lock;

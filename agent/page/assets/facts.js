@@ -19,18 +19,32 @@ export function factsPart() {
     node,
     update(detail) {
       const { card } = detail;
-      fill(why, reasonsOf(detail).map((one) => el('li', {}, badge(one.reason), ' ', one.detail)));
+      fill(
+        why,
+        reasonsOf(detail).map((one) => el('li', {}, badge(one.reason), ' ', one.detail)),
+      );
       fill(quick, quickActions(detail));
       quick.hidden = !quick.children.length;
       route.update(detail);
       const priority = state.priority(card.priority);
       const pairs = [
         ['Status', statusControl(detail)],
-        ['Pod', detail.actions.edit ? route.node : card.pod || 'any'],
-        card.claim && ['Claim', el('span.claim', {}, el('span.pulse', { 'aria-hidden': 'true' }), el('span.pod', {}, card.claim.pod), ' for ', running(card.claim.since, 'clock'), ` · try ${card.claim.try}`)],
+        isForPods(card) && ['Pod', detail.actions.edit ? route.node : card.pod || 'any'],
+        card.claim && [
+          'Claim',
+          el(
+            'span.claim',
+            {},
+            el('span.pulse', { 'aria-hidden': 'true' }),
+            el('span.pod', {}, card.claim.pod),
+            ' for ',
+            running(card.claim.since, 'clock'),
+            ` · try ${card.claim.try}`,
+          ),
+        ],
         ['Type', typeName(card.type)],
         ['Priority', [swatch(priority?.color), priority?.name]],
-        ['Assignee', card.assignee ? state.user(card.assignee)?.name ?? `User ${card.assignee}` : 'nobody'],
+        ['Assignee', card.assignee ? (state.user(card.assignee)?.name ?? `User ${card.assignee}`) : 'nobody'],
         ['Due', card.due ? day(card.due) : 'no date'],
         detail.version && ['Version', detail.version],
         ['Project', state.project(card.project)?.name],
@@ -39,21 +53,33 @@ export function factsPart() {
         ['Updated', running(card.updated, 'ago')],
       ].filter(Boolean);
       const held = list.contains(document.activeElement) && document.activeElement.name;
-      fill(list, pairs.map(([term, value]) => el(`div${WIDE.has(term) ? '.wide' : ''}`, {}, el('dt', {}, term), el('dd', {}, value))));
+      fill(
+        list,
+        pairs.map(([term, value]) =>
+          el(`div${WIDE.has(term) ? '.wide' : ''}`, {}, el('dt', {}, term), el('dd', {}, value)),
+        ),
+      );
       if (held) list.querySelector(`[name="${held}"]`)?.focus();
     },
   };
 }
 
+/** Only what pods take, and what they take it under, is routed. */
+const isForPods = (card) => card.pod !== '' || ['bug', 'task', 'epic'].includes(state.type(card.type)?.kind);
+
 /** That a container or a closed ticket is no work for agents needs no saying. */
 function reasonsOf({ card, reasons }) {
-  return state.isExecutable(card) && !state.status(card.status)?.closed ? reasons.filter((one) => one.reason !== 'not ready') : [];
+  return state.isExecutable(card) && !state.status(card.status)?.closed
+    ? reasons.filter((one) => one.reason !== 'not ready')
+    : [];
 }
 
 function statusControl({ card, actions }) {
   const ids = actions.statuses.filter((id) => id !== card.status);
   if (!ids.length) return statusName(card.status);
-  const pairs = state.board.catalog.statuses.filter((one) => one.id === card.status || ids.includes(one.id)).map((one) => [one.id, one.name]);
+  const pairs = state.board.catalog.statuses
+    .filter((one) => one.id === card.status || ids.includes(one.id))
+    .map((one) => [one.id, one.name]);
   const control = select('status', pairs, card.status);
   control.setAttribute('aria-label', 'Status');
   control.addEventListener('change', async () => {
@@ -108,20 +134,32 @@ function routeForm() {
 /** Opening and closing a Phase is what gates everything below it: one click each. */
 function quickActions({ card, actions }) {
   if (state.type(card.type)?.kind !== 'gate') return [];
-  const allowed = state.board.catalog.statuses.filter((one) => one.id !== card.status && actions.statuses.includes(one.id));
+  const allowed = state.board.catalog.statuses.filter(
+    (one) => one.id !== card.status && actions.statuses.includes(one.id),
+  );
   const active = allowed.find((one) => one.role === 'active');
   const closed = allowed.find((one) => one.closed && one.role === 'closed') ?? allowed.find((one) => one.closed);
   const name = state.type(card.type).name;
   const isOpen = !state.status(card.status)?.closed;
   return [
-    active && el('button.primary', { type: 'button', on: { click: () => moveTo(card, active.id) } }, `Activate this ${name}`),
-    closed && isOpen && el('button', { type: 'button', on: { click: () => moveTo(card, closed.id) } }, `Close this ${name}`),
+    active &&
+      el('button.primary', { type: 'button', on: { click: () => moveTo(card, active.id) } }, `Activate this ${name}`),
+    closed &&
+      isOpen &&
+      el('button', { type: 'button', on: { click: () => moveTo(card, closed.id) } }, `Close this ${name}`),
   ].filter(Boolean);
 }
 
 /** A reference to another work package. */
 export function reference({ id, subject, type, status }) {
-  return el('a.reference', { href: `#wp=${id}` }, swatch(state.type(type)?.color), el('span.number', {}, `#${id}`), el('span.subject', {}, subject), statusName(status));
+  return el(
+    'a.reference',
+    { href: `#wp=${id}` },
+    swatch(state.type(type)?.color),
+    el('span.number', {}, `#${id}`),
+    el('span.subject', {}, subject),
+    statusName(status),
+  );
 }
 
 /** A link that can be copied. */
@@ -130,5 +168,9 @@ export function copyButton(id, say) {
     await navigator.clipboard.writeText(`${location.origin}/#wp=${id}`);
     say(`The address of #${id} is copied.`);
   };
-  return el('button.quiet', { type: 'button', 'aria-label': `Copy the address of #${id}`, hidden: !navigator.clipboard, on: { click: copy } }, icon('link'));
+  return el(
+    'button.quiet',
+    { type: 'button', 'aria-label': `Copy the address of #${id}`, hidden: !navigator.clipboard, on: { click: copy } },
+    icon('link'),
+  );
 }

@@ -33,9 +33,13 @@ export function isFiltered() {
 /** Wires the controls of the top bar. */
 export function startFilters() {
   const search = byId('search');
-  search.addEventListener('input', calm(120, () => setQuery({ q: search.value.trim() })));
+  search.addEventListener(
+    'input',
+    calm(120, () => setQuery({ q: search.value.trim() })),
+  );
   byId('filters').addEventListener('submit', (event) => event.preventDefault());
-  for (const [key, id] of Object.entries(SELECTS)) byId(id).addEventListener('change', () => setQuery({ [key]: byId(id).value }));
+  for (const [key, id] of Object.entries(SELECTS))
+    byId(id).addEventListener('change', () => setQuery({ [key]: byId(id).value }));
   byId('filter-clear').addEventListener('click', () => {
     setQuery({ project: '', type: '', pod: '', q: '' });
     search.focus();
@@ -49,9 +53,24 @@ function show() {
   if (!state.board.catalog) return;
   const { project, type, pod, q, lanes } = query();
   const { projects, types } = state.board.catalog;
-  options(SELECTS.project, 'All projects', projects.map((one) => [one.identifier, one.name]), project);
-  options(SELECTS.type, 'All types', types.map((one) => [String(one.id), one.name]), type);
-  options(SELECTS.pod, 'All pods', state.podNames().map((name) => [name, name]), pod);
+  options(
+    SELECTS.project,
+    'All projects',
+    projects.map((one) => [one.identifier, one.name]),
+    project,
+  );
+  options(
+    SELECTS.type,
+    'All types',
+    types.map((one) => [String(one.id), one.name]),
+    type,
+  );
+  options(
+    SELECTS.pod,
+    'All pods',
+    state.podNames().map((name) => [name, name]),
+    pod,
+  );
   const search = byId('search');
   if (document.activeElement !== search && search.value !== q) search.value = q;
   byId('lanes').setAttribute('aria-pressed', String(Boolean(lanes)));
@@ -63,7 +82,11 @@ function options(id, all, pairs, chosen) {
   if (chosen && !pairs.some(([value]) => value === chosen)) pairs = [...pairs, [chosen, chosen]];
   const wanted = JSON.stringify(pairs);
   if (select.dataset.options !== wanted) {
-    fill(select, el('option', { value: '' }, all), pairs.map(([value, text]) => el('option', { value }, text)));
+    fill(
+      select,
+      el('option', { value: '' }, all),
+      pairs.map(([value, text]) => el('option', { value }, text)),
+    );
     select.dataset.options = wanted;
   }
   select.value = chosen;

@@ -9,7 +9,12 @@ import { select } from './fields.js';
 import * as state from './state.js';
 import { compact, count, money, spoken } from './times.js';
 
-const SPANS = [['7', '7 days'], ['14', '14 days'], ['30', '30 days'], ['90', '90 days']];
+const SPANS = [
+  ['7', '7 days'],
+  ['14', '14 days'],
+  ['30', '30 days'],
+  ['90', '90 days'],
+];
 const FRESH = 15000;
 
 let asked = '';
@@ -56,9 +61,14 @@ async function show() {
   const root = byId('fleet-body');
   try {
     const figures = await api.fleet(days);
-    const opened = new Set([...root.querySelectorAll('details[open]')].map((one) => one.closest('section')?.querySelector('h3')?.firstChild.textContent));
+    const opened = new Set(
+      [...root.querySelectorAll('details[open]')].map(
+        (one) => one.closest('section')?.querySelector('h3')?.firstChild.textContent,
+      ),
+    );
     fill(root, head(days), tiles(figures), charts(figures), waits(figures), pods(figures));
-    for (const one of root.querySelectorAll('details')) one.open = opened.has(one.closest('section').querySelector('h3').firstChild.textContent);
+    for (const one of root.querySelectorAll('details'))
+      one.open = opened.has(one.closest('section').querySelector('h3').firstChild.textContent);
   } catch (refusal) {
     fill(root, el('p.loading', { role: 'alert' }, refusal.message));
   }
@@ -87,14 +97,35 @@ function tiles({ days, spikes }) {
     ['Open Spikes', count(spikes.open)],
     ['A Spike is answered after', spikes.median_answer_s === null ? '–' : spoken(spikes.median_answer_s)],
   ];
-  return el('dl.tiles', {}, facts.map(([name, value]) => el('div', {}, el('dt', {}, name), el('dd', {}, value))));
+  return el(
+    'dl.tiles',
+    {},
+    facts.map(([name, value]) => el('div', {}, el('dt', {}, name), el('dd', {}, value))),
+  );
 }
 
 function charts({ days }) {
   return el(
-    'div.charts', {},
-    bars('Runs', days, [{ name: 'done', look: 'good', of: (row) => row.done }, { name: 'failed', look: 'bad', of: (row) => row.failed }], count),
-    bars('Tokens', days, [{ name: 'input', look: 'calm', of: (row) => row.input_tokens }, { name: 'output', look: 'deep', of: (row) => row.output_tokens }], compact),
+    'div.charts',
+    {},
+    bars(
+      'Runs',
+      days,
+      [
+        { name: 'done', look: 'good', of: (row) => row.done },
+        { name: 'failed', look: 'bad', of: (row) => row.failed },
+      ],
+      count,
+    ),
+    bars(
+      'Tokens',
+      days,
+      [
+        { name: 'input', look: 'calm', of: (row) => row.input_tokens },
+        { name: 'output', look: 'deep', of: (row) => row.output_tokens },
+      ],
+      compact,
+    ),
     bars('Cost', days, [{ name: 'cost', look: 'calm', of: (row) => row.cost_usd }], money),
   );
 }
@@ -105,21 +136,40 @@ function waits({ time_in_status: rows }) {
   const order = state.board.catalog.statuses.map((one) => one.id);
   const sorted = [...rows].sort((one, other) => order.indexOf(one.status) - order.indexOf(other.status));
   return el(
-    'section.figure', {},
+    'section.figure',
+    {},
     el('h3', {}, 'Time in status'),
-    el('p.legend', {}, el('span', {}, el('span.key.deep', { 'aria-hidden': 'true' }), 'median'), el('span', {}, el('span.key.calm', { 'aria-hidden': 'true' }), '90 of 100 are faster'), 'bars: logarithmic'),
-    table('Time in status', ['Status', 'Median', '90 %', 'Tickets', ''], sorted.map((row) => [
-      statusName(row.status), spoken(row.median_s), spoken(row.p90_s), count(row.samples),
-      el('span.meters', {}, meter(row.median_s, most, 'deep'), meter(row.p90_s, most, 'calm')),
-    ])),
+    el(
+      'p.legend',
+      {},
+      el('span', {}, el('span.key.deep', { 'aria-hidden': 'true' }), 'median'),
+      el('span', {}, el('span.key.calm', { 'aria-hidden': 'true' }), '90 of 100 are faster'),
+      'bars: logarithmic',
+    ),
+    table(
+      'Time in status',
+      ['Status', 'Median', '90 %', 'Tickets', ''],
+      sorted.map((row) => [
+        statusName(row.status),
+        spoken(row.median_s),
+        spoken(row.p90_s),
+        count(row.samples),
+        el('span.meters', {}, meter(row.median_s, most, 'deep'), meter(row.p90_s, most, 'calm')),
+      ]),
+    ),
   );
 }
 
 function pods({ by_pod: rows }) {
   if (!rows.length) return null;
   return el(
-    'section.figure', {},
+    'section.figure',
+    {},
     el('h3', {}, 'By pod'),
-    table('By pod', ['Pod', 'Done', 'Failed', 'Tokens', 'Cost'], rows.map((row) => [row.pod, count(row.done), count(row.failed), compact(tokens(row)), money(row.cost_usd)])),
+    table(
+      'By pod',
+      ['Pod', 'Done', 'Failed', 'Tokens', 'Cost'],
+      rows.map((row) => [row.pod, count(row.done), count(row.failed), compact(tokens(row)), money(row.cost_usd)]),
+    ),
   );
 }

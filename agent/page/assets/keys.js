@@ -63,7 +63,8 @@ function onCard(event, link) {
   const to = steps[event.key];
   if (to) walk(node, ...to);
   else if (event.key === 'Home') stand(cellsAround(node).own, 0);
-  else if (event.key === 'End') stand(cellsAround(node).own, Math.min(cellsAround(node).own.limit, cellsAround(node).own.cards.length) - 1);
+  else if (event.key === 'End')
+    stand(cellsAround(node).own, Math.min(cellsAround(node).own.limit, cellsAround(node).own.cards.length) - 1);
   else return false;
   return true;
 }

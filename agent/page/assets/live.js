@@ -42,7 +42,11 @@ function rest() {
 export function stopLive() {
   clearTimeout(timer);
   clearTimeout(resting);
-  for (const [name, listener] of [['online', again], ['pagehide', rest]]) removeEventListener(name, listener);
+  for (const [name, listener] of [
+    ['online', again],
+    ['pagehide', rest],
+  ])
+    removeEventListener(name, listener);
   document.removeEventListener('visibilitychange', seen);
   source?.close();
   source = null;

@@ -65,7 +65,20 @@ function leave(sentence) {
 function startOnce() {
   if (started) return;
   started = true;
-  for (const part of [startFilters, startPods, startColumns, startFleet, startViews, startPanel, startKeys, startDrag, startDialogs, startMoveMenu, startClock]) part();
+  for (const part of [
+    startFilters,
+    startPods,
+    startColumns,
+    startFleet,
+    startViews,
+    startPanel,
+    startKeys,
+    startDrag,
+    startDialogs,
+    startMoveMenu,
+    startClock,
+  ])
+    part();
   byId('new').addEventListener('click', () => openCreate());
   byId('sign-out').addEventListener('click', async () => {
     await api.signOut().catch(() => {});
@@ -76,7 +89,11 @@ function startOnce() {
     location.replace('/');
   });
   state.onChange(({ all, pods }) => {
-    if (all || pods) fill(byId('pod-names'), state.podNames().map((name) => el('option', { value: name })));
+    if (all || pods)
+      fill(
+        byId('pod-names'),
+        state.podNames().map((name) => el('option', { value: name })),
+      );
   });
 }
 

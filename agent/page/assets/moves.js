@@ -5,7 +5,8 @@ import * as state from './state.js';
 import { complain, say, warn } from './toasts.js';
 
 /** The sentence of a conflict. */
-export const conflictSentence = (id) => `#${id} was changed by somebody meanwhile; here is how it is now. Nothing was overwritten.`;
+export const conflictSentence = (id) =>
+  `#${id} was changed by somebody meanwhile; here is how it is now. Nothing was overwritten.`;
 
 /** Moves a card, as the person saw it, to a status. */
 export async function moveTo(card, statusId) {
@@ -13,7 +14,10 @@ export async function moveTo(card, statusId) {
   if (card.status === statusId) return false;
   const name = state.status(statusId).name;
   state.expect(id, { status: statusId });
-  const stops = card.claim && state.status(card.status)?.role === 'active' ? ` ${card.claim.pod} stops its run and keeps the work.` : '';
+  const stops =
+    card.claim && state.status(card.status)?.role === 'active'
+      ? ` ${card.claim.pod} stops its run and keeps the work.`
+      : '';
   return save(id, lock, { _links: { status: api.link('statuses', statusId) } }, `#${id} moved to ${name}.${stops}`);
 }
 

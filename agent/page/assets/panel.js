@@ -38,8 +38,18 @@ async function show(id) {
   const before = open?.back ?? document.activeElement;
   open = { id, parts: null, around: new Set([id]), back: before };
   nodeOf(id)?.classList.add('opened');
-  for (const node of document.querySelectorAll('.card.opened')) node.classList.toggle('opened', node.dataset.id === String(id));
-  fill(panel, el('header.panel-head', {}, el('p', {}, `#${id}`), closeButton('Close', () => setOpen(null))), el('p.loading', { role: 'status' }, 'Loading…'));
+  for (const node of document.querySelectorAll('.card.opened'))
+    node.classList.toggle('opened', node.dataset.id === String(id));
+  fill(
+    panel,
+    el(
+      'header.panel-head',
+      {},
+      el('p', {}, `#${id}`),
+      closeButton('Close', () => setOpen(null)),
+    ),
+    el('p.loading', { role: 'status' }, 'Loading…'),
+  );
   panel.hidden = false;
   document.documentElement.classList.add('with-panel');
   await load();
@@ -55,7 +65,16 @@ async function load() {
     if (open?.id !== id) return;
     if (open.parts && refusal.status !== 404) return;
     open.parts = null;
-    fill(byId('panel'), el('header.panel-head', {}, el('p', {}, `#${id}`), closeButton('Close', () => setOpen(null))), el('p.loading', { role: 'alert' }, refusal.message));
+    fill(
+      byId('panel'),
+      el(
+        'header.panel-head',
+        {},
+        el('p', {}, `#${id}`),
+        closeButton('Close', () => setOpen(null)),
+      ),
+      el('p.loading', { role: 'alert' }, refusal.message),
+    );
   }
 }
 
@@ -63,19 +82,30 @@ const reload = calm(120, () => open && load());
 
 function paint(detail) {
   const fresh = !open.parts;
-  open.around = new Set([open.id, ...[detail.ancestors, detail.children].flat().map((one) => one.id), ...detail.relations.map((one) => one.other.id)]);
+  open.around = new Set([
+    open.id,
+    ...[detail.ancestors, detail.children].flat().map((one) => one.id),
+    ...detail.relations.map((one) => one.other.id),
+  ]);
   if (fresh) {
-    open.parts = partsOf();
-    fill(byId('panel'), open.parts.map((part) => part.node));
+    open.parts = partsOf(detail);
+    fill(
+      byId('panel'),
+      open.parts.map((part) => part.node),
+    );
   }
   for (const part of open.parts) part.update(detail);
   if (fresh) byId('panel-title').focus({ preventScroll: true });
 }
 
-function partsOf() {
+/** What the panel is made of; where somebody is asked, the answer stands below the question. */
+function partsOf({ card }) {
   const edit = editPart(() => head.node.querySelector('.edit-button').focus());
   const head = headPart(() => edit.open());
-  return [head, edit, factsPart(), descriptionPart(), relatedPart(), timelinePart(), commentPart(open.id)];
+  const top = [head, edit, factsPart(), descriptionPart()];
+  const rest = [relatedPart(), timelinePart()];
+  const comment = commentPart(open.id);
+  return state.isQuestion(card) ? [...top, comment, ...rest] : [...top, ...rest, comment];
 }
 
 function headPart(onEdit) {
@@ -84,14 +114,34 @@ function headPart(onEdit) {
   const title = el('h2', { id: 'panel-title', tabIndex: -1 });
   const above = el('nav.above', { 'aria-label': 'Above this work package' });
   const edit = el('button.small.edit-button', { type: 'button', on: { click: onEdit } }, 'Edit');
-  node.append(el('div.panel-bar', {}, line, el('span.spring'), edit, copyButton(open.id, say), closeButton('Close', () => setOpen(null))), above, title);
+  node.append(
+    el(
+      'div.panel-bar',
+      {},
+      line,
+      el('span.spring'),
+      edit,
+      copyButton(open.id, say),
+      closeButton('Close', () => setOpen(null)),
+    ),
+    above,
+    title,
+  );
   return {
     node,
     update({ card, actions, ancestors }) {
       fill(line, typeName(card.type), ' ', el('span.number', {}, `#${card.id}`));
       title.textContent = card.subject;
       edit.hidden = !actions.edit;
-      fill(above, ancestors.length > 0 && el('ol', {}, ancestors.map((one) => el('li', {}, el('a', { href: `#wp=${one.id}` }, one.subject)))));
+      fill(
+        above,
+        ancestors.length > 0 &&
+          el(
+            'ol',
+            {},
+            ancestors.map((one) => el('li', {}, el('a', { href: `#wp=${one.id}` }, one.subject))),
+          ),
+      );
       above.hidden = !ancestors.length;
     },
   };

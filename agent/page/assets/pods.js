@@ -28,8 +28,21 @@ function ask() {
   if (!open.length) return;
   const [first] = open;
   const text = open.length === 1 ? '1 Spike waits for an answer' : `${open.length} Spikes wait for an answer`;
-  const more = el('button.small', { type: 'button', on: { click: () => setQuery({ view: '', type: String(first.type) }) } }, 'Show them');
-  fill(place, el('p.pod-head', {}, icon('spiked'), el('b', {}, text)), el('p.pod-doing', {}, el('a', { href: `#wp=${first.id}` }, el('span.number', {}, `#${first.id}`), ' ', first.subject)), el('p.pod-foot', {}, open.length > 1 && more));
+  const more = el(
+    'button.small',
+    { type: 'button', on: { click: () => setQuery({ view: '', type: String(first.type) }) } },
+    'Show them',
+  );
+  fill(
+    place,
+    el('p.pod-head', {}, icon('spiked'), el('b', {}, text)),
+    el(
+      'p.pod-doing',
+      {},
+      el('a', { href: `#wp=${first.id}` }, el('span.number', {}, `#${first.id}`), ' ', first.subject),
+    ),
+    el('p.pod-foot', {}, open.length > 1 && more),
+  );
 }
 
 function show() {
@@ -37,21 +50,49 @@ function show() {
   const held = document.activeElement?.closest?.('.pod-card')?.dataset.pod;
   const order = (pod) => (pod.doing ? 0 : 1);
   const sorted = [...pods].sort((one, other) => order(one) - order(other) || one.name.localeCompare(other.name));
-  fill(byId('pod-list'), sorted.map((pod) => el('li', {}, podCard(pod))));
+  fill(
+    byId('pod-list'),
+    sorted.map((pod) => el('li', {}, podCard(pod))),
+  );
   mark();
-  if (held) byId('pod-list').querySelector(`[data-pod="${CSS.escape(held)}"] button`)?.focus();
+  if (held)
+    byId('pod-list')
+      .querySelector(`[data-pod="${CSS.escape(held)}"] button`)
+      ?.focus();
 }
 
 function podCard(pod) {
-  const filter = el('button.pod-name', { type: 'button', 'aria-pressed': 'false', title: `Show only what ${pod.name} has or gets`, on: { click: () => toggle(pod.name) } }, pod.name);
-  const head = el('p.pod-head', {}, el('span.pod-dot', { 'aria-hidden': 'true' }), filter, el('span.pod-state', {}, pod.doing ? running(pod.doing.since, 'clock') : words(pod)));
+  const filter = el(
+    'button.pod-name',
+    {
+      type: 'button',
+      'aria-pressed': 'false',
+      title: `Show only what ${pod.name} has or gets`,
+      on: { click: () => toggle(pod.name) },
+    },
+    pod.name,
+  );
+  const head = el(
+    'p.pod-head',
+    {},
+    el('span.pod-dot', { 'aria-hidden': 'true' }),
+    filter,
+    el('span.pod-state', {}, pod.doing ? running(pod.doing.since, 'clock') : words(pod)),
+  );
   return el(
-    `article.pod-card.${pod.doing ? 'working' : 'idle'}`, { data: { pod: pod.name } }, head,
+    `article.pod-card.${pod.doing ? 'working' : 'idle'}`,
+    { data: { pod: pod.name } },
+    head,
     pod.doing
-      ? el('p.pod-doing', {}, el('a', { href: `#wp=${pod.doing.id}` }, el('span.number', {}, `#${pod.doing.id}`), ' ', pod.doing.subject))
+      ? el(
+          'p.pod-doing',
+          {},
+          el('a', { href: `#wp=${pod.doing.id}` }, el('span.number', {}, `#${pod.doing.id}`), ' ', pod.doing.subject),
+        )
       : el('p.pod-doing.muted', {}, pod.seen ? ['last seen ', running(pod.seen, 'ago')] : 'not seen yet'),
     el(
-      'p.pod-foot', {},
+      'p.pod-foot',
+      {},
       pod.epic && el('a', { href: `#wp=${pod.epic.id}` }, unseen('Epic '), pod.epic.subject),
       pod.doing?.try > 1 && el('span', {}, `try ${pod.doing.try}`),
       pod.routed > 0 && el('span', {}, `${pod.routed} routed`),

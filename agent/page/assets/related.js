@@ -10,8 +10,12 @@ import * as state from './state.js';
 import { say } from './toasts.js';
 
 const KINDS = [
-  ['blocked', 'is blocked by'], ['blocks', 'blocks'], ['follows', 'follows'], ['precedes', 'precedes'],
-  ['requires', 'requires'], ['relates', 'relates to'],
+  ['blocked', 'is blocked by'],
+  ['blocks', 'blocks'],
+  ['follows', 'follows'],
+  ['precedes', 'precedes'],
+  ['requires', 'requires'],
+  ['relates', 'relates to'],
 ];
 
 /** A part of the panel. */
@@ -25,13 +29,38 @@ export function relatedPart() {
     node,
     update(detail) {
       const { card } = detail;
-      const add = state.may(card).create &&
-        el('button.small.add', { type: 'button', on: { click: () => openCreate({ project: card.project, parent: card.id }) } }, 'Add a child');
-      fill(children, detail.children.length > 0 ? el('h3', {}, 'Children ', el('span.count', {}, detail.children.length), add) : add);
-      if (detail.children.length) children.append(el('ul.references', {}, detail.children.map((one) => el('li', {}, reference(one)))));
-      fill(relations, detail.relations.length > 0 && el('h3', {}, 'Relations ', el('span.count', {}, detail.relations.length)));
+      const add =
+        state.may(card).create &&
+        el(
+          'button.small.add',
+          { type: 'button', on: { click: () => openCreate({ project: card.project, parent: card.id }) } },
+          'Add a child',
+        );
+      fill(
+        children,
+        detail.children.length > 0 ? el('h3', {}, 'Children ', el('span.count', {}, detail.children.length), add) : add,
+      );
+      if (detail.children.length)
+        children.append(
+          el(
+            'ul.references',
+            {},
+            detail.children.map((one) => el('li', {}, reference(one))),
+          ),
+        );
+      fill(
+        relations,
+        detail.relations.length > 0 && el('h3', {}, 'Relations ', el('span.count', {}, detail.relations.length)),
+      );
       for (const [kind, list] of byKind(detail.relations)) {
-        relations.append(el('h4', {}, kind), el('ul.references', {}, list.map((one) => el('li', {}, reference(one.other)))));
+        relations.append(
+          el('h4', {}, kind),
+          el(
+            'ul.references',
+            {},
+            list.map((one) => el('li', {}, reference(one.other))),
+          ),
+        );
       }
       form.update(detail);
     },
@@ -46,9 +75,23 @@ function byKind(relations) {
 
 function relateForm() {
   const kind = select('kind', KINDS, 'blocked');
-  const other = el('input', { name: 'other', list: 'work-packages', required: true, inputmode: 'numeric', pattern: '#?[0-9]+.*', placeholder: '#42', autocomplete: 'off' });
+  const other = el('input', {
+    name: 'other',
+    list: 'work-packages',
+    required: true,
+    inputmode: 'numeric',
+    pattern: '#?[0-9]+.*',
+    placeholder: '#42',
+    autocomplete: 'off',
+  });
   const alert = el('p.alert', { role: 'alert' });
-  const form = el('form.inline', {}, field('This work package', kind), field('Other work package', other), el('button', {}, 'Add'));
+  const form = el(
+    'form.inline',
+    {},
+    field('This work package', kind),
+    field('Other work package', other),
+    el('button', {}, 'Add'),
+  );
   const node = el('details.relate', {}, el('summary', {}, 'Add a relation'), form, alert);
   let id = 0;
   node.addEventListener('toggle', () => node.open && offerWorkPackages());

@@ -19,7 +19,8 @@ function tell(change) {
 export function load(snapshot) {
   const { catalog } = snapshot;
   const byId = {};
-  for (const list of ['statuses', 'types', 'priorities', 'projects', 'users']) byId[list] = new Map(catalog[list].map((one) => [one.id, one]));
+  for (const list of ['statuses', 'types', 'priorities', 'projects', 'users'])
+    byId[list] = new Map(catalog[list].map((one) => [one.id, one]));
   board.byId = byId;
   board.catalog = catalog;
   board.version = snapshot.version;

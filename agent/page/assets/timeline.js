@@ -13,7 +13,12 @@ export function timelinePart() {
       const signature = JSON.stringify(timeline);
       if (signature === told) return;
       told = signature;
-      fill(node, el('h3', {}, 'What happened ', el('span.summary', {}, summary(timeline))), earlier > 0 && el('p.muted', {}, `${earlier} earlier entries are left out here.`), el('ol', {}, timeline.map(entryOf)));
+      fill(
+        node,
+        el('h3', {}, 'What happened ', el('span.summary', {}, summary(timeline))),
+        earlier > 0 && el('p.muted', {}, `${earlier} earlier entries are left out here.`),
+        el('ol', {}, timeline.map(entryOf)),
+      );
     },
   };
 }
@@ -22,7 +27,9 @@ function summary(timeline) {
   const runs = new Set(timeline.map((one) => one.run).filter(Boolean)).size;
   const tokens = timeline.reduce((sum, one) => sum + (one.tokens ? one.tokens.input + one.tokens.output : 0), 0);
   const cost = timeline.reduce((sum, one) => sum + (one.cost_usd ?? 0), 0);
-  return [runs && `${runs} ${runs === 1 ? 'run' : 'runs'}`, tokens && `${compact(tokens)} tokens`, cost && money(cost)].filter(Boolean).join(' · ');
+  return [runs && `${runs} ${runs === 1 ? 'run' : 'runs'}`, tokens && `${compact(tokens)} tokens`, cost && money(cost)]
+    .filter(Boolean)
+    .join(' · ');
 }
 
 /** Whether a person speaks in it; what is said soon after the creation is one entry with it. */
@@ -32,8 +39,15 @@ function entryOf(entry) {
   const who = entry.kind === 'event' && entry.pod ? entry.pod : entry.user.name;
   const look = isSaid(entry) ? 'person' : entry.kind;
   return el(
-    `li.entry.${look}`, { data: entry.event ? { event: entry.event } : {} },
-    el('p.entry-head', {}, el('b', {}, who), el('span.run', { title: entry.run && `Run ${entry.run}` }, entry.run ? `run ${entry.run.slice(0, 4)}` : ''), running(entry.at, 'ago')),
+    `li.entry.${look}`,
+    { data: entry.event ? { event: entry.event } : {} },
+    el(
+      'p.entry-head',
+      {},
+      el('b', {}, who),
+      el('span.run', { title: entry.run && `Run ${entry.run}` }, entry.run ? `run ${entry.run.slice(0, 4)}` : ''),
+      running(entry.at, 'ago'),
+    ),
     (entry.title || entry.kind === 'created') && el('p.entry-title', {}, titleOf(entry)),
     entry.html && trusted('div.prose', entry.html),
     changesOf(entry),
@@ -52,11 +66,28 @@ function titleOf({ title, run, tokens, spike }) {
 
 /** What a run changes besides the status goes without saying, and is one click away. */
 function changesOf({ changes, kind }) {
-  const list = (texts) => texts.length > 0 && el('ul', {}, texts.map((one) => el('li', {}, one)));
+  const list = (texts) =>
+    texts.length > 0 &&
+    el(
+      'ul',
+      {},
+      texts.map((one) => el('li', {}, one)),
+    );
   const isLoud = (one) => kind !== 'event' || one.startsWith('Status');
   const [loud, quiet] = [changes.filter(isLoud), changes.filter((one) => !isLoud(one))];
   if (!changes.length) return null;
-  return el('div.changes', {}, list(loud), quiet.length > 0 && el('details', {}, el('summary', {}, `${quiet.length} more ${quiet.length === 1 ? 'change' : 'changes'}`), list(quiet)));
+  return el(
+    'div.changes',
+    {},
+    list(loud),
+    quiet.length > 0 &&
+      el(
+        'details',
+        {},
+        el('summary', {}, `${quiet.length} more ${quiet.length === 1 ? 'change' : 'changes'}`),
+        list(quiet),
+      ),
+  );
 }
 
 function chips(entry) {
@@ -72,5 +103,7 @@ function chips(entry) {
 
 function chip(sign, text, url) {
   const inner = [sign && icon(sign), text];
-  return /^https?:\/\//.test(url ?? '') ? el('a.chip', { href: url, rel: 'noopener noreferrer', target: '_blank' }, inner) : el('span.chip', {}, inner);
+  return /^https?:\/\//.test(url ?? '')
+    ? el('a.chip', { href: url, rel: 'noopener noreferrer', target: '_blank' }, inner)
+    : el('span.chip', {}, inner);
 }

@@ -16,7 +16,11 @@ export const complain = (text) => show(text, 'bad', LONG);
 export const warn = (text) => show(text, 'warn', LONG);
 
 function show(text, kind, duration) {
-  const close = el('button.quiet', { type: 'button', 'aria-label': 'Close this message', on: { click: () => toast.remove() } }, icon('close'));
+  const close = el(
+    'button.quiet',
+    { type: 'button', 'aria-label': 'Close this message', on: { click: () => toast.remove() } },
+    icon('close'),
+  );
   const toast = el(`div.toast.${kind}`, {}, el('p', {}, text), close);
   const place = byId('toasts');
   for (const old of place.children) if (old.firstChild.textContent === text) old.remove();
@@ -24,5 +28,7 @@ function show(text, kind, duration) {
   place.append(toast);
   let timer = setTimeout(() => toast.remove(), duration);
   toast.addEventListener('pointerenter', () => clearTimeout(timer));
-  toast.addEventListener('pointerleave', () => { timer = setTimeout(() => toast.remove(), SHORT); });
+  toast.addEventListener('pointerleave', () => {
+    timer = setTimeout(() => toast.remove(), SHORT);
+  });
 }
