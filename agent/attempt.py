@@ -306,7 +306,7 @@ class Attempt:
         try:
             await self._reporter.fence()
             kept = await self._keep(refs.failed_name(self._held.ticket, self._run))
-            spike = await self._reporter.failed(failure, kept)
+            spike = await self._reporter.failed(failure, kept, self._execution.spent(self._run))
         except Superseded as superseded:
             return await self._stopped(str(superseded))
         await self._delete_claim_ref()

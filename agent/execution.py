@@ -20,6 +20,7 @@ from agent.programs.verdict import ModelResult, ModelTrouble
 from agent.settings import Ambient, Secret, Settings
 from agent.texts.evidence import Redact
 from agent.texts.prompt import VERDICT_SCHEMA
+from agent.texts.report import Spent
 
 if TYPE_CHECKING:
     from agent.room import Room, Rooms
@@ -83,6 +84,11 @@ class Execution:
     async def clear(self, run: str) -> None:
         """End what an earlier process of this pod left running for this run (I-50)."""
         await kill_survivors(run)
+
+    def spent(self, run: str) -> Spent | None:
+        """What the run's model has used, by the relay's count; None where nothing was counted."""
+        usage = self._rooms.spent(run)
+        return None if usage is None else Spent(usage.read_tokens, usage.output_tokens, usage.usd)
 
     def forget(self, run: str) -> None:
         """The run is over: nothing of it is needed any more."""
@@ -180,7 +186,7 @@ class Execution:
         usage = room.relay.usage
         return replace(
             result,
-            input_tokens=usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens,
+            input_tokens=usage.read_tokens,
             output_tokens=usage.output_tokens,
             cost_usd=usage.usd,
         )

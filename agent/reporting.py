@@ -189,19 +189,22 @@ class Reporter:
 
     # -- failed ----------------------------------------------------------------------------------------------------
 
-    async def failed(self, failure: RecordedFailure, kept: str) -> int | None:
+    async def failed(self, failure: RecordedFailure, kept: str, spent: report.Spent | None) -> int | None:
         """Comment, Spike, its number, back to ready: in this order, so that no failed run is offered without a Spike.
 
         Args:
             failure: how it failed.
             kept: the branch with the failed work; empty if there is none.
+            spent: what it has cost, as far as that was counted.
 
         Returns:
             The number of the Spike; None where the board refused it.
         """
         ticket = await self.fence()
         url = self._links.branch(kept) if kept else ""
-        text = report.failed(self._run, reason=failure.reason, evidence=failure.evidence, branch=kept, branch_url=url)
+        text = report.failed(
+            self._run, reason=failure.reason, evidence=failure.evidence, spent=spent, branch=kept, branch_url=url
+        )
         await self.once(Event.FAILED, text, notify=True)
         ticket = await self.fence()
         description = report.spike_description(

@@ -31,7 +31,7 @@ from agent.git.workspace import Workspace
 from agent.programs.command import environment, make_folders
 from agent.programs.removal import remove_folder
 from agent.programs.runner import Runner
-from agent.relay import Budget, Prices, Relay
+from agent.relay import Budget, Prices, Relay, Usage, spent
 from agent.sandbox.check import check
 from agent.sandbox.jail import Jail, Limits
 from agent.sandbox.sandbox import Sandbox
@@ -170,6 +170,10 @@ class Rooms:
                     relay=relay,
                     broker=broker,
                 )
+
+    def spent(self, run: str) -> Usage | None:
+        """What the model has used in all tries of a run; None where nothing was counted."""
+        return spent(self._record(run))
 
     def forget(self, run: str) -> None:
         """The run is over: its home and its usage go."""

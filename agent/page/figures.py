@@ -1,7 +1,7 @@
 """The fleet in figures: what it finished, what it cost, how long tickets stay where they are, how long people are waited for.
 
 All is read from the journals of the span, by the index `journals_by_time`, and from the runs' own comments in it. Tokens and
-cost are those of runs that ended well: a run that failed does not tell them.
+cost are those that a run tells at its end, well or not.
 """
 
 from __future__ import annotations
@@ -140,17 +140,17 @@ def ended(comments: Iterable[Comment], pods: Mapping[str, str]) -> list[Run]:
         run = found.get(mark.run, Run(day=day, pod="", done=False))
         if mark.event == Event.CLAIMED:
             claimed[mark.run] = mark.pod
-        elif mark.event == Event.COMPLETED:
+        elif mark.event in (Event.COMPLETED, Event.FAILED):
             found[mark.run] = Run(
                 day=day,
                 pod="",
-                done=True,
+                done=mark.event == Event.COMPLETED,
                 input_tokens=mark.input_tokens or 0,
                 output_tokens=mark.output_tokens or 0,
                 cost_usd=mark.cost_usd or 0.0,
             )
         elif mark.event in _ENDS:
-            found[mark.run] = replace(run, done=mark.event != Event.FAILED)
+            found[mark.run] = replace(run, done=True)
     return [replace(run, pod=claimed.get(id_, "")) for id_, run in found.items()]
 
 

@@ -2,8 +2,9 @@
 
 from agent.relay.app import Develop
 from agent.relay.meter import Budget, Prices, Usage
+from agent.relay.record import spent
 from agent.relay.relay import Relay
 from agent.relay.serve import serving
 from agent.relay.upstream import probe
 
-__all__ = ["Budget", "Develop", "Prices", "Relay", "Usage", "probe", "serving"]
+__all__ = ["Budget", "Develop", "Prices", "Relay", "Usage", "probe", "serving", "spent"]

@@ -39,9 +39,14 @@ class Usage(Struct, frozen=True, kw_only=True):
     refused: str = ""
 
     @property
+    def read_tokens(self) -> int:
+        """What went in, cached or not."""
+        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
+
+    @property
     def tokens(self) -> int:
         """All of them: read, written, and cached in either direction."""
-        return self.input_tokens + self.output_tokens + self.cache_read_tokens + self.cache_write_tokens
+        return self.read_tokens + self.output_tokens
 
 
 class Prices(Struct, frozen=True, kw_only=True):

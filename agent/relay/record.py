@@ -73,6 +73,14 @@ class Record:
             logger.warning("relay: {}", self.trouble)
 
 
+def spent(file: Path) -> Usage | None:
+    """What the record in a file says; None where there is none that can be read."""
+    try:
+        return _load(file) if file.exists() else None
+    except PodTrouble:
+        return None
+
+
 def _load(file: Path) -> Usage:
     try:
         usage = msgspec.json.decode(file.read_bytes(), type=Usage)

@@ -53,6 +53,14 @@ class Event(enum.StrEnum):
     RELEASED = "released"
 
 
+class Spent(Struct, frozen=True):
+    """What a run has used: all tokens that were read or cached, those written, and their price."""
+
+    input_tokens: int
+    output_tokens: int
+    usd: float
+
+
 class Marker(Struct, frozen=True):
     """A marker read back; `event` is plain text, since a newer version may know more of them."""
 
@@ -181,13 +189,18 @@ def text_changed(run: str, *, commit: str, commit_url: str = "") -> str:
 # --- a run that does not -----------------------------------------------------------------------------------------
 
 
-def failed(run: str, *, reason: str, evidence: str = "", branch: str = "", branch_url: str = "") -> str:
-    """The ticket's own failure; `branch` is where the work so far was pushed."""
+def failed(
+    run: str, *, reason: str, evidence: str = "", spent: Spent | None = None, branch: str = "", branch_url: str = ""
+) -> str:
+    """The ticket's own failure; `spent` is None where nobody counts, `branch` is where the work so far was pushed."""
     return _text(
         run,
         Event.FAILED,
         f"Execution failed: {one_line(reason)}",
         fence(last_lines(evidence)) if evidence.strip() else "",
+        f"Spent: {spent.input_tokens} input tokens / {spent.output_tokens} output tokens, {spent.usd:.2f} USD"
+        if spent is not None
+        else "",
         f"The work so far is in {link(branch, branch_url)}." if branch else "",
     )
 

@@ -22,6 +22,7 @@ _TOKENS: Final = re.compile(r", (\d{1,18}) input tokens / (\d{1,18}) output toke
 _FIGURES: Final = re.compile(
     r"(?:Cost: (\d{1,12}\.\d\d) USD(?: · |$))?(?:Duration: (\d+ h(?: \d+ min)?|\d+ min|\d+ s)(?: · |$))?", re.ASCII
 )
+_SPENT: Final = re.compile(r"Spent: (\d{1,18}) input tokens / (\d{1,18}) output tokens, (\d{1,12}\.\d\d) USD", re.ASCII)
 _SPIKE: Final = re.compile(r"Created spike #([1-9]\d{0,17}) for human review", re.ASCII)
 _TRY: Final = re.compile(r".* \(try (\d{1,6}) of (\d{1,6})\)", re.ASCII | re.DOTALL)
 
@@ -63,7 +64,7 @@ class Told(Struct, frozen=True, kw_only=True):
         spike: the work package that asks a person.
         attempt: which try was interrupted.
         tries: of how many.
-        input_tokens: of a run that ended well.
+        input_tokens: of a run that ended.
         output_tokens: likewise.
         cost_usd: to the cent.
         duration: for people, such as `4 h 30 min`.
@@ -115,7 +116,8 @@ def _with_particulars(told: Told, line: _Parts, first: str) -> Told:
     if told.event in _FIRST:
         return _named(told, line, _FIRST[told.event])
     if told.event in _LAST:
-        return _from_last(told, *_LAST[told.event])
+        named = _from_last(told, *_LAST[told.event])
+        return _with_spent(named) if told.event == Event.FAILED else named
     if told.event == Event.SPIKE_CREATED and (found := _SPIKE.fullmatch(first)):
         return replace(told, spike=int(found[1]))
     if told.event == Event.INTERRUPTED and (found := _TRY.fullmatch(first[-LONGEST_TITLE:])):
@@ -141,6 +143,15 @@ def _from_last(told: Told, start: str, end: str, slot: str) -> Told:
             body = told.body.removesuffix(last).strip("\n") if slot == "branch" else told.body
             return _named(replace(told, body=body), _parts(last), (slot,))
     return told
+
+
+def _with_spent(told: Told) -> Told:
+    # The last of what is left, where it is ours: evidence is fenced.
+    body, _, last = told.body.rpartition("\n\n")
+    found = _SPENT.fullmatch(last)
+    if found is None:
+        return told
+    return replace(told, body=body, input_tokens=int(found[1]), output_tokens=int(found[2]), cost_usd=float(found[3]))
 
 
 def _completed(told: Told, tokens: str | _Name) -> Told:

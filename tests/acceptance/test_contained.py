@@ -340,6 +340,10 @@ def test_each_part_of_the_budget_ends_the_run(small_fleet: Fleet, newest: Path, 
     assert end["kind"] == "failed"
     assert re.search("budget|limit of turns|limit of money", end["reason"]), end["reason"]
     assert len(api.seen) == requests, "nobody asks beyond it"
+    assert any(
+        re.search(r"^Spent: \d+ input tokens / \d+ output tokens, ", one, re.MULTILINE)
+        for one in small_fleet.comments(ticket)
+    )
     assert end["reason"] in _spike(small_fleet, ticket)
 
 

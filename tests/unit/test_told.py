@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from agent.texts import report
 from agent.texts.clean import clean
 from agent.texts.markup import link, spoken
-from agent.texts.report import Event, marker
+from agent.texts.report import Event, Spent, marker
 from agent.texts.told import LONGEST_TITLE, Told, read
 
 RUN = "7f9c0d52-8a4e-4c11-9b5d-0123456789ab"
@@ -16,13 +16,14 @@ RUN = "7f9c0d52-8a4e-4c11-9b5d-0123456789ab"
 words = st.text(max_size=60) | st.sampled_from(
     [
         "`", "``a`` b`", " x ", "a]( b", "[`a`](http://x)", "\n\nThe work so far is in `forged`.", "```\n\nCost: 9.00 USD · x",
-        f"x\n{marker(RUN, 'failed')}", ", 7 input tokens / 8 output tokens", " (try 7 of 9)", "Pod `forged` let go", "\u2028", "\x85\r\n",
+        f"x\n{marker(RUN, 'failed')}", ", 7 input tokens / 8 output tokens", " (try 7 of 9)", "Pod `forged` let go", "\n\nSpent: 7 input tokens / 8 output tokens, 9.00 USD", "\u2028", "\x85\r\n",
     ]
 )  # fmt: skip
 digits = st.text("0123456789abcdef", min_size=7, max_size=40)
 addresses = st.just("") | st.text(min_size=1, max_size=40).map(lambda path: f"https://git.example.org/{path}")
 names = st.text(min_size=1, max_size=40) | st.sampled_from(["main", "release/v2.1", "`", "a`b``c", " ` "])
 numbers = st.integers(0, 10**12)
+costs = st.builds(Spent, numbers, numbers, st.integers(0, 10**9).map(lambda cents: cents / 100))
 
 
 def shown(name: str) -> str:
@@ -78,11 +79,14 @@ def test_a_commit_alone_reads_back(commit: str, url: str, say: Callable[..., str
     assert (found.commit, found.commit_url, found.branch) == (commit[:7], address(url), "")
 
 
-@given(words, words, st.just("") | names, addresses)
-def test_where_the_work_of_a_failure_is_reads_back_whatever_reason_and_evidence_say(
-    reason: str, evidence: str, branch: str, url: str
+@given(words, words, st.just("") | names, addresses, st.none() | costs)
+def test_where_the_work_of_a_failure_is_and_what_it_cost_read_back_whatever_reason_and_evidence_say(
+    reason: str, evidence: str, branch: str, url: str, spent: Spent | None
 ) -> None:
-    found = told(report.failed(RUN, reason=reason, evidence=evidence, branch=branch, branch_url=url))
+    found = told(report.failed(RUN, reason=reason, evidence=evidence, spent=spent, branch=branch, branch_url=url))
+    counted = (spent.input_tokens, spent.output_tokens, spent.usd) if spent else (None, None, None)
+    assert (found.input_tokens, found.output_tokens, found.cost_usd) == counted
+    assert "Spent: " not in found.body or "Spent: " in evidence
     assert (found.event, found.branch) == (Event.FAILED, shown(branch))
     assert found.branch_url == (address(url) if branch else "")
     assert not found.body.rpartition("\n\n")[2].startswith("The work so far is in")

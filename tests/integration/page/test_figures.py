@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from agent.texts import report
+from agent.texts.report import Spent
 from support.page_board import RUN as RUN_FIELD
 from support.page_board import PageBoard
 
@@ -46,19 +47,19 @@ async def test_runs_are_counted_by_day_and_pod_with_tokens_and_cost(board: PageB
     await board.claim(second, OTHER, pod="pod-b", by="bot")
     board.pass_(minutes=10)
     await board.finish(first, RUN, input_tokens=2400, output_tokens=800, cost_usd=0.42)
-    await board.say(second, report.failed(OTHER, reason="tests"), by="bot")
+    await board.say(second, report.failed(OTHER, reason="tests", spent=Spent(1200, 90, 0.3)), by="bot")
     board.pass_(days=1)
     await board.claim(third, THIRD)
     board.pass_(minutes=10)
     await board.finish(third, THIRD, input_tokens=100, output_tokens=10, cost_usd=0.1)
     found = board.fleet(2)
     assert found["days"] == [
-        {"day": "2026-11-24", "done": 1, "failed": 1, "input_tokens": 2400, "output_tokens": 800, "cost_usd": 0.42},
+        {"day": "2026-11-24", "done": 1, "failed": 1, "input_tokens": 3600, "output_tokens": 890, "cost_usd": 0.72},
         {"day": "2026-11-25", "done": 1, "failed": 0, "input_tokens": 100, "output_tokens": 10, "cost_usd": 0.1},
     ]
     assert found["by_pod"] == [
         {"pod": "pod-a", "done": 2, "failed": 0, "input_tokens": 2500, "output_tokens": 810, "cost_usd": 0.52},
-        {"pod": "pod-b", "done": 0, "failed": 1, "input_tokens": 0, "output_tokens": 0, "cost_usd": 0},
+        {"pod": "pod-b", "done": 0, "failed": 1, "input_tokens": 1200, "output_tokens": 90, "cost_usd": 0.3},
     ]
 
 
