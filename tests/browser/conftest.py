@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from support import busy_fleet
+from support.boards import missing
 from support.browser import Browser, chromium
 from support.needs import needs
 from support.page_world import World
@@ -74,7 +75,7 @@ def _clean(browser: Browser, world: World, expected: list[str]) -> Iterator[Brow
 def axe() -> Callable[[Browser], list[str]]:
     """What axe-core finds serious or critical in what is seen."""
     if not AXE.exists():
-        pytest.fail(f"{AXE} is missing: .ci/axe fetches it")
+        missing(f"{AXE} is missing: .ci/axe fetches it")
     source = AXE.read_text(encoding="utf-8")
 
     def judge(browser: Browser) -> list[str]:

@@ -151,6 +151,6 @@ function foot(card) {
 function podOf(card) {
   const open = !state.status(card.status)?.closed;
   if (open && card.badges.includes('routed'))
-    return el('span.pod.routed-to', {}, icon('routed'), unseen('routed to '), card.pod);
+    return el('span.pod.routed-to', {}, icon('routed'), `routed to ${card.pod}`);
   return el('span.pod', {}, unseen('pod '), card.pod);
 }
