@@ -142,7 +142,7 @@ def test_a_phase_is_activated_and_closed_with_one_click_each(page: Browser, worl
     page.click(".quick button", text="Activate")
     world.eventually(gate, "In progress")
     page.until(lambda: "gated" not in page.text(card(below)), "an open gate")
-    page.click(".quick button", text="Close this")
+    page.click(".quick button:enabled", text="Close this")
     world.eventually(gate, "Closed")
     assert page.sees(card(below), text="gated")
 

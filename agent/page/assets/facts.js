@@ -141,12 +141,17 @@ function quickActions({ card, actions }) {
   const closed = allowed.find((one) => one.closed && one.role === 'closed') ?? allowed.find((one) => one.closed);
   const name = state.type(card.type).name;
   const isOpen = !state.status(card.status)?.closed;
+  const button = (spec, status, text) =>
+    el(spec, { type: 'button', on: { click: (event) => act(event, status) } }, text);
+  const act = async ({ currentTarget: { parentElement: all } }, status) => {
+    // One after the other: the second would go by what was seen before the first.
+    for (const one of all.children) one.disabled = true;
+    await moveTo(card, status.id);
+    for (const one of all.children) one.disabled = false;
+  };
   return [
-    active &&
-      el('button.primary', { type: 'button', on: { click: () => moveTo(card, active.id) } }, `Activate this ${name}`),
-    closed &&
-      isOpen &&
-      el('button', { type: 'button', on: { click: () => moveTo(card, closed.id) } }, `Close this ${name}`),
+    active && button('button.primary', active, `Activate this ${name}`),
+    closed && isOpen && button('button', closed, `Close this ${name}`),
   ].filter(Boolean);
 }
 

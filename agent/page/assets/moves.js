@@ -44,11 +44,19 @@ export async function refused(id, refusal) {
   else if (refusal.status !== 401) complain(refusal.message);
 }
 
+const readers = new Set();
+
+/** Calls `listener` with whatever was asked anew of a work package: after one's own change nobody has to wait for the stream. */
+export function onDetail(listener) {
+  readers.add(listener);
+}
+
 /** Asks for one work package and takes its card over. A visible answer of a change is enough where asking fails. */
 export async function refresh(id, answer) {
   try {
     const detail = await api.detail(id);
     state.apply({ changed: [detail.card] });
+    for (const listener of readers) listener(detail);
     return detail;
   } catch (refusal) {
     if (refusal.status === 404) state.apply({ gone: [id] });

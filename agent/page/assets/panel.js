@@ -9,6 +9,7 @@ import { byId, calm, el, fill, trusted } from './dom.js';
 import { editPart } from './edit.js';
 import { copyButton, factsPart } from './facts.js';
 import { focusBoard } from './keys.js';
+import { onDetail } from './moves.js';
 import { relatedPart } from './related.js';
 import * as state from './state.js';
 import { timelinePart } from './timeline.js';
@@ -19,6 +20,7 @@ let open = null;
 /** Starts to follow the address and the board. */
 export function startPanel() {
   onAddress(follow);
+  onDetail((detail) => open?.parts && open.id === detail.card.id && paint(detail));
   state.onChange(({ all, cards }) => {
     if (open && (all || [...cards].some((id) => open.around.has(id)))) reload();
   });
@@ -36,7 +38,7 @@ function follow() {
 async function show(id) {
   const panel = byId('panel');
   const before = open?.back ?? document.activeElement;
-  open = { id, parts: null, around: new Set([id]), back: before };
+  open = { id, parts: null, lock: 0, around: new Set([id]), back: before };
   nodeOf(id)?.classList.add('opened');
   for (const node of document.querySelectorAll('.card.opened'))
     node.classList.toggle('opened', node.dataset.id === String(id));
@@ -81,6 +83,9 @@ async function load() {
 const reload = calm(120, () => open && load());
 
 function paint(detail) {
+  // Of two answers that overtook each other the newer one counts.
+  if (detail.card.lock < open.lock) return;
+  open.lock = detail.card.lock;
   const fresh = !open.parts;
   open.around = new Set([
     open.id,
