@@ -25,7 +25,7 @@ from agent.page.stream import EventStream, Hub
 from agent.server import sessions
 from agent.server.call import is_id
 from agent.server.errors import ApiError
-from agent.server.sessions import COOKIE, Session
+from agent.server.sessions import Session
 from agent.server.store import Db
 from agent.server.web import utc_now
 
@@ -100,7 +100,7 @@ class Page:
         self.live.close()
 
     def _find(self, db: Db, request: Request) -> Session:
-        found = sessions.find(db, sessions.cookie_of(request.headers), self._clock())
+        found = sessions.find(db, sessions.cookie_of(db, request.headers), self._clock())
         if found is None:
             raise HTTPException(401, "You are not signed in, or no longer.")
         return found
@@ -111,37 +111,37 @@ class Page:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise HTTPException(415, "Send the token as JSON.")
         token = await _token(request)
-        old = sessions.cookie_of(request.headers)
 
-        def start(db: Db) -> str:
+        def start(db: Db) -> tuple[str, str]:
+            old = sessions.cookie_of(db, request.headers)
             if old:
                 sessions.end(db, old)
-            return sessions.start(db, token, self._clock())
+            cookie = sessions.start(db, token, self._clock())
+            return sessions.cookie_name(db), cookie
 
         # Who knows no token gets nowhere near the lock that writers share.
         if not await self._desk.read(lambda db: sessions.is_token(db, token)):
             raise HTTPException(401, "This board knows no such token.")
-        cookie = await self._desk.write(start)
+        name, cookie = await self._desk.write(start)
         answer = Response(status_code=204)
-        _set_cookie(answer, request, cookie, int(sessions.LIFETIME.total_seconds()))
+        _set_cookie(answer, request, name, cookie, int(sessions.LIFETIME.total_seconds()))
         await self.hub.check()
         return answer
 
     async def _sign_out(self, request: Request) -> Response:
-        cookie = sessions.cookie_of(request.headers)
 
-        def end(db: Db) -> None:
+        def end(db: Db) -> str:
+            cookie = sessions.cookie_of(db, request.headers)
             session = sessions.find(db, cookie, self._clock())
-            if session is None:
-                return
-            if not sessions.is_proven(session, request.headers):
+            if session is not None and not sessions.is_proven(session, request.headers):
                 raise HTTPException(403, "This request does not come from the board's own page. Reload it.")
             sessions.end(db, cookie or "")
+            return sessions.cookie_name(db)
 
-        await self._desk.write(end)
+        name = await self._desk.write(end)
         await self.hub.check()
         answer = Response(status_code=204)
-        _set_cookie(answer, request, "", 0)
+        _set_cookie(answer, request, name, "", 0)
         return answer
 
     async def _session(self, request: Request) -> Response:
@@ -176,13 +176,15 @@ class Page:
         return Response(await self._desk.read(whole), media_type="application/json")
 
     async def _events(self, request: Request) -> Any:
-        session = await self._desk.read(lambda db: self._find(db, request))
+        session, cookie = await self._desk.read(
+            lambda db: (self._find(db, request), sessions.cookie_of(db, request.headers) or "")
+        )
         if request.method == "HEAD":
             return Response(media_type="text/event-stream")
         if self.hub.of(session.viewer.id) >= MOST_STREAMS:
             raise HTTPException(429, "The page is open too often.")
         version = request.headers.get("last-event-id") or request.query_params.get("version", "")
-        return EventStream(self.hub, sessions.cookie_of(request.headers) or "", session, version)
+        return EventStream(self.hub, cookie, session, version)
 
     async def _detail(self, request: Request) -> Response:
         name, before = request.path_params["id"], request.query_params.get("before", "")
@@ -217,9 +219,9 @@ async def _token(request: Request) -> str:
         raise HTTPException(400, 'Send the token as {"token": "…"}.') from None
 
 
-def _set_cookie(answer: Response, request: Request, value: str, seconds: int) -> None:
+def _set_cookie(answer: Response, request: Request, name: str, value: str, seconds: int) -> None:
     answer.set_cookie(
-        COOKIE,
+        name,
         value,
         max_age=seconds,
         path="/",

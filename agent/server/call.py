@@ -59,7 +59,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 def is_id(text: str) -> bool:
     """Whether a text is a number that may be an id (SQLite's integers end at 2**63)."""
-    return text.isascii() and text.isdecimal() and len(text) <= len("1000000000000000000")
+    return text.isascii() and text.isdecimal() and len(text) <= len("1000000000000000000") and int(text) < 1 << 63
 
 
 def stamp(time: datetime) -> str:

@@ -17,7 +17,11 @@ from .errors import ApiError
 from .seed import digest
 from .store import Db
 
-COOKIE = "agent_session"
+COOKIE = "agent_session_"
+"""What its name begins with. The board's own mark ends it: browsers send a cookie to every port of a host, so that boards which
+listen side by side would sign each other's visitors out."""
+MARK = "page_cookie"
+"""The setting that keeps the mark."""
 PROOF = "x-csrf-token"
 LIFETIME = timedelta(days=30)
 
@@ -35,8 +39,15 @@ def is_token(db: Db, token: str) -> bool:
     return db.value("SELECT 1 FROM tokens WHERE digest = ?", digest(token)) is not None
 
 
+def cookie_name(db: Db) -> str:
+    """What the board calls its cookie."""
+    mark = db.value("SELECT value FROM settings WHERE name = ?", MARK)
+    return COOKIE + (mark or "")
+
+
 def start(db: Db, token: str, now: datetime) -> str:
     """A new session for the owner of a token: its cookie."""
+    db.run("INSERT INTO settings VALUES (?, ?) ON CONFLICT DO NOTHING", MARK, secrets.token_hex(4))
     db.run("DELETE FROM sessions WHERE expires_at <= ?", stamp(now))
     cookie = secrets.token_urlsafe(32)
     db.run("INSERT INTO sessions VALUES (?, ?, ?, ?)", digest(cookie), digest(token), stamp(now), stamp(now + LIFETIME))
@@ -68,11 +79,14 @@ def alive(db: Db, now: datetime) -> frozenset[str]:
     return frozenset(db.column("SELECT digest FROM sessions WHERE expires_at > ?", stamp(now)))
 
 
-def cookie_of(headers: Mapping[str, str]) -> str | None:
+def cookie_of(db: Db, headers: Mapping[str, str]) -> str | None:
     """The session's cookie among those of a request, whatever the others look like."""
-    for pair in headers.get("cookie", "").split(";"):
+    if COOKIE not in headers.get("cookie", ""):
+        return None
+    own = cookie_name(db)
+    for pair in headers["cookie"].split(";"):
         name, _, value = pair.strip().partition("=")
-        if name == COOKIE:
+        if name == own:
             return value
     return None
 
@@ -80,7 +94,10 @@ def cookie_of(headers: Mapping[str, str]) -> str | None:
 def is_foreign(headers: Mapping[str, str]) -> bool:
     """Whether the request comes from a page of another site, as far as its browser says."""
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    try:
+        return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    except ValueError:  # no browser sends that
+        return True
 
 
 def is_proven(session: Session, headers: Mapping[str, str]) -> bool:
@@ -96,7 +113,7 @@ def authenticate(db: Db, method: str, headers: Mapping[str, str], now: datetime)
     Raises:
         ApiError: 403, it would change something and does not prove that the page sent it.
     """
-    session = find(db, cookie_of(headers), now)
+    session = find(db, cookie_of(db, headers), now)
     if session is None:
         return None
     if method != "GET" and not is_proven(session, headers):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import http.client
 import logging
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
@@ -18,7 +19,7 @@ from loguru import logger
 from agent import server
 from agent.page.app import HEADERS, Page
 from agent.server import store
-from support.boards import API, Board, _ServerThread
+from support.boards import API, Board, _ServerThread, embedded_board
 from support.page import Visitor
 
 Visit = Callable[..., Visitor]
@@ -43,7 +44,7 @@ def test_a_token_signs_in_and_the_cookie_is_for_this_site_and_no_script(
     answer = stranger.post(SIGN_IN, json={"token": f" {shared_board.tokens['human']}\n"})
     assert (answer.status_code, answer.content) == (204, b"")
     cookie, *flags = [part.strip().lower() for part in answer.headers["set-cookie"].split(";")]
-    assert cookie.startswith("agent_session=")
+    assert re.match(r"agent_session_[0-9a-f]{8}=", cookie)
     assert {"httponly", "samesite=strict", "path=/", "max-age=2592000"} == set(flags)
     session = stranger.get("/page/session").json()
     assert session["user"] == {"id": shared_board.users["human"], "name": "Hanna Human"}
@@ -83,7 +84,7 @@ def test_whatever_else_is_sent_does_not(stranger: httpx.Client, body: bytes, kin
     assert "www-authenticate" not in answer.headers
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://", "http://127.0.0.1", "x"])
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://", "http://127.0.0.1", "x", "http://["])
 def test_another_site_cannot_sign_its_visitors_in(shared_board: Board, stranger: httpx.Client, origin: str) -> None:
     answer = stranger.post(SIGN_IN, json={"token": shared_board.tokens["human"]}, headers={"origin": origin})
     assert answer.status_code == 403
@@ -98,17 +99,20 @@ def test_the_pages_own_origin_is_let_in(shared_board: Board, stranger: httpx.Cli
 @pytest.mark.parametrize(
     "path", ["/page/session", "/page/board", "/page/events", "/page/work-packages/1", "/page/fleet"]
 )
-def test_without_a_session_there_is_nothing_to_see(shared_board: Board, stranger: httpx.Client, path: str) -> None:
+def test_without_a_session_there_is_nothing_to_see(
+    shared_board: Board, stranger: httpx.Client, visit: Visit, path: str
+) -> None:
     assert stranger.get(path).status_code == 401
     # The API's credentials are none for the page.
     assert stranger.get(path, auth=("apikey", shared_board.tokens["human"])).status_code == 401
-    stranger.cookies["agent_session"] = "made-up"
+    [name] = visit(shared_board).http.cookies
+    stranger.cookies[name] = "made-up"
     assert stranger.get(path).json() == {"message": "You are not signed in, or no longer."}
 
 
 def test_the_file_keeps_neither_cookie_nor_proof(board: Board, visit: Visit) -> None:
     one = visit(board)
-    cookie = one.http.cookies["agent_session"]
+    [cookie] = one.http.cookies.values()
     assert board.folder
     kept = b"".join(path.read_bytes() for path in board.folder.iterdir() if path.is_file())
     assert len(kept) > 100_000
@@ -134,6 +138,7 @@ def test_by_cookie_the_api_answers_what_it_answers_by_token(shared_board: Board,
         {"x-csrf-token": "\xff"},
         {"x-csrf-token": "PROOF", "origin": "http://evil.example"},
         {"x-csrf-token": "PROOF", "origin": "null"},
+        {"x-csrf-token": "PROOF", "origin": "http://[::1"},
     ],
 )
 def test_what_would_change_something_must_prove_that_the_page_sent_it(
@@ -186,7 +191,7 @@ def test_credentials_come_before_the_cookie(shared_board: Board, visit: Visit) -
 
 def test_signing_out_ends_the_session_for_the_api_too(shared_board: Board, visit: Visit) -> None:
     one = visit(shared_board)
-    cookie = one.http.cookies["agent_session"]
+    [(name, cookie)] = one.http.cookies.items()
     refused = one.http.post("/page/sign-out")
     assert refused.status_code == 403
     assert one.http.get("/page/session").status_code == 200
@@ -195,7 +200,7 @@ def test_signing_out_ends_the_session_for_the_api_too(shared_board: Board, visit
     answer = one.http.post("/page/sign-out", headers={"x-csrf-token": one.proof})
     assert answer.status_code == 204
     assert "max-age=0" in answer.headers["set-cookie"].lower()
-    one.http.cookies.set("agent_session", cookie)
+    one.http.cookies.set(name, cookie)
     assert one.http.get("/page/session").status_code == 401
     answer = one.http.get(f"{API}/users/me")
     # As without any credentials: a browser must not ask for a password.
@@ -204,11 +209,34 @@ def test_signing_out_ends_the_session_for_the_api_too(shared_board: Board, visit
 
 def test_signing_in_anew_ends_the_session_before(shared_board: Board, visit: Visit) -> None:
     one = visit(shared_board)
-    old = one.http.cookies["agent_session"]
+    old = dict(one.http.cookies)
     assert one.http.post(SIGN_IN, json={"token": shared_board.tokens["reader"]}).status_code == 204
-    with httpx.Client(base_url=shared_board.url, cookies={"agent_session": old}) as before:
+    with httpx.Client(base_url=shared_board.url, cookies=old) as before:
         assert before.get("/page/session").status_code == 401
     assert one.http.get("/page/session").json()["user"]["name"] == "Rita Reader"
+
+
+def test_boards_on_other_ports_of_a_host_sign_nobody_out(board: Board, tmp_path: Path, visit: Visit) -> None:
+    beside = embedded_board(tmp_path / "beside")
+    try:
+        one, other = visit(board), visit(beside)
+        # A browser sends a cookie to every port of its host.
+        both = {**one.http.cookies, **other.http.cookies}
+        for url, proof in ((board.url, one.proof), (beside.url, other.proof)):
+            with httpx.Client(base_url=url, cookies=both, headers={"x-csrf-token": proof}) as client:
+                assert client.get("/page/session").json()["csrf"] == proof
+                assert client.post(f"{API}/projects/shop/work_packages", json=TASK).status_code == 201
+        with httpx.Client(base_url=beside.url, cookies=both, headers={"x-csrf-token": other.proof}) as client:
+            answer = client.post("/page/sign-out")
+        assert answer.headers["set-cookie"].partition("=")[0] in other.http.cookies
+        assert one.http.get("/page/session").status_code == 200
+        assert one.http.cookies.keys().isdisjoint(other.http.cookies.keys())
+    finally:
+        beside.close()
+
+
+def test_a_board_keeps_the_name_of_its_cookie(shared_board: Board, visit: Visit) -> None:
+    assert list(visit(shared_board).http.cookies) == list(visit(shared_board, "reader").http.cookies)
 
 
 def test_a_restart_of_the_server_signs_nobody_out(board: Board, visit: Visit) -> None:
@@ -324,6 +352,14 @@ def test_paths_and_methods_that_are_none_are_refused(
         assert answer.content == b""
 
 
+@pytest.mark.parametrize("number", ["0", "-1", "x", "9223372036854775807", "9223372036854775808", "9" * 19, "9" * 400])
+def test_a_number_that_is_none_is_no_failure_of_the_board(shared_board: Board, visit: Visit, number: str) -> None:
+    one, item = visit(shared_board), made(shared_board)
+    assert one.http.get(f"/page/work-packages/{number}").status_code == 404
+    assert one.http.get(f"/page/work-packages/{item['id']}?before={number}").status_code == 200
+    assert one.http.get(f"{API}/work_packages/{number}").status_code == 404
+
+
 def test_a_head_of_the_stream_ends(shared_board: Board, visit: Visit) -> None:
     answer = visit(shared_board).http.head("/page/events")
     assert (answer.status_code, answer.headers["content-type"][:17]) == (200, "text/event-stream")
@@ -380,7 +416,7 @@ def test_neither_token_nor_cookie_nor_proof_stands_in_any_log(
     lines: list[str] = []
     sink = logger.add(lines.append, level="TRACE", backtrace=True, diagnose=False)
     one = visit(board)
-    cookie = one.http.cookies["agent_session"]
+    [cookie] = one.http.cookies.values()
     one.http.post(SIGN_IN, json={"token": board.tokens["human"] + "x"})
     one.api("PATCH", "/work_packages/1", {})
     one.api("POST", "/projects/shop/work_packages", TASK, **{"x-csrf-token": "wrong"})
