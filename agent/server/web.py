@@ -28,6 +28,8 @@ from .store import Db, Store
 HAL_JSON = "application/hal+json; charset=utf-8"
 LONGEST_QUERY = 10_240
 LONGEST_BODY = 64 << 20
+PRIVATE = "max-age=0, private, must-revalidate"
+"""As Rails says it: by cookie too, an answer is for one user, and no cache between may keep it for others."""
 CHALLENGES = {
     "unauthenticated": 'Bearer realm="OpenProject API", scope="api_v3"',
     "wrong_credentials": 'Basic realm="OpenProject API"',
@@ -66,7 +68,11 @@ class Board:
     def _endpoint(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             raw = await _read(request)
-            return Response(status_code=413) if raw is None else self.answer(request, handler, raw)
+            if raw is None:
+                return Response(status_code=413)
+            found = self.answer(request, handler, raw)
+            found.headers.setdefault("cache-control", PRIVATE)
+            return found
 
         return endpoint
 

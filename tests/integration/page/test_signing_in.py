@@ -128,6 +128,17 @@ def test_by_cookie_the_api_answers_what_it_answers_by_token(shared_board: Board,
     assert one.http.get(API + "/users/me").json()["login"] == "human"
 
 
+def test_no_cache_between_keeps_what_the_api_answers_by_cookie(shared_board: Board, visit: Visit) -> None:
+    item = made(shared_board)
+    one = visit(shared_board)
+    for path in (f"/work_packages/{item['id']}", "/users/me", "/work_packages/0"):
+        answer = one.http.get(API + path)
+        assert answer.headers["cache-control"] == "max-age=0, private, must-revalidate"
+    tag = one.http.get(f"{API}/users/me").headers["etag"]
+    again = one.http.get(f"{API}/users/me", headers={"if-none-match": tag})
+    assert (again.status_code, again.headers["cache-control"]) == (304, "max-age=0, private, must-revalidate")
+
+
 @pytest.mark.parametrize("method", ["PATCH", "POST", "DELETE", "PUT"])
 @pytest.mark.parametrize(
     "headers",
