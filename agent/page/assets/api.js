@@ -10,7 +10,8 @@ export class Refusal extends Error {
 
 const SILENT = 'The board does not answer. What is shown may be old; it comes back by itself.';
 const UNSURE = 'The board did not answer. If the change arrived, it will show here by itself.';
-const ENDED = 'Your session has ended. Sign in again; you come back to where you were.';
+/** The sentence of a session that is over. */
+export const ENDED = 'Your session has ended. Sign in again; you come back to where you were.';
 
 let csrf = '';
 let onSignedOut = () => {};

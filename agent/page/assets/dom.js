@@ -75,7 +75,6 @@ export function svg(tag, attributes = {}, ...children) {
 
 const ICONS = {
   close: 'M4 4l8 8M12 4l-8 8',
-  plus: 'M8 3v10M3 8h10',
   blocked: 'M4.2 4.2l7.6 7.6M8 2.5a5.5 5.5 0 1 1 0 11 5.5 5.5 0 0 1 0-11z',
   gated: 'M3 13V6l5-3 5 3v7M6 13V9h4v4',
   spiked: 'M6.2 6a1.9 1.9 0 1 1 2.6 1.9c-.6.3-.8.7-.8 1.4M8 11.6v.2M8 2a6 6 0 1 1 0 12A6 6 0 0 1 8 2z',
@@ -86,10 +85,7 @@ const ICONS = {
   commit: 'M1.5 8h3.7M10.8 8h3.7M8 5.2a2.8 2.8 0 1 1 0 5.6 2.8 2.8 0 0 1 0-5.6z',
   branch:
     'M5 5v6M5 5a1.5 1.5 0 1 0 0-3 1.5 1.5 0 0 0 0 3zM5 14a1.5 1.5 0 1 0 0-3 1.5 1.5 0 0 0 0 3zM11 6.5a1.5 1.5 0 1 0 0-3 1.5 1.5 0 0 0 0 3zM11 6.5C11 9 8 9.5 5 11',
-  up: 'M3.5 9.5L8 5l4.5 4.5',
   link: 'M6.5 9.5l3-3M7 4.5l1-1a3 3 0 0 1 4.5 4.5l-1 1M9 11.5l-1 1A3 3 0 0 1 3.5 8l1-1',
-  theme: 'M8 2.5a5.5 5.5 0 1 0 5.5 5.5A4.3 4.3 0 0 1 8 2.5z',
-  out: 'M6.5 2.5h-4v11h4M6 8h7.5M10.5 5l3 3-3 3',
 };
 
 /** A line icon; decoration, never the only bearer of a meaning. */

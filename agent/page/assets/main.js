@@ -15,10 +15,9 @@ import { startPanel } from './panel.js';
 import { startPods } from './pods.js';
 import { forgetSignIn, hideSignIn, mayBeSignedIn, showSignIn, signIn } from './sign_in.js';
 import * as state from './state.js';
+import { complain } from './toasts.js';
 import { startViews } from './views.js';
 import { startClock } from './times.js';
-
-const ENDED = 'Your session has ended. Sign in again; you come back to where you were.';
 
 const FAREWELL = 'agent-farewell';
 
@@ -39,19 +38,21 @@ async function start() {
 async function enter(sentence) {
   try {
     const session = mayBeSignedIn() ? await api.session() : null;
-    if (!session) return leave(sentence || (mayBeSignedIn() ? ENDED : ''));
+    if (!session) return leave(sentence || (mayBeSignedIn() ? api.ENDED : ''));
     const snapshot = await api.board();
     state.board.session = session;
     hideSignIn();
     startOnce();
     introduce(session);
     state.load(snapshot);
-    startLive(() => leave(ENDED));
+    startLive(() => leave(api.ENDED));
+    // A link with a wrong token, opened by somebody who is signed in already.
+    if (sentence) complain(sentence);
   } catch (refusal) {
     if (!(refusal instanceof api.Refusal)) throw refusal;
     if (refusal.status === 401) return undefined;
     showSignIn(refusal.message, enter);
-    setTimeout(() => byId('sign-in').hidden || byId('token').value || enter(refusal.message), 3000);
+    setTimeout(() => byId('sign-in').hidden || byId('token').value || enter(''), 3000);
   }
   return undefined;
 }

@@ -78,9 +78,6 @@ export const priority = (id) => board.byId.priorities.get(id);
 export const project = (id) => board.byId.projects.get(id);
 export const user = (id) => board.byId.users.get(id);
 
-/** The first status with a role. */
-export const statusWithRole = (role) => board.catalog.statuses.find((one) => one.role === role);
-
 /** How urgent, from 0. */
 export const urgency = (id) => board.catalog.priorities.findIndex((one) => one.id === id);
 
