@@ -44,7 +44,11 @@ export function takeToken() {
   const found = /^#token=([^&]+)/.exec(location.hash);
   if (!found) return null;
   history.replaceState(null, '', location.pathname + location.search);
-  return decodeURIComponent(found[1]);
+  try {
+    return decodeURIComponent(found[1]);
+  } catch {
+    return found[1];
+  }
 }
 
 addEventListener('popstate', tell);

@@ -31,8 +31,18 @@ export function commentPart(id) {
   });
   answer.addEventListener('click', () => send(true));
 
+  /** What was typed after what was sent stays. */
+  function clear(raw) {
+    const typed = text.value.trimStart();
+    if (typed.startsWith(raw)) text.value = typed.slice(raw.length).trimStart();
+    keep();
+  }
+
   async function send(closing) {
+    // A key is not kept from it by a button that is disabled.
+    if (only.disabled) return undefined;
     const raw = text.value.trim();
+    let said = false;
     alert.textContent = '';
     if (!raw && !(closing && answered(detail))) {
       alert.textContent = closing ? 'Write the answer first: the next run reads it.' : 'Write something first.';
@@ -43,15 +53,15 @@ export function commentPart(id) {
       // In this order: a Spike that is closed before its answer is there would send the fleet off without it.
       if (raw) {
         await api.comment(id, raw);
-        text.value = '';
-        keep();
+        said = true;
+        clear(raw);
       }
       if (closing) await close();
       else say(`Your comment is on #${id}.`);
       await refresh(id, true);
     } catch (refusal) {
       alert.textContent =
-        raw && !text.value ? `Your answer is on #${id}, but it is still open: ${refusal.message}` : refusal.message;
+        closing && said ? `Your answer is on #${id}, but it is still open: ${refusal.message}` : refusal.message;
       await refresh(id, true).catch(() => {});
     } finally {
       answer.disabled = only.disabled = false;

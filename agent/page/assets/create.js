@@ -9,6 +9,9 @@ import { refresh } from './moves.js';
 import * as state from './state.js';
 import { say } from './toasts.js';
 
+/** What was typed into a dialog that was closed and not cancelled: it is there again the next time. */
+let draft = null;
+
 /** Opens the dialog; project and parent may be given. */
 export function openCreate({ project, parent } = {}) {
   const { projects, types, priorities } = state.board.catalog;
@@ -44,6 +47,8 @@ export function openCreate({ project, parent } = {}) {
     pod: podInput(''),
     description: area('description', ''),
   };
+  const given = new Set([project && 'project', parent && 'parent']);
+  for (const [name, value] of Object.entries(draft ?? {})) if (!given.has(name)) controls[name].value = value;
   const alert = el('p.alert', { role: 'alert' });
   const submit = el('button.primary', {}, 'Create');
   const dialog = byId('create-dialog');
@@ -58,15 +63,22 @@ export function openCreate({ project, parent } = {}) {
     field('Pod', controls.pod),
     field('Parent', controls.parent, { wide: true }),
     field('Description (Markdown)', controls.description, { wide: true }),
-    el('p.buttons', {}, submit, el('button', { type: 'button', on: { click: () => dialog.close() } }, 'Cancel')),
+    el('p.buttons', {}, submit, el('button', { type: 'button', on: { click: done } }, 'Cancel')),
   );
+  form.addEventListener('input', () => {
+    draft = Object.fromEntries(Object.entries(controls).map(([name, control]) => [name, control.value]));
+  });
+  function done() {
+    draft = null;
+    dialog.close();
+  }
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
     alert.textContent = '';
     submit.disabled = true;
     try {
       const made = await api.create(bodyOf(controls));
-      dialog.close();
+      done();
       say(`#${made.id} is on the board.`);
       await refresh(made.id, true);
       setOpen(made.id);

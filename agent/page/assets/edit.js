@@ -66,9 +66,10 @@ export function editPart(closed) {
     closed();
   }
 
-  /** Shows beside each field what the board has now, if that is neither what was there nor what is typed. */
+  /** Shows beside each field what the board has now, if that is neither what was there nor what is typed. Whether somebody else did something. */
   function compare() {
     const now = valuesOf(detail);
+    let theirs = false;
     const differ = Object.keys(controls).filter((name) => now[name] !== base[name]);
     for (const [name, control] of Object.entries(controls)) {
       const hint = control.nextElementSibling;
@@ -77,6 +78,8 @@ export function editPart(closed) {
         fill(hint);
       };
       if (!differ.includes(name)) continue;
+      // What is typed may have arrived, and only its answer been lost.
+      theirs ||= control.value !== now[name];
       if (control.value === now[name] || control.value === base[name]) taken();
       else
         fill(
@@ -90,7 +93,7 @@ export function editPart(closed) {
     base = now;
     lock = detail.card.lock;
     if (drafts.has(detail.card.id)) keep();
-    return differ.length > 0;
+    return theirs;
   }
 
   function tellConflict() {

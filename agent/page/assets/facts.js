@@ -99,12 +99,15 @@ function routeForm() {
   let seen = null;
 
   async function send(pod) {
+    if (set.disabled) return;
+    set.disabled = clear.disabled = true;
     const { id } = card;
     const field = state.board.catalog.fields.pod;
     const done = pod ? `#${id} is routed to ${pod}.` : `#${id} may be taken by any pod.`;
     const taken = await save(id, (seen ?? card).lock, { [field]: pod || null }, done);
     if (taken) input.value = pod;
     seen = null;
+    set.disabled = clear.disabled = false;
     show();
   }
   function show() {

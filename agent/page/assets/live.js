@@ -15,7 +15,7 @@ let failures = 0;
 let onSignedOut = () => {};
 
 addEventListener('offline', () => source && tell('off'));
-addEventListener('pageshow', ({ persisted }) => persisted && again());
+addEventListener('pageshow', ({ persisted }) => persisted && source && retry());
 
 /** Starts to listen. `signedOut` is called when the session is over. */
 export function startLive(signedOut) {
@@ -24,13 +24,14 @@ export function startLive(signedOut) {
   addEventListener('online', again);
   addEventListener('pagehide', rest);
   document.addEventListener('visibilitychange', seen);
+  if (document.hidden) seen();
 }
 
 /** A tab that nobody looks at lets go of its stream: browsers have few connections for one server, and all tabs share them. */
 function seen() {
   clearTimeout(resting);
   if (document.hidden) resting = setTimeout(rest, REST);
-  else if (source?.readyState === EventSource.CLOSED) again();
+  else if (source?.readyState === EventSource.CLOSED) retry();
 }
 
 function rest() {
@@ -84,10 +85,14 @@ function lost() {
   timer = setTimeout(retry, PAUSES[Math.min(failures++, PAUSES.length - 1)]);
 }
 
+/** Whoever is signed in by now may be somebody else: then nothing of what is shown may stay. */
 async function retry() {
+  clearTimeout(timer);
   try {
-    if ((await api.session()) === null) onSignedOut();
-    else if (source) listen();
+    const found = await api.session();
+    if (found === null) onSignedOut();
+    else if (found.user.id !== state.board.session.user.id) location.reload();
+    else if (source?.readyState === EventSource.CLOSED) listen();
   } catch {
     lost();
   }

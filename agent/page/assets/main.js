@@ -13,13 +13,14 @@ import { startKeys } from './keys.js';
 import { startLive, stopLive } from './live.js';
 import { startPanel } from './panel.js';
 import { startPods } from './pods.js';
-import { forgetSignIn, hideSignIn, mayBeSignedIn, showSignIn, signIn } from './sign_in.js';
+import { forgetSignIn, hideSignIn, mayBeSignedIn, showSignIn, signIn, whenSignedInElsewhere } from './sign_in.js';
 import * as state from './state.js';
 import { complain } from './toasts.js';
 import { startViews } from './views.js';
 import { startClock } from './times.js';
 
 const FAREWELL = 'agent-farewell';
+const WHO = 'agent-user';
 
 let started = false;
 
@@ -39,6 +40,7 @@ async function enter(sentence) {
   try {
     const session = mayBeSignedIn() ? await api.session() : null;
     if (!session) return leave(sentence || (mayBeSignedIn() ? api.ENDED : ''));
+    if (isSomebodyElse(session)) return location.reload();
     const snapshot = await api.board();
     state.board.session = session;
     hideSignIn();
@@ -55,6 +57,13 @@ async function enter(sentence) {
     setTimeout(() => byId('sign-in').hidden || byId('token').value || enter(''), 3000);
   }
   return undefined;
+}
+
+/** Whether this tab shows what another person saw; what that one typed is forgotten here and now. */
+function isSomebodyElse({ user }) {
+  if (sessionStorage.getItem(WHO) !== String(user.id)) sessionStorage.clear();
+  sessionStorage.setItem(WHO, user.id);
+  return state.board.session !== null && state.board.session.user.id !== user.id;
 }
 
 function leave(sentence) {
@@ -108,4 +117,10 @@ function introduce({ user, instance, writable }) {
 }
 
 api.whenSignedOut(leave);
+whenSignedInElsewhere(() => {
+  stopLive();
+  enter('');
+});
+// A sign-in link that is opened where the page is shown already loads nothing by itself.
+addEventListener('hashchange', () => location.hash.startsWith('#token=') && location.reload());
 await start();

@@ -54,6 +54,7 @@ async function show(id) {
   );
   panel.hidden = false;
   document.documentElement.classList.add('with-panel');
+  nodeOf(id)?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   await load();
 }
 

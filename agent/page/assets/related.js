@@ -85,20 +85,23 @@ function relateForm() {
     autocomplete: 'off',
   });
   const alert = el('p.alert', { role: 'alert' });
+  const add = el('button', {}, 'Add');
   const form = el(
     'form.inline',
     {},
     field('This work package', kind),
     field('Other work package', other),
-    el('button', {}, 'Add'),
+    add,
   );
   const node = el('details.relate', {}, el('summary', {}, 'Add a relation'), form, alert);
   let id = 0;
   node.addEventListener('toggle', () => node.open && offerWorkPackages());
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
+    if (add.disabled) return;
     const number = Number(/\d+/.exec(other.value)[0]);
     alert.textContent = '';
+    add.disabled = true;
     try {
       await api.relate(id, kind.value, number);
       say(`#${id} ${kind.selectedOptions[0].textContent} #${number} now.`);
@@ -107,6 +110,8 @@ function relateForm() {
       await refresh(id, true);
     } catch (refusal) {
       alert.textContent = refusal.message;
+    } finally {
+      add.disabled = false;
     }
   });
   return {

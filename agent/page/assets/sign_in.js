@@ -5,17 +5,30 @@ import { byId } from './dom.js';
 
 const MARK = 'agent-signed-in';
 
+/** The sign-in that this tab goes by; all tabs share one session. */
+let mine = null;
+
 /** Whether somebody signed in here before: the cookie cannot be seen, and asking without one is an error in every console. */
-export const mayBeSignedIn = () => localStorage.getItem(MARK) !== null;
+export function mayBeSignedIn() {
+  mine = localStorage.getItem(MARK);
+  return mine !== null;
+}
 
 /** Signs in, and remembers that it was done. */
 export async function signIn(token) {
   await api.signIn(token);
-  localStorage.setItem(MARK, 'yes');
+  localStorage.setItem(MARK, String(Date.now()));
 }
 
-/** Nobody is signed in any more. */
-export const forgetSignIn = () => localStorage.removeItem(MARK);
+/** Nobody is signed in any more, unless somebody signed in anew in another tab. */
+export function forgetSignIn() {
+  if (localStorage.getItem(MARK) === mine) localStorage.removeItem(MARK);
+}
+
+/** Calls `call` when somebody has signed in in another tab. */
+export function whenSignedInElsewhere(call) {
+  addEventListener('storage', ({ key, newValue }) => key === MARK && newValue && call());
+}
 
 /** Shows the page, with a sentence on why one is here. `entered` is called after a sign-in. */
 export function showSignIn(sentence, entered) {
