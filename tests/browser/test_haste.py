@@ -56,7 +56,9 @@ def test_a_relation_that_is_added_twice_in_haste_is_added_once(page: Browser, wo
     page.type(".relate [name=other]", f"#{then}")
     page.js("const f = document.querySelector('.relate form'); f.requestSubmit(); f.requestSubmit()")
     assert page.sees(".related h4", text="blocked by")
-    page.until(lambda: page.js("return document.querySelector('.relate button').disabled") is False, "the end of sending")
+    page.until(
+        lambda: page.js("return document.querySelector('.relate button').disabled") is False, "the end of sending"
+    )
     assert page.js("return document.querySelector('.relate .alert').textContent") == ""
 
 
@@ -73,13 +75,15 @@ def test_a_route_that_is_set_twice_in_haste_is_no_conflict(page: Browser, world:
 
 def test_what_is_typed_into_a_new_work_package_outlives_escape(page: Browser) -> None:
     page.click("#new")
-    page.type("#create-dialog [name=subject]", "Half a subject")
     page.choose("#create-dialog [name=type]", "Bug")
+    page.type("#create-dialog [name=subject]", "Half a subject")
     page.one("#create-dialog [name=subject]").send_keys(Keys.ESCAPE)
     page.gone("#create-dialog")
     page.click("#new")
     assert page.one("#create-dialog [name=subject]").get_attribute("value") == "Half a subject"
-    assert page.js("return document.querySelector('#create-dialog [name=type]').selectedOptions[0].textContent") == "Bug"
+    assert (
+        page.js("return document.querySelector('#create-dialog [name=type]').selectedOptions[0].textContent") == "Bug"
+    )
     page.click("#create-dialog button", text="Cancel")
     page.gone("#create-dialog")
     page.click("#new")
@@ -119,7 +123,9 @@ def test_a_change_that_never_arrived_is_saved_once_the_network_is_back(
     assert world.read(ticket)["subject"] == "Saved later"
 
 
-def test_a_ticket_that_is_deleted_while_it_is_edited_says_so_and_keeps_the_words(page: Browser, world: World, expected: list[str]) -> None:
+def test_a_ticket_that_is_deleted_while_it_is_edited_says_so_and_keeps_the_words(
+    page: Browser, world: World, expected: list[str]
+) -> None:
     expected.append("status of 404")
     ticket = world.make("Soon gone")
     open_panel(page, world, ticket)
@@ -128,6 +134,5 @@ def test_a_ticket_that_is_deleted_while_it_is_edited_says_so_and_keeps_the_words
     world.ask("DELETE", f"/work_packages/{ticket}", login="admin")
     page.gone(card(ticket))
     assert page.sees("#panel [role=alert]")
-    print(page.text("#panel"))
     page.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
     page.gone("#panel")

@@ -1,10 +1,13 @@
 """The panel of one work package: what it tells, and everything that can be done in it."""
 
 import re
+import sqlite3
+from contextlib import closing
 
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from agent.server.store import FILE
 from support.browser import Browser
 from support.page_world import POD, World, card, in_column
 
@@ -204,6 +207,46 @@ def test_a_work_package_is_created_and_opened(page: Browser, world: World, expec
     assert links == {"project": "Depot", "type": "Feature", "priority": "High", "parent": "A parent for what is new"}
     assert (found[POD], found["description"]["raw"]) == ("pod-c", "With *words*")
     assert page.sees(in_column(made, "New"))
+
+
+def test_what_is_left_out_of_a_long_trail_is_shown_when_it_is_asked_for(page: Browser, world: World) -> None:
+    ticket = world.make("With a long past")
+    with closing(sqlite3.connect(world.folder / FILE)) as connection, connection:
+        connection.execute(
+            "WITH RECURSIVE more(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM more WHERE n < 1300)"
+            " INSERT INTO journals (work_package_id, user_id, version, notes, data, created_at, updated_at)"
+            " SELECT work_package_id, user_id, n, 'Words ' || n, data, created_at, updated_at FROM journals, more"
+            " WHERE work_package_id = ?",
+            (ticket,),
+        )
+    open_panel(page, world, ticket)
+    entries = "return [...document.querySelectorAll('.timeline .entry')].map((one) => one.textContent)"
+    page.one(".timeline .entry", text="Words 1300")
+    shown = page.js(entries)
+    assert len(shown) < 600
+    assert page.sees(".timeline .muted", text=f"{1300 - len(shown)} earlier entries are left out here.")
+    place = (
+        "return document.querySelector('.timeline li:nth-of-type(' + arguments[0] + ')').getBoundingClientRect().top"
+    )
+    middle = "document.querySelector('.timeline button.earlier').scrollIntoView({block: 'center'})"
+    page.js(middle)
+    before = page.js(place, 1)
+    page.click(".timeline button.earlier")
+    page.until(lambda: len(page.js(entries)) > len(shown), "earlier entries")
+    longer = page.js(entries)
+    assert longer[-len(shown) :] == shown
+    assert abs(page.js(place, len(longer) - len(shown) + 1) - before) < 40
+    # What comes in meanwhile pushes nothing out.
+    world.comment(ticket, "The last word", login="human")
+    page.one(".timeline .entry", text="The last word")
+    assert page.js(entries)[:-1] == longer
+    page.js(middle)
+    page.click(".timeline button.earlier")
+    page.gone(".timeline button.earlier")
+    found = page.js(entries)
+    assert "Created this work package" in found[0]
+    assert all(f"Words {n}" in text for n, text in enumerate(found[1:-1], 2))
+    assert len(found) == 1301
 
 
 def test_a_work_package_that_is_not_there_gets_a_sentence(page: Browser, world: World, expected: list[str]) -> None:

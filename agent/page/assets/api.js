@@ -85,6 +85,10 @@ export const signIn = (token) => ask('/page/sign-in', { method: 'POST', body: { 
 export const signOut = () => ask('/page/sign-out', { method: 'POST', body: {} });
 export const board = () => asSomebody('/page/board');
 export const detail = (id) => asSomebody(`/page/work-packages/${id}`);
+
+/** The same with the part of the timeline that is older than one of its entries. */
+export const earlier = (id, entry) => asSomebody(`/page/work-packages/${id}?before=${entry}`);
+
 export const fleet = (days) => asSomebody(`/page/fleet?days=${days}`);
 
 /** Changes a work package, provided it is still at this lockVersion; 409 otherwise. */

@@ -109,7 +109,7 @@ function partsOf({ card }) {
   const edit = editPart(() => head.node.querySelector('.edit-button').focus());
   const head = headPart(() => edit.open());
   const top = [head, edit, factsPart(), descriptionPart()];
-  const rest = [relatedPart(), timelinePart()];
+  const rest = [relatedPart(), timelinePart(open.id)];
   const comment = commentPart(open.id);
   return state.isQuestion(card) ? [...top, comment, ...rest] : [...top, ...rest, comment];
 }

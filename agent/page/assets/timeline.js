@@ -1,26 +1,55 @@
 /** The audit trail as a timeline: who did what, with commits, tokens and cost. */
 
+import * as api from './api.js';
 import { el, fill, icon, trusted } from './dom.js';
-import { compact, money, running } from './times.js';
+import { compact, count, money, running } from './times.js';
+import { complain } from './toasts.js';
 
-/** A part of the panel. */
-export function timelinePart() {
+/** A part of the panel. What was shown once stays: older entries that were asked for, and those that newer ones push out. */
+export function timelinePart(id) {
   const node = el('section.timeline');
+  const known = new Map();
   let told = '';
-  return {
-    node,
-    update({ timeline, earlier }) {
-      const signature = JSON.stringify(timeline);
-      if (signature === told) return;
-      told = signature;
-      fill(
-        node,
-        el('h3', {}, 'What happened ', el('span.summary', {}, summary(timeline))),
-        earlier > 0 && el('p.muted', {}, `${earlier} earlier entries are left out here.`),
-        el('ol', {}, timeline.map(entryOf)),
-      );
-    },
-  };
+  let left = 0;
+
+  /** Adds entries of which `earlier` come before the first. */
+  function take({ timeline, earlier }) {
+    const oldest = Math.min(...known.keys());
+    if (!known.size || timeline.some((one) => one.id < oldest)) left = earlier;
+    for (const one of timeline) known.set(one.id, one);
+    const entries = [...known.values()].sort((one, other) => one.id - other.id);
+    const signature = JSON.stringify([entries, left]);
+    if (signature === told) return;
+    told = signature;
+    fill(
+      node,
+      el('h3', { tabIndex: -1 }, 'What happened ', el('span.summary', {}, summary(entries))),
+      left > 0 && entries.length > 0 && more(entries[0].id),
+      el('ol', {}, entries.map(entryOf)),
+    );
+  }
+
+  function more(first) {
+    const button = el('button.small.earlier', { type: 'button', on: { click: load } }, 'Show earlier entries');
+    async function load() {
+      button.disabled = true;
+      try {
+        const found = await api.earlier(id, first);
+        const before = node.offsetHeight;
+        take(found);
+        // What was read stays where it is.
+        node.closest('#panel').scrollTop += node.offsetHeight - before;
+        (node.querySelector('button.earlier') ?? node.querySelector('h3')).focus({ preventScroll: true });
+      } catch (refusal) {
+        complain(refusal.message);
+      } finally {
+        button.disabled = false;
+      }
+    }
+    return el('p.muted', {}, `${count(left)} earlier ${left === 1 ? 'entry is' : 'entries are'} left out here. `, button);
+  }
+
+  return { node, update: take };
 }
 
 function summary(timeline) {
