@@ -23,7 +23,7 @@ from agent.page.desk import Desk
 from agent.page.live import Live
 from agent.page.stream import EventStream, Hub
 from agent.server import sessions
-from agent.server.call import is_id
+from agent.server.call import is_id, stamp
 from agent.server.errors import ApiError
 from agent.server.sessions import Session
 from agent.server.store import Db
@@ -166,6 +166,7 @@ class Page:
             return msgspec.json.encode(
                 {
                     "version": self.live.version(now),
+                    "now": stamp(self._clock()),
                     "catalog": catalog(db, viewer, now.known),
                     "cards": live.cards(now, viewer.projects),
                     "closed": live.closed(now, viewer.projects),

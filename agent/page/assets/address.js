@@ -29,7 +29,7 @@ export function setQuery(changes, { push = false } = {}) {
 /** The id of the open work package, null if none. */
 export function openId() {
   const found = /^#wp=(\d{1,15})$/.exec(location.hash);
-  return found ? Number(found[1]) : null;
+  return found ? Number(found[1]) || null : null;
 }
 
 /** Opens a work package, or none. */

@@ -97,7 +97,9 @@ export function statusName(id) {
   return el('span.status', {}, swatch(status?.color), status?.name ?? 'Unknown status');
 }
 
-/** The reasons in words, then badges that no reason speaks of. */
+const FEW_REASONS = 3;
+
+/** The first reasons in words, then badges that no reason speaks of. */
 function reasons(card) {
   const named = new Set(card.reasons.map((one) => one.reason.toLowerCase()));
   const bare = card.badges.filter((badge) => !named.has(badge) && badge !== 'routed' && badge !== 'owned');
@@ -105,7 +107,8 @@ function reasons(card) {
   return el(
     'ul.reasons',
     {},
-    card.reasons.map((one) => el('li', {}, badge(one.reason), ' ', one.detail)),
+    card.reasons.slice(0, FEW_REASONS).map((one) => el('li', {}, badge(one.reason), ' ', one.detail)),
+    card.reasons.length > FEW_REASONS && el('li', {}, `and ${card.reasons.length - FEW_REASONS} more`),
     bare.length > 0 &&
       el(
         'li',

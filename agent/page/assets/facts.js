@@ -7,6 +7,7 @@ import { moveTo, save } from './moves.js';
 import * as state from './state.js';
 import { day, moment, running } from './times.js';
 
+const FEW_REASONS = 5;
 const WIDE = new Set(['Status', 'Pod', 'Claim']);
 
 /** A part of the panel. */
@@ -19,10 +20,7 @@ export function factsPart() {
     node,
     update(detail) {
       const { card } = detail;
-      fill(
-        why,
-        reasonsOf(detail).map((one) => el('li', {}, badge(one.reason), ' ', one.detail)),
-      );
+      fill(why, reasonsList(reasonsOf(detail)));
       fill(quick, quickActions(detail));
       quick.hidden = !quick.children.length;
       route.update(detail);
@@ -62,6 +60,17 @@ export function factsPart() {
       if (held) list.querySelector(`[name="${held}"]`)?.focus();
     },
   };
+}
+
+/** All reasons; of many the most are one click away. */
+function reasonsList(reasons) {
+  const line = (one) => el('li', {}, badge(one.reason), ' ', one.detail);
+  const rest = reasons.slice(FEW_REASONS);
+  return [
+    reasons.slice(0, FEW_REASONS).map(line),
+    rest.length > 0 &&
+      el('li', {}, el('details', {}, el('summary', {}, `${rest.length} more`), el('ul.reasons', {}, rest.map(line)))),
+  ];
 }
 
 /** Only what pods take, and what they take it under, is routed. */

@@ -1,5 +1,7 @@
 /** What the page knows of the board: the catalog, the cards, the pods, and changes of one's own that are on their way. */
 
+import { setClock } from './times.js';
+
 const listeners = new Set();
 const pending = new Map();
 
@@ -18,6 +20,7 @@ function tell(change) {
 /** Takes a whole snapshot. */
 export function load(snapshot) {
   const { catalog } = snapshot;
+  setClock(snapshot.now);
   const byId = {};
   for (const list of ['statuses', 'types', 'priorities', 'projects', 'users'])
     byId[list] = new Map(catalog[list].map((one) => [one.id, one]));

@@ -5,6 +5,13 @@ const DAY = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' })
 const COUNT = new Intl.NumberFormat('en-GB');
 const COMPACT = new Intl.NumberFormat('en-US', { notation: 'compact', maximumFractionDigits: 1 });
 
+let ahead = 0;
+
+/** Hears what time it is on the board: the browser's clock may be wrong, and ages are of the board's moments. */
+export function setClock(iso) {
+  ahead = Date.parse(iso) - Date.now();
+}
+
 /** 4711 as 4,711. */
 export const count = (number) => COUNT.format(number);
 
@@ -57,7 +64,7 @@ export function running(iso, way) {
 }
 
 function tell(node) {
-  const text = WAYS[node.dataset.way]((Date.now() - Date.parse(node.dateTime)) / 1000);
+  const text = WAYS[node.dataset.way]((Date.now() + ahead - Date.parse(node.dateTime)) / 1000);
   if (node.textContent !== text) node.textContent = text;
 }
 

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,14 @@ async def page(folder: Path, token: str) -> AsyncIterator[tuple[httpx.AsyncClien
         assert (await client.post("/page/sign-in", json={"token": token})).status_code == 204
         yield client, transport
     site.close()
+
+
+async def test_the_board_says_what_time_it_is(tmp_path: Path) -> None:
+    token = server.create(tmp_path).tokens["human"]
+    async with page(tmp_path, token) as (client, _):
+        began = utc_now()
+        now = datetime.fromisoformat((await client.get("/page/board")).json()["now"]).replace(tzinfo=None)
+        assert began - timedelta(milliseconds=1) <= now <= utc_now()
 
 
 async def as_pods_read_it(
