@@ -123,16 +123,22 @@ def test_a_change_that_never_arrived_is_saved_once_the_network_is_back(
     assert world.read(ticket)["subject"] == "Saved later"
 
 
-def test_a_ticket_that_is_deleted_while_it_is_edited_says_so_and_keeps_the_words(
+def test_a_ticket_that_is_deleted_while_it_is_edited_leaves_the_words(
     page: Browser, world: World, expected: list[str]
 ) -> None:
     expected.append("status of 404")
-    ticket = world.make("Soon gone")
+    ticket, other = world.make("Soon gone"), world.make("Still there")
+    page.one(card(ticket))
     open_panel(page, world, ticket)
+    page.type(".comment textarea", "And a thought")
     page.click(".edit-button")
     page.type(".edit [name=description]", "An hour's work")
     world.ask("DELETE", f"/work_packages/{ticket}", login="admin")
     page.gone(card(ticket))
-    assert page.sees("#panel [role=alert]")
+    assert page.sees("#panel [role=alert]", text="deleted")
+    typed = [one.get_attribute("value") for one in page.all("#panel textarea")]
+    assert typed == ["An hour's work", "And a thought"]
     page.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
     page.gone("#panel")
+    open_panel(page, world, other)
+    assert page.one(".comment textarea").get_attribute("value") == ""

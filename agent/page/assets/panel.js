@@ -8,6 +8,7 @@ import { closeButton } from './dialogs.js';
 import { byId, calm, el, fill, trusted } from './dom.js';
 import { editPart } from './edit.js';
 import { copyButton, factsPart } from './facts.js';
+import { area, field } from './fields.js';
 import { focusBoard } from './keys.js';
 import { onDetail } from './moves.js';
 import { relatedPart } from './related.js';
@@ -66,7 +67,8 @@ async function load() {
     paint(detail);
   } catch (refusal) {
     if (open?.id !== id) return;
-    if (open.parts && refusal.status !== 404) return;
+    if (open.typed || (open.parts && refusal.status !== 404)) return;
+    open.typed = open.parts && typedIn(byId('panel'));
     open.parts = null;
     fill(
       byId('panel'),
@@ -77,9 +79,14 @@ async function load() {
         closeButton('Close', () => setOpen(null)),
       ),
       el('p.loading', { role: 'alert' }, refusal.message),
+      open.typed?.map((text) => field('What was typed here', area('typed', text), { wide: true })),
     );
   }
 }
+
+/** The texts of forms that are open: when their ticket is deleted, they are for whoever typed them to take along. */
+const typedIn = (panel) =>
+  [...panel.querySelectorAll('form:not([hidden]) textarea')].map((one) => one.value).filter(Boolean);
 
 const reload = calm(120, () => open && load());
 
@@ -87,6 +94,7 @@ function paint(detail) {
   // Of two answers that overtook each other the newer one counts.
   if (detail.card.lock < open.lock) return;
   open.lock = detail.card.lock;
+  open.typed = null;
   const fresh = !open.parts;
   open.around = new Set([
     open.id,
