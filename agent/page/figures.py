@@ -140,18 +140,20 @@ def ended(comments: Iterable[Comment], pods: Mapping[str, str]) -> list[Run]:
         run = found.get(mark.run, Run(day=day, pod="", done=False))
         if mark.event == Event.CLAIMED:
             claimed[mark.run] = mark.pod
-        elif mark.event in (Event.COMPLETED, Event.FAILED):
-            found[mark.run] = Run(
-                day=day,
-                pod="",
-                done=mark.event == Event.COMPLETED,
-                input_tokens=mark.input_tokens or 0,
-                output_tokens=mark.output_tokens or 0,
-                cost_usd=mark.cost_usd or 0.0,
-            )
         elif mark.event in _ENDS:
-            found[mark.run] = replace(run, done=True)
+            found[mark.run] = replace(run, done=mark.event != Event.FAILED, **_spent(mark))
     return [replace(run, pod=claimed.get(id_, "")) for id_, run in found.items()]
+
+
+def _spent(mark: Told) -> dict[str, Any]:
+    """What this comment says of it; one that says nothing leaves what was said before."""
+    if mark.input_tokens is None and mark.cost_usd is None:
+        return {}
+    return {
+        "input_tokens": mark.input_tokens or 0,
+        "output_tokens": mark.output_tokens or 0,
+        "cost_usd": mark.cost_usd or 0.0,
+    }
 
 
 def _runs(db: Db, viewer: Viewer, users: Collection[int], over: Span) -> list[Run]:

@@ -182,7 +182,7 @@ def test_every_setting_that_a_message_names_exists() -> None:
     named = {
         (file.name, name)
         for file in Path(agent.__file__).parent.rglob("*.py")
-        if "server" not in file.parts
+        if not {"server", "page"} & set(file.parts)  # their dots are SQL
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value
         for name in SETTING.findall(node.value)
