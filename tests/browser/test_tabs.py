@@ -81,3 +81,28 @@ def test_a_tab_that_slept_while_somebody_else_signed_in_shows_nothing_of_before(
     page.js("document.dispatchEvent(new Event('visibilitychange'))")
     assert page.sees("#viewer-note")
     assert page.sees("#who", text="Victor")
+
+
+def test_who_signs_in_where_anothers_session_ended_finds_nothing_of_the_others(
+    page: Browser, world: World, expected: list[str]
+) -> None:
+    expected.append("status of 401")
+    ticket = world.make("Half answered", project=102)
+    world.sign_in(page)
+    page.click(f"{card(ticket)} .card-link")
+    page.type(".comment textarea", "Not yet said")
+    page.click(".edit-button")
+    page.type(".edit [name=subject]", "Not yet saved")
+    page.wait_js(
+        "const done = arguments[0]; fetch('/page/session').then((answer) => answer.json()).then(({csrf}) =>"
+        " fetch('/page/sign-out', {method: 'POST', headers: {'x-csrf-token': csrf}})).then(() => done());"
+    )
+    page.one("#sign-in-message", text="Your session has ended")
+    sign_in_by_hand(page, world, "human")
+    page.one("#who", text="Hanna Human")
+    page.one("#panel-title", text="Half answered")
+    assert page.one(".comment textarea").get_attribute("value") == ""
+    assert (
+        page.js("return [...document.querySelectorAll('input, textarea')].some((one) => one.value.includes('Not yet'))")
+        is False
+    )
