@@ -50,15 +50,22 @@ def expected() -> list[str]:
 
 
 @pytest.fixture
-def page(one_chromium: Browser, world: World, expected: list[str]) -> Iterator[Browser]:
-    """A browser in which nobody is signed in; afterwards its console must be silent, and nothing have left the origin."""
-    yield from _clean(one_chromium, world, expected)
+def tidied(world: World) -> Iterator[World]:
+    """The board; what a test made on it goes with the test, after its browsers."""
+    yield world
+    world.tidy()
 
 
 @pytest.fixture
-def other(second_chromium: Browser, world: World, expected: list[str]) -> Iterator[Browser]:
+def page(one_chromium: Browser, tidied: World, expected: list[str]) -> Iterator[Browser]:
+    """A browser in which nobody is signed in; afterwards its console must be silent, and nothing have left the origin."""
+    yield from _clean(one_chromium, tidied, expected)
+
+
+@pytest.fixture
+def other(second_chromium: Browser, tidied: World, expected: list[str]) -> Iterator[Browser]:
     """A second browser, somebody else's."""
-    yield from _clean(second_chromium, world, expected)
+    yield from _clean(second_chromium, tidied, expected)
 
 
 def _clean(browser: Browser, world: World, expected: list[str]) -> Iterator[Browser]:
