@@ -403,8 +403,8 @@ import glob, json, socket
 with socket.socket(socket.AF_UNIX) as one:
     one.connect(glob.glob("/tmp/agent-*/out.sock")[0])
     body = json.dumps({"model": "claude-sonnet-5", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]})
-    one.sendall(f"POST /v1/messages HTTP/1.1\\r\\nhost: x\\r\\ncontent-length: {len(body)}\\r\\n\\r\\n{body}".encode())
-    print(one.recv(9000).decode())
+    one.sendall(f"POST /v1/messages HTTP/1.1\\r\\nhost: x\\r\\nconnection: close\\r\\ncontent-length: {len(body)}\\r\\n\\r\\n{body}".encode())
+    print(one.makefile().read())
 """
 
 

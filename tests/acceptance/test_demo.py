@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,40 +15,12 @@ import pytest
 
 from support.boards import Board, missing
 from support.claude_cli import FOLDER, VERSIONS
+from support.demo import LINK, STAYS, read_until, start
 from support.worlds import world
 
-AGENT = (sys.executable, "-P", "-m", "agent")
 CLAUDE = FOLDER / VERSIONS[0] / "claude"
-STAYS = "They stay until you press Ctrl-C."
 ROW = re.compile(r"^#(\d+) (.+?) +(\d) (my Epic|release|bug|Epic task|alone) +(pod-[ab]) (\S+) +(\S+) +(.+?) *$")
-LINK = re.compile(r"(http://127\.0\.0\.1:\d+)/#token=(opapi-[0-9a-f]{64})$", re.MULTILINE)
 REASON = re.compile(r"^(routed|gated|blocked|owned|spiked) +#(\d+): (.+?) +pod-[ab], ", re.MULTILINE)
-
-
-def start(tmp: Path, *arguments: str) -> subprocess.Popen[str]:
-    """The command as a process whose temporary files are below `tmp`."""
-    env = {"PATH": os.environ["PATH"], "HOME": str(tmp), "TMPDIR": str(tmp), "LANG": "C.UTF-8"}
-    return subprocess.Popen(
-        [*AGENT, "demo", *arguments],
-        cwd=tmp,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def read_until(process: subprocess.Popen[str], words: str) -> str:
-    """Its output up to the line with these words."""
-    assert process.stdout is not None
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if words in line:
-            return "".join(lines)
-    raise AssertionError(f"“{words}” never came:\n{''.join(lines)}")
 
 
 def processes_below(folder: Path) -> list[str]:
