@@ -29,7 +29,7 @@ def page_of_full(board: Board) -> float:
 
 async def assert_idle_is_cheap(fleet: Fleet, note: Measured, name: str) -> None:
     requests = Requests()
-    async with opened(fleet.pod(), transport=requests) as pod:
+    async with opened(fleet.pod("pod-idle"), transport=requests) as pod:
         requests.sent.clear()
         result = await pod.cycle(lambda _: None).run()
         assert result.outcome is Pass.NOTHING
@@ -42,7 +42,7 @@ async def assert_idle_is_cheap(fleet: Fleet, note: Measured, name: str) -> None:
 
 async def assert_claim_is_cheap(fleet: Fleet, note: Measured, name: str) -> None:
     requests = Requests()
-    async with opened(fleet.pod(), transport=requests) as pod:
+    async with opened(fleet.pod("pod-busy"), transport=requests) as pod:
         requests.sent.clear()
         result = await pod.cycle(lambda _: None).run()
         assert result.ticket is not None

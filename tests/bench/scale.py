@@ -70,10 +70,15 @@ class Cost:
     seconds: float
 
 
+def _name(fleet: Fleet) -> str:
+    """One that nobody has used before: what it holds is read in full, and a pod as it wakes holds nothing."""
+    return f"pod-{fleet.folder.parent.name}-{fleet.folder.name}"
+
+
 async def idle(fleet: Fleet) -> Cost:
     """A pass that finds nothing to do."""
     network = Counted()
-    async with opened(fleet.pod(), transport=network) as pod:
+    async with opened(fleet.pod(_name(fleet)), transport=network) as pod:
         network.clear()
         result = await pod.cycle(lambda _: None).run()
         assert result.outcome is Pass.NOTHING, result
@@ -83,7 +88,7 @@ async def idle(fleet: Fleet) -> Cost:
 async def claim(fleet: Fleet) -> Cost:
     """A pass that takes a ticket, through its first comment."""
     network = Counted()
-    async with opened(fleet.pod(), transport=network) as pod:
+    async with opened(fleet.pod(_name(fleet)), transport=network) as pod:
         network.clear()
         result = await pod.cycle(lambda _: None).run()
         assert result.ticket is not None, result
