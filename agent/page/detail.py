@@ -12,9 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from agent.page import authors, markdown, snapshot, timeline
+from agent.page import markdown, scene, snapshot, timeline
 from agent.page.timeline import Journal
-from agent.page.words import RUN_FIELD
 from agent.server import catalogue, journals, rules, work_package
 from agent.server.access import Viewer
 from agent.server.catalogue import Catalogue
@@ -50,10 +49,12 @@ def detail(db: Db, viewer: Viewer, id_: int, *, before: int | None = None) -> di
     Raises:
         ApiError: 404, it is missing or not visible.
     """
-    card = snapshot.card_of(db, viewer, id_)
+    setting = scene.setting(db)
+    found = snapshot.one(db, viewer, setting, id_)
     item = work_package.load_one(db, id_)
-    if card is None or item is None:
+    if found is None or item is None:
         raise not_found("work_package_not_found")
+    card, reasons = found
     known = catalogue.load(db)
     trail, earlier = _timeline(db, viewer, known, item, before)
     author = known.users.get(item.author_id)
@@ -65,9 +66,9 @@ def detail(db: Db, viewer: Viewer, id_: int, *, before: int | None = None) -> di
         "created": item.created_at,
         "version": version["name"] if version else None,
         **_around(db, viewer, id_),
-        "reasons": msgspec.to_builtins(snapshot.reasons_of(db, viewer, id_)),
+        "reasons": msgspec.to_builtins(reasons),
         "actions": _actions(db, viewer, item),
-        "timeline": trail,
+        "timeline": timeline.entries(trail, setting.facts.fleet),
         "earlier": earlier,
     }
 
@@ -123,8 +124,8 @@ def _actions(db: Db, viewer: Viewer, item: WorkPackage) -> dict[str, Any]:
 
 def _timeline(
     db: Db, viewer: Viewer, known: Catalogue, item: WorkPackage, before: int | None
-) -> tuple[list[dict[str, Any]], int]:
-    """The youngest entries, and how many older ones there are."""
+) -> tuple[list[Journal], int]:
+    """The youngest journals that tell something, and how many older ones there are."""
     rows = list(_youngest(db, item.id, before))[::-1]
     states = _states(db, viewer, known, rows)
     # The first may serve only to tell what the second one changed.
@@ -135,7 +136,7 @@ def _timeline(
         same = at > 0 and rows[at]["data"] == rows[at - 1]["data"]
         if journal.first or journal.notes or journal.changes or same:  # else it changed only what is hidden
             found.append(journal)
-    return timeline.entries(found, authors.fleet(db, _run_field(known))), rows[0]["version"] if start else 0
+    return found, rows[0]["version"] if start else 0
 
 
 def _youngest(db: Db, id_: int, before: int | None) -> Iterator[Row]:
@@ -190,7 +191,3 @@ def _states(db: Db, viewer: Viewer, known: Catalogue, rows: Sequence[Row]) -> li
         if state["project_id"] not in viewer.projects:
             state["project_id"] = None
     return states
-
-
-def _run_field(known: Catalogue) -> int:
-    return next((id_ for id_, name in known.fields.items() if name == RUN_FIELD), 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import statistics
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -15,7 +16,7 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agent.page import authors, scene
+from agent.page import scene
 from agent.page.words import Words
 from agent.server.access import Viewer
 from agent.server.store import Db
@@ -78,9 +79,10 @@ def fleet(db: Db, viewer: Viewer, days: int, now: dt.datetime) -> dict[str, Any]
         days: how many, up to `LONGEST`, today among them.
         now: UTC.
     """
-    words = scene.setting(db).words
+    known = scene.setting(db)
+    words = known.words
     over = span(days, now)
-    runs = _runs(db, viewer, authors.fleet(db, words.run_field), over)
+    runs = _runs(db, viewer, known.facts.fleet, over)
     by_day: defaultdict[str, list[Run]] = defaultdict(list)
     by_pod: defaultdict[str, list[Run]] = defaultdict(list)
     for run in runs:
@@ -116,12 +118,6 @@ def totals(some: Sequence[Run]) -> dict[str, Any]:
 def quantile(sorted_values: Sequence[int], percent: int) -> int:
     """The smallest value that so many percent of them do not exceed (nearest rank)."""
     return sorted_values[max(0, -(-len(sorted_values) * percent // 100) - 1)]
-
-
-def median(sorted_values: Sequence[int]) -> int:
-    """The middle one, or half way between the two."""
-    middle = len(sorted_values) // 2
-    return sorted_values[middle] if len(sorted_values) % 2 else (sorted_values[middle - 1] + sorted_values[middle]) // 2
 
 
 # --- runs --------------------------------------------------------------------------------------------------------
@@ -231,7 +227,12 @@ def _time_in_status(db: Db, moves: Sequence[Move], words: Words) -> list[dict[st
         if move.type in words.executable:
             samples[move.left].append(seconds(move.since or _entered(db, move), move.at))
     return [
-        {"status": status, "median_s": median(some), "p90_s": quantile(some, _P90), "samples": len(some)}
+        {
+            "status": status,
+            "median_s": int(statistics.median(some)),
+            "p90_s": quantile(some, _P90),
+            "samples": len(some),
+        }
         for status, some in sorted((status, sorted(found)) for status, found in samples.items())
     ]
 
@@ -268,7 +269,7 @@ def _spikes(db: Db, viewer: Viewer, moves: Sequence[Move], words: Words) -> dict
         )
     }
     took = sorted(seconds(asked[ticket], at) for ticket, at in answered.items())
-    return {"open": waiting, "median_answer_s": median(took) if took else None}
+    return {"open": waiting, "median_answer_s": int(statistics.median(took)) if took else None}
 
 
 def seconds(since: str, until: str) -> int:

@@ -49,26 +49,22 @@ class Look(Struct, frozen=True, kw_only=True):
     inputs: Mapping[int, tuple[object, ...]]
 
 
-def card_of(db: Db, viewer: Viewer, id_: int) -> Card | None:
-    """One work package as a card; None if there is none that the viewer may see."""
-    known = scene.setting(db)
+def one(db: Db, viewer: Viewer, known: Setting, id_: int) -> tuple[Card, list[Because]] | None:
+    """One work package as a card, and all that keeps a pod from it, whatever its type and status.
+
+    Returns:
+        None if there is none that the viewer may see.
+    """
     found = scene.of_one(db, known, id_)
     if not found.shown:
         return None
     item = found.items[id_]
-    return seen_by(_sight(found, item, found.near(item)), viewer.projects)
-
-
-def reasons_of(db: Db, viewer: Viewer, id_: int) -> list[Because]:
-    """All that keeps a pod from one work package, whatever its type and status; none of one that the viewer may not see."""
-    known = scene.setting(db)
-    found = scene.of_one(db, known, id_)
-    if not found.shown or found.items[id_].project not in viewer.projects:
-        return []
-    item = found.items[id_]
     near = found.near(item)
+    card = seen_by(_sight(found, item, near), viewer.projects)
+    if card is None:
+        return None
     reasons = [Because(str(why.reason), why.detail) for why in known.judge.reasons(item, scene.around(near))]
-    return reasons if _foreign(item, near) <= viewer.projects.keys() else list(map(_hidden, reasons))
+    return card, reasons if _foreign(item, near) <= viewer.projects.keys() else list(map(_hidden, reasons))
 
 
 def seen_by(sight: Sight, projects: Mapping[int, object]) -> Card | None:

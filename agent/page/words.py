@@ -1,6 +1,6 @@
 """What the statuses, types and fields of a board mean to the fleet, by the names that the settings have as defaults. Pure.
 
-A board knows no settings: pods bring their own. A test holds these names against the defaults.
+A board knows no settings: pods bring their own.
 """
 
 from __future__ import annotations
@@ -10,17 +10,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-READY: Final = "New"
-ACTIVE: Final = "In progress"
-DONE: Final = ("In testing", "Closed")
-BUGS: Final = ("Bug",)
-TASKS: Final = ("Task", "Feature")
-EPIC: Final = "Epic"
-STORY: Final = "User story"
-SPIKE: Final = "Spike"
-GATES: Final = ("Phase", "Summary task")
-POD_FIELD: Final = "Agent pod"
-RUN_FIELD: Final = "Agent run"
+from agent.settings.keys import KEYS
 
 FLEET_LOGIN: Final = "agent"
 """How the logins of the fleet's accounts begin, as `agent board init` and the demo make them."""
@@ -83,20 +73,20 @@ def words_of(
     by_status = {row["name"]: row["id"] for row in statuses}
     by_type = {row["name"]: row["id"] for row in types}
     by_field = {name: id_ for id_, name in fields.items()}
-    pod_field, run_field = by_field.get(POD_FIELD, 0), by_field.get(RUN_FIELD, 0)
+    pod_field, run_field = (by_field.get(_default(f"fields.{name}"), 0) for name in ("pod", "run"))
     closed = frozenset(row["id"] for row in statuses if row["is_closed"])
     return Words(
-        ready=by_status.get(READY, 0),
-        active=by_status.get(ACTIVE, 0),
-        done=tuple(by_status[name] for name in DONE if name in by_status),
+        ready=by_status.get(_default("statuses.ready"), 0),
+        active=by_status.get(_default("statuses.active"), 0),
+        done=tuple(by_status[name] for name in _default("statuses.done") if name in by_status),
         closed=closed,
         opened=tuple(row["id"] for row in statuses if row["id"] not in closed),
-        bugs=_found(BUGS, by_type),
-        tasks=_found(TASKS, by_type),
-        epics=_found((EPIC,), by_type),
-        stories=_found((STORY,), by_type),
-        spikes=_found((SPIKE,), by_type),
-        gates=_found(GATES, by_type),
+        bugs=_found(_default("types.bugs"), by_type),
+        tasks=_found(_default("types.tasks"), by_type),
+        epics=_found([_default("types.epic")], by_type),
+        stories=_found([_default("types.story")], by_type),
+        spikes=_found([_default("types.spike")], by_type),
+        gates=_found(_default("types.gates"), by_type),
         priorities=tuple(row["id"] for row in reversed(priorities)),
         pod_field=pod_field,
         run_field=run_field,
@@ -106,3 +96,7 @@ def words_of(
 
 def _found(names: Iterable[str], among: Mapping[str, int]) -> frozenset[int]:
     return frozenset(among[name] for name in names if name in among)
+
+
+def _default(key: str) -> Any:
+    return KEYS[f"board.{key}"].default

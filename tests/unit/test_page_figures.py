@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.page.figures import LONGEST, Run, ended, median, quantile, seconds, span, totals
+from agent.page.figures import LONGEST, Run, ended, quantile, seconds, span, totals
 from agent.texts import report
 from agent.texts.told import Told, read
 
@@ -86,11 +86,3 @@ def test_so_many_percent_do_not_exceed_a_quantile(values: list[int], percent: in
     assert found in values
     assert sum(value <= found for value in values) >= len(values) * percent / 100
     assert sum(value < found for value in values) < len(values) * percent / 100
-
-
-@given(st.lists(st.integers(0, 10**6), min_size=1))
-def test_half_of_them_lie_on_each_side_of_the_median(values: list[int]) -> None:
-    values.sort()
-    found = median(values)
-    assert 2 * sum(value <= found for value in values) >= len(values)
-    assert 2 * sum(value > found for value in values) <= len(values)

@@ -8,12 +8,10 @@ import pytest
 
 from agent.choose import as_row
 from agent.model import Around, Principal, Relation, WorkPackage
-from agent.page import words
 from agent.page.cards import Card, Claim, Doing, Named
 from agent.page.judge import Judge
 from agent.page.pods import Seen, pods
 from agent.page.words import words_of
-from agent.settings.keys import KEYS
 
 NEW, ACTIVE, TESTING, CLOSED, HOLD = range(1, 6)
 TASK, BUG, EPIC, STORY, SPIKE, GATE, OTHER = range(11, 18)
@@ -42,23 +40,6 @@ def item(id_: int = 1, **changes: Any) -> WorkPackage:
 
 def said(ticket: WorkPackage, *ancestors: WorkPackage) -> list[str]:
     return [one.detail for one in JUDGE.verdict(ticket, Around(ancestors=ancestors)).reasons]
-
-
-def test_the_names_are_those_that_settings_have_as_defaults() -> None:
-    defaults = {name: key.default for name, key in KEYS.items()}
-    assert {
-        "board.types.bugs": words.BUGS,
-        "board.types.tasks": words.TASKS,
-        "board.types.epic": words.EPIC,
-        "board.types.story": words.STORY,
-        "board.types.spike": words.SPIKE,
-        "board.types.gates": words.GATES,
-        "board.statuses.ready": words.READY,
-        "board.statuses.active": words.ACTIVE,
-        "board.statuses.done": words.DONE,
-        "board.fields.pod": words.POD_FIELD,
-        "board.fields.run": words.RUN_FIELD,
-    }.items() <= defaults.items()
 
 
 def test_a_board_without_any_of_them_has_no_meaning_and_no_reasons() -> None:
