@@ -27,7 +27,7 @@ from agent.server.call import is_id, stamp
 from agent.server.errors import ApiError
 from agent.server.sessions import Session
 from agent.server.store import Db
-from agent.server.web import utc_now
+from agent.server.web import read_body, utc_now
 
 HEADERS: Final = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -129,7 +129,6 @@ class Page:
         return answer
 
     async def _sign_out(self, request: Request) -> Response:
-
         def end(db: Db) -> str:
             cookie = sessions.cookie_of(db, request.headers)
             session = sessions.find(db, cookie, self._clock())
@@ -209,13 +208,11 @@ class Page:
 
 
 async def _token(request: Request) -> str:
-    raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > LONGEST_BODY:
-            raise HTTPException(413, "That is no token.")
+    raw = await read_body(request, LONGEST_BODY)
+    if raw is None:
+        raise HTTPException(413, "That is no token.")
     try:
-        return msgspec.json.decode(bytes(raw), type=dict[str, str]).get("token", "").strip()
+        return msgspec.json.decode(raw, type=dict[str, str]).get("token", "").strip()
     except ValueError:
         raise HTTPException(400, 'Send the token as {"token": "…"}.') from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -53,10 +54,6 @@ class Hub:
     def leave(self, stream: EventStream) -> None:
         """Somebody less."""
         self._streams.discard(stream)
-
-    def __len__(self) -> int:
-        """How many listen."""
-        return len(self._streams)
 
     async def check(self) -> None:
         """Tell those whose session has ended."""
@@ -143,7 +140,7 @@ class EventStream:
         while True:
             self._news.clear()
             now = self._hub.live.present or now
-            event, goes_on = await self._hub.live.desk.do(lambda now=now: self._event(now))  # type: ignore[misc]
+            event, goes_on = await self._hub.live.desk.do(partial(self._event, now))
             if event or silent:
                 await _more(send, event or STILL_HERE)
             if not goes_on:

@@ -67,7 +67,7 @@ class Board:
 
     def _endpoint(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            raw = await _read(request)
+            raw = await read_body(request, LONGEST_BODY)
             if raw is None:
                 return Response(status_code=413)
             found = self.answer(request, handler, raw)
@@ -159,12 +159,12 @@ class Doorkeeper:
             await self._app(scope, receive, send)
 
 
-async def _read(request: Request) -> bytes | None:
-    """The body, None if it is longer than anything that is sent for a reason."""
+async def read_body(request: Request, longest: int) -> bytes | None:
+    """The body, None if it has more bytes than anything that is sent for a reason."""
     raw = bytearray()
     async for chunk in request.stream():
         raw += chunk
-        if len(raw) > LONGEST_BODY:
+        if len(raw) > longest:
             return None
     return bytes(raw)
 

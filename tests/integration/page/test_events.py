@@ -58,7 +58,7 @@ def is_idle(board: Board) -> bool:
     """Whether nobody listens and nothing is watched any more."""
     assert board._server
     watching = board._server.page.hub._watching
-    return not len(board._server.page.hub) and (watching is None or watching.done())
+    return not board._server.page.hub._streams and (watching is None or watching.done())
 
 
 def is_settled(board: Board) -> bool:
@@ -356,7 +356,7 @@ async def test_who_does_not_read_is_owed_one_difference_however_much_happens(tmp
     await until(lambda: b"Never read" in tried[-1])
     page.stop()
     await asyncio.wait_for(answering, 2 * stream.PATIENCE)
-    assert not len(page.hub)
+    assert not page.hub._streams
     page.close()
 
 
