@@ -40,7 +40,7 @@ function soon() {
 }
 
 /** Draws what is not drawn yet. */
-export function render() {
+function render() {
   const byLane = Boolean(query().lanes);
   const groups = grouped(byLane);
   const columns = shownColumns(groups.present);
