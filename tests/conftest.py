@@ -1,12 +1,13 @@
 """Every test starts from a clean environment: no settings of ours, a neutral git."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 from loguru import logger
 
 from support.boards import Board
+from support.heartbeat import Heart, heartbeat
 from support.worlds import filled_openproject
 
 logger.remove()
@@ -28,6 +29,13 @@ def openproject_board() -> Iterator[Board]:
     board = filled_openproject()
     yield board
     board.close()
+
+
+@pytest.fixture
+async def beating() -> AsyncIterator[Heart]:
+    """The test's event loop never stands longer than 250 ms. Ask for it last: what comes after is measured too."""
+    async with heartbeat() as heart:
+        yield heart
 
 
 @pytest.fixture

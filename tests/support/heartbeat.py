@@ -1,0 +1,73 @@
+"""Whether the event loop goes on: between two beats of it, its thread may not work for long.
+
+A beat is a timer of the loop. What counts is processor time, so that a loaded machine fails no test: the time of the loop's
+own thread between two beats, and, where another thread kept the interpreter's lock (`re` does, whatever thread it is in),
+the time of the whole process in which no beat came. What waits without working, a sleep or a lock, is not seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Final
+
+STANDS: Final = 0.25
+"""Seconds that the loop may stand."""
+EVERY: Final = 0.01
+"""Seconds between two beats of a loop that has nothing else to do."""
+
+
+class Heart:
+    """The beats of the running loop.
+
+    Attributes:
+        longest: seconds of processor time in the longest stand so far.
+        beats: how many there were.
+    """
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self.beats = 0
+        self._loop = asyncio.get_running_loop()
+        self._before = _clocks()
+        self._next = self._loop.call_later(EVERY, self._beat)
+
+    def look(self) -> None:
+        """Measure what has passed since the last beat."""
+        now = _clocks()
+        thread, process, wall = (after - before for after, before in zip(now, self._before, strict=True))
+        self.longest = max(self.longest, thread, min(process, wall))
+        self._before = now
+
+    def stop(self) -> None:
+        """No further beat."""
+        self._next.cancel()
+
+    def _beat(self) -> None:
+        self.look()
+        self.beats += 1
+        self._next = self._loop.call_later(EVERY, self._beat)
+
+
+def _clocks() -> tuple[float, float, float]:
+    return time.thread_time(), time.process_time(), time.monotonic()
+
+
+@contextlib.asynccontextmanager
+async def heartbeat(limit: float = STANDS) -> AsyncIterator[Heart]:
+    """Inside, the loop never stands longer than `limit` seconds of processor time.
+
+    Raises:
+        AssertionError: it did; unless the block raises itself.
+    """
+    heart = Heart()
+    try:
+        yield heart
+    finally:
+        heart.stop()
+    heart.look()
+    assert heart.longest <= limit, (
+        f"the event loop stood for {heart.longest:.3f} s of processor time; more than {limit:.3f} s are too long"
+    )
