@@ -1,6 +1,6 @@
 # The front door. Every target provisions what it needs; afterwards the command is .venv/bin/agent.
 .DEFAULT_GOAL := help
-.PHONY: help provision tools test slow unit lint demo bench simulate mutants kill soak screenshots fleet nix-eval golden clean
+.PHONY: help provision tools test slow unit lint demo bench simulate mutants kill soak screenshots fleet nix-eval golden trust proof lock clean
 
 BOARD ?= embedded
 MODEL ?= scripted
@@ -21,12 +21,12 @@ test: tools ## every test; with CI=true nothing that ../shared provides is skipp
 slow: tools
 	@.ci/claude
 	@.ci/axe
-	.venv/bin/pytest -q -n 2 --dist worksteal --durations=12 tests --ignore tests/unit --ignore tests/fleet
+	.venv/bin/pytest -q -n 2 --dist worksteal --durations=12 tests --ignore tests/unit --ignore tests/fleet --ignore tests/proof
 
 unit: tools ## the unit suite with the coverage of the pure cores, and once more on /usr/bin/python3
 	.venv/bin/pytest -q -n 2 --cov --cov-report=term tests/unit
 	@if [ -x /usr/bin/python3 ] && ! .venv/bin/python -c 'import os, sys; sys.exit(not os.path.samefile(sys._base_executable, "/usr/bin/python3"))'; then \
-	  PYTHON=/usr/bin/python3 VENV=.venv-system EXTRA=test .ci/provision && .venv-system/bin/pytest -q -n 2 tests/unit; fi
+	  PYTHON=/usr/bin/python3 VENV=.venv-system .ci/provision && .venv-system/bin/pytest -q -n 2 tests/unit; fi
 
 lint: tools ## ruff, mypy, import contracts
 	.venv/bin/ruff check
@@ -60,8 +60,20 @@ soak: tools ## eight real pods, one killed every few seconds (MINUTES=10 TICKETS
 	@PYTHONPATH=tests .venv/bin/python -m support.soak --minutes $(or $(MINUTES),10) --tickets $(or $(TICKETS),200)
 
 fleet: tools ## five hosts with real systemd in namespaces play the scenarios of the VM tests (as root)
-	@if [ -x /usr/bin/python3 ]; then PYTHON=/usr/bin/python3 VENV=.venv-system EXTRA=test .ci/provision; fi
+	@if [ -x /usr/bin/python3 ]; then PYTHON=/usr/bin/python3 VENV=.venv-system .ci/provision; fi
 	.venv/bin/pytest -q --durations=8 tests/fleet
+
+trust: tools ## what attackers broke around the sandbox, row by row: each attack once more, and a table
+	@.ci/claude
+	@PYTHONPATH=tests .venv/bin/python -m support.trust --run
+
+proof: tools ## what is too long for make test: all of tests/proof, trust, mutants, simulation, kill boundaries, soak (hours)
+	@.ci/claude
+	.venv/bin/pytest -q --durations=12 tests/proof
+	@$(MAKE) --no-print-directory trust mutants simulate kill soak
+
+lock: ## .ci/python.lock anew, after a change of pyproject.toml (needs uv)
+	@.ci/lock
 
 nix-eval: tools ## hosts, modules, units and mistakes of the NixOS half, without nixpkgs
 	.venv/bin/pytest -q -n 2 --dist worksteal tests/nix

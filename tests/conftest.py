@@ -1,7 +1,11 @@
 """Every test starts from a clean environment: no settings of ours, a neutral git."""
 
 import os
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import chain
+from operator import itemgetter
+from typing import Final
 
 import pytest
 from loguru import logger
@@ -12,6 +16,9 @@ from support.worlds import filled_openproject
 
 logger.remove()
 """Tests that read the log add their own sink; nothing is printed while the others run."""
+
+_LONGEST: Final = 16
+"""How many parts of a run are named with their share."""
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +67,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("measured")
         for text in sorted(noted):
             terminalreporter.line(text)
+    _show_parts(terminalreporter)
+
+
+def _show_parts(terminalreporter: pytest.TerminalReporter) -> None:
+    """Where the time went, in seconds of all workers: what `make test` can lose first is what finds no faults there."""
+    seconds = defaultdict[str, float](float)
+    for one in chain.from_iterable(terminalreporter.stats.values()):
+        if isinstance(one, pytest.TestReport):
+            seconds[one.nodeid.partition("::")[0]] += one.duration
+    terminalreporter.section(f"seconds by part, {sum(seconds.values()):.0f} in all")
+    for part, spent in sorted(seconds.items(), key=itemgetter(1), reverse=True)[:_LONGEST]:
+        terminalreporter.line(f"{spent:7.1f}  {part}")

@@ -49,7 +49,7 @@ def missing() -> str:
     """What the hosts would need and is not here, empty if all is."""
     if packages() is not None:
         return ""
-    return "the hosts have no Python packages: PYTHON=/usr/bin/python3 VENV=.venv-system EXTRA=test .ci/provision"
+    return "the hosts have no Python packages: PYTHON=/usr/bin/python3 VENV=.venv-system .ci/provision"
 
 
 def packages() -> Path | None:
