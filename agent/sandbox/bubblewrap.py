@@ -7,7 +7,7 @@ the only places to write are the jail's folders, which are on disk and measured,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,11 @@ WORD: Final = 4
 """The descriptor on which the first thing inside says that it is there; closed before the program starts."""
 FILTER: Final = 5
 """The descriptor from which bubblewrap reads the filter of system calls."""
+ASKED: Final = 6
+GATE: Final = 7
+"""The descriptors on which the first thing inside asks for what it was shown, and waits for it; both closed before the program starts."""
+FIRST: Final = 1
+"""What the first thing inside asks for; see `holder`."""
 ENTERED: Final = "entered"
 ABSENT: Final = "absent"
 SHARED_MEMORY: Final = 256 << 20
@@ -31,10 +36,16 @@ KERNEL: Final = tuple(
 """The kernel's switches in /proc belong to root, capabilities or not, and bubblewrap 0.12 leaves them writable for root."""
 
 ALONE: Final = (
-    *("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup"),
+    *("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup"),
     *("--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "sandbox"),
 )
 _OUTER: Final = f'place=$1; shift; exec "$@" {STATUS}>"$place/status" {WORD}>"$place/status" {FILTER}<"$place/filter"'
+_VIEWED: Final = f'{_OUTER} {ASKED}<>"$place/asked" {GATE}<>"$place/gate"'
+_WAIT: Final = f"""echo {FIRST} >&{ASKED}
+read -r number lost <&{GATE}
+[ -z "$lost" ] || {{ echo "view: $lost" >&2; exit 1; }}
+exec {ASKED}>&- {GATE}>&-
+"""
 _INNER: Final = f"""ulimit -c 0
 ulimit -f "$1" 2> /dev/null
 ulimit -u "$2" 2> /dev/null || ulimit -p "$2" 2> /dev/null
@@ -58,6 +69,8 @@ def command(
     jail: Jail,
     limits: Limits,
     host: Host,
+    before: tuple[str, ...] = (),
+    views: tuple[tuple[Path, Path], ...] = (),
 ) -> tuple[str, ...]:
     """The whole command line that runs `argv` in the jail.
 
@@ -70,17 +83,30 @@ def command(
         jail: the paths.
         limits: what the kernel can enforce of them, it does.
         host: the host's own programs.
+        before: what runs bubblewrap.
+        views: folders that `before` makes, and where they are inside; each shows some entries of a folder.
     """
     strange = " ".join(name for name in _BY_SHELLS if name not in names)
-    inner = ("/bin/sh", "-c", _INNER, "sandbox", str(limits.disk // 512), str(limits.tasks), strange, *argv)
-    outer = ("/bin/sh", "-c", _OUTER, "sandbox", str(place), bwrap)
-    return (*outer, *arguments(jail, host=host, cwd=cwd), "--", *inner)
+    inner = (
+        "/bin/sh",
+        "-c",
+        (_WAIT if views else "") + _INNER,
+        "sandbox",
+        str(limits.disk // 512),
+        str(limits.tasks),
+        strange,
+        *argv,
+    )
+    outer = ("/bin/sh", "-c", _VIEWED if views else _OUTER, "sandbox", str(place), *before, bwrap)
+    return (*outer, *arguments(jail, host=host, cwd=cwd, views=views), "--", *inner)
 
 
-def arguments(jail: Jail, *, host: Host, cwd: Path) -> list[str]:
+def arguments(jail: Jail, *, host: Host, cwd: Path, views: tuple[tuple[Path, Path], ...] = ()) -> list[str]:
     """The options of bubblewrap, without the program to run."""
-    options = [*ALONE, "--json-status-fd", str(STATUS), "--seccomp", str(FILTER)]
-    for path, mount in sorted(_mounts(jail, host).items(), key=lambda entry: entry[0].parts):
+    options = [*ALONE, *(() if jail.network else ("--unshare-net",))]
+    options += ["--json-status-fd", str(STATUS), "--seccomp", str(FILTER)]
+    mounts = _mounts(jail, host) | dict(_moved("--ro-bind", views))
+    for path, mount in sorted(mounts.items(), key=lambda entry: entry[0].parts):
         options += [*mount, str(path)]
     for path in sorted({Path("/dev"), *jail.empty}):
         options += ["--remount-ro", str(path)]
@@ -101,9 +127,14 @@ def _mounts(jail: Jail, host: Host) -> dict[Path, tuple[str, ...]]:
     mounts.update(_bound("--ro-bind", jail.readable))
     mounts.update(dict.fromkeys(jail.empty, ("--tmpfs",)))
     mounts.update(_bound("--bind", (*jail.writable, jail.tmp)))
+    mounts.update(_moved("--bind", jail.elsewhere))
     mounts.update(_bound("--ro-bind", jail.nested))
     return mounts
 
 
 def _bound(kind: str, paths: tuple[Path, ...]) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    return ((path, (kind, str(path))) for path in paths)
+    return _moved(kind, ((path, path) for path in paths))
+
+
+def _moved(kind: str, places: Iterable[tuple[Path, Path]]) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    return ((inside, (kind, str(outside))) for outside, inside in places)

@@ -21,6 +21,8 @@ class Jail(Struct, frozen=True, kw_only=True):
         nested: read-only paths that lie below a writable or an empty one: the worktree's `.git`, its administrative folder.
         tmp: becomes /tmp; a folder on disk, counted by the limit of the disk. Made if it is missing.
         store: the Nix store, read-only; may be missing.
+        elsewhere: writable folders that lie at another path inside: where they are on this host, and where inside.
+        network: whether it has the host's; for programs of ours that fetch, never for a model or what a repository holds.
     """
 
     writable: tuple[Path, ...]
@@ -29,11 +31,14 @@ class Jail(Struct, frozen=True, kw_only=True):
     nested: tuple[Path, ...] = ()
     tmp: Path
     store: Path = Path("/nix/store")
+    elsewhere: tuple[tuple[Path, Path], ...] = ()
+    network: bool = False
 
     @property
     def measured(self) -> tuple[Path, ...]:
         """The folders that can be filled, each once: none lies below another."""
-        folders = sorted({*self.writable, self.tmp}, key=lambda path: path.parts)
+        outside = (path for path, _ in self.elsewhere)
+        folders = sorted({*self.writable, *outside, self.tmp}, key=lambda path: path.parts)
         return tuple(
             path for path in folders if not any(path != other and path.is_relative_to(other) for other in folders)
         )

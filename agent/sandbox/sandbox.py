@@ -31,6 +31,7 @@ from agent.sandbox.host import this_host
 from agent.sandbox.jail import Jail, Limits
 from agent.sandbox.seccomp import MACHINES, program
 from agent.sandbox.trouble import facts, trouble
+from agent.sandbox.view import View
 from agent.sandbox.watch import Watch
 
 LAST: Final = 10.0
@@ -51,12 +52,14 @@ class Sandbox:
         runner: what starts processes.
         jail: what they see.
         limits: what they may use, each job anew.
+        view: folders of which they see some entries.
     """
 
-    def __init__(self, *, runner: Runner, jail: Jail, limits: Limits) -> None:
+    def __init__(self, *, runner: Runner, jail: Jail, limits: Limits, view: View | None = None) -> None:
         self._runner = runner
         self._jail = jail
         self._limits = limits
+        self._view = view or View(())
 
     async def run(self, job: Job) -> Finished:
         """See `Runner.run`. What exceeds a limit ends with `Ended.LIMIT`, and the limit in words.
@@ -76,7 +79,7 @@ class Sandbox:
         def guard(pid: int) -> str:
             return watch.exceeded or (job.guard(pid) if job.guard is not None else "")
 
-        with _place(program(machine)) as place:
+        with _place(program(machine)) as place, self._view.within(place) as before:
             report = _Report(place / "status", watch)
             argv = command(
                 job.argv,
@@ -87,6 +90,8 @@ class Sandbox:
                 jail=self._jail,
                 limits=self._limits,
                 host=this_host(),
+                before=before,
+                views=self._view.folders(place),
             )
             try:
                 done = await self._runner.run(replace(job, argv=argv, guard=guard))
