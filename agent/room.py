@@ -1,7 +1,7 @@
 """Where a run's programs live: the repository's development shell, inside the sandbox, and one socket that leads out.
 
 Everything lies at the same path inside as outside. What a run may change: its worktree, its own home and temporary files.
-What it may read: the host's programs, the Nix store, its repository's git directory, the saved shells. What it can reach:
+What it may read: the host's programs, the Nix store, its repository's git directory, its own shells. What it can reach:
 the relay, which asks the model's API and makes development shells for it.
 """
 
@@ -23,7 +23,7 @@ from agent.devshell.broker import Broker
 from agent.devshell.client import NixClient
 from agent.devshell.client_options import configuration, store_of
 from agent.devshell.enter import DevShell
-from agent.devshell.flake import Evaluated, Flake
+from agent.devshell.flake import Copy, Flake
 from agent.devshell.nix import Nix
 from agent.devshell.shells import Shells
 from agent.errors import PodTrouble
@@ -45,6 +45,8 @@ _LONGEST_PLACE: Final = 80
 """Bytes of a path below which there may be a socket: the kernel takes 107."""
 _CHECKS: Final = ".checks"
 """Behind the run id: the home of its checks."""
+_SHELLS: Final = "shells"
+"""In a run's own folder outside: the scripts of its shells."""
 _UNUSED_KEY: Final = "unused"
 """For a relay that passes nothing on."""
 
@@ -148,7 +150,7 @@ class Rooms:
             async def flake() -> Flake:
                 return Flake(folder=workspace.path, files=await workspace.flake_files(patterns))
 
-            shells = self._shells(workspace, patterns)
+            shells = self._shells(workspace, patterns, place / _SHELLS)
             python, library = shim.interpreter()
             broker = self._broker(flake, shells) if self._brokers() else None
             if broker:
@@ -212,7 +214,6 @@ class Rooms:
             writable=(workspace.path, home),
             readable=(
                 *readable,
-                self._saved(workspace),
                 *(one for one in more if not any(one.is_relative_to(place) for place in visible)),
             ),
             empty=empty,
@@ -228,20 +229,20 @@ class Rooms:
         if self._settings.model.kind == "claude" and found:
             yield Path(found).resolve()
 
-    def _saved(self, workspace: Workspace) -> Path:
-        """The saved shells of a repository: no run sees those of another."""
-        folder = self._folder / "shells" / workspace.project
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
     @property
     def _store(self) -> Path:
         return store_of(self._settings.nix.settings).folder
 
-    def _shells(self, workspace: Workspace, patterns: tuple[str, ...]) -> Shells:
-        client = _Shown(self._client(workspace.jail_paths()[0]), workspace, patterns)
-        options = self._settings.nix.settings
-        return Shells(client, self._saved(workspace), nix=self._nix, options=options, scope=workspace.project)
+    def _shells(self, workspace: Workspace, patterns: tuple[str, ...], shown: Path) -> Shells:
+        return Shells(
+            _Shown(self._client(workspace.jail_paths()[0]), workspace, patterns),
+            self._folder / "shells" / workspace.project,
+            nix=self._nix,
+            shown=shown,
+            options=self._settings.nix.settings,
+            allowed=self._settings.nix.inputs,
+            scope=workspace.project,
+        )
 
     def _client(self, git: tuple[Path, ...]) -> NixClient:
         return NixClient(
@@ -301,18 +302,13 @@ class _Shown:
         self._client = client
         self._workspace = workspace
         self._patterns = patterns
+        self.evaluate = client.evaluate
+        self.realise = client.realise
 
-    async def evaluate(
-        self,
-        flake: Flake,
-        shell: str,
-        *,
-        profile: Path,
-        timeout: float,  # noqa: ASYNC109 - the runner's
-    ) -> Evaluated:
-        """See `Client.evaluate`."""
+    async def copy(self, flake: Flake, *, timeout: float) -> Copy:  # noqa: ASYNC109 - the runner's
+        """See `Client.copy`."""
         await self._workspace.show_to_nix(self._patterns)
-        return await self._client.evaluate(flake, shell, profile=profile, timeout=timeout)
+        return await self._client.copy(flake, timeout=timeout)
 
 
 @contextlib.contextmanager

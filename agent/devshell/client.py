@@ -24,9 +24,9 @@ from agent.devshell import client_probe
 from agent.devshell.client_failures import build_failed, evaluation_failed, fetch_failed, host_failed, unreachable
 from agent.devshell.client_options import Store
 from agent.devshell.client_read import derivation_at, followed, lock_of, result_at
-from agent.devshell.client_steps import Inside, Jailed, Steps, Time, root
+from agent.devshell.client_steps import Inside, Jailed, Steps, Time
 from agent.devshell.closure import Derivation, Plan, objection, plan, shell_objection, store_path, wanted
-from agent.devshell.flake import Evaluated, Flake, ShellRefused
+from agent.devshell.flake import Copy, Evaluated, Flake, Realised, ShellRefused
 from agent.devshell.inputs import DEFAULT_ALLOWED, Input, locked_inputs
 from agent.errors import PodTrouble, TicketFailure
 from agent.programs.runner import Finished, Runner
@@ -50,16 +50,16 @@ if found == null then { names = builtins.attrNames shells; } else { drv = found.
 _T = TypeVar("_T")
 
 
-class Copy(Struct, frozen=True):
-    """The repository's copy in the store: what is evaluated."""
+class _Locked(Struct, frozen=True):
+    rev: str = ""
+
+
+class _Prefetched(Struct):
+    """What `nix flake prefetch --json` prints; a checkout that differs from its commit is locked without a `rev`."""
 
     path: str = msgspec.field(name="storePath")
     hash: str
-
-    @property
-    def url(self) -> str:
-        """As a flake that is pinned by its content."""
-        return f"path:{quote(self.path)}?narHash={quote(self.hash, safe='')}"
+    locked: _Locked = _Locked()
 
 
 class _Answer(Struct, frozen=True):
@@ -127,42 +127,43 @@ class NixClient:
         if trouble is not None:
             raise trouble
 
-    async def evaluate(
-        self,
-        flake: Flake,
-        shell: str,
-        *,
-        profile: Path,
-        timeout: float,  # noqa: ASYNC109 - the runner's
-    ) -> Evaluated:
-        """See `Client.evaluate`. The first of `inputs` is the copy of the repository that was evaluated.
+    async def copy(self, flake: Flake, *, timeout: float) -> Copy:  # noqa: ASYNC109 - the runner's
+        """See `Client.copy`."""
+        store = await self._trusted()
+        with self._steps.inside("copy", store, readable=(flake.folder, *self._git)) as nix:
+            url = f"git+file://{quote(str(flake.folder))}"
+            done = await nix.run("flake", "prefetch", "--json", url, time=Time(timeout))
+        if not done.ok:
+            raise evaluation_failed(done, self._redact, str(flake.folder))
+        found = _decoded(done, _Prefetched)
+        if not store_path(found.path, str(store.folder)):
+            raise PodTrouble(f"Nix copied the repository to {one_line(found.path)}, which is no place in its store")
+        return Copy(found.path, found.hash, committed=bool(found.locked.rev))
 
-        Raises:
-            ShellRefused: it asks for something that is not given here.
-            TicketFailure: it does not evaluate, does not build, or not in time.
-            PodTrouble: Nix, its store or a cache is the trouble.
-        """
+    async def evaluate(self, copy: Copy, shell: str, *, timeout: float) -> Evaluated:  # noqa: ASYNC109 - the runner's
+        """See `Client.evaluate`. The checkout is not in this jail: nothing but the copy can be read."""
         if not _NAME.match(shell):
             raise ShellRefused(f"`{one_line(shell, 60)}` is no name of a development shell: ask for `.#NAME`")
-        time, store = Time(timeout), self._steps.store()
-        if store.daemon and store.uri not in self._proved:
-            await self.check()
-        with self._steps.inside("evaluate", store, readable=(flake.folder, *self._git)) as nix:
-            copy = await self._copied(nix, flake, time)
+        time, store = Time(timeout), await self._trusted()
+        with self._steps.inside("evaluate", store) as nix:
             inputs = locked_inputs(lock_of(copy.path), self._allowed)
             await self._have(nix, store, inputs, time)
             drv = await self._derivation(nix, store, (copy, inputs), shell, time)
-        await self._ready(store, drv, time)
-        script, environment = await self._built(store, drv, profile, time)
-        sources = (copy.path, *(one.path(str(store.folder)) for one in inputs))
-        return Evaluated(script, environment, tuple(map(Path, dict.fromkeys(sources))))
+        sources = dict.fromkeys(one.path(str(store.folder)) for one in inputs)
+        return Evaluated(drv, tuple(map(Path, sources)))
 
-    async def _copied(self, nix: Inside, flake: Flake, time: Time) -> Copy:
-        url = f"git+file://{quote(str(flake.folder))}"
-        done = await nix.run("flake", "prefetch", "--json", url, time=time)
-        if not done.ok:
-            raise evaluation_failed(done, self._redact, str(flake.folder))
-        return _decoded(done, Copy)
+    async def realise(self, drv: str, *, timeout: float) -> Realised:  # noqa: ASYNC109 - the runner's
+        """See `Client.realise`."""
+        time, store = Time(timeout), await self._trusted()
+        await self._ready(store, derivation_at(drv), time)
+        return await self._built(store, drv, time)
+
+    async def _trusted(self) -> Store:
+        """The store; if a daemon builds there, it is known to do it in a sandbox."""
+        store = self._steps.store()
+        if store.daemon and store.uri not in self._proved:
+            await self.check()
+        return store
 
     async def _have(self, nix: Inside, store: Store, inputs: Sequence[Input], time: Time) -> None:
         """Every input is in the store when this returns."""
@@ -181,9 +182,9 @@ class NixClient:
 
     async def _derivation(
         self, nix: Inside, store: Store, pinned: tuple[Copy, tuple[Input, ...]], shell: str, time: Time
-    ) -> Derivation:
+    ) -> str:
         copy, inputs = pinned
-        words = {"url": _quoted(copy.url), "system": _quoted(self._system), "name": _quoted(shell)}
+        words = {"url": _quoted(_url(copy)), "system": _quoted(self._system), "name": _quoted(shell)}
         uris = tuple(sorted({one.scheme for one in inputs}))
         done = await nix.run("eval", "--json", "--expr", _EVALUATE % words, time=time, uris=uris)
         if not done.ok:
@@ -197,7 +198,7 @@ class NixClient:
             )
         if not store_path(answer.drv, str(store.folder), ".drv"):
             raise ShellRefused(f"the development shell `{shell}` of `flake.nix` is no derivation: make it one")
-        return derivation_at(answer.drv)
+        return answer.drv
 
     async def _ready(self, store: Store, drv: Derivation, time: Time) -> None:
         """Judge what has to be built for a shell, and take what trusted caches have of the rest."""
@@ -228,21 +229,24 @@ class NixClient:
             if not done.ok:
                 raise fetch_failed(done, self._redact, "a package of the development shell")
 
-    async def _built(self, store: Store, drv: Derivation, profile: Path, time: Time) -> tuple[bytes, Path]:
-        """Build what was judged, and let `profile` keep it; a builder in the jail has the caller's folder not in it."""
-        with self._steps.inside("build", store, writable=(profile.parent,) if store.daemon else ()) as nix:
-            mine = profile if store.daemon else nix.home / "profile"
-            done = await nix.run("print-dev-env", "--profile", str(mine), drv.path, time=time)
+    async def _built(self, store: Store, drv: str, time: Time) -> Realised:
+        """Build what was judged; a builder in the jail has neither checkout nor saved shells in it."""
+        with self._steps.inside("build", store) as nix:
+            profile = nix.home / "profile"
+            done = await nix.run("print-dev-env", "--profile", str(profile), drv, time=time)
             if not done.ok:
                 raise build_failed(done, self._redact)
             if done.dropped:
                 raise ShellRefused("the script of the development shell is too large to be kept: make it smaller")
-            environment = followed(mine)
-            if not store_path(environment, str(store.folder)):
-                raise PodTrouble(f"`nix print-dev-env` left no environment, but {one_line(environment) or 'nothing'}")
-            if not store.daemon:
-                root(store, profile, environment)
-        return done.stdout, Path(environment)
+            environment = followed(profile)
+        if not store_path(environment, str(store.folder)):
+            raise PodTrouble(f"`nix print-dev-env` left no environment, but {one_line(environment) or 'nothing'}")
+        return Realised(done.stdout, Path(environment))
+
+
+def _url(copy: Copy) -> str:
+    """A copy as a flake that is pinned by its content."""
+    return f"path:{quote(copy.path)}?narHash={quote(copy.hash, safe='')}"
 
 
 def _quoted(text: str) -> str:

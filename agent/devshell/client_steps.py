@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -142,24 +141,6 @@ class Steps:
         if found is None:
             raise missing("nix")
         return os.path.realpath(found)  # on NixOS a chain of links that need not exist in the jail
-
-
-def root(store: Store, link: Path, target: str) -> None:
-    """Make `link` lead to a path of a store of one's own, and keep that from being collected, as `--add-root` does.
-
-    Raises:
-        PodTrouble: the links cannot be made.
-    """
-    roots = store.state / "gcroots/auto"
-    try:
-        roots.mkdir(parents=True, exist_ok=True)
-        for place, leads_to in ((roots / hashlib.sha1(os.fsencode(link)).hexdigest(), link), (link, Path(target))):  # noqa: S324 - a name
-            new = place.with_name(f".{place.name}.new")
-            new.unlink(missing_ok=True)
-            new.symlink_to(leads_to)
-            new.replace(place)
-    except OSError as error:
-        raise PodTrouble(f"the development shell cannot be kept: {error.strerror} ({error.filename})") from error
 
 
 def _home(home: Path) -> dict[str, str]:

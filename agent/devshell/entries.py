@@ -1,8 +1,11 @@
 """The folder of saved shells: what an entry consists of, when it is whole, and when it goes.
 
-Of a key there are `KEY.rc` (the script), `KEY` and `KEY-1-link` (Nix's profile, which keeps the environment from being
-collected), `KEY.input…` (links that keep the flake's inputs) and, while somebody makes it, `KEY.lock`. The script is renamed
-into place last and carries its own checksum, so it is the entry; what has no script is what a killed process left.
+Of a derivation's key there are `KEY.rc` (the script), `KEY` (a link that keeps the environment from being collected),
+`KEY.input…` (links that keep the flake's inputs) and, while somebody makes it, `KEY.lock`. The script is renamed into place
+last and carries its own checksum, so it is the entry; what has no script is what a killed process left. Of a tree's key
+there is `KEY.tree`, a link whose target is the name of that script.
+
+No program of a run sees the folder, and none of Nix's can write there.
 """
 
 from __future__ import annotations
@@ -21,21 +24,25 @@ from agent.errors import PodTrouble
 
 LEFTOVER: Final = 24 * 3600.0
 """Seconds after which what has no script was left by a killed process, and is not in the making."""
-_PART: Final = re.compile(r"(?P<key>(?:once-)?[0-9a-f]{40})(?:|\.rc|\.rc\.new|-\d+-link|\.input(?:-\d+)?|\.lock)")
+_PART: Final = re.compile(
+    r"(?P<key>(?:once-)?[0-9a-f]{40})(?:|\.rc|\.rc\.new|\.tree|\.tree\.new|-\d+-link|\.input(?:-\d+)?|\.lock)"
+)
+"""The numbered links are of earlier versions, and so are keys that begin with a word."""
+_SCRIPT: Final = re.compile(r"([0-9a-f]{40})\.rc")
 
 
 class Entries:
     """Saved shells by key.
 
     Args:
-        folder: ours alone; the sandbox reads the scripts in it.
+        folder: ours alone.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
 
-    def profile(self, key: str) -> Path:
-        """Nix's profile of an entry."""
+    def environment(self, key: str) -> Path:
+        """The link to an entry's environment."""
         return self.folder / key
 
     def inputs(self, key: str) -> Path:
@@ -47,7 +54,7 @@ class Entries:
         script = self._script(key)
         try:
             environment = environment_of(script.read_bytes())
-            if environment is None or not self.profile(key).samefile(environment):
+            if environment is None or not self.environment(key).samefile(environment):
                 return None
         except (OSError, ValueError):
             return None
@@ -67,6 +74,32 @@ class Entries:
             new.rename(self._script(key))
         return Saved(self._script(key), environment)
 
+    def of_tree(self, key: str) -> str:
+        """The derivation's key that a tree's leads to, whether that entry is there or not; empty if none is known."""
+        link = self._tree(key)
+        with contextlib.suppress(OSError):
+            if found := _SCRIPT.fullmatch(str(link.readlink())):
+                os.utime(link, follow_symlinks=False)
+                return found[1]
+        return ""
+
+    def lead(self, tree: str, key: str) -> None:
+        """From now on the tree leads to this entry.
+
+        Raises:
+            PodTrouble: the folder cannot be written.
+        """
+        new = self.folder / f"{tree}.tree.new"
+        with self._written():
+            new.unlink(missing_ok=True)
+            new.symlink_to(self._script(key).name)
+            new.rename(self._tree(tree))
+
+    def kept(self, key: str) -> frozenset[Path]:
+        """The inputs that links of this entry keep."""
+        links = (path for path in self._parts().get(key, ()) if path.suffix.startswith(".input"))
+        return frozenset(path.readlink() for path in links)
+
     def clear(self, key: str) -> None:
         """Remove all of an entry but its lock, so that the store may collect it."""
         self._script(key).unlink(missing_ok=True)  # first: without it there is no entry
@@ -79,17 +112,19 @@ class Entries:
         Returns:
             How many were removed.
         """
-        scripts: dict[str, float] = {}
+        ages: dict[str, dict[str, float]] = {".rc": {}, ".tree": {}}
         broken = []
         for key, paths in self._parts().items():
-            ages = {path.suffix: now - found for path in paths if (found := _changed(path)) is not None}
-            if ".rc" in ages:
-                scripts[key] = ages[".rc"]
-            elif min(ages.values(), default=LEFTOVER) >= LEFTOVER:
+            parts = {path.suffix: now - found for path in paths if (found := _changed(path)) is not None}
+            kind = next((suffix for suffix in ages if suffix in parts), "")
+            if kind:
+                ages[kind][key] = parts[kind]
+            elif min(parts.values(), default=LEFTOVER) >= LEFTOVER:
                 broken.append(key)
-        youngest = sorted(scripts, key=scripts.__getitem__)
-        old = [key for key in youngest if scripts[key] > days * 86400]
-        return sum(map(self._remove, {*youngest[most:], *old, *broken}))
+        for known in ages.values():
+            youngest = sorted(known, key=known.__getitem__)
+            broken += {*youngest[most:], *(key for key in youngest if known[key] > days * 86400)}
+        return sum(map(self._remove, broken))
 
     def _remove(self, key: str) -> bool:
         with self.lock(key) as mine:
@@ -122,6 +157,9 @@ class Entries:
 
     def _script(self, key: str) -> Path:
         return self.folder / f"{key}.rc"
+
+    def _tree(self, key: str) -> Path:
+        return self.folder / f"{key}.tree"
 
     def _parts(self) -> dict[str, list[Path]]:
         """What there is of each key, locks left out."""

@@ -23,18 +23,43 @@ class Flake(Struct, frozen=True):
     files: tuple[str, ...]
 
 
+class Copy(Struct, frozen=True):
+    """A checkout as it was at one moment, in the store: all that its evaluation can read but the inputs that it pins.
+
+    Attributes:
+        path: where it lies.
+        hash: of everything in it, as Nix writes it (`sha256-…`). Git's id of a tree says less: with `ident` or `eol` in
+            `.gitattributes`, files that differ have the same.
+        committed: whether it is a commit's, and nothing in the checkout differed from that.
+    """
+
+    path: str
+    hash: str
+    committed: bool
+
+
 class Evaluated(Struct, frozen=True):
-    """What a client made of a flake.
+    """What a flake says about a shell.
+
+    Attributes:
+        drv: store path of the derivation, which names everything that the shell is made from.
+        inputs: store paths of the flake's inputs; nothing keeps them yet.
+    """
+
+    drv: str
+    inputs: tuple[Path, ...] = ()
+
+
+class Realised(Struct, frozen=True):
+    """A shell, made.
 
     Attributes:
         script: what `nix print-dev-env` printed.
-        environment: the store path `…-env`; the profile that the caller named keeps it from being collected.
-        inputs: store paths of the flake's inputs; nothing keeps them yet.
+        environment: the store path `…-env`; nothing keeps it yet.
     """
 
     script: bytes
     environment: Path
-    inputs: tuple[Path, ...] = ()
 
 
 class Saved(Struct, frozen=True):
@@ -54,21 +79,22 @@ class ShellRefused(TicketFailure):
 
 
 class Client(Protocol):
-    """Nix, as far as a miss needs it."""
+    """Nix, as far as a shell that is not saved needs it: three steps, each with its own limit in seconds.
 
-    async def evaluate(
-        self,
-        flake: Flake,
-        shell: str,
-        *,
-        profile: Path,
-        timeout: float,  # noqa: ASYNC109 - the runner's
-    ) -> Evaluated:
-        """Evaluate and build `devShells.<system>.<shell>`, and let `profile` keep it.
+    Each raises:
+        ShellRefused: the shell asks for something that is not given here.
+        TicketFailure: it does not evaluate, does not build, or not in time.
+        PodTrouble: Nix, its store or a cache is the trouble.
+    """
 
-        Raises:
-            ShellRefused: it asks for something that is not given here.
-            TicketFailure: it does not evaluate, does not build, or not in time.
-            PodTrouble: Nix, its store or a cache is the trouble.
-        """
+    async def copy(self, flake: Flake, *, timeout: float) -> Copy:  # noqa: ASYNC109 - the runner's
+        """Copy the checkout into the store."""
+        ...
+
+    async def evaluate(self, copy: Copy, shell: str, *, timeout: float) -> Evaluated:  # noqa: ASYNC109 - the runner's
+        """Evaluate `devShells.<system>.<shell>` of the copy."""
+        ...
+
+    async def realise(self, drv: str, *, timeout: float) -> Realised:  # noqa: ASYNC109 - the runner's
+        """Build a shell, or take it from a cache."""
         ...

@@ -1,6 +1,12 @@
-"""The key of a shell: a hash over everything that decides what it holds, read from the files themselves.
+"""The keys of a shell: hashes over everything that decides what it holds.
 
-Never over the ids in git's index: they know nothing of unstaged edits, and a file of `git add -N` has the id of the empty
+There are three. `derivation_key` is what a shell is saved by: the derivation names all that it is made from. `tree_key` is
+what leads there without an evaluation, in every run: the whole tree, since a flake can read any file of it. `key_of` leads
+there within one run, fast, by those files alone that usually decide: what it overlooks harms nobody but that run, as verify
+asks with a tree of its own.
+
+The files of the last are read by themselves.
+Never the ids in git's index: they know nothing of unstaged edits, and a file of `git add -N` has the id of the empty
 file there whatever it holds, while Nix evaluates the work tree. `look` reads, the rest is pure.
 
 The folder belongs to the model: a listed file may be a pipe that nobody writes to, a link to a device, a link out of
@@ -14,7 +20,7 @@ import hashlib
 import os
 import platform
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +28,7 @@ from msgspec import Struct
 
 from agent.devshell.flake import Flake, ShellRefused
 
-FORMAT: Final = "1"
+FORMAT: Final = "2"
 """Counts up when what is saved under a key changes its shape."""
 LARGEST: Final = 32 << 20
 """Bytes that all files of a key may have together: one sparse file of a terabyte would be read for hours."""
@@ -80,12 +86,39 @@ def host_system() -> str:
 
 
 def key_of(facts: tuple[Fact, ...], around: Surroundings) -> str:
-    """Pure: 40 hexadecimal digits. Every field has its length before it, so no two different values look alike."""
-    digest = hashlib.sha256()
-    options = [part for item in sorted(around.options.items()) for part in item]
+    """Pure: of these files; 40 hexadecimal digits, as all keys."""
     files = [part for fact in facts for part in (fact.path, fact.kind, fact.content)]
-    head = [FORMAT, around.shell, around.system, around.version, around.scope]
-    for group in (head, options, files):
+    return _digest(("files", around.shell, *_machine(around)), _options(around), files)
+
+
+def tree_key(tree: str, allowed: Sequence[str], around: Surroundings) -> str:
+    """Pure: of a whole tree.
+
+    Args:
+        tree: its hash, as Nix says it.
+        allowed: the inputs that are taken; what the tree pins is refused or not by them.
+        around: what decides besides.
+    """
+    return _digest(("tree", tree, around.shell, *_machine(around)), _options(around), sorted(allowed))
+
+
+def derivation_key(drv: str, around: Surroundings) -> str:
+    """Pure: of a derivation, by its path; what it is called in the flake decides nothing any more."""
+    return _digest(("derivation", drv, *_machine(around)), _options(around))
+
+
+def _machine(around: Surroundings) -> tuple[str, ...]:
+    return (FORMAT, around.system, around.version, around.scope)
+
+
+def _options(around: Surroundings) -> list[str]:
+    return [part for item in sorted(around.options.items()) for part in item]
+
+
+def _digest(*groups: Sequence[str | bytes]) -> str:
+    """Every field has its length before it, so no two different values look alike."""
+    digest = hashlib.sha256()
+    for group in groups:
         digest.update(len(group).to_bytes(8, "big"))
         for part in group:
             data = part if isinstance(part, bytes) else part.encode("utf-8", "surrogateescape")

@@ -1,11 +1,16 @@
-"""The saved shells of a pod: what was evaluated once for these contents is entered again without Nix."""
+"""The saved shells of a pod: what was made once is entered again without Nix, by whoever has the same.
+
+Three steps, and what each saves. To copy the checkout says which tree it is; a tree that is a commit's and was evaluated
+before leads to its shell in every run. To evaluate says which derivation it is, and nothing of that is kept where the
+checkout differed from its commit: not for the next run, not for another. To realise is what is expensive, and is saved by
+the derivation. Within a run nothing of it happens as long as the files that usually decide are as they were.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -13,10 +18,10 @@ from typing import Final
 from agent.clock import Clock, SystemClock
 from agent.devshell.entries import Entries
 from agent.devshell.flake import Client, Evaluated, Flake, Saved
-from agent.devshell.key import Look, Surroundings, host_system, key_of, look
+from agent.devshell.key import Look, Surroundings, derivation_key, host_system, key_of, look, tree_key
 from agent.devshell.nix import Nix
 from agent.devshell.saved import sanitised
-from agent.errors import TicketFailure
+from agent.errors import PodTrouble, TicketFailure
 from agent.texts.markup import spoken
 
 TRIES: Final = 3
@@ -28,13 +33,15 @@ _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Shells:
-    """Development shells by the contents that make them.
+    """Development shells of one run, by what makes them.
 
     Args:
-        client: evaluates and builds on a miss.
-        folder: for the saved shells; see `Entries`.
-        nix: answers for its version, and keeps the inputs.
-        options: the settings of Nix that differ from the host's; they are part of the key.
+        client: copies, evaluates and builds what is not known.
+        folder: for the saved shells of all runs; see `Entries`.
+        nix: answers for its version, and keeps store paths.
+        shown: where the run finds the scripts of its shells; those of others are not in it. None where it may see them all.
+        options: the settings of Nix that differ from the host's; they are part of every key.
+        allowed: the flake inputs that are taken; see `tree_key`.
         system: which of `devShells.<system>`; the host's if none is given.
         scope: whose shells these are, for instance the repository: see `Surroundings`.
         days: an entry that nobody entered for that long is removed.
@@ -48,7 +55,9 @@ class Shells:
         folder: Path,
         *,
         nix: Nix,
+        shown: Path | None = None,
         options: Mapping[str, str] = _NOTHING,
+        allowed: Sequence[str] = (),
         system: str = "",
         scope: str = "",
         days: float = DAYS,
@@ -58,12 +67,16 @@ class Shells:
         self._client = client
         self._entries = Entries(folder)
         self._nix = nix
+        self._shown = shown
         self._options = dict(options)
+        self._allowed = tuple(allowed)
         self._system = system or host_system()
         self._scope = scope
         self._days = days
         self._most = entries
         self._clock = clock or SystemClock()
+        self._known: dict[str, str] = {}
+        """What this run found out: the derivation's key, by the key of files and of trees."""
 
     async def get(self, flake: Flake, shell: str = "default", *, timeout: float) -> Saved:  # noqa: ASYNC109 - the runner's
         """The shell of the flake as its files are now: the saved one, or a new one.
@@ -78,77 +91,101 @@ class Shells:
             TicketFailure: it does not evaluate, does not build, or not in time.
             PodTrouble: Nix, its store or a cache is the trouble.
         """
-        deadline = self._clock.monotonic() + timeout
-        for _ in range(TRIES - 1):
-            key, seen = await self._look(flake, shell)
-            if saved := self._entries.find(key):
-                return saved
-            async with self._alone(key, deadline, timeout):
-                saved = self._entries.find(key) or await self._made(key, flake, shell, deadline, seen)
-            if saved:
-                return saved
-        # It changes faster than it is evaluated. What comes of it now is nobody else's, so no contents lead to it.
-        key = f"once-{secrets.token_hex(20)}"
-        async with self._alone(key, deadline, timeout):
-            return self._saved(key, *await self._evaluated(key, flake, shell, deadline))
+        time = _Time(self._clock, timeout)
+        for left in reversed(range(TRIES)):
+            around = await self._surroundings(shell)
+            seen = await asyncio.to_thread(look, flake)
+            files = key_of(seen.facts, around)
+            if saved := self._entries.find(self._known.get(files, "")):
+                return self._handed(saved)
+            try:
+                key, saved = await self._made(flake, shell, around, time)
+            except TicketFailure:
+                if left and time.left and await self._changed(flake, seen):
+                    continue  # half of an edit does not evaluate
+                raise
+            changed = await self._changed(flake, seen)
+            if not changed:
+                self._known[files] = key
+            if not (changed and left):
+                return self._handed(saved)
+        raise AssertionError("unreachable")
 
     async def key(self, flake: Flake, shell: str = "default") -> str:
-        """The key of the flake's shell as its files are now.
+        """The key of the flake's shell within this run, as its files are now.
 
         Raises:
             ShellRefused: its files are too large.
             PodTrouble: there is no Nix.
         """
-        return (await self._look(flake, shell))[0]
+        around = await self._surroundings(shell)
+        return key_of((await asyncio.to_thread(look, flake)).facts, around)
 
     def prune(self) -> int:
         """Remove what nobody entered for long, what is too much, and what killed processes left; how many entries."""
         return self._entries.prune(now=self._clock.now().timestamp(), days=self._days, most=self._most)
 
-    async def _look(self, flake: Flake, shell: str) -> tuple[str, Look]:
+    async def _surroundings(self, shell: str) -> Surroundings:
         version = await self._nix.version()
-        seen = await asyncio.to_thread(look, flake)
-        around = Surroundings(
-            shell=shell, system=self._system, version=version, options=self._options, scope=self._scope
-        )
-        return key_of(seen.facts, around), seen
-
-    async def _made(self, key: str, flake: Flake, shell: str, deadline: float, seen: Look) -> Saved | None:
-        """Evaluate and save; None if the files are not any more what `seen` says, since then the key is not theirs."""
-        try:
-            script, made = await self._evaluated(key, flake, shell, deadline)
-        except TicketFailure:
-            if deadline > self._clock.monotonic() and await self._changed(flake, seen):
-                return None  # half of an edit does not evaluate
-            raise
-        if await self._changed(flake, seen):
-            self._entries.clear(key)
-            return None
-        return self._saved(key, script, made)
-
-    async def _evaluated(self, key: str, flake: Flake, shell: str, deadline: float) -> tuple[bytes, Evaluated]:
-        """Evaluate and keep; what fails leaves nothing that keeps a path in the store for nobody."""
-        self._entries.clear(key)
-        left = max(0.0, deadline - self._clock.monotonic())
-        try:
-            made = await self._client.evaluate(flake, shell, profile=self._entries.profile(key), timeout=left)
-            script = sanitised(made.script)
-            await self._nix.keep(made.inputs, self._entries.inputs(key))
-        except BaseException:
-            self._entries.clear(key)
-            raise
-        return script, made
-
-    def _saved(self, key: str, script: bytes, made: Evaluated) -> Saved:
-        saved = self._entries.save(key, script, made.environment)
-        self.prune()
-        return saved
+        return Surroundings(shell=shell, system=self._system, version=version, options=self._options, scope=self._scope)
 
     async def _changed(self, flake: Flake, seen: Look) -> bool:
         return await asyncio.to_thread(look, flake) != seen
 
+    async def _made(self, flake: Flake, shell: str, around: Surroundings, time: _Time) -> tuple[str, Saved]:
+        """The derivation's key and its shell, for the checkout as it is at the moment of the copy."""
+        copy = await self._client.copy(flake, timeout=time.left)
+        tree = tree_key(copy.hash, self._allowed, around)
+        async with self._alone(tree, time):
+            known = self._known.get(tree) or (self._entries.of_tree(tree) if copy.committed else "")
+            if saved := self._entries.find(known):
+                return known, saved
+            evaluated = await self._client.evaluate(copy, shell, timeout=time.left)
+            key = derivation_key(evaluated.drv, around)
+            async with self._alone(key, time):
+                saved = self._entries.find(key) or await self._realised(key, evaluated, time)
+                await self._keep_inputs(key, evaluated)
+            self._known[tree] = key
+            if copy.committed:
+                self._entries.lead(tree, key)
+        self.prune()
+        return key, saved
+
+    async def _realised(self, key: str, evaluated: Evaluated, time: _Time) -> Saved:
+        """Make and keep; what fails leaves nothing that keeps a path in the store for nobody."""
+        self._entries.clear(key)
+        try:
+            made = await self._client.realise(evaluated.drv, timeout=time.left)
+            script = sanitised(made.script)
+            await self._nix.keep((made.environment,), self._entries.environment(key))
+            await self._keep_inputs(key, evaluated)
+            return self._entries.save(key, script, made.environment)
+        except BaseException:
+            self._entries.clear(key)
+            raise
+
+    async def _keep_inputs(self, key: str, evaluated: Evaluated) -> None:
+        """So that the next evaluation fetches none; one shell can be made from one input or another."""
+        if not self._entries.kept(key).issuperset(evaluated.inputs):
+            await self._nix.keep(evaluated.inputs, self._entries.inputs(key))
+
+    def _handed(self, saved: Saved) -> Saved:
+        """The shell with its script where the run can read it."""
+        if self._shown is None:
+            return saved
+        script = self._shown / saved.script.name
+        if not script.exists():
+            new = script.with_suffix(".new")
+            try:
+                self._shown.mkdir(exist_ok=True)
+                new.write_bytes(saved.script.read_bytes())
+                new.rename(script)
+            except OSError as error:
+                raise PodTrouble(f"the development shell cannot be handed to its run: {error.strerror}") from error
+        return Saved(script, saved.environment)
+
     @contextlib.asynccontextmanager
-    async def _alone(self, key: str, deadline: float, limit: float) -> AsyncIterator[None]:
+    async def _alone(self, key: str, time: _Time) -> AsyncIterator[None]:
         """Hold the lock of a key; asked again and again instead of waited for, so that the event loop goes on."""
         pause = 0.01
         while True:
@@ -156,9 +193,22 @@ class Shells:
                 if mine:
                     yield
                     return
-            if self._clock.monotonic() >= deadline:
+            if not time.left:
                 raise TicketFailure(
-                    f"the development shell was not entered in time: another run was still making it after {spoken(limit)}"
+                    f"the development shell was not entered in time: another run was still making it after {spoken(time.limit)}"
                 )
             await asyncio.sleep(pause)
             pause = min(2 * pause, 0.25)
+
+
+class _Time:
+    """What is left of a limit, in seconds; never less than none."""
+
+    def __init__(self, clock: Clock, limit: float) -> None:
+        self._clock = clock
+        self._end = clock.monotonic() + limit
+        self.limit = limit
+
+    @property
+    def left(self) -> float:
+        return max(0.0, self._end - self._clock.monotonic())

@@ -17,7 +17,7 @@ from agent.programs.processes import Processes
 from agent.programs.runner import Job
 from support.git_repo import FLAKE, git
 from support.needs import needs
-from support.nix_jail import PATH, SYSTEM, Bench, flake, loosen
+from support.nix_jail import PATH, SYSTEM, Bench, all_steps, flake, loosen
 
 pytestmark = [
     pytest.mark.nix,
@@ -41,14 +41,11 @@ def bench(tmp_path: Path, store: Path) -> Bench:
     return Bench(tmp_path, store)
 
 
-async def test_a_shell_is_evaluated_and_kept(bench: Bench) -> None:
+async def test_a_shell_is_copied_evaluated_and_realised(bench: Bench) -> None:
     made = await bench.evaluate()
     assert b"SOME_VAR='from the shell'" in made.script
     assert made.environment.name.endswith("-fixture-shell-env")
-    assert (bench.profiles / "p-default").resolve() == made.environment
-    assert (made.inputs[0] / "flake.nix").read_text() == FLAKE
-    rooted = [path.resolve() for path in (made.environment.parents[1] / "state/gcroots/auto").iterdir()]
-    assert made.environment in rooted
+    assert (Path(made.copy.path) / "flake.nix").read_text() == FLAKE
     assert [path.name for path in bench.home.iterdir()] == []
 
 
@@ -80,31 +77,27 @@ async def test_a_worktree_beside_its_repository_needs_its_git_folders(bench: Ben
     git(bench.checkout, "worktree", "add", "--quiet", "--detach", str(tree))
     (tree / "flake.nix").write_text(flake(variables='SOME_VAR = "in the worktree";'))
     client = bench.make(git=(bench.checkout / ".git",))
-    made = await client.evaluate(Flake(tree, ()), "default", profile=bench.profiles / "tree", timeout=60)
-    assert b"in the worktree" in made.script
+    assert b"in the worktree" in (await all_steps(client, Flake(tree, ()))).script
 
 
-async def test_the_jail_of_a_builder_has_neither_checkout_nor_profiles(bench: Bench) -> None:
+async def test_only_the_copy_is_made_where_the_checkout_can_be_read_and_nothing_can_write_to_it(bench: Bench) -> None:
     await bench.evaluate()
-    evaluating, building = bench.jails.made[-2:]
-    assert bench.checkout in evaluating[0]
-    everything = (*building[0], *building[1])
-    assert not [path for path in everything if path in (bench.checkout, bench.profiles)]
+    copying, *others = bench.jails.made[-3:]
+    assert bench.checkout in copying[0]
+    assert not [path for jail in others for paths in jail for path in paths if path == bench.checkout]
     assert not [path for _, writable in bench.jails.made for path in writable if path == bench.checkout]
 
 
-async def test_what_is_kept_survives_a_collection_and_what_is_not_does_not(bench: Bench, tmp_path: Path) -> None:
-    bench.options = private_store(tmp_path / "own")
-    bench.client = bench.make()
-    made = await bench.evaluate()
-    env = {"PATH": PATH, "HOME": str(bench.folder), "NIX_CONFIG": configuration(bench.options)}
-    collect = Job(argv=("nix", "store", "gc"), cwd=bench.folder, env=env)
-    assert (await Processes().run(collect)).ok
-    assert made.environment.exists()
-    (bench.profiles / "p-default").unlink()
-    assert (await Processes().run(collect)).ok
-    assert not made.environment.exists()
-    loosen(tmp_path / "own")
+async def test_a_copy_says_whether_it_is_a_commits_and_its_hash_is_of_everything_in_it(bench: Bench) -> None:
+    committed = await bench.client.copy(await bench.flake(), timeout=60)
+    assert committed.committed
+    bench.write("notes.txt", "a file that no flake reads")
+    dirty = await bench.client.copy(await bench.flake(), timeout=60)
+    assert not dirty.committed
+    assert dirty.hash != committed.hash
+    git(bench.checkout, "commit", "--quiet", "-a", "-m", "Notes")
+    again = await bench.client.copy(await bench.flake(), timeout=60)
+    assert (again.committed, again.hash) == (True, dirty.hash)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +178,7 @@ async def test_a_shell_that_is_none_is_refused(bench: Bench) -> None:
     with pytest.raises(ShellRefused, match="is no derivation"):
         await bench.evaluate()
     with pytest.raises(ShellRefused, match="no name of a development shell"):
-        await bench.client.evaluate(await bench.flake(), 'x" --impure', profile=bench.profiles / "p", timeout=60)
+        await all_steps(bench.client, await bench.flake(), 'x" --impure')
 
 
 async def test_an_evaluation_without_end_ends_at_the_limit(bench: Bench) -> None:
@@ -215,7 +208,7 @@ async def test_a_cache_that_does_not_answer_is_not_the_flakes_fault(bench: Bench
     bench.write("flake.nix", flake(variables=fetched))
     dead = bench.make(options={**bench.options, "substituters": "http://127.0.0.1:9", "download-attempts": "1"})
     with pytest.raises(PodTrouble, match=r"^a binary cache cannot be used: .*127.0.0.1:9"):
-        await dead.evaluate(await bench.flake(), "default", profile=bench.profiles / "p", timeout=60)
+        await all_steps(dead, await bench.flake())
     with pytest.raises(ShellRefused, match=r"^the shell would fetch https://far.invalid/x for `dep`: .*`stuck`"):
         await bench.evaluate()
 
@@ -227,7 +220,7 @@ async def test_what_a_trusted_cache_has_is_taken_and_never_built(bench: Bench, t
     fixed = f'dep = derivation {{ inherit system; name = "dep"; builder = "/bin/bash"; args = [ "-c" "echo made > $out" ]; outputHash = "{made}"; }};'
     bench.write("flake.nix", flake(variables=fixed))
     with pytest.raises(ShellRefused, match="would fetch something for `dep`"):
-        await bench.make().evaluate(await bench.flake(), "default", profile=bench.profiles / "p", timeout=60)
+        await all_steps(bench.make(), await bench.flake())
     env = {"PATH": PATH, "HOME": str(tmp_path / "home"), "NIX_CONFIG": configuration(bench.options)}
     (drv,) = (tmp_path / "own/store").glob("*-dep.drv")
     cache = f"file://{tmp_path}/cache?store={tmp_path}/own/store"
@@ -237,11 +230,11 @@ async def test_what_a_trusted_cache_has_is_taken_and_never_built(bench: Bench, t
     shutil.rmtree(tmp_path / "own")
     trusting = {**bench.options, "substituters": f"{cache}&trusted=1"}
     client = bench.make(options=trusting)
-    result = await client.evaluate(await bench.flake(), "default", profile=bench.profiles / "p", timeout=60)
+    result = await all_steps(client, await bench.flake())
     assert b"-dep'" in result.script
     loosen(tmp_path / "own")
     shutil.rmtree(tmp_path / "own")
     shutil.rmtree(tmp_path / "cache/nar")
     with pytest.raises(PodTrouble, match=r"^a package of the development shell cannot be fetched: "):
-        await client.evaluate(await bench.flake(), "default", profile=bench.profiles / "p", timeout=60)
+        await all_steps(client, await bench.flake())
     loosen(tmp_path / "own")

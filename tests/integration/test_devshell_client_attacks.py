@@ -23,7 +23,7 @@ from agent.errors import PodTrouble, TicketFailure
 from agent.programs.runner import Finished, Job, Runner
 from support.git_repo import FLAKE, git
 from support.needs import needs
-from support.nix_jail import PATH, Bench, Jails, Listener, listening
+from support.nix_jail import PATH, Bench, Jails, Listener, all_steps, listening
 
 pytestmark = [
     pytest.mark.nix,
@@ -221,29 +221,26 @@ class Before:
         self._edit = edit
 
     async def run(self, job: Job) -> Finished:
-        if "prefetch" not in job.argv:  # behind the copy, before the evaluation
-            self._edit()
+        self._edit()
         return await self._inner.run(job)
 
 
-@pytest.mark.parametrize("step", [1, 2], ids=["before the evaluation", "before the build"])
+@pytest.mark.parametrize("step", [2, 3], ids=["before the evaluation", "before the build"])
 async def test_an_edit_after_the_copy_changes_nothing(
     bench: Bench, listener: Listener, measured: Callable[[str], None], step: int
 ) -> None:
     jails = Editing(bench.folder / "jails", step, lambda: plant(bench, ATTACKS["fixed-output derivation"], listener))
-    made = await bench.make(jail=jails).evaluate(
-        await bench.flake(), "default", profile=bench.profiles / "p", timeout=60
-    )
-    assert b"from the shell" in made.script
-    assert b"fixed" not in made.script
+    result = await all_steps(bench.make(jail=jails), await bench.flake())
+    assert b"from the shell" in result.script
+    assert b"fixed" not in result.script
     assert "fixed" in (bench.checkout / "flake.nix").read_text()
-    assert (made.inputs[0] / "flake.nix").read_text() == FLAKE
+    assert (Path(result.copy.path) / "flake.nix").read_text() == FLAKE
     assert listener.heard() == []
     measured("Nix, one bit out by an edit between check and build: 1 attempt, 0 successes")
 
 
 async def test_an_edit_back_and_forth_meets_one_copy(bench: Bench) -> None:
-    """What is made belongs to the copy that `inputs` names, whatever the checkout holds before and after."""
+    """What is made belongs to the copy that is named, whatever the checkout holds before and after."""
     other = FLAKE.replace("from the shell", "from the other")
     stop = threading.Event()
 
@@ -258,9 +255,9 @@ async def test_an_edit_back_and_forth_meets_one_copy(bench: Bench) -> None:
     thread.start()
     try:
         for _ in range(6):
-            made = await bench.evaluate()
-            copied = (made.inputs[0] / "flake.nix").read_text()
-            assert (b"from the other" in made.script) == ("from the other" in copied)
+            result = await bench.evaluate()
+            copied = (Path(result.copy.path) / "flake.nix").read_text()
+            assert (b"from the other" in result.script) == ("from the other" in copied)
     finally:
         stop.set()
         thread.join()
@@ -343,6 +340,6 @@ async def test_a_daemon_without_a_sandbox_is_pod_trouble(bench: Bench, tmp_path:
         with pytest.raises(PodTrouble, match=r"builds without a sandbox.*set `sandbox = true`"):
             await client.check()
         with pytest.raises(PodTrouble, match=r"builds without a sandbox"):
-            await client.evaluate(await bench.flake(), "default", profile=bench.profiles / "p", timeout=60)
+            await all_steps(client, await bench.flake())
     finally:
         open_.close()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
-from agent.devshell.flake import Evaluated, Flake
+from agent.devshell.flake import Copy, Evaluated, Flake, Realised
+from agent.devshell.key import host_system
 from agent.devshell.nix import Nix
 from agent.errors import TicketFailure
 from agent.programs.processes import Processes
@@ -53,21 +56,42 @@ class Counting(Processes):
 
 
 class PlainClient:
-    """Evaluates by `nix print-dev-env`; `inputs` are said to be the flake's."""
+    """Copies, evaluates and builds as a person would by hand; `inputs` are said to be the flake's."""
 
     def __init__(self, runner: Runner, env: Mapping[str, str], inputs: tuple[Path, ...] = ()) -> None:
         self.runner = runner
         self.env = dict(env)
         self.inputs = inputs
         self.evaluations = 0
+        self.realised = 0
 
-    async def evaluate(self, flake: Flake, shell: str, *, profile: Path, timeout: float) -> Evaluated:  # noqa: ASYNC109
+    async def copy(self, flake: Flake, *, timeout: float) -> Copy:  # noqa: ASYNC109
+        found = json.loads(
+            await self._nix("flake", "prefetch", "--json", f"git+file://{flake.folder}", timeout=timeout)
+        )
+        return Copy(found["storePath"], found["hash"], committed="rev" in found["locked"])
+
+    async def evaluate(self, copy: Copy, shell: str, *, timeout: float) -> Evaluated:  # noqa: ASYNC109
         self.evaluations += 1
-        argv = ("nix", "print-dev-env", "--no-write-lock-file", "--profile", str(profile), f".#{shell}")
-        done = await self.runner.run(Job(argv=argv, cwd=flake.folder, env=self.env, timeout=timeout))
+        what = f"path:{copy.path}?narHash={quote(copy.hash, safe='')}#devShells.{host_system()}.{shell}.drvPath"
+        return Evaluated((await self._nix("eval", "--raw", what, timeout=timeout)).decode(), self.inputs)
+
+    async def realise(self, drv: str, *, timeout: float) -> Realised:  # noqa: ASYNC109
+        self.realised += 1
+        profile = Path(self.env["HOME"]) / "profile"
+        script = await self._nix("print-dev-env", "--profile", str(profile), drv, timeout=timeout)
+        environment = Path(os.path.realpath(profile))  # noqa: ASYNC240
+        for link in profile.parent.glob("profile*"):
+            link.unlink()
+        return Realised(script, environment)
+
+    async def _nix(self, *words: str, timeout: float) -> bytes:  # noqa: ASYNC109
+        done = await self.runner.run(
+            Job(argv=("nix", *words), cwd=Path(self.env["HOME"]), env=self.env, timeout=timeout)
+        )
         if not done.ok:
             raise TicketFailure("the flake does not evaluate", evidence=last_words(done.stderr, redact=redactor()))
-        return Evaluated(done.stdout, Path(os.path.realpath(profile)), self.inputs)  # noqa: ASYNC240
+        return done.stdout
 
 
 def nix_of(runner: Runner, folder: Path, env: Mapping[str, str]) -> Nix:

@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from msgspec import Struct
+
 from agent.devshell.client import NixClient
 from agent.devshell.client_options import private_store
-from agent.devshell.flake import Evaluated, Flake
+from agent.devshell.flake import Copy, Flake
 from agent.programs.processes import Processes
 from agent.programs.runner import Runner
 from agent.sandbox.jail import Jail, Limits
@@ -135,8 +137,6 @@ class Bench:
         self.options = private_store(store)
         self.jails = Jails(folder / "jails")
         self.home = folder / "client"
-        self.profiles = folder / "profiles"
-        self.profiles.mkdir()
         self.client = self.make(**more)
 
     def make(self, **more: object) -> NixClient:
@@ -159,7 +159,22 @@ class Bench:
     async def flake(self) -> Flake:
         return Flake(self.checkout, ("flake.nix",))
 
-    async def evaluate(self, shell: str = "default", timeout: float = 60) -> Evaluated:  # noqa: ASYNC109
-        return await self.client.evaluate(
-            await self.flake(), shell, profile=self.profiles / f"p-{shell}", timeout=timeout
-        )
+    async def evaluate(self, shell: str = "default", timeout: float = 60) -> Made:  # noqa: ASYNC109
+        return await all_steps(self.client, await self.flake(), shell, timeout)
+
+
+class Made(Struct):
+    """What came of all steps."""
+
+    copy: Copy
+    inputs: tuple[Path, ...]
+    script: bytes
+    environment: Path
+
+
+async def all_steps(client: NixClient, flake: Flake, shell: str = "default", timeout: float = 60) -> Made:  # noqa: ASYNC109
+    """All steps of a client, one after the other."""
+    copy = await client.copy(flake, timeout=timeout)
+    evaluated = await client.evaluate(copy, shell, timeout=timeout)
+    realised = await client.realise(evaluated.drv, timeout=timeout)
+    return Made(copy, evaluated.inputs, realised.script, realised.environment)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agent.devshell.flake import Flake, ShellRefused
-from agent.devshell.key import LARGEST, Fact, Surroundings, key_of, look
+from agent.devshell.key import LARGEST, Fact, Surroundings, derivation_key, key_of, look, tree_key
 
 AROUND = Surroundings(shell="default", system="x86_64-linux", version="nix (Nix) 2.26.3", options={"store": "daemon"})
 PATTERNS = ("*.nix", "flake.lock", "*/flake.lock", "uv.lock")
@@ -49,6 +49,32 @@ FACTS = st.lists(st.builds(Fact, TEXT, TEXT, st.binary(max_size=3)), max_size=3)
 AROUNDS = st.builds(
     Surroundings, shell=TEXT, system=TEXT, version=TEXT, options=st.dictionaries(TEXT, TEXT, max_size=2), scope=TEXT
 )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("sha256-b", ("github:NixOS/nixpkgs",), AROUND),
+        ("sha256-a", (), AROUND),
+        ("sha256-a", ("github:NixOS/nixpkgs", "github:acme/*"), AROUND),
+        ("sha256-a", ("github:NixOS/nixpkgs",), replace(AROUND, shell="ci")),
+        ("sha256-a", ("github:NixOS/nixpkgs",), replace(AROUND, version="nix (Nix) 2.31.1")),
+        ("sha256-a", ("github:NixOS/nixpkgs",), replace(AROUND, options={"sandbox": "false"})),
+        ("sha256-a", ("github:NixOS/nixpkgs",), replace(AROUND, scope="another repository")),
+    ],
+    ids=["tree", "no inputs", "more inputs", "shell", "version", "options", "scope"],
+)
+def test_a_tree_leads_to_a_shell_only_where_all_that_decides_is_the_same(
+    other: tuple[str, tuple[str, ...], Surroundings],
+) -> None:
+    assert tree_key(*other) != tree_key("sha256-a", ("github:NixOS/nixpkgs",), AROUND)
+
+
+def test_a_derivation_has_one_key_by_whatever_name_it_was_asked_for() -> None:
+    drv = "/nix/store/0-shell.drv"
+    assert derivation_key(drv, replace(AROUND, shell="ci")) == derivation_key(drv, AROUND)
+    assert derivation_key(drv, replace(AROUND, scope="vault")) != derivation_key(drv, AROUND)
+    assert len({derivation_key("x", AROUND), tree_key("x", (), AROUND), key_of((), AROUND)}) == 3
 
 
 @given(FACTS, AROUNDS, FACTS, AROUNDS)
