@@ -25,6 +25,8 @@ from agent.git.refs import ClaimRefRefused, LeaseRefused, PushRefused, Refs, Ref
 from agent.git.repo import Repository
 from agent.git.workspace import Workspace
 from agent.model import WorkPackage
+from agent.programs.instructions import Verify
+from agent.programs.verdict import ModelResult
 from agent.protocol import Protocol
 from agent.reporting import CHANGED_TEXTS, Links, Reporter, with_failure
 from agent.spikes import Spikes
@@ -211,14 +213,33 @@ class Attempt:
             raise TicketFailure(f"the model gave up: {result.summary}", question=result.question)
         if not snapshot.changed and result.verdict != "already_done":
             raise TicketFailure("the model said that it was done, and nothing changed", question=result.summary)
-        self._say("verifying")
-        commands = brief.instructions.verify.commands
-        await watched(
-            self._protocol, self._held, self._execution.verify(commands, workspace, self._run, self._time_to_verify())
-        )
         if not snapshot.changed:
-            return await self._already_done(branch, result.summary, commands, ticket)
+            return await self._already_done(workspace, result.summary, brief.instructions.verify, ticket)
         commit = await workspace.commit(snapshot.tree, self._message(ticket, result.summary))
+        await self._verify_work(workspace, commit, brief.instructions.verify, result)
+        now, commit = await self._publish(workspace, commit, result)
+        if workspace.starter != self._reporter.record.starter:  # a rebase made it anew
+            self._reporter.remember(replace(self._reporter.record, starter=workspace.starter))
+        return await self._report(branch, commit, now)
+
+    async def _verify(self, workspace: Workspace, commit: str, judge: Verify) -> tuple[str, ...]:
+        """Let the judge of the base see the very tree that is pushed; returns the folders that were carried over.
+
+        Raises:
+            TicketFailure: it does not pass.
+        """
+        self._say("verifying")
+        if not judge.commands:
+            return ()
+        async with workspace.checkout(commit, judge.folders) as clean:
+            checks = self._execution.verify(judge.commands, clean, self._run, self._time_to_verify())
+            await watched(self._protocol, self._held, checks)
+            await clean.passed()
+            return clean.carried
+
+    async def _verify_work(self, workspace: Workspace, commit: str, judge: Verify, result: ModelResult) -> None:
+        """The same of what the run made; how its completion reads is remembered."""
+        carried = await self._verify(workspace, commit, judge)
         completion = report.completed(
             self._run,
             input_tokens=result.input_tokens,
@@ -226,13 +247,10 @@ class Attempt:
             summary=result.summary,
             cost_usd=result.cost_usd,
             duration_s=result.duration_s,
-            verified=commands,
+            verified=judge.commands,
+            carried=carried,
         )
         self._reporter.remember(replace(self._reporter.record, completion=completion))
-        now, commit = await self._publish(workspace, commit, commands)
-        if workspace.starter != self._reporter.record.starter:  # a rebase made it anew
-            self._reporter.remember(replace(self._reporter.record, starter=workspace.starter))
-        return await self._report(branch, commit, now)
 
     async def _report(self, branch: str, commit: str, ticket: WorkPackage, *, pushed: bool = True) -> End:
         """Done; or, if the text changed since the claim, ready once more: at most twice, and the next prompt shows both."""
@@ -268,7 +286,7 @@ class Attempt:
             await self._open(branch)
             raise TicketFailure(known.reason, evidence=known.evidence, question=known.question)
 
-    async def _publish(self, workspace: Workspace, commit: str, commands: tuple[str, ...]) -> tuple[WorkPackage, str]:
+    async def _publish(self, workspace: Workspace, commit: str, result: ModelResult) -> tuple[WorkPackage, str]:
         """Fence, push; on a branch that others share too: rebase, verify, fence, push."""
         for left in reversed(range(PUSHES)):
             now = await self._reporter.fence()
@@ -279,19 +297,18 @@ class Attempt:
                 if refused.kind is not Refusal.BRANCH_MOVED or not left:
                     raise TicketFailure("the push was refused", evidence=refused.detail) from refused
             commit = await workspace.rebase()
-            await watched(
-                self._protocol,
-                self._held,
-                self._execution.verify(commands, workspace, self._run, self._time_to_verify()),
-            )
+            judge = (await briefing.instructions_of(workspace)).verify  # of the base that the work contains now
+            await self._verify_work(workspace, commit, judge, result)
         raise AssertionError("unreachable")
 
-    async def _already_done(self, branch: str, summary: str, commands: tuple[str, ...], ticket: WorkPackage) -> End:
-        """The model says that nothing is left to do: believed only if verify passed and the branch has its commit."""
+    async def _already_done(self, workspace: Workspace, summary: str, judge: Verify, ticket: WorkPackage) -> End:
+        """The model says that nothing is left to do: believed only if the branch has its commit, and its tip passes."""
+        branch = workspace.branch
         if not await self._repository.commits_of_ticket(self._held.ticket, branch):
             raise TicketFailure("the model said that it was done already, but no commit is there", question=summary)
         commit = await self._repository.tip(branch)
-        completion = report.completed(self._run, summary=summary, verified=commands)
+        carried = await self._verify(workspace, commit, judge)
+        completion = report.completed(self._run, summary=summary, verified=judge.commands, carried=carried)
         self._reporter.remember(replace(self._reporter.record, completion=completion))
         end = await self._report(branch, commit, ticket, pushed=False)
         await self._delete_claim_ref()

@@ -35,13 +35,13 @@ async def read(
     *,
     tools: bool,
 ) -> Briefing:
-    """Ask the board and the start commit; `tools` as in the prompt's facts.
+    """Ask the board and the base; `tools` as in the prompt's facts.
 
     Raises:
-        TicketFailure: `.agent.toml` of the start commit cannot be understood.
+        TicketFailure: `.agent.toml` of the base cannot be understood.
     """
     board, fleet = protocol.board, protocol.fleet
-    instructions = read_instructions(await workspace.file_at_start(NAME))
+    instructions = await instructions_of(workspace)
     run = workspace.run
     said = await board.activities(ticket.id, "what people said")
     story = await _story(board, ticket, fleet)
@@ -60,6 +60,15 @@ async def read(
         resumed="it was interrupted; some of its work may be in the files already" if record.attempt > 1 else "",
     )
     return Briefing(facts, instructions)
+
+
+async def instructions_of(workspace: Workspace) -> Instructions:
+    """What the base says that the work contains: no run judges itself, or the next.
+
+    Raises:
+        TicketFailure: it cannot be understood.
+    """
+    return read_instructions(await workspace.file_at_base(NAME))
 
 
 async def _answered(protocol: Protocol, ticket: WorkPackage) -> list[WorkPackage]:

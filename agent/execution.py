@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from agent.errors import PodTrouble, TicketFailure
+from agent.git.checkout import Checkout
 from agent.git.workspace import Workspace
 from agent.programs.claude import Claude, Options
 from agent.programs.command import Command, verify
@@ -126,8 +127,8 @@ class Execution:
                 raise PodTrouble(room.trouble)
             return self._counted(result, room)
 
-    async def verify(self, commands: Sequence[str], workspace: Workspace, run: str, seconds: float) -> None:
-        """The repository's own checks, in the same shell and sandbox.
+    async def verify(self, commands: Sequence[str], checkout: Checkout, run: str, seconds: float) -> None:
+        """The repository's own checks, in the shell of what is checked and in a sandbox that shows nothing else of the run.
 
         Raises:
             TicketFailure: one failed.
@@ -135,11 +136,11 @@ class Execution:
         """
         if not commands:
             return
-        async with self._rooms.open(workspace, run, asks=False) as room:
+        async with self._rooms.open(checkout, run, asks=False) as room:
             await verify(
                 commands,
                 runner=room.runner,
-                cwd=workspace.path,
+                cwd=checkout.path,
                 env=dict(room.env),
                 timeout=seconds,
                 redact=self._redact,

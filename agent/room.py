@@ -27,7 +27,7 @@ from agent.devshell.flake import Copy, Flake
 from agent.devshell.nix import Nix
 from agent.devshell.shells import Shells
 from agent.errors import PodTrouble
-from agent.git.workspace import Workspace
+from agent.git.tree import Tree
 from agent.programs.command import environment, make_folders
 from agent.programs.removal import remove_folder
 from agent.programs.runner import Runner
@@ -129,11 +129,11 @@ class Rooms:
             )
 
     @asynccontextmanager
-    async def open(self, workspace: Workspace, run: str, *, asks: bool = True) -> AsyncIterator[Room]:
+    async def open(self, workspace: Tree, run: str, *, asks: bool = True) -> AsyncIterator[Room]:
         """The room of a run; what is in its home stays until `forget`.
 
         Args:
-            workspace: the worktree.
+            workspace: the worktree, or the checkout to verify.
             run: the run id.
             asks: whether a model lives in it. The checks of a repository have none to ask, and a new home each time: in
                 its own a model could leave what makes them pass.
@@ -202,11 +202,11 @@ class Rooms:
     def _brokers(self) -> bool:
         return self._boxed and self._settings.sandbox.nix == "broker"
 
-    def _patterns(self, workspace: Workspace) -> tuple[str, ...]:
+    def _patterns(self, workspace: Tree) -> tuple[str, ...]:
         repository = self._settings.repositories.get(workspace.project)
         return repository.shell_files if repository else ()
 
-    def _sandbox(self, workspace: Workspace, home: Path, *shown: Path) -> Runner:
+    def _sandbox(self, workspace: Tree, home: Path, *shown: Path) -> Runner:
         readable, empty, nested = workspace.jail_paths()
         more = {_whole(one) for one in (*self._program(), *shown, *map(Path, self._settings.sandbox.readable))}
         visible = (Path("/usr"), self._store)
@@ -233,7 +233,7 @@ class Rooms:
     def _store(self) -> Path:
         return store_of(self._settings.nix.settings).folder
 
-    def _shells(self, workspace: Workspace, patterns: tuple[str, ...], shown: Path) -> Shells:
+    def _shells(self, workspace: Tree, patterns: tuple[str, ...], shown: Path) -> Shells:
         return Shells(
             _Shown(self._client(workspace.jail_paths()[0]), workspace, patterns),
             self._folder / "shells" / workspace.project,
@@ -298,7 +298,7 @@ class Rooms:
 class _Shown:
     """A client for one worktree, whose new files Nix gets to see first."""
 
-    def __init__(self, client: NixClient, workspace: Workspace, patterns: tuple[str, ...]) -> None:
+    def __init__(self, client: NixClient, workspace: Tree, patterns: tuple[str, ...]) -> None:
         self._client = client
         self._workspace = workspace
         self._patterns = patterns

@@ -195,6 +195,17 @@ class Mirror:
             raise self.failed(arguments[0], done)
         return done
 
+    async def copy(self, source: Path, target: Path) -> None:
+        """A copy of a folder, links and times as they are; a file system that can shares the bytes.
+
+        Raises:
+            PodTrouble: it is not whole.
+        """
+        argv = ("cp", "-a", "--reflink=auto", "--", str(source), str(target))
+        done = await self._runner.run(Job(argv=argv, cwd=self.folder, env=self._env, timeout=LOCAL_TIMEOUT))
+        if not done.ok:
+            raise PodTrouble(f"{source} could not be copied: {self.said(done)}")
+
     def failed(self, command: str, done: Finished) -> PodTrouble:
         """The error for a command that should have worked here."""
         return PodTrouble(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from agent.errors import TicketFailure
+from agent.git.checkout import clear_checkouts, forget_carried
 from agent.git.checks import refuse_repository
 from agent.git.evidence import RUN_TRAILER, TICKET_TRAILER, commit_with
 from agent.git.mirror import Mirror
@@ -171,10 +172,12 @@ class Repository:
         """
         worktree = Worktree(self._mirror, owner)
         record = worktree.record()
+        await clear_checkouts(self._mirror)
         self._mirror.mend()
         if record is not None and record.run == run and worktree.exists():
             await worktree.adopt(record.onto)
-            kept = msgspec.structs.replace(record, branch=branch, published="", saved="")
+            base = record.base or await worktree.answer("merge-base", record.start, await self._mirror.base_tip())
+            kept = msgspec.structs.replace(record, branch=branch, base=base, published="", saved="")
             worktree.write(kept)
             return Workspace(worktree, kept).sealed()
         try:
@@ -182,9 +185,9 @@ class Repository:
         except KeepRefused as refused:  # no time will mend that
             raise TicketFailure(f"what an earlier run left in {worktree.path} cannot be kept: {refused}") from refused
         worktree.link(await self._mirror.base_tip())
-        tip, start = await worktree.up_to_date(branch)
-        await refuse_repository(worktree, await worktree.reset(start))
-        fresh = Record(run=run, branch=branch, start=start, onto=start, tip=tip)
+        now = await worktree.up_to_date(branch)
+        await refuse_repository(worktree, await worktree.reset(now.onto))
+        fresh = Record(run=run, branch=branch, start=now.onto, onto=now.onto, base=now.base, tip=now.tip)
         worktree.write(fresh)
         return Workspace(worktree, fresh).sealed()
 
@@ -206,5 +209,8 @@ class Repository:
     async def discard(self, owner: int) -> None:
         """Remove the worktree of a finished owner; unpublished work is pushed first, siblings are untouched."""
         worktree = Worktree(self._mirror, owner)
+        await clear_checkouts(self._mirror)
         await self._keep_leftovers(worktree, worktree.record())
         worktree.remove()
+        worktree.forget()
+        forget_carried(worktree)

@@ -7,6 +7,7 @@ is on the remote.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from agent.errors import Superseded, TicketFailure
+from agent.git.checkout import Checkout, checked_out
 from agent.git.checks import refuse_repository, refuse_work
 from agent.git.evidence import RUN_TRAILER, commit_with
-from agent.git.flake import FlakeFiles
 from agent.git.guard import Seal
 from agent.git.refs import (
     CLAIMS,
@@ -31,6 +32,7 @@ from agent.git.refs import (
     told,
 )
 from agent.git.starter import commit_starter, move_starter
+from agent.git.tree import Tree
 from agent.git.worktree import Record, Worktree
 
 _DIED: Final = "remote failure"
@@ -44,7 +46,7 @@ class Snapshot(Struct, frozen=True):
     changed: bool
 
 
-class Workspace:
+class Workspace(Tree):
     """The worktree of a branch owner while one run has it.
 
     Args:
@@ -53,17 +55,10 @@ class Workspace:
     """
 
     def __init__(self, worktree: Worktree, record: Record) -> None:
-        self._worktree = worktree
-        self._mirror = worktree.mirror
+        super().__init__(worktree)
         self._record = record
         self._head = record.onto
         self._seal: Seal = {}
-        self._flake = FlakeFiles(worktree)
-
-    @property
-    def path(self) -> Path:
-        """The folder that the model works in."""
-        return self._worktree.path
 
     @property
     def start(self) -> str:
@@ -81,37 +76,29 @@ class Workspace:
         return self._record.run
 
     @property
-    def project(self) -> str:
-        """The project that the repository belongs to, by identifier: the name of the mirror's folder."""
-        return self._mirror.folder.name
-
-    @property
     def starter(self) -> str:
         """The commit with the starter flake below the work, which a rebase makes anew; empty if there is none."""
         return self._record.starter
 
-    async def file_at_start(self, name: str) -> str | None:
-        """A file of the commit that the run started from; None if it is not there. The model cannot change it."""
-        kind = await self._worktree.git("cat-file", "-t", f"{self.start}:{name}", ok=(0, 128))
+    async def file_at_base(self, name: str) -> str | None:
+        """A file of the base that the work contains; None if it is not there.
+
+        What a run finds on its branch may be another run's, and no person has merged it.
+        """
+        place = f"{self._record.base}:{name}"
+        kind = await self._mirror.local("cat-file", "-t", place, ok=(0, 128))
         if kind.stdout.strip() != b"blob":
             return None
-        done = await self._worktree.git("cat-file", "blob", f"{self.start}:{name}")
-        return done.stdout.decode("utf-8", "replace")
+        return (await self._mirror.local("cat-file", "blob", place)).stdout.decode("utf-8", "replace")
 
-    async def flake_files(self, patterns: Sequence[str] = ()) -> tuple[str, ...]:
-        """The files that decide about a development shell, by their relative names: one process, no file is read.
-
-        Every `*.nix`, `flake.lock` and symbolic link and what the patterns name, tracked or new and not ignored. A
-        listed file may be gone, or be no file at all. Bytes that are no UTF-8 are escaped as `os.fsdecode` does.
+    def checkout(self, commit: str, carry: Sequence[str] = ()) -> AbstractAsyncContextManager[Checkout]:
+        """A clean checkout of a commit, where it can be verified; gone afterwards.
 
         Args:
-            patterns: names besides; `*` stands for any characters, `/` too, and a folder for all that is in it.
+            commit: the very one that is pushed if it passes.
+            carry: see `Checkout`.
         """
-        return await self._flake.files(patterns)
-
-    async def show_to_nix(self, patterns: Sequence[str] = ()) -> None:
-        """Let Nix see those of `flake_files` that are new: in a git checkout it sees only what the index names."""
-        await self._flake.show(patterns)
+        return checked_out(self._worktree, commit, carry)
 
     async def add_starter(self, template: Path, message: str) -> str | None:
         """Give a repository without a `flake.nix` the files of a template, by a commit below the run's own one.
@@ -136,16 +123,6 @@ class Workspace:
             await self._move(sha)
             self._remember(onto=sha, starter=sha)
         return sha
-
-    def jail_paths(self) -> tuple[tuple[Path, ...], tuple[Path, ...], tuple[Path, ...]]:
-        """What git needs inside a sandbox to look and not to write, besides the worktree.
-
-        Returns:
-            What is read-only; what below it appears empty (the worktrees of others); what is read-only below that or
-            below the worktree.
-        """
-        worktree = self._worktree
-        return (self._mirror.path,), (worktree.admin.parent,), (worktree.admin, worktree.pointer)
 
     def sealed(self) -> Workspace:
         """This one; from here on git's files must stay as they are."""
@@ -188,9 +165,9 @@ class Workspace:
             message: whole, with its trailers.
 
         Raises:
-            TicketFailure: the checks ran git since the snapshot.
+            TicketFailure: the model ran git since the snapshot.
         """
-        await self._refuse_tampering("a check")
+        await self._refuse_tampering("the model")
         sha = await self._worktree.commit(tree, (self._record.onto,), message)
         await self._move(sha)
         return sha
@@ -259,21 +236,21 @@ class Workspace:
             TicketFailure: it conflicts; everything is as before, and can be kept.
         """
         await self._mirror.fetch()
-        tip, onto = await self._worktree.up_to_date(self.branch)
+        now = await self._worktree.up_to_date(self.branch)
         starter = self._record.starter
         try:
             if starter:
-                starter = await move_starter(self._worktree, starter, onto) or ""
-            tree = await self._worktree.merged(starter or onto, self._head, base=self._record.onto)
+                starter = await move_starter(self._worktree, starter, now.onto) or ""
+            tree = await self._worktree.merged(starter or now.onto, self._head, base=self._record.onto)
         except TicketFailure as error:
             raise TicketFailure(f"rebasing on `{self.branch}`, which moved, failed: {error.reason}") from error
         finally:
             self.sealed()
-        onto = starter or onto
+        onto = starter or now.onto
         sha = await self._worktree.commit(tree, (onto,), await self._worktree.message(self._head))
         listing = await self._worktree.reset(sha)
         self._head = sha
-        self._remember(onto=onto, tip=tip, starter=starter)
+        self._remember(onto=onto, base=now.base, tip=now.tip, starter=starter)
         self.sealed()
         await refuse_repository(self._worktree, listing)
         return sha

@@ -43,9 +43,11 @@ class Record(Struct, frozen=True, kw_only=True):
     run: str
     branch: str
     start: str
-    """The commit that the run started from: the judge's configuration is read there."""
+    """The commit that the run started from."""
     onto: str
     """The commit below the run's own one; differs from `start` by a starter flake, and after a rebase."""
+    base: str = ""
+    """The commit of the base branch that the work contains: the judge and the notes are read there."""
     starter: str = ""
     """The commit with the starter flake; empty if the repository brings a flake of its own."""
     tip: str = ""
@@ -56,19 +58,33 @@ class Record(Struct, frozen=True, kw_only=True):
     """The tree that was pushed to a branch for kept or failed work."""
 
 
+class UpToDate(Struct, frozen=True):
+    """A branch, brought up to its base."""
+
+    base: str
+    """The tip of the base."""
+    tip: str
+    """The remote's tip of the branch; empty if there is none."""
+    onto: str
+    """A commit that has both: one of the two where it contains the other, else a merge commit of ours."""
+
+
 class Worktree:
     """The worktree of one branch owner.
 
     Args:
         mirror: of its repository.
         owner: the id of the Epic or standalone work package.
+        name: of its folder below `place`, and of its part of the mirror; the owner's id if none is given.
+        place: the folder of such worktrees.
     """
 
-    def __init__(self, mirror: Mirror, owner: int) -> None:
+    def __init__(self, mirror: Mirror, owner: int, *, name: str = "", place: str = "work") -> None:
         self.mirror = mirror
         self.owner = owner
-        self.path = mirror.folder / "work" / str(owner)
-        self.admin = mirror.path / "worktrees" / str(owner)
+        name = name or str(owner)
+        self.path = mirror.folder / place / name
+        self.admin = mirror.path / "worktrees" / name
         self._note = mirror.folder / "runs" / f"{owner}.json"
         self.pointer = self.path / ".git"
 
@@ -263,10 +279,8 @@ class Worktree:
             raise TicketFailure(f"conflict in {names(files)}")
         return tree
 
-    async def up_to_date(self, branch: str) -> tuple[str, str]:
-        """The remote's tip of `branch` ("" if there is none) and a commit that has it and the whole base.
-
-        The second is one of the two where one contains the other, else a merge commit of ours.
+    async def up_to_date(self, branch: str) -> UpToDate:
+        """The branch as the remote has it, with the whole base in it.
 
         Raises:
             TicketFailure: the two conflict, or there is no base.
@@ -274,14 +288,15 @@ class Worktree:
         base = await self.mirror.base_tip()
         tip = await self.mirror.tip(branch)
         if tip is None or await self._contains(base, tip):
-            return tip or "", base
+            return UpToDate(base, tip or "", base)
         if await self._contains(tip, base):
-            return tip, tip
+            return UpToDate(base, tip, tip)
         try:
             tree = await self.merged(tip, base)
         except TicketFailure as error:
             raise TicketFailure(f"merging `{self.mirror.base}` into `{branch}` failed: {error.reason}") from error
-        return tip, await self.commit(tree, (tip, base), f"Merge branch '{self.mirror.base}' into {branch}\n")
+        merge = await self.commit(tree, (tip, base), f"Merge branch '{self.mirror.base}' into {branch}\n")
+        return UpToDate(base, tip, merge)
 
     async def _contains(self, commit: str, other: str) -> bool:
         return (await self.git("merge-base", "--is-ancestor", other, commit, ok=(0, 1))).returncode == 0
@@ -303,10 +318,9 @@ class Worktree:
         return what
 
     def remove(self) -> None:
-        """The folder, its ties and its record are gone; the mirror and the siblings are untouched."""
+        """The folder and its ties are gone; the mirror and the siblings are untouched."""
         remove(self.path)
         remove(self.admin)
-        self.forget()
 
 
 def _what_is_wrong(done: Finished) -> tuple[str, str]:

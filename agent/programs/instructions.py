@@ -1,4 +1,4 @@
-"""Pure: a repository's own word to the fleet, `.agent.toml` of the commit that a run starts from.
+"""Pure: a repository's own word to the fleet, `.agent.toml` of the base that the work contains.
 
     notes = "Prices are integers, in cents."
 
@@ -24,12 +24,21 @@ from agent.errors import TicketFailure
 NAME: Final = ".agent.toml"
 LONGEST: Final = 64 * 1024
 """Characters; a longer file is a mistake."""
+LONGEST_FOLDER: Final = 255
+"""Bytes of a path in `verify.carry`."""
 
 
 class Verify(Struct, frozen=True, forbid_unknown_fields=True):
     """How the repository judges a change: shell commands, run in this order in its development shell."""
 
     commands: tuple[str, ...] = ()
+    carry: tuple[str, ...] = ()
+    """Folders that a clean checkout gets from the last one of the same Epic that passed: warm, and not quite clean."""
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """What is carried over, without slashes behind."""
+        return tuple(name.rstrip("/") for name in self.carry)
 
 
 class Instructions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,7 +66,18 @@ def read_instructions(text: str | None) -> Instructions:
         raise TicketFailure(f"`{NAME}` cannot be used: {_explained(str(error))}") from error
     if any(not command.strip() for command in instructions.verify.commands):
         raise TicketFailure(f"`{NAME}` cannot be used: `verify.commands` has an empty command")
+    if wrong := [name for name in instructions.verify.folders if not _plain(name)]:
+        raise TicketFailure(
+            f"`{NAME}` cannot be used: `verify.carry` has {wrong[0]!r}, which is no plain relative path"
+        )
     return instructions
+
+
+def _plain(path: str) -> bool:
+    parts = path.split("/")
+    return len(path.encode()) <= LONGEST_FOLDER and not any(
+        part in ("", ".", "..") or part.lower() == ".git" or "\0" in part for part in parts
+    )
 
 
 def _explained(message: str) -> str:

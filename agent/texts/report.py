@@ -26,6 +26,7 @@ SPIKE_SUBJECT: Final = "Agent stuck on #"
 """How the subject of every Spike of ours begins; the ticket's number follows."""
 
 _SPIKE_SUBJECT: Final = re.compile(rf"{SPIKE_SUBJECT}([1-9]\d{{0,17}}):", re.ASCII)
+_PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9./-]*")
 _COMMIT_DIGITS: Final = 7
 
 
@@ -128,6 +129,7 @@ def completed(
     cost_usd: float | None = None,
     duration_s: float | None = None,
     verified: Sequence[str] = (),
+    carried: Sequence[str] = (),
 ) -> str:
     """The work is done and verified.
 
@@ -139,6 +141,7 @@ def completed(
         cost_usd: as the model's command line reckons; None where it does not.
         duration_s: of the whole run.
         verified: the commands that passed; none says "not verified".
+        carried: folders that were there besides what is pushed.
     """
     counted = input_tokens is not None and output_tokens is not None
     tokens = f", {input_tokens} input tokens / {output_tokens} output tokens" if counted else ""
@@ -146,6 +149,7 @@ def completed(
         f"Cost: {cost_usd:.2f} USD" if cost_usd is not None else "",
         f"Duration: {spoken(duration_s)}" if duration_s is not None else "",
         verification(verified),
+        f"Verified with {', '.join(map(_folder, carried))} carried over" if carried else "",
     )
     return _text(
         run,
@@ -300,6 +304,11 @@ def spike_description(
         "**What to do:** answer in a comment here or in this description, or change the text of "
         f"#{ticket}. Then close this Spike: #{ticket} is picked up again, and the next run reads what you wrote.",
     )
+
+
+def _folder(name: str) -> str:
+    """As the words of a sentence, where Markdown would make nothing of it."""
+    return f"{name}/" if _PLAIN.fullmatch(name) else code(f"{name}/")
 
 
 def _commit(commit: str, url: str) -> str:

@@ -83,6 +83,7 @@ class Standalone(Scenario):
         "after git update-ref",
         "after model start",
         "before model end",
+        "after git worktree",
         "after verify",
         "before git push :refs/agent/claim/1",
         "after git push :refs/agent/claim/1",

@@ -67,12 +67,12 @@ async def test_a_conflict_with_the_base_is_a_failure_that_names_the_files(bench:
 async def test_the_judge_is_read_from_the_start_and_not_from_the_work(bench: Bench) -> None:
     workspace = await bench.open()
     write(workspace, {".agent.toml": "[verify]\ncommands = []\n"})
-    assert "unittest" in (await workspace.file_at_start(".agent.toml") or "")
+    assert "unittest" in (await workspace.file_at_base(".agent.toml") or "")
     sha = await workspace.commit((await workspace.snapshot()).tree, message())
     assert sha
-    assert "unittest" in (await workspace.file_at_start(".agent.toml") or "")
-    assert await workspace.file_at_start("no-such-file") is None
-    assert await workspace.file_at_start("stdenv") is None, "a folder is no file"
+    assert "unittest" in (await workspace.file_at_base(".agent.toml") or "")
+    assert await workspace.file_at_base("no-such-file") is None
+    assert await workspace.file_at_base("stdenv") is None, "a folder is no file"
 
 
 async def test_the_same_run_finds_its_files_as_it_left_them(bench: Bench) -> None:

@@ -143,7 +143,7 @@ async def test_the_starter_is_a_commit_of_its_own_below_the_work_and_goes_with_i
         "stdenv/setup",
     ]
     assert f"Agent-Run: {RUN}\nAgent-Starter: flake.nix" in bare.remote.message(starter)
-    assert await workspace.file_at_start(".agent.toml") == AGENT_TOML
+    assert await workspace.file_at_base(".agent.toml") == AGENT_TOML
     assert git(bare.remote.path, "ls-tree", BRANCH, "flake.nix").startswith("100644")
     after = await bare.open(NEXT)
     assert await after.add_starter(template(bare.folder), STARTER) is None

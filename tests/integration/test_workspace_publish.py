@@ -115,7 +115,7 @@ async def test_a_branch_that_moved_is_told_from_the_rest_and_rebasing_mends_it(b
     assert await workspace.publish(rebased, claim_blob=blob) == rebased
     assert git(bench.remote.path, "merge-base", "--is-ancestor", moved, rebased) == ""
     assert bench.remote.message(rebased) == message().strip()
-    assert "unittest" in (await workspace.file_at_start(".agent.toml") or "")
+    assert "unittest" in (await workspace.file_at_base(".agent.toml") or "")
 
 
 async def test_a_rebase_that_conflicts_names_the_files_and_keeps_the_work(bench: Bench) -> None:

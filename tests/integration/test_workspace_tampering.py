@@ -155,22 +155,26 @@ async def test_meddling_before_a_kill_is_put_right_by_the_next_process(bench: Be
         assert git(again.path, "show", f"{sha}:work.txt") == what
 
 
-@pytest.mark.parametrize("when", ["commit", "publish"])
-async def test_a_check_that_runs_git_fails_the_run_too(bench: Bench, when: str) -> None:
+async def test_a_check_that_runs_git_fails_the_run_too(bench: Bench) -> None:
     workspace = await bench.open()
     blob = await bench.claim()
     write(workspace, {"work.txt": "1"})
-    tree = (await workspace.snapshot()).tree
-    if when == "commit":
-        git(workspace.path, "branch", "mine")
-        with pytest.raises(TicketFailure, match="a check ran git: `refs/heads/mine` was made"):
-            await workspace.commit(tree, message())
-    else:
-        sha = await workspace.commit(tree, message())
-        git(workspace.path, "branch", "mine")
-        with pytest.raises(TicketFailure, match="a check ran git: `refs/heads/mine` was made"):
-            await workspace.publish(sha, claim_blob=blob)
+    sha = await workspace.commit((await workspace.snapshot()).tree, message())
+    async with workspace.checkout(sha) as clean:
+        git(clean.path, "branch", "mine")
+    with pytest.raises(TicketFailure, match="a check ran git: `refs/heads/mine` was made"):
+        await workspace.publish(sha, claim_blob=blob)
     assert not bench.remote.tip(BRANCH)
+    assert await workspace.keep(KEPT, message())
+
+
+async def test_a_model_that_runs_git_after_its_snapshot_fails_the_run_too(bench: Bench) -> None:
+    workspace = await bench.open()
+    write(workspace, {"work.txt": "1"})
+    tree = (await workspace.snapshot()).tree
+    git(workspace.path, "branch", "mine")
+    with pytest.raises(TicketFailure, match="the model ran git: `refs/heads/mine` was made"):
+        await workspace.commit(tree, message())
     assert await workspace.keep(KEPT, message())
 
 

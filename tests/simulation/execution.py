@@ -12,7 +12,7 @@ from msgspec import Struct
 from agent.clock import Clock
 from agent.errors import PodTrouble, TicketFailure
 from agent.programs.verdict import ModelResult, Verdict
-from simulation.workspace import SimWorkspace
+from simulation.workspace import SimCheckout, SimWorkspace
 
 TICKET: Final = re.compile(r'<work_package id="(\d+)"')
 
@@ -145,8 +145,8 @@ class SimExecution:
         if how.seconds > limit:
             raise TicketFailure(f"the model was not done within {limit:.0f} s")
 
-    async def verify(self, commands: Sequence[str], workspace: SimWorkspace, run: str, seconds: float) -> None:
-        del workspace
+    async def verify(self, commands: Sequence[str], checkout: SimCheckout, run: str, seconds: float) -> None:
+        del checkout
         if not commands:
             return
         how = self._behaviours.get(run, Behaviour())

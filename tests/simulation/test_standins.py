@@ -358,8 +358,8 @@ async def test_a_branch_is_brought_up_to_its_base(world: World) -> None:
     workspace = await opened(world.host())
     assert (world.read(workspace, "a.txt"), world.read(workspace, "ground.txt")) == ("1", "solid")
     assert not (await workspace.snapshot()).changed
-    assert await workspace.file_at_start("ground.txt") == "solid"
-    assert await workspace.file_at_start("none.txt") is None
+    assert await workspace.file_at_base("ground.txt") == "solid"
+    assert await workspace.file_at_base("a.txt") is None, "the branch has it, and nobody merged it"
 
 
 async def test_a_conflict_with_the_base_names_the_files(world: World) -> None:

@@ -7,10 +7,12 @@ rival may fall there. What lies in a `HostFolder` survives the pod, as files do.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from agent.clock import Clock
@@ -34,7 +36,7 @@ from agent.git.refs import (
 )
 from agent.git.starter import FLAKE
 from agent.git.workspace import Snapshot
-from agent.git.worktree import Record
+from agent.git.worktree import Record, UpToDate
 from simulation.remote import MARKER, Fault, SimRemote, Tree, Update
 
 STEP: Final = 0.5
@@ -239,11 +241,11 @@ class SimRepository:
         except KeepRefused as refused:  # no time will mend that
             raise TicketFailure(f"what an earlier run left cannot be kept: {refused}") from refused
         self._base_tip()
-        tip, start = up_to_date(self._remote, self._folder, branch)
+        now = up_to_date(self._remote, self._folder, branch)
         await self._line.step()
-        folder.files[owner] = dict(self._remote.files(start))
+        folder.files[owner] = dict(self._remote.files(now.onto))
         await self._line.step()
-        fresh = Record(run=run, branch=branch, start=start, onto=start, tip=tip)
+        fresh = Record(run=run, branch=branch, start=now.onto, onto=now.onto, base=now.base, tip=now.tip)
         folder.records[owner] = fresh
         return self._workspace(owner, fresh)
 
@@ -264,6 +266,16 @@ class SimRepository:
         await self._keep_leftovers(owner, self._folder.records.get(owner))
         self._folder.files.pop(owner, None)
         self._folder.records.pop(owner, None)
+
+
+class SimCheckout(Struct, frozen=True):
+    """The face of `agent.git.checkout.Checkout`."""
+
+    files: dict[str, str]
+    carried: tuple[str, ...] = ()
+
+    async def passed(self) -> None:
+        """Nothing is carried over here."""
 
 
 class SimWorkspace:
@@ -309,8 +321,15 @@ class SimWorkspace:
     def starter(self) -> str:
         return self._record.starter
 
-    async def file_at_start(self, name: str) -> str | None:
-        return self._remote.files(self.start).get(name)
+    async def file_at_base(self, name: str) -> str | None:
+        return self._remote.files(self._record.base).get(name)
+
+    @asynccontextmanager
+    async def checkout(self, commit: str, carry: Sequence[str] = ()) -> AsyncIterator[SimCheckout]:
+        del carry
+        await self._line.step()
+        yield SimCheckout(dict(self._remote.files(commit)))
+        await self._line.step()
 
     async def flake_files(self, patterns: Sequence[str] = ()) -> tuple[str, ...]:
         del patterns
@@ -390,7 +409,8 @@ class SimWorkspace:
     async def rebase(self) -> str:
         await self._line.fetch(self._folder)
         remote = self._remote
-        tip, onto = up_to_date(remote, self._folder, self.branch)
+        now = up_to_date(remote, self._folder, self.branch)
+        onto = now.onto
         starter = self._record.starter
         try:
             if starter:
@@ -402,7 +422,7 @@ class SimWorkspace:
         sha = remote.commit(tree, (onto,), remote.commits[self._head].message)
         self._folder.files[self.owner] = dict(remote.trees[tree])
         self._head = sha
-        self._remember(onto=onto, tip=tip, starter=starter)
+        self._remember(onto=onto, base=now.base, tip=now.tip, starter=starter)
         await self._line.step()
         return sha
 
@@ -435,18 +455,18 @@ class SimWorkspace:
         self._folder.records[self.owner] = self._record
 
 
-def up_to_date(remote: SimRemote, folder: HostFolder, branch: str) -> tuple[str, str]:
-    """The remote's tip of `branch` ("" if there is none) and a commit that has it and the whole base."""
+def up_to_date(remote: SimRemote, folder: HostFolder, branch: str) -> UpToDate:
+    """See `agent.git.worktree.Worktree.up_to_date`."""
     base, tip = folder.tips[remote.base], folder.tips.get(branch, "")
     if not tip or remote.contains(base, tip):
-        return tip, base
+        return UpToDate(base, tip, base)
     if remote.contains(tip, base):
-        return tip, tip
+        return UpToDate(base, tip, tip)
     try:
         tree = remote.merged(tip, base)
     except TicketFailure as error:
         raise TicketFailure(f"merging `{remote.base}` into `{branch}` failed: {error.reason}") from error
-    return tip, remote.commit(tree, (tip, base), f"Merge branch '{remote.base}' into {branch}\n")
+    return UpToDate(base, tip, remote.commit(tree, (tip, base), f"Merge branch '{remote.base}' into {branch}\n"))
 
 
 @functools.cache

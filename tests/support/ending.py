@@ -72,6 +72,7 @@ def _host(fleet: Fleet, config: Path, names: _Names) -> Any:
         "homes",
         "usage",
         "repositories/shop/work",
+        "repositories/shop/checks",
         "repositories/shop/runs",
         "repositories/shop/mirror.git/worktrees",
     )

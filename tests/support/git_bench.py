@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agent.git.mirror import Mirror
 from agent.git.repo import Repository
+from agent.git.tree import Tree
 from agent.git.workspace import Workspace
 from agent.programs.processes import Processes
 from agent.programs.runner import Finished, Job
@@ -71,14 +72,14 @@ def message(run: str = RUN, ticket: int = 42) -> str:
     return f"Do the work\n\nWork-Package: #{ticket}\nAgent-Pod: pod-a\nAgent-Run: {run}\n"
 
 
-def write(workspace: Workspace, files: Mapping[str, str]) -> None:
+def write(workspace: Tree, files: Mapping[str, str]) -> None:
     for name, content in files.items():
         path = workspace.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
 
 
-def read(workspace: Workspace, name: str) -> str | None:
+def read(workspace: Tree, name: str) -> str | None:
     path = workspace.path / name
     return path.read_text() if path.is_file() else None
 

@@ -1,6 +1,7 @@
 """`.agent.toml`: nothing is guessed."""
 
 import contextlib
+import json
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,19 @@ def test_a_repository_without_the_file_has_no_checks() -> None:
 def test_commands_and_notes_are_read() -> None:
     text = 'notes = """\nPrices are in cents.\n"""\n[verify]\ncommands = ["pytest -q", "ruff check"]\n'
     assert read_instructions(text) == Instructions(Verify(("pytest -q", "ruff check")), "Prices are in cents.\n")
+
+
+def test_folders_to_carry_over_are_read() -> None:
+    assert read_instructions("verify.carry = ['target/', 'a/b']").verify.folders == ("target", "a/b")
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/", "/etc", "..", "a/../b", "./a", "a//b", ".git", "a/.GIT/hooks", "a\0b", "x" * 256]
+)
+def test_only_plain_relative_paths_are_carried_over(path: str) -> None:
+    with pytest.raises(TicketFailure) as caught:
+        read_instructions(f"verify.carry = ['ok', {json.dumps(path)}]")
+    assert "`verify.carry` has " in caught.value.reason
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,11 @@ def test_result_that_nothing_checked_says_not_verified() -> None:
     assert report.completed(RUN).split("\n")[0] == f"Execution complete — session `{RUN}`", "uncounted is not zero"
 
 
+def test_completion_names_the_folders_that_were_carried_over() -> None:
+    text = report.completed(RUN, verified=["make t"], carried=["target", "a/__b__"])
+    assert "\n\nVerified with `make t` · Verified with target/, `a/__b__/` carried over\n\n" in text
+
+
 def test_branch_and_commit_are_links_where_the_forge_is_known() -> None:
     text = report.pushed(RUN, branch="b", commit=COMMIT, branch_url="https://f/tree/b", commit_url="https://f/c/a3")
     assert text.startswith("Pushed to [`b`](https://f/tree/b) — commit [`a3f9c12`](https://f/c/a3)\n")

@@ -1,0 +1,134 @@
+"""A clean checkout of one commit, to verify what will be pushed: nothing is in it but what git has.
+
+What a run left besides lies elsewhere: what git ignores, an empty folder, bytes that git writes another way, a program that
+the last ticket compiled. Only folders that base names are carried over, from the last checkout of the same branch owner
+that passed: never from a worktree, where a model could lay them out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from loguru import logger
+
+from agent.errors import PodTrouble
+from agent.git.folder import remove
+from agent.git.mirror import Mirror
+from agent.git.tree import Tree
+from agent.git.worktree import Worktree
+
+_PLACE: Final = "checks"
+"""The folder of the checkouts; each is made anew."""
+_CARRIED: Final = "carried"
+"""The folder of what the last checkout that passed left for the next, by branch owner."""
+
+
+class Checkout(Tree):
+    """A clean checkout while it is verified.
+
+    Args:
+        worktree: made of the commit.
+        carry: folders that may be carried over, as relative paths without links.
+        carried: those that were.
+    """
+
+    def __init__(self, worktree: Worktree, carry: Sequence[str], carried: tuple[str, ...]) -> None:
+        super().__init__(worktree)
+        self._carry = tuple(carry)
+        self.carried = carried
+        """The folders that came from the last checkout that passed."""
+
+    async def passed(self) -> None:
+        """It passed: the next one may get what is to be carried over."""
+        await asyncio.to_thread(self._keep)
+
+    def _keep(self) -> None:
+        """One that is killed in here leaves nothing to carry over, which is always right."""
+        kept = _carried(self._worktree)
+        fresh = kept.with_name(f"{kept.name}.new")
+        for old in (fresh, kept):
+            remove(old)
+        for name in self._carry:
+            source, target = _plain(self.path, name), fresh / name
+            if source is not None:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with contextlib.suppress(OSError):  # closed to us: then it is not carried over
+                    source.rename(target)
+        if fresh.exists():
+            fresh.rename(kept)
+
+
+@asynccontextmanager
+async def checked_out(worktree: Worktree, commit: str, carry: Sequence[str]) -> AsyncIterator[Checkout]:
+    """A checkout beside a worktree.
+
+    Raises:
+        PodTrouble: git cannot make it.
+    """
+    mirror, owner = worktree.mirror, worktree.owner
+    place = Worktree(mirror, owner, name=f"{_PLACE}-{owner}", place=_PLACE)
+    await asyncio.to_thread(place.remove)
+    try:
+        await mirror.local("worktree", "add", "--detach", "--quiet", str(place.path), commit)
+        carried = [name for name in carry if await _carry_over(worktree, place.path, name)]
+        yield Checkout(place, carry, tuple(carried))
+    finally:
+        await asyncio.to_thread(place.remove)
+
+
+async def clear_checkouts(mirror: Mirror) -> None:
+    """Nothing is verified now: put away what a killed pod left."""
+    await asyncio.to_thread(remove, mirror.folder / _PLACE)
+    for admin in (mirror.path / "worktrees").glob(f"{_PLACE}-*"):
+        remove(admin)
+
+
+def forget_carried(worktree: Worktree) -> None:
+    """The branch owner is done."""
+    remove(_carried(worktree))
+
+
+def _carried(worktree: Worktree) -> Path:
+    return worktree.mirror.folder / _CARRIED / str(worktree.owner)
+
+
+async def _carry_over(worktree: Worktree, checkout: Path, name: str) -> bool:
+    """A copy: if these checks fail, the next ones get what the last good ones left."""
+    source, target = _plain(_carried(worktree), name), checkout / name
+    if source is None or target.is_symlink() or target.exists():  # git has it: that is what is pushed
+        return False
+    if not _made(checkout, name):
+        return False
+    try:
+        await worktree.mirror.copy(source, target)
+    except PodTrouble as trouble:
+        logger.warning("`{}` is not carried over: {}", name, trouble)
+        await asyncio.to_thread(remove, target)
+        return False
+    return True
+
+
+def _plain(root: Path, name: str) -> Path | None:
+    """The folder of this name, if no part of its path is anything but a folder: a link could lead anywhere."""
+    path = root
+    for part in name.split("/"):
+        path /= part
+        if path.is_symlink() or not path.is_dir():
+            return None
+    return path
+
+
+def _made(root: Path, name: str) -> bool:
+    """Whether the folders above it are there, or could be made."""
+    path = root
+    for part in name.split("/")[:-1]:
+        path /= part
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
+            return False
+        path.mkdir(exist_ok=True)
+    return True

@@ -1,0 +1,57 @@
+"""The files that a run's programs live in, a worktree or a clean checkout, as far as whoever surrounds them must know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.git.flake import FlakeFiles
+from agent.git.worktree import Worktree
+
+
+class Tree:
+    """Files in a folder, and their ties to the mirror.
+
+    Args:
+        worktree: the folder and its ties.
+    """
+
+    def __init__(self, worktree: Worktree) -> None:
+        self._worktree = worktree
+        self._mirror = worktree.mirror
+        self._flake = FlakeFiles(worktree)
+
+    @property
+    def path(self) -> Path:
+        """The folder that programs work in."""
+        return self._worktree.path
+
+    @property
+    def project(self) -> str:
+        """The project that the repository belongs to, by identifier: the name of the mirror's folder."""
+        return self._mirror.folder.name
+
+    async def flake_files(self, patterns: Sequence[str] = ()) -> tuple[str, ...]:
+        """The files that decide about a development shell, by their relative names: one process, no file is read.
+
+        Every `*.nix`, `flake.lock` and symbolic link and what the patterns name, tracked or new and not ignored. A
+        listed file may be gone, or be no file at all. Bytes that are no UTF-8 are escaped as `os.fsdecode` does.
+
+        Args:
+            patterns: names besides; `*` stands for any characters, `/` too, and a folder for all that is in it.
+        """
+        return await self._flake.files(patterns)
+
+    async def show_to_nix(self, patterns: Sequence[str] = ()) -> None:
+        """Let Nix see those of `flake_files` that are new: in a git checkout it sees only what the index names."""
+        await self._flake.show(patterns)
+
+    def jail_paths(self) -> tuple[tuple[Path, ...], tuple[Path, ...], tuple[Path, ...]]:
+        """What git needs inside a sandbox to look and not to write, besides the folder.
+
+        Returns:
+            What is read-only; what below it appears empty (the worktrees of others); what is read-only below that or
+            below the folder.
+        """
+        worktree = self._worktree
+        return (self._mirror.path,), (worktree.admin.parent,), (worktree.admin, worktree.pointer)

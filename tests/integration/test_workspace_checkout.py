@@ -1,0 +1,107 @@
+"""A clean checkout has what git has, and what the last one that passed was allowed to leave."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from support.git_bench import BRANCH, NEXT, Bench, message, write
+from support.git_repo import git
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+async def test_a_checkout_is_what_a_fresh_clone_is(bench: Bench) -> None:
+    workspace = await bench.open()
+    write(workspace, {"work.txt": "1", "seen.log": "ignored", ".gitattributes": "*.md export-ignore\n"})
+    (workspace.path / "empty").mkdir()
+    sha = await workspace.commit((await workspace.snapshot()).tree, message())
+    await workspace.publish(sha, claim_blob=None)
+    clone = bench.folder / "clone"
+    git(bench.folder, "clone", "-q", "-b", BRANCH, bench.remote.url, str(clone))
+    async with workspace.checkout(sha) as clean:
+        here, there = (
+            {str(one.relative_to(top)): one.lstat().st_mode for one in top.rglob("*") if ".git" not in one.parts}
+            for top in (clean.path, clone)
+        )
+        assert here == there
+        assert git(clean.path, "rev-parse", "HEAD") == sha
+        assert "flake.nix" in await clean.flake_files()
+        write(clean, {"new.nix": "{}"})
+        await clean.show_to_nix()
+        assert "new.nix" in git(clean.path, "ls-files")
+    assert not clean.path.exists()
+    assert [one.name for one in (bench.folder / "state/mirror.git/worktrees").iterdir()] == ["42"]
+
+
+async def test_what_a_killed_pod_left_of_a_checkout_is_cleared(bench: Bench) -> None:
+    workspace = await bench.open()
+    context = workspace.checkout(workspace.start)
+    clean = await context.__aenter__()
+    deep = clean.path / "closed/deep"
+    deep.mkdir(parents=True)
+    deep.parent.chmod(0)
+    assert clean.path.exists()
+    await bench.open(repo=bench.pod("state"))
+    assert not clean.path.exists()
+    async with workspace.checkout(workspace.start) as again:
+        (again.path / "README.md").write_text("")
+        async with workspace.checkout(workspace.start) as third:
+            assert (third.path / "README.md").read_text()
+
+
+async def test_folders_come_from_the_last_checkout_that_passed(bench: Bench) -> None:
+    workspace = await bench.open()
+    write(workspace, {"target/seen.log": "of the worktree"})
+    carry = ["target", "deep/er", "none", "stdenv"]
+    async with workspace.checkout(workspace.start, carry) as clean:
+        assert clean.carried == ()
+        write(clean, {"target/a": "1", "deep/er/b": "2", "stdenv/new": "3"})
+        (clean.path / "target/link").symlink_to("/nowhere")
+        os.mkfifo(clean.path / "target/pipe")
+        await clean.passed()
+    for broken in (True, False):
+        async with workspace.checkout(workspace.start, carry) as clean:
+            assert clean.carried == ("target", "deep/er"), "what git has is not laid over"
+            assert (clean.path / "target/a").read_text() == "1"
+            assert (clean.path / "target/link").readlink() == Path("/nowhere")
+            assert not (clean.path / "target/seen.log").exists()
+            assert not (clean.path / "stdenv/new").exists()
+            if broken:
+                (clean.path / "target/a").write_text("changed by checks that failed")
+    await bench.open(NEXT)
+    async with workspace.checkout(workspace.start, []) as clean:
+        await clean.passed()
+    async with workspace.checkout(workspace.start, carry) as clean:
+        assert clean.carried == ()
+
+
+async def test_nothing_is_carried_through_a_link(bench: Bench) -> None:
+    outside = bench.folder / "outside/target"
+    outside.mkdir(parents=True)
+    (outside / "secret").write_text("1")
+    bench.remote.clone.joinpath("linked").symlink_to("stdenv")
+    bench.remote.push("main", {})
+    workspace = await bench.open()
+    carry = ["target", "out/target", "linked/target"]
+    async with workspace.checkout(workspace.start, carry) as clean:
+        (clean.path / "target").symlink_to(outside)
+        (clean.path / "out").symlink_to(outside.parent)
+        (clean.path / "linked/target").mkdir()
+        await clean.passed()
+    async with workspace.checkout(workspace.start, carry) as clean:
+        assert clean.carried == ()
+    assert (outside / "secret").read_text() == "1"
+
+
+async def test_carried_folders_go_with_their_branch_owner(bench: Bench) -> None:
+    workspace = await bench.open()
+    async with workspace.checkout(workspace.start, ["target"]) as clean:
+        write(clean, {"target/a": "1"})
+        await clean.passed()
+    assert (bench.folder / "state/carried/42/target/a").exists()
+    await bench.repo.discard(42)
+    assert not (bench.folder / "state/carried/42").exists()
