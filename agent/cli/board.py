@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,8 @@ import typer
 
 from agent import daemon, server
 from agent import settings as settings_module
+from agent.cli import board_log
+from agent.cli.board_log import Bounded
 from agent.cli.common import JsonOption, print_json, print_lines, set_log_up, told
 from agent.errors import ConfigurationError
 from agent.page.app import Page
@@ -83,7 +86,8 @@ def serve(
             )
 
     with told(), _server_errors():
-        set_log_up(settings_module.ambient(), verbose=False, level="INFO")
+        set_log_up(settings_module.ambient(), verbose=False, level="INFO", stream=Bounded(sys.stderr))
+        board_log.listen()
         try:
             asyncio.run(_serve(folder, host, port, listening))
         except OSError as error:

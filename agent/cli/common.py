@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import sys
 from collections.abc import Iterator
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TextIO
 
 import msgspec
 import typer
@@ -85,13 +85,16 @@ def station(config: str | None, pod: str | None, *, verbose: bool, level: str = 
     )
 
 
-def set_log_up(ambient: Ambient, *, verbose: bool, level: str, secrets: list[str] | None = None) -> None:
-    """The log on standard error."""
+def set_log_up(
+    ambient: Ambient, *, verbose: bool, level: str, secrets: list[str] | None = None, stream: TextIO | None = None
+) -> None:
+    """The log on standard error, or on a stream that leads there."""
     logs.configure(
         level="DEBUG" if verbose else level,
         pretty=ambient.colour and sys.stderr.isatty(),
         journal=ambient.journal,
         secrets=secrets or (),
+        stream=stream,
     )
 
 

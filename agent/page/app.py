@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,10 +25,12 @@ from agent.page.live import Live
 from agent.page.stream import EventStream, Hub
 from agent.server import sessions
 from agent.server.call import is_id, stamp
+from agent.server.connections import belongs_to
 from agent.server.errors import ApiError
+from agent.server.intake import Gone, take
 from agent.server.sessions import Session
 from agent.server.store import Db
-from agent.server.web import read_body, utc_now
+from agent.server.web import shown, utc_now
 
 HEADERS: Final = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -86,8 +89,10 @@ class Page:
 
         try:
             await self._app(scope, receive, with_headers)
+        except Gone:
+            return
         except Exception as error:  # noqa: BLE001 - it is answered already, by `_failed`
-            logger.opt(exception=error).error("{} {}", scope["method"], scope["path"])
+            logger.opt(exception=error).error("{} {}", scope["method"], shown(scope))
 
     def stop(self) -> None:
         """End the streams."""
@@ -103,6 +108,7 @@ class Page:
         found = sessions.find(db, sessions.cookie_of(db, request.headers), self._clock())
         if found is None:
             raise HTTPException(401, "You are not signed in, or no longer.")
+        belongs_to(request.scope, found.viewer.id)
         return found
 
     async def _sign_in(self, request: Request) -> Response:
@@ -208,11 +214,10 @@ class Page:
 
 
 async def _token(request: Request) -> str:
-    raw = await read_body(request, LONGEST_BODY)
-    if raw is None:
-        raise HTTPException(413, "That is no token.")
+    raw = BytesIO()
+    await take(request, raw, LONGEST_BODY)
     try:
-        return msgspec.json.decode(raw, type=dict[str, str]).get("token", "").strip()
+        return msgspec.json.decode(raw.getvalue(), type=dict[str, str]).get("token", "").strip()
     except ValueError:
         raise HTTPException(400, 'Send the token as {"token": "…"}.') from None
 

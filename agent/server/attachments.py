@@ -77,12 +77,12 @@ def _create(call: Call, item: WorkPackage, journal_id: int | None) -> Answer:
     name = metadata.get("fileName")
     if upload.content is None:
         raise violation("contentType", "blank", name="Content type")
-    largest = _setting(call.db, "attachment_max_bytes")
+    most = largest(call.db)
     errors = []
     if not isinstance(name, str) or not name.strip():
         errors.append(violation("filename", "blank", name="File"))
-    if len(upload.content) > largest:
-        errors.append(violation("file", "file_too_large", bytes=str(largest)))
+    if len(upload.content) > most:
+        errors.append(violation("file", "file_too_large", bytes=str(most)))
     raise_all(errors)
     if len(upload.content) + (call.db.value("SELECT sum(size) FROM attachments") or 0) > _setting(
         call.db, "attachments_total_bytes"
@@ -118,11 +118,12 @@ def content(call: Call) -> Answer:
     shown = "inline" if row["content_type"] in _SHOWN else "attachment"
     headers = {
         "content-type": row["content_type"],
+        "content-length": str(row["size"]),
         "content-disposition": f"{shown}; filename*=UTF-8''{quote(row['file_name'])}",
         "x-content-type-options": "nosniff",
         "content-security-policy": "sandbox; default-src 'none'",
     }
-    return Answer(content=call.shelf.read(row["file"]), headers=headers)
+    return Answer(file=call.shelf.open(row["file"]), headers=headers)
 
 
 def delete(call: Call) -> Answer:
@@ -147,6 +148,11 @@ def _noted(call: Call, item: WorkPackage) -> None:
     """An attachment is told in the activities and moves `updatedAt`, not lockVersion [I #8934]."""
     journals.record(call.db, item, call.viewer.id, call.now)
     call.db.run("UPDATE work_packages SET updated_at = ? WHERE id = ?", call.stamp, item.id)
+
+
+def largest(db: Db) -> int:
+    """Bytes that a file may have."""
+    return _setting(db, "attachment_max_bytes")
 
 
 def _setting(db: Db, name: str) -> int:

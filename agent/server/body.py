@@ -6,6 +6,11 @@ from typing import Any
 
 from .errors import ApiError
 
+DEEPEST = 100
+"""Levels of nesting, as OpenProject's parser has it."""
+MOST_VALUES = 20_000
+"""Of lists and objects together: each takes many times the room and time of its text. Texts may be as long as the body."""
+_LONG = 64 << 10
 _JSON_TYPES = re.compile(r"application/(hal\+)?json\s*(;|$)")
 
 
@@ -46,6 +51,8 @@ def parse(raw: bytes) -> Any:
     """
     if not raw:
         return None
+    if len(raw) > _LONG and _values(raw) > MOST_VALUES:
+        raise _no_json(f"more than {MOST_VALUES} values")
     try:
         text, damaged = raw.decode(), False
     except UnicodeDecodeError:
@@ -56,9 +63,32 @@ def parse(raw: bytes) -> Any:
         value = json.loads(text, strict=False, parse_constant=_refuse_constant, parse_int=_integer)
     except (ValueError, RecursionError) as error:
         raise _no_json(str(error)) from None
-    if not damaged:
+    if raw.count(b"{") + raw.count(b"[") > DEEPEST:
+        _refuse_depth(value)
+    if not damaged and "\\u" in text:
         _refuse_surrogates(value)
     return value
+
+
+def _values(raw: bytes) -> int:
+    """About how many there are, told without making any: what stands outside of texts."""
+    outside = b"".join(raw.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
+    return outside.count(b",") + outside.count(b"[") + outside.count(b"{")
+
+
+def _refuse_depth(value: Any) -> None:
+    """Whatever looks at a body later may do so by recursion."""
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        level = [
+            one
+            for value in level
+            if isinstance(value, dict | list)
+            for one in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return
+    raise _no_json(f"nesting of {DEEPEST + 1} is too deep")
 
 
 def _refuse_surrogates(value: Any) -> None:

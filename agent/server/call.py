@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
 from .access import Viewer
 from .errors import not_found
+from .intake import Raw
 from .shelf import Shelf
 from .store import Db
 
@@ -24,7 +25,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     shelf: Shelf
     body: Any = None
-    raw: bytes = b""
+    raw: Raw = b""
     content_type: str = ""
 
     def id(self, name: str) -> int:
@@ -55,6 +56,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     plain: str | None = None
     content: bytes | None = None
+    file: BinaryIO | None = None
 
 
 def is_id(text: str) -> bool:

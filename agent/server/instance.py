@@ -98,7 +98,7 @@ def never(_: Call) -> Answer:
 
 def render(call: Call) -> Answer:
     """POST text to see it as HTML: plain text in, plain HTML out."""
-    text = call.raw.decode(errors="replace")
+    text = call.raw[:].decode(errors="replace")
     found = hal.formattable(text) if call.path["format"] == "markdown" else hal.plain(text)
     return Answer(plain=found["html"], headers={"content-type": "text/html; charset=utf-8"})
 

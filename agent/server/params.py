@@ -14,6 +14,8 @@ from .errors import bad_request, internal, invalid_query
 
 DEFAULT_PAGE_SIZE = 20
 _MAX_OFFSET = 10**12
+_LONGEST_EPROPS = 256 << 10
+"""Bytes: a few thousand ids. 10 KiB can hold 10 MiB."""
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +43,7 @@ def query(call: Call) -> Mapping[str, str]:
     if "eprops" not in call.query:
         return call.query
     try:
-        packed = zlib.decompress(base64.b64decode(call.query["eprops"] + "===")) if call.query["eprops"] else b""
+        packed = _unpacked(call.query["eprops"]) if call.query["eprops"] else b""
     except (ValueError, zlib.error) as error:
         raise bad_request(f"eprops is invalid gzip: {error}") from None
     try:
@@ -52,6 +54,14 @@ def query(call: Call) -> Mapping[str, str]:
         raise bad_request("eprops is invalid json: it holds no object")
     texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in properties.items()}
     return {**{name: value for name, value in call.query.items() if name != "eprops"}, **texts}
+
+
+def _unpacked(text: str) -> bytes:
+    opened = zlib.decompressobj()
+    found = opened.decompress(base64.b64decode(text + "==="), _LONGEST_EPROPS)
+    if not opened.eof:
+        raise ValueError("it is cut off" if not opened.unconsumed_tail else "it is too long")
+    return found
 
 
 def page(call: Call, parameters: Mapping[str, str]) -> Page:

@@ -4,25 +4,43 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import uvicorn
 
+from . import heads
+from .connections import IDLE_SECONDS, Connection, Crowd
 from .web import Site, build
 
-LONGEST_REQUEST_LINE = 1 << 18
+ACCEPTED_AT_ONCE = 32
+"""Connections, before those that are there have their turn."""
+WAITING = 4096
+"""Connections that the kernel holds until then."""
+_TICKS = 10
+"""Of uvicorn's, a second."""
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that says when it accepts connections and leaves signals to whoever started it."""
+    """uvicorn that says when it accepts connections, ends those that take too long and leaves signals to whoever started it."""
 
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, crowd: Crowd, on_started: Callable[[], None]) -> None:
         super().__init__(config)
+        self._crowd = crowd
         self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for listener in sockets or ():
+            # asyncio takes one number for both.
+            listener.listen(WAITING)
         self._on_started()
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS == 0:
+            self._crowd.sweep(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -41,18 +59,24 @@ async def serve(
         on_listening: gets the url.
         site: what to serve beside the API; it is stopped at the end.
     """
+    crowd = Crowd()
     config = uvicorn.Config(
         build(folder, site=site),
+        http=cast("type[asyncio.Protocol]", partial(Connection, crowd=crowd)),
+        ws="none",
+        backlog=ACCEPTED_AT_ONCE,
+        timeout_keep_alive=int(IDLE_SECONDS),
         date_header=False,  # OpenProject sends none either (reference section 1.4)
         server_header=False,
         log_config=None,
+        log_level="error",  # what strangers send wrongly is worth no line
         access_log=False,
         lifespan="off",
-        h11_max_incomplete_event_size=LONGEST_REQUEST_LINE,
+        h11_max_incomplete_event_size=heads.LONGEST,
         timeout_graceful_shutdown=5,
     )
     with _listening(host, port) as listener:
-        server = _Server(config, lambda: on_listening(_url(host, listener)))
+        server = _Server(config, crowd, lambda: on_listening(_url(host, listener)))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             await asyncio.shield(serving)

@@ -7,6 +7,7 @@ leaves a file that nobody names, never a name without a file.
 import os
 import secrets
 from pathlib import Path
+from typing import BinaryIO
 
 FOLDER = "attachments"
 
@@ -19,7 +20,7 @@ class Shelf:
         self._put: list[str] = []
         self._dropped: list[str] = []
 
-    def put(self, content: bytes) -> str:
+    def put(self, content: bytes | memoryview) -> str:
         """Store a file; its name."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         name = secrets.token_hex(16)
@@ -30,9 +31,9 @@ class Shelf:
             os.fsync(file.fileno())
         return name
 
-    def read(self, name: str) -> bytes:
-        """The content of a file."""
-        return (self._folder / name).read_bytes()
+    def open(self, name: str) -> BinaryIO:
+        """A file to read from; it stays readable when it is dropped meanwhile."""
+        return (self._folder / name).open("rb")
 
     def drop(self, name: str) -> None:
         """Forget a file."""

@@ -91,7 +91,7 @@ class Store:
             # A full disk ends some transactions by itself.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            if _is_full(error):
+            if is_full(error):
                 raise DiskFull from error
             raise
 
@@ -177,7 +177,8 @@ def _statements(script: str) -> Iterator[str]:
             statement = ""
 
 
-def _is_full(error: BaseException) -> bool:
+def is_full(error: BaseException) -> bool:
+    """Whether there was no room for something."""
     full = (
         sqlite3.SQLITE_FULL,
         sqlite3.SQLITE_IOERR_WRITE,

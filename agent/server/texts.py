@@ -15,6 +15,7 @@ ENGLISH = {
     "bad_request": "Bad request: {reason}",
     "disk_full": "The board's disk is full: nothing was changed.",
     "internal": "An internal error has occurred. {reason}",
+    "body_too_large": "The body of this request is too large: at most {bytes} bytes of it are read.",
     "no_json": "The request could not be parsed as JSON.",
     "read_only": "{name} was attempted to be written but is not writable.",
     "blank": "{name} can't be blank.",

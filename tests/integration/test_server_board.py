@@ -249,6 +249,6 @@ async def test_a_body_without_end_is_not_read_to_its_end(tmp_path: Path) -> None
         try:
             refused = await agent.post(f"{url}/api/v3/work_packages", content=endless())
             assert refused.status_code == 413
-        except httpx.WriteError:
+        except (httpx.WriteError, httpx.ReadError):
             pass  # it hung up
         assert (await agent.get(f"{url}/api/v3/users/me")).status_code == 200

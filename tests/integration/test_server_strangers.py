@@ -1,0 +1,358 @@
+"""What a board takes from whom it does not know, and what from whom it does: connections, heads, bodies, time, log."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import io
+import json
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from agent.cli import board_log
+from agent.server import connections, intake
+from support.besiegers import BODY, PARTS, head
+from support.boards import Board, embedded_board
+from support.siege import besieged, fortress, request_times
+
+SOON = 10.0
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+    """One for all: whoever comes in one test is gone in the next."""
+    running = embedded_board(tmp_path_factory.mktemp("board"))
+    yield running
+    running.close()
+
+
+@contextmanager
+def connected(board: Board) -> Iterator[socket.socket]:
+    host, _, port = urlsplit(board.url).netloc.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=SOON) as connection:
+        yield connection
+
+
+def heard(connection: socket.socket) -> bytes:
+    """All that is said until the other side hangs up."""
+    found = b""
+    try:
+        while some := connection.recv(1 << 16):
+            found += some
+    except ConnectionResetError:
+        pass
+    return found
+
+
+def taken(connection: socket.socket, most: int, pause: float) -> int:
+    """How much can be sent until the other side hangs up."""
+    sent = 0
+    with suppress(OSError):
+        while sent < most:
+            threading.Event().wait(pause)
+            sent += connection.send(bytes(1 if pause else 1 << 16))
+    return sent
+
+
+def bearer(board: Board) -> str:
+    return f"authorization: Bearer {board.tokens['agent']}"
+
+
+JSON = "content-type: application/json"
+UPLOAD = "content-type: multipart/form-data; boundary=x"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/api/v3/work_packages", 401),
+        ("PATCH", "/api/v3/work_packages/1", 401),
+        ("POST", "/api/v3/work_packages/1/attachments", 401),
+        ("POST", "/api/v3/render/markdown", 401),
+        ("DELETE", "/api/v3/work_packages/1", 401),
+        ("GET", "/api/v3/work_packages", 401),
+        ("POST", "/api/v3/nothing", 401),
+        ("HEAD", "/api/v3", 406),
+        ("POST", "/page/sign-out", 204),
+        ("POST", "/page/nothing", 404),
+        ("GET", "/", 200),
+    ],
+)
+@pytest.mark.parametrize("length", [f"content-length: {BODY}", "transfer-encoding: chunked"])
+def test_a_stranger_is_answered_before_the_body_and_the_rest_is_not_read(
+    board: Board, method: str, path: str, status: int, length: str
+) -> None:
+    with connected(board) as connection:
+        connection.sendall(head(method, path, JSON, length, "expect: 100-continue"))
+        answer = heard(connection)
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    assert b"connection: close" in answer.lower()
+
+
+def test_what_a_stranger_sends_after_its_answer_is_forgotten_and_soon_refused(board: Board) -> None:
+    with connected(board) as connection:
+        connection.sendall(head("POST", "/api/v3/work_packages", JSON, f"content-length: {BODY}"))
+        assert taken(connection, BODY, 0) < BODY // 4
+
+
+def test_a_small_body_with_a_wrong_token_gets_its_answer(board: Board) -> None:
+    with httpx.Client(base_url=board.url) as client:
+        for size in (10, 10_000, 300_000):
+            answer = client.post("/api/v3/work_packages", json={"subject": "x" * size}, auth=("apikey", "wrong"))
+            assert answer.json()["errorIdentifier"].endswith(":Unauthenticated")
+
+
+def test_of_strangers_the_oldest_goes_first_and_never_one_that_has_signed_in(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MOST_STRANGERS", 4)
+    known = http.client.HTTPConnection(urlsplit(board.url).netloc, timeout=SOON)
+    ask = {"authorization": bearer(board).partition(": ")[2]}
+
+    def who() -> str:
+        known.request("GET", "/api/v3/users/me", headers=ask)
+        return str(json.loads(known.getresponse().read())["login"])
+
+    assert who() == "agent"
+    kept = known.sock
+    strangers = [connected(board) for _ in range(7)]
+    opened = [one.__enter__() for one in strangers]
+    try:
+        for one in opened[:3]:
+            assert heard(one) == b""
+        opened[3].sendall(head("GET", "/api/v3"))
+        assert opened[3].recv(12) == b"HTTP/1.1 401"
+        assert who() == "agent"
+        assert known.sock is kept
+    finally:
+        for stranger in strangers:
+            stranger.__exit__(None, None, None)
+        known.close()
+
+
+def test_a_page_that_is_signed_in_is_no_stranger(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MOST_STRANGERS", 1)
+    with httpx.Client(base_url=board.url) as client, connected(board) as first, connected(board):
+        assert heard(first) == b""
+        assert client.post("/page/sign-in", json={"token": board.tokens["agent"]}).status_code == 204
+        assert client.get("/page/session").json()["user"]["name"] == "Coding Agent"
+        with connected(board) as third, connected(board):
+            assert heard(third) == b""
+            with client.stream("GET", "/page/events") as stream:
+                assert next(stream.iter_text()).startswith("retry")
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEADER_SECONDS", 0.5)
+    monkeypatch.setattr(connections, "IDLE_SECONDS", 1.0)
+    monkeypatch.setattr(connections, "BODY_SECONDS", 4.0)
+
+
+SILENT = b""
+HALF_A_HEAD = b"GET / HTTP/1.1\r\nhost: "
+HALF_A_TOKEN = head("POST", "/page/sign-in", JSON, "content-length: 4000") + b'{"token": "'
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("begun", [SILENT, HALF_A_HEAD, HALF_A_TOKEN])
+def test_a_stranger_who_dribbles_or_is_silent_is_left_soon(board: Board, begun: bytes) -> None:
+    with connected(board) as connection:
+        since = time.monotonic()
+        connection.sendall(begun)
+        connection.settimeout(0.1)
+        while time.monotonic() < since + SOON:
+            try:
+                if begun:
+                    connection.sendall(b"x")
+                if connection.recv(1) == b"":
+                    break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+    assert 0.4 < time.monotonic() - since < 5
+
+
+@pytest.mark.usefixtures("hasty")
+def test_between_two_requests_nobody_may_be_silent_for_long(board: Board) -> None:
+    with connected(board) as connection:
+        connection.sendall(head("GET", "/api/v3/users/me", bearer(board)))
+        since = time.monotonic()
+        assert heard(connection).startswith(b"HTTP/1.1 200")
+    assert 0.9 < time.monotonic() - since < 5
+
+
+@pytest.mark.usefixtures("hasty")
+def test_whoever_is_known_may_send_slowly_but_not_for_ever(board: Board) -> None:
+    written = json.dumps({"comment": {"raw": "slow"}}).encode()
+    item = board.client("agent").post("/projects/shop/work_packages", json={"subject": "A"}).json()["id"]
+    request = head(
+        "POST", f"/api/v3/work_packages/{item}/activities", JSON, bearer(board), f"content-length: {len(written)}"
+    )
+    with connected(board) as connection:
+        connection.sendall(request)
+        for byte in range(0, len(written), 5):
+            threading.Event().wait(0.3)
+            connection.sendall(written[byte : byte + 5])
+        assert connection.recv(12) == b"HTTP/1.1 201"
+    since = time.monotonic()
+    with connected(board) as connection:
+        connection.sendall(request)
+        assert heard(connection) == b""
+    assert 0.9 < time.monotonic() - since < 5
+    since = time.monotonic()
+    with connected(board) as connection:
+        connection.sendall(head("POST", "/api/v3/work_packages", JSON, bearer(board), "content-length: 1000"))
+        assert taken(connection, 100, 0.2) < 100
+    assert 3 < time.monotonic() - since < 8
+
+
+@pytest.mark.usefixtures("hasty")
+def test_whoever_does_not_read_is_left(board: Board) -> None:
+    client = board.client("agent")
+    for _ in range(5):
+        client.post("/projects/shop/work_packages", json={"subject": "A", "description": {"raw": "x" * 1_000_000}})
+    with connected(board) as connection:
+        connection.sendall(head("GET", "/api/v3/work_packages", bearer(board)) * 3)
+        threading.Event().wait(3)
+        assert len(heard(connection)) < 30_000_000
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_stream_of_somebody_who_is_signed_in_goes_on(board: Board) -> None:
+    with httpx.Client(base_url=board.url, timeout=SOON) as client:
+        client.post("/page/sign-in", json={"token": board.tokens["human"]})
+        with client.stream("GET", "/page/events") as stream:
+            lines = stream.iter_lines()
+            assert next(lines).startswith("retry")
+            threading.Event().wait(2.5)
+            board.client("agent").post("/projects/shop/work_packages", json={"subject": "news"})
+            assert any("news" in line for line in lines if line.startswith("data"))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [["x: " + "y" * (1 << 20)], ["a:"] * 8000, ["cookie: " + "a=b;" * 20_000]],
+    ids=["a long line", "many lines", "many cookies"],
+)
+def test_a_head_is_read_so_far_and_no_further(board: Board, lines: list[str]) -> None:
+    with connected(board) as connection:
+        try:
+            connection.sendall(head("GET", "/api/v3/users/me", bearer(board), *lines))
+        except OSError:
+            return  # it hung up
+        assert heard(connection)[:12] in (b"HTTP/1.1 400", b"")
+
+
+def test_an_upgrade_is_no_way_past_the_door(board: Board) -> None:
+    with connected(board) as connection:
+        upgrade = ("connection: upgrade", "upgrade: websocket", "sec-websocket-key: eA==", "sec-websocket-version: 13")
+        connection.sendall(head("GET", "/api/v3/users/me", *upgrade))
+        assert connection.recv(12) == b"HTTP/1.1 401"
+
+
+def test_nonsense_in_the_middle_of_a_body_leaves_no_trace(board: Board, caplog: pytest.LogCaptureFixture) -> None:
+    chunked = "transfer-encoding: chunked"
+    for lines in ([chunked], [chunked, bearer(board)]):
+        with connected(board) as connection:
+            connection.sendall(head("POST", "/api/v3/work_packages", JSON, *lines) + b"1\r\na\r\nno size\r\n")
+            assert heard(connection)[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 401", b"")
+    with connected(board) as connection:
+        connection.sendall(b"\x1b[31m\r\n\r\n")
+        assert heard(connection).startswith(b"HTTP/1.1 400")
+    with connected(board) as connection:
+        connection.sendall(HALF_A_TOKEN)
+    with connected(board) as connection:
+        connection.sendall(head("POST", "/api/v3/work_packages", JSON, bearer(board), "content-length: 9") + b"{")
+    assert board.client().get("/users/me").status_code == 200
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+
+
+def refused(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["errorIdentifier"].rpartition(":")[2]
+
+
+def test_a_body_is_bounded_by_what_it_is_for(board: Board) -> None:
+    client = board.client("agent")
+    item = client.post("/projects/shop/work_packages", json={"subject": "A"}).json()
+    for content in (b"{}," * (BODY // 3), b"[" * intake.LONGEST_JSON + b" "):
+        answer = client.post("/work_packages", content=content, headers={"content-type": "application/json"})
+        assert refused(answer) == (413, "InvalidRequestBody")
+        assert str(intake.LONGEST_JSON) in answer.json()["message"]
+    text = client.post("/render/plain", content=b"x" * (BODY // 8), headers={"content-type": "text/plain"})
+    assert refused(text) == (413, "InvalidRequestBody")
+    metadata = (None, json.dumps({"fileName": "a"}))
+    limit = client.get("/configuration").json()["maximumAttachmentFileSize"]
+
+    def upload(content: bytes) -> httpx.Response:
+        files: dict[str, Any] = {"metadata": metadata, "file": ("a", content)}
+        return client.post(f"/work_packages/{item['id']}/attachments", files=files)
+
+    assert upload(b"x" * limit).status_code == 201
+    assert refused(upload(b"x" * (limit + 1))) == (422, "PropertyConstraintViolation")
+    assert refused(upload(b"x" * (limit + (1 << 20)))) == (413, "InvalidRequestBody")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 101 + b"]" * 101,
+        b'{"a":' * 101 + b"1" + b"}" * 101,
+        b"[" * 500_000,
+        b'{"subject":' + b"9" * 900_000 + b"}",
+    ],
+    ids=["lists", "objects", "open lists", "a long number"],
+)
+def test_json_that_is_too_deep_or_too_long_a_number_is_400_or_none_of_the_property(
+    board: Board, content: bytes
+) -> None:
+    headers = {"content-type": "application/json"}
+    answer = board.client("agent").post("/projects/shop/work_packages", content=content, headers=headers)
+    assert answer.status_code in (400, 201)
+    assert answer.status_code == 400 or b"9999" not in answer.content
+
+
+def test_parameters_that_are_packed_do_not_grow_without_end(board: Board) -> None:
+    packed = base64.b64encode(zlib.compress(b'{"filters":"' + b"{}," * 2_000_000 + b'"}', 9)).decode()
+    answer = board.client("agent").get("/work_packages", params={"eprops": packed})
+    assert refused(answer) == (400, "BadRequest")
+    assert "too long" in answer.json()["message"]
+
+
+def test_the_log_lets_a_burst_pass_and_counts_the_rest() -> None:
+    now, written = [0.0], io.StringIO()
+    log = board_log.Bounded(written, lambda: now[0])
+    for number in range(100_000):
+        log.write(f"{number:099}\n")
+    assert len(written.getvalue()) <= board_log.BURST
+    now[0] += 10
+    log.write("y" * 10 * board_log.LONGEST)
+    now[0] += 100
+    log.write("the last\n")
+    assert written.getvalue().endswith("entries of this log were left out: there were too many\nthe last\n")
+    assert len(written.getvalue()) <= board_log.BURST + 110 * board_log.RATE
+
+
+def test_strangers_do_not_keep_the_others_from_a_real_board(tmp_path: Path, measured: Callable[[str], None]) -> None:
+    """The smaller brother of tests/proof/test_board_siege.py: every part that strangers play, for some seconds."""
+    with fortress(tmp_path) as fort:
+        with besieged(fort, 20 * len(PARTS), 5) as done:
+            took = request_times(fort, 40, 0.05)
+        assert len(done) == len(PARTS)
+        assert fort.peak_mib <= 200
+        assert fort.log.stat().st_size <= 1 << 20
+        assert max(took) < SOON
+        measured(
+            f"board: {sum(done.values())} connections of strangers, the longest of {len(took)} requests {max(took) * 1000:.0f} ms"
+        )
