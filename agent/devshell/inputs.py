@@ -45,7 +45,10 @@ _FETCHED: Final = (
     "lfs",
 )
 _KNOWN: Final = frozenset((*_FETCHED, "dir", "lastModified", "revCount", "path", "exportIgnore", "__final"))
-_NAME: Final = re.compile(r"[A-Za-z0-9_.%~-]+\Z")
+_NAME: Final = re.compile(r"(?!\.\.?\Z)[A-Za-z0-9_.~-]+\Z")
+"""A part of an address: no way up, and nothing that is written in escapes and read as something else."""
+_GROUP: Final = "%2F"
+"""What stands between the groups of an owner on GitLab."""
 _REF: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+-]*\Z")
 _REV: Final = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _BASE32: Final = "0123456789abcdfghijklmnpqrsvwxyz"
@@ -166,14 +169,17 @@ def _judged(name: str, locked: Mapping[str, Any], allowed: Sequence[str]) -> Inp
     kind = attributes.get("type")
     place = _place(attributes)
     if kind in _FORGES:
-        well = all(_NAME.match(str(attributes.get(key, "."))) for key in ("owner", "repo", "host"))
-        well = well and {"owner", "repo", "rev"} <= set(attributes) and "url" not in attributes
+        owner = str(attributes.get("owner", ""))
+        groups = owner.replace("%2f", _GROUP).split(_GROUP) if kind == "gitlab" else [owner]
+        parts = (*groups, str(attributes.get("repo", "")), str(attributes.get("host", "host")))
+        well = all(map(_NAME.match, parts)) and "rev" in attributes and "url" not in attributes
     elif kind in ("git", "tarball", "file"):
         well = _plain(str(attributes.get("url", ""))) and (kind != "git" or "rev" in attributes)
     else:
         raise _refused(name, f"is of the type `{one_line(str(kind), 40)}`, which cannot be fetched by its hash", place)
     digest = _digest(attributes.get("narHash"))
-    pinned = digest and _REV.match(str(attributes.get("rev", "0" * 40))) and _REF.match(str(attributes.get("ref", "a")))
+    ref = str(attributes.get("ref", "a"))
+    pinned = digest and _REV.match(str(attributes.get("rev", "0" * 40))) and _REF.match(ref) and ".." not in ref
     if not well or not pinned:
         raise _refused(name, "is not pinned by revision and narHash in a form that is known here", place)
     if not any(_covers(pattern, attributes) for pattern in allowed):

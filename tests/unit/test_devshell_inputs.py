@@ -125,6 +125,39 @@ def test_a_url_that_does_not_mean_what_it_seems_to_is_refused(url: str) -> None:
 @pytest.mark.parametrize(
     "locked",
     [
+        {**NIXPKGS, "repo": ".."},
+        {**NIXPKGS, "repo": "."},
+        {**NIXPKGS, "repo": "%2e%2e"},
+        {**NIXPKGS, "repo": "%2E%2E%2Fevil"},
+        {**NIXPKGS, "repo": "..%2f..%2fevil"},
+        {**NIXPKGS, "repo": "%252e%252e"},
+        {**NIXPKGS, "repo": "a%2Fb"},
+        {**NIXPKGS, "owner": ".."},
+        {**NIXPKGS, "owner": "NixOS%2F..%2Fevil"},
+        {**NIXPKGS, "type": "gitlab", "repo": "..%2F..%2Fevil"},
+        {**NIXPKGS, "type": "gitlab", "owner": "NixOS%2F..%2Fevil"},
+        {**NIXPKGS, "type": "gitlab", "owner": "NixOS%2F%2e%2e%2Fevil"},
+        {**NIXPKGS, "type": "gitlab", "owner": "NixOS%2F"},
+        {**NIXPKGS, "type": "sourcehut", "repo": ".."},
+        {**NIXPKGS, "host": ".."},
+        {**NIXPKGS, "host": "a%2Fb"},
+        {**NIXPKGS, "repo": "nixpkgs\n"},
+        {**NIXPKGS, "repo": "nixpkgs\u202e"},
+        {**GIT, "ref": "a/../../b"},
+    ],
+)
+@pytest.mark.parametrize("kind", ["github", "gitlab", "sourcehut"])
+def test_no_name_of_a_forge_leads_out_of_what_the_list_names(locked: dict[str, Any], kind: str) -> None:
+    """`github:acme/..` is another place below the same host."""
+    allowed = [f"{kind}:NixOS/*", f"{kind}:NixOS/*?host={locked.get('host')}", "https://git.example/"]
+    wide = [*allowed, f"{kind}:{locked.get('owner')}/*", f"{kind}:{locked.get('owner')}/{locked.get('repo')}"]
+    with pytest.raises(ShellRefused, match=r"in a form that is known here"):
+        locked_inputs(lock(one=locked), wide)
+
+
+@pytest.mark.parametrize(
+    "locked",
+    [
         without(NIXPKGS, "rev"),
         without(NIXPKGS, "narHash"),
         {**NIXPKGS, "rev": "main"},
