@@ -19,7 +19,18 @@ from typing import Final
 from agent.errors import PodTrouble, TicketFailure
 from agent.git import guard
 from agent.git.folder import read_plain, write_plain
-from agent.git.refs import CLAIMS, HEADS, REMOTE, Refs, RepositoryUnreachable, no_base, place_of, read_refs, trouble
+from agent.git.refs import (
+    CLAIMS,
+    HEADS,
+    REMOTE,
+    Refs,
+    RepositoryUnreachable,
+    no_base,
+    place_of,
+    read_refs,
+    redirected,
+    trouble,
+)
 from agent.programs.runner import Ended, Finished, Job, Runner
 from agent.texts.clean import clean
 from agent.texts.evidence import Redact
@@ -47,6 +58,7 @@ NEUTRAL: Final = (
     "push.followTags=false",
     "push.recurseSubmodules=no",
     "protocol.ext.allow=never",
+    "http.followRedirects=false",
     "submodule.recurse=false",
     "fetch.recurseSubmodules=false",
     "gc.auto=0",
@@ -62,6 +74,11 @@ _BROKEN: Final = re.compile(
     rb"reference broken|cannot lock ref|bad object refs|packed-refs|unable to resolve reference"
 )
 """What git says of refs that a power cut or a model left without sense: the remote has them all."""
+
+_REDIRECTED: Final = re.compile(rb"returned error: 30[12378]")
+_TRACED: Final = MappingProxyType({"GIT_TRACE_CURL": "1", "GIT_TRACE_CURL_NO_DATA": "1"})
+"""Lets git tell the headers of an answer; it takes the credentials out of them itself (git(1), GIT_TRACE_REDACT)."""
+_REDIRECTS: Final = 5
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -216,9 +233,35 @@ class Mirror:
     async def remote(self, *arguments: str) -> Finished:
         """A command that talks to the remote, under the name `origin`; its failure is for the caller to read.
 
+        Git follows no redirect: it would take the credential along, wherever that leads. Within the same origin it is
+        followed here.
+
         Raises:
-            RepositoryUnreachable: no end in time.
+            RepositoryUnreachable: no end in time, or the remote is elsewhere now.
         """
+        done = await self._talk(*arguments)
+        for _ in range(_REDIRECTS):
+            if done.ok or not _REDIRECTED.search(done.stderr) or not await self._follow():
+                break
+            done = await self._talk(*arguments)
+        return done
+
+    async def _follow(self) -> bool:
+        """Go to where the remote says that it is now, with the credential; whether it says so."""
+        traced = await self._talk("ls-remote", "origin", "HEAD", env=_TRACED)
+        moved = redirected(self._url, traced.stderr.decode("utf-8", "replace"))
+        if moved is None:
+            return False
+        address, same_origin = moved
+        if not same_origin:
+            raise RepositoryUnreachable(
+                f"the repository {self.place} cannot be used: the remote is now at {place_of(address)}: set `url`"
+            )
+        self._credential = {name: value.replace(self._url, address) for name, value in self._credential.items()}
+        self._url = address
+        return True
+
+    async def _talk(self, *arguments: str, env: Mapping[str, str] = _NOTHING) -> Finished:
         self.prepare()
         count = int(self._credential.get("GIT_CONFIG_COUNT", "0"))
         more = {
@@ -228,6 +271,7 @@ class Mirror:
             "GIT_CONFIG_COUNT": str(count + 1),
             f"GIT_CONFIG_KEY_{count}": "remote.origin.url",
             f"GIT_CONFIG_VALUE_{count}": self._url,
+            **env,
         }
         done = await self._run(arguments, cwd=self.folder, env=more, stdin=b"", timeout=self._timeout)
         if done.ended is not Ended.COMPLETED:

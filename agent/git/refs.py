@@ -7,11 +7,13 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final
+from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 from msgspec import Struct
 
 from agent.errors import AgentError, PodTrouble
 from agent.texts.branches import FAILED, KEPT
+from agent.texts.markup import code
 
 CLAIMS: Final = "refs/agent/claim/"
 HEADS: Final = "refs/heads/"
@@ -165,10 +167,38 @@ def place_of(url: str) -> str:
     return re.sub(r"[?#].*$", "", shown) if "://" in shown else shown
 
 
+_LOCATION: Final = re.compile(r"(?i)<= recv header: location:[ ]?([^\r\n]{1,4000})")
+_INFO: Final = "/info/refs"
+
+
+def redirected(url: str, trace: str) -> tuple[str, bool] | None:
+    """Where a remote says that it is now, by git's trace of its answer, and whether that is the same origin.
+
+    The address has the user and password of `url` where it is the same origin. None where nothing is said that git could use.
+    """
+    found = _LOCATION.search(trace)
+    if found is None:
+        return None
+    try:
+        old, new = urlsplit(url), urlsplit(urljoin(f"{url.rstrip('/')}{_INFO}", found[1].strip()))
+        same = _origin(old) == _origin(new)
+    except ValueError:
+        return None
+    if new.scheme not in ("http", "https") or not new.path.endswith(_INFO):
+        return new.geturl(), False
+    path = new.path.removesuffix(_INFO)
+    return urlunsplit((new.scheme, old.netloc if same else new.netloc, path, "", "")), same
+
+
+def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    scheme = parts.scheme.lower()
+    return scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(scheme)
+
+
 def names(paths: Iterable[str], *, most: int = 5) -> str:
     """File names for a sentence."""
     found = sorted(set(paths))
-    shown = ", ".join(f"`{path}`" for path in found[:most])
+    shown = ", ".join(code(path) for path in found[:most])
     return shown if len(found) <= most else f"{shown} and {len(found) - most} more"
 
 

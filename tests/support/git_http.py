@@ -16,8 +16,8 @@ from support.git_repo import git
 
 
 @contextmanager
-def git_over_http(repository: Path, token: str) -> Iterator[str]:
-    """Serve a bare repository to whoever has the token; its address."""
+def git_over_http(repository: Path, token: str, *, old: str = "") -> Iterator[str]:
+    """Serve a bare repository to whoever has the token; its address. What is below `old` has moved there."""
     git(repository, "config", "http.receivepack", "true")
     wanted = "Basic " + base64.b64encode(f"x-access-token:{token}".encode()).decode()
 
@@ -34,6 +34,11 @@ def git_over_http(repository: Path, token: str) -> Iterator[str]:
             if self.headers.get("Authorization") != wanted:
                 self.send_response(401)
                 self.send_header("WWW-Authenticate", 'Basic realm="forge"')
+                self.end_headers()
+                return
+            if old and self.path.startswith(f"/{old}/"):
+                self.send_response(301)
+                self.send_header("Location", self.path.replace(old, repository.name, 1))
                 self.end_headers()
                 return
             head, _, body = _backend(self, repository).partition(b"\r\n\r\n")
