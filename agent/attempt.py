@@ -31,7 +31,7 @@ from agent.protocol import Protocol
 from agent.reporting import CHANGED_TEXTS, Links, Reporter, with_failure
 from agent.spikes import Spikes
 from agent.state import RecordedFailure
-from agent.texts import report
+from agent.texts import outlet, report
 from agent.texts.branches import branch_name
 from agent.texts.report import Event
 from agent.watch import watched
@@ -192,7 +192,7 @@ class Attempt:
             if whys := await self._protocol.second_look(ticket):
                 raise Superseded("; ".join(why.detail for why in whys))
         workspace = await self._open(branch)
-        starter = await workspace.add_starter(self._place.starter, f"{STARTER}\n\n{self._trailers(ticket)}")
+        starter = await workspace.add_starter(self._place.starter, outlet.commit(STARTER, "", self._trailers(ticket)))
         started = replace(
             self._reporter.record,
             subject=ticket.subject,
@@ -215,7 +215,9 @@ class Attempt:
             raise TicketFailure("the model said that it was done, and nothing changed", question=result.summary)
         if not snapshot.changed:
             return await self._already_done(workspace, result.summary, brief.instructions.verify, ticket)
-        commit = await workspace.commit(snapshot.tree, self._message(ticket, result.summary))
+        commit = await workspace.commit(
+            snapshot.tree, outlet.commit(ticket.subject, result.summary, self._trailers(ticket))
+        )
         await self._verify_work(workspace, commit, brief.instructions.verify, result)
         now, commit = await self._publish(workspace, commit, result)
         if workspace.starter != self._reporter.record.starter:  # a rebase made it anew
@@ -353,7 +355,7 @@ class Attempt:
         """The branch with what is there; empty if there is nothing, or the remote does not take it now."""
         if self._workspace is None:
             return ""
-        message = f"Work in progress on #{self._held.ticket}\n\n{RUN_TRAILER}: {self._run}\n"
+        message = outlet.commit(f"Work in progress on work package {self._held.ticket}", "", {RUN_TRAILER: self._run})
         try:
             return name if await self._workspace.keep(name, message) else ""
         except PodTrouble as trouble:
@@ -398,10 +400,5 @@ class Attempt:
         )
         return refs.branch_for(self._place.refs, top.id, name)
 
-    def _message(self, ticket: WorkPackage, summary: str) -> str:
-        subject = " ".join(ticket.subject.split())[:72]
-        body = f"\n\n{summary.strip()}" if summary.strip() else ""
-        return f"{subject}{body}\n\n{self._trailers(ticket)}"
-
-    def _trailers(self, ticket: WorkPackage) -> str:
-        return f"{TICKET_TRAILER}: #{ticket.id}\nAgent-Pod: {self._held.token.pod}\n{RUN_TRAILER}: {self._run}\n"
+    def _trailers(self, ticket: WorkPackage) -> dict[str, str]:
+        return {TICKET_TRAILER: f"#{ticket.id}", "Agent-Pod": self._held.token.pod, RUN_TRAILER: self._run}

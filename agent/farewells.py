@@ -8,7 +8,7 @@ from typing import Final
 from loguru import logger
 
 from agent.errors import NotFound, Refused
-from agent.model import WorkPackage
+from agent.model import BoardText, WorkPackage
 from agent.protocol import Protocol
 from agent.state import Farewell
 from agent.texts import claim_token, report, trail
@@ -31,7 +31,7 @@ _ENDS: Final = frozenset(
 
 
 async def give_back(
-    protocol: Protocol, number: int, token: ClaimToken, text: str, *, to: Sequence[int] = (), always: bool = False
+    protocol: Protocol, number: int, token: ClaimToken, text: BoardText, *, to: Sequence[int] = (), always: bool = False
 ) -> WorkPackage | None:
     """Give back what is still ours of a work package, then say so; None = nothing was.
 

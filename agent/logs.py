@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from loguru import logger
 
-from agent.texts.clean import clean
 from agent.texts.evidence import redactor
+from agent.texts.outlet import terminal
 
 if TYPE_CHECKING:
     from loguru import Message, Record
@@ -61,10 +61,10 @@ def _line(record: Record, exception: str, *, pretty: bool, journal: bool) -> str
         line = f"<{_JOURNAL_LEVELS.get(name, 6)}>{sentence}{ids}"
     else:
         line = f"{record['time']:YYYY-MM-DD HH:mm:ss} {name:<8} {sentence}{ids}"
-    trace = clean(exception).strip("\n")
+    trace = terminal(exception).strip("\n")
     return line + "\n" + (trace + "\n" if trace else "")
 
 
 def _one(text: str) -> str:
     """Text of others on one line: nobody writes a second line of our log, or moves a terminal's cursor."""
-    return clean(text).strip().replace("\n", "\\n").replace("\t", " ")
+    return terminal(text).strip().replace("\n", "\\n").replace("\t", " ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import NewType
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -108,13 +109,17 @@ class Activity(Struct, frozen=True):
     created_at: str = ""
 
 
+BoardText = NewType("BoardText", str)
+"""Markdown, or a subject, that may be written on the board: `agent.texts.outlet` makes them, and nobody else."""
+
+
 class Draft(Struct, frozen=True, kw_only=True):
     """A work package to be; everything by id."""
 
     project: int
     type: int
-    subject: str
-    description: str = ""
+    subject: BoardText
+    description: BoardText = BoardText("")
     parent: int | None = None
     responsible: int | None = None
 

@@ -20,7 +20,7 @@ from agent.choose import Reason, Why
 from agent.clock import Clock, Randomness
 from agent.errors import Conflict, Ignored, NotFound, Refused, Superseded, Unreachable
 from agent.memory import Memory
-from agent.model import Changes, Fleet, WorkPackage
+from agent.model import BoardText, Changes, Fleet, WorkPackage
 from agent.ownership import Held
 from agent.scan import Candidate, read_around
 from agent.state import RecordedClaim
@@ -375,7 +375,7 @@ class Protocol:
             self.memory.forget(str(token))
             return None
 
-    async def say(self, number: int, text: str, purpose: str, *, notify: bool = False) -> None:
+    async def say(self, number: int, text: BoardText, purpose: str, *, notify: bool = False) -> None:
         """A comment, at most once: after an unanswered POST its marker is looked for."""
         marker = report.parse_marker(text)
         for left in reversed(range(COMMENTS)):

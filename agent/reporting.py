@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from agent import epics, farewells, ownership
 from agent.errors import Conflict, LifetimeOver, NotFound, Refused, Superseded, Unreachable
-from agent.model import Changes, WorkPackage
+from agent.model import BoardText, Changes, WorkPackage
 from agent.ownership import Held, same_claim
 from agent.protocol import SWAPS, Protocol
 from agent.spikes import Spikes
@@ -78,7 +78,7 @@ class Reporter:
             raise LifetimeOver(f"#{self.held.ticket}: the lifetime of the claim is over")
         return await self._protocol.still_mine(self.held)
 
-    async def once(self, event: Event, text: str, *, notify: bool = False) -> None:
+    async def once(self, event: Event, text: BoardText, *, notify: bool = False) -> None:
         """A comment on the ticket, unless this run has written it before."""
         if event not in await self.events():
             await self._protocol.say(self.held.ticket, text, event.value, notify=notify)

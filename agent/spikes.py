@@ -8,7 +8,7 @@ from loguru import logger
 
 from agent.board.query import one_of
 from agent.errors import Conflict, NotFound, Refused, Unreachable
-from agent.model import Changes, Draft, WorkPackage
+from agent.model import BoardText, Changes, Draft, WorkPackage
 from agent.protocol import Protocol
 from agent.texts import report
 from agent.texts.report import Event
@@ -34,7 +34,7 @@ class Spikes:
         """Those with this run's marker: one of them, even a closed one, means that a person was asked."""
         return [one for one in await self.of_ticket(ticket) if _run_of(one) == run]
 
-    async def ask(self, ticket: WorkPackage, run: str, description: str) -> int:
+    async def ask(self, ticket: WorkPackage, run: str, description: BoardText) -> int:
         """The number of this run's Spike, made unless it is there.
 
         Raises:

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agent.model import BoardText
 from agent.texts.claim_token import ClaimToken, parse
 
 Key = TypeVar("Key")
@@ -103,7 +104,7 @@ class RecordedClaim(Struct, frozen=True, kw_only=True):
     branch: str = ""
     trouble: str = ""
     starter: str = ""
-    completion: str = ""
+    completion: BoardText = BoardText("")
     failure: RecordedFailure | None = None
 
     def parsed(self) -> ClaimToken | None:
@@ -129,7 +130,7 @@ class Farewell(Struct, frozen=True):
 
     ticket: int
     token: str
-    text: str
+    text: BoardText
 
 
 class State(Struct, frozen=True, kw_only=True):

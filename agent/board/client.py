@@ -17,7 +17,19 @@ from agent.board.query import Filter
 from agent.board.wire import Fields, Malformed
 from agent.clock import Clock, Randomness
 from agent.errors import Ignored, Refused, Unreachable
-from agent.model import Activity, Changes, Draft, Named, Principal, Project, Relation, Row, Status, WorkPackage
+from agent.model import (
+    Activity,
+    BoardText,
+    Changes,
+    Draft,
+    Named,
+    Principal,
+    Project,
+    Relation,
+    Row,
+    Status,
+    WorkPackage,
+)
 
 BY_ID: Final = (("id", "asc"),)
 """The order of a list that is read whole."""
@@ -196,7 +208,7 @@ class Board:
         """The whole journal of a work package, oldest first; never paged by the board."""
         return [wire.activity(one) for one in await self._all(f"work_packages/{number}/activities", purpose)]
 
-    async def comment(self, number: int, text: str, purpose: str, *, notify: bool = False) -> None:
+    async def comment(self, number: int, text: BoardText, purpose: str, *, notify: bool = False) -> None:
         """A comment. Not safe to repeat: look for its marker first."""
         body = {"comment": {"raw": text}}
         with _unsettled(purpose):

@@ -20,7 +20,8 @@ from agent.operate.screen import wrapped
 from agent.operate.station import Station
 from agent.programs.processes import Processes
 from agent.settings import Ambient
-from agent.texts.clean import clean
+from agent.texts import outlet
+from agent.texts.outlet import terminal
 
 NAME: Final = "agent: "
 """Whose words follow on standard error."""
@@ -117,7 +118,7 @@ def told(*, verbose: bool = False) -> Iterator[None]:
 
 def words(error: AgentError, width: int | None = None) -> list[str]:
     """What happened, and what to do next where the message does not say so itself; unbroken without a width."""
-    said = [*(clean(str(error)).splitlines() or [type(error).__name__]), next_step(error)]
+    said = [*(terminal(str(error)).splitlines() or [type(error).__name__]), next_step(error)]
     lines = [part for line in said if line for part in ([line] if width is None else wrapped(line, width - len(NAME)))]
     return [f"{'' if number else NAME:<{len(NAME)}}{line}" for number, line in enumerate(lines)]
 
@@ -144,7 +145,7 @@ def exit_code(error: AgentError) -> int:
 
 def print_json(value: Any) -> None:
     """One JSON document on one line, at once."""
-    typer.echo(msgspec.json.encode(value).decode())
+    typer.echo(outlet.json_line(msgspec.json.encode(value).decode()))
     sys.stdout.flush()
 
 

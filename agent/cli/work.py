@@ -31,6 +31,7 @@ from agent.operate.station import Station
 from agent.pod import Pod
 from agent.texts import claim_token
 from agent.texts.markup import one_line
+from agent.texts.outlet import terminal
 
 STALE: Final = frozenset({400, 404, 422})
 """Answers after which the cached discovery is not trusted any more (DESIGN, section 2)."""
@@ -191,7 +192,8 @@ class Progress:
             for line, colour in outcome(result):
                 self._print(line, colour)
 
-    def _print(self, line: str, colour: str = "") -> None:
+    def _print(self, words: str, colour: str = "") -> None:
+        line = terminal(words)
         if not self._colour:
             typer.echo(f"{self._pod}: {line}")
             return

@@ -26,6 +26,7 @@ from agent.demo.trouble import DemoError, NotHere
 from agent.errors import PodTrouble
 from agent.programs.processes import Processes
 from agent.sandbox.check import check
+from agent.texts.outlet import terminal
 
 FAILED: Final = 1
 USAGE: Final = 2
@@ -93,7 +94,7 @@ def demo(
             wrong = _play(screen, folder, opened, env, who, keep=keep)
     except NotHere as error:
         remove(folder)
-        typer.echo(f"agent: {error}", err=True)
+        typer.echo(f"agent: {terminal(str(error))}", err=True)
         raise typer.Exit(USAGE) from None
     except DemoError as error:
         wrong = [str(error)]
@@ -103,7 +104,7 @@ def demo(
         raise typer.Exit(INTERRUPTED) from None
     if wrong:
         for one in wrong:
-            typer.echo(f"agent: {one}", err=True)
+            typer.echo(f"agent: {terminal(one)}", err=True)
         typer.echo(f"       The logs are in {folder}.", err=True)
         raise typer.Exit(FAILED)
     remove(folder)

@@ -15,6 +15,7 @@ from rich.table import Table
 from agent.demo.hands import Ticket
 from agent.demo.outcome import RUNGS, Row, name_of
 from agent.demo.pods import Seen
+from agent.texts.outlet import terminal
 
 RELEASE: Final = 3
 WIDTH: Final = 80
@@ -25,6 +26,11 @@ STATUS_STYLES: Final[Mapping[str, str]] = {
     "Closed": "green",
 }
 POD_STYLES: Final = {"pod-a": "cyan", "pod-b": "magenta", "human": "bold"}
+
+
+def _shown(text: str) -> str:
+    """Text of the board or of a pod, as it may stand among our colours."""
+    return escape(terminal(text))
 
 
 class Screen:
@@ -54,21 +60,21 @@ class Screen:
 
     def headline(self, text: str) -> None:
         """A new act."""
-        self.console.print(f"\n[bold]{escape(text)}[/bold]")
+        self.console.print(f"\n[bold]{_shown(text)}[/bold]")
 
     def line(self, text: str) -> None:
         """Something to read; longer than the screen is wide only where it is to be copied."""
-        self.console.print(escape(text), soft_wrap=True)
+        self.console.print(_shown(text), soft_wrap=True)
 
     def event(self, who: str, text: str, style: str = "") -> None:
         """Somebody did something."""
         name = f"[{POD_STYLES.get(who, 'dim')}]{who:<6}[/]"
-        said = f"[{style}]{escape(text)}[/]" if style else escape(text)
+        said = f"[{style}]{_shown(text)}[/]" if style else _shown(text)
         self.console.print(f"[dim]{self.seconds:5.1f}s[/dim] {name} {said}", overflow="ellipsis", no_wrap=True)
 
     def more(self, text: str) -> None:
         """What belongs to the event above."""
-        self.console.print(f"{'':14}[dim]{escape(text)}[/dim]", overflow="ellipsis", no_wrap=True)
+        self.console.print(f"{'':14}[dim]{_shown(text)}[/dim]", overflow="ellipsis", no_wrap=True)
 
     def board(self, tickets: Iterable[Ticket]) -> None:
         """The board as it is now; on a terminal only."""
@@ -79,10 +85,10 @@ class Screen:
             indent = "  " * len(one.ancestors)
             table.add_row(
                 f"[dim]#{one.id}[/dim]",
-                f"{indent}{escape(one.subject)}"[:40],
+                f"{indent}{_shown(one.subject[:40])}",
                 f"[dim]{one.type}[/dim]",
                 f"[{STATUS_STYLES.get(one.status, 'dim')}]{one.status}[/]",
-                f"[{POD_STYLES.get(one.pod, 'dim')}]{escape(one.pod)}[/]",
+                f"[{POD_STYLES.get(one.pod, 'dim')}]{_shown(one.pod)}[/]",
             )
         self._live.update(table, refresh=True)
 
@@ -102,12 +108,12 @@ class Screen:
         table.add_column("result", no_wrap=True, min_width=12)
         for one in rows:
             table.add_row(
-                escape(f"#{one.ticket} {one.subject}"),
+                _shown(f"#{one.ticket} {one.subject}"),
                 f"{one.rung} {RUNGS[one.rung]}",
                 f"[{POD_STYLES.get(one.pod, '')}]{one.pod}[/]",
-                escape(one.branch) or "[dim]-[/dim]",
+                _shown(one.branch) or "[dim]-[/dim]",
                 one.commit[:7] or "[dim]-[/dim]",
-                f"[{'green' if one.commit or one.rung == RELEASE else 'red'}]{escape(one.result)}[/]",
+                f"[{'green' if one.commit or one.rung == RELEASE else 'red'}]{_shown(one.result)}[/]",
             )
         self.console.print(table)
 
@@ -118,5 +124,5 @@ class Screen:
         table.add_column("as a pod said it (`agent explain ID`)", overflow="fold")
         table.add_column("asked", no_wrap=True)
         for one in reasons:
-            table.add_row(name_of(one.reason), escape(f"#{one.ticket}: {one.detail}"), f"{one.pod}, {one.when}")
+            table.add_row(name_of(one.reason), _shown(f"#{one.ticket}: {one.detail}"), f"{one.pod}, {one.when}")
         self.console.print(table)

@@ -24,6 +24,7 @@ from agent.git.refs import (
 )
 from agent.git.workspace import Workspace
 from agent.git.worktree import Record, Worktree
+from agent.texts import outlet
 
 
 class Repository:
@@ -202,7 +203,7 @@ class Repository:
             before = Workspace(worktree, record)
             # a pod that died right after its push did not note it
             if await before.has_leftovers() and not await self.commit_of_run(record.run, record.branch):
-                message = f"Left behind by an earlier run\n\n{RUN_TRAILER}: {record.run}\n"
+                message = outlet.commit("Left behind by an earlier run", "", {RUN_TRAILER: record.run})
                 await before.keep(kept_name(worktree.owner, record.run), message)
         worktree.forget()
 

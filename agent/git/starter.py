@@ -14,13 +14,15 @@ from agent.git.evidence import STARTER_TRAILER
 from agent.git.folder import write_plain
 from agent.git.refs import names
 from agent.git.worktree import Worktree
+from agent.texts import outlet
+from agent.texts.outlet import CommitText
 
 FLAKE: Final = "flake.nix"
 LOCK: Final = "flake.lock"
 _PROGRAM: Final = 0o111
 
 
-async def commit_starter(worktree: Worktree, onto: str, template: Path, message: str) -> str | None:
+async def commit_starter(worktree: Worktree, onto: str, template: Path, message: CommitText) -> str | None:
     """A commit on `onto` with the files of the template, which are in the folder then; None if it has a flake.
 
     Files that are there stay as they are; only a lock file without a flake is replaced.
@@ -49,8 +51,8 @@ async def commit_starter(worktree: Worktree, onto: str, template: Path, message:
         write_plain(place, files[name].read_bytes())
         place.chmod(_mode(files[name]))
     await worktree.add("--force", paths=new)
-    message = f"{message.rstrip()}\n{STARTER_TRAILER}: {FLAKE}\n"
-    return await worktree.commit(await worktree.answer("write-tree"), (onto,), message)
+    whole = outlet.with_trailer(message, STARTER_TRAILER, FLAKE)
+    return await worktree.commit(await worktree.answer("write-tree"), (onto,), whole)
 
 
 async def move_starter(worktree: Worktree, starter: str, onto: str) -> str | None:

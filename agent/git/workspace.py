@@ -34,6 +34,7 @@ from agent.git.refs import (
 from agent.git.starter import commit_starter, move_starter
 from agent.git.tree import Tree
 from agent.git.worktree import Record, Worktree
+from agent.texts.outlet import CommitText
 
 _DIED: Final = "remote failure"
 """What git reports for a ref when the other side ended without a word: no refusal."""
@@ -100,7 +101,7 @@ class Workspace(Tree):
         """
         return checked_out(self._worktree, commit, carry)
 
-    async def add_starter(self, template: Path, message: str) -> str | None:
+    async def add_starter(self, template: Path, message: CommitText) -> str | None:
         """Give a repository without a `flake.nix` the files of a template, by a commit below the run's own one.
 
         Call it after `open`, before the model; it looks first whether it is done.
@@ -157,7 +158,7 @@ class Workspace(Tree):
     async def _tree_of(self, commit: str) -> str:
         return await self._worktree.answer("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}")
 
-    async def commit(self, tree: str, message: str) -> str:
+    async def commit(self, tree: str, message: CommitText) -> str:
         """The run's one commit, on top of the start, whatever was committed before in this run; returns its id.
 
         Args:
@@ -255,7 +256,7 @@ class Workspace(Tree):
         await refuse_repository(self._worktree, listing)
         return sha
 
-    async def keep(self, ref: str, message: str) -> str | None:
+    async def keep(self, ref: str, message: CommitText) -> str | None:
         """Push everything that is there to the branch `ref`; None if there is nothing beyond the start.
 
         The same files give the same commit, so a repetition changes nothing.

@@ -23,6 +23,8 @@ from agent.git.mirror import LOCAL_TIMEOUT, GitHung, Mirror
 from agent.git.odd import Listing
 from agent.git.refs import names
 from agent.programs.runner import Finished
+from agent.texts import outlet
+from agent.texts.outlet import CommitText
 
 _DENIED: Final = b"Permission denied"
 _TRIES: Final = 100
@@ -250,12 +252,12 @@ class Worktree:
             "add", how, "--pathspec-from-file=-", "--pathspec-file-nul", stdin=words, env=literal, ok=ok
         )
 
-    async def message(self, commit: str) -> str:
-        """The message of a commit."""
+    async def message(self, commit: str) -> CommitText:
+        """The message of a commit of ours."""
         done = await self.git("log", "-1", "--format=%B", commit)
-        return done.stdout.decode("utf-8", "replace").rstrip("\n") + "\n"
+        return CommitText(done.stdout.decode("utf-8", "replace").rstrip("\n") + "\n")
 
-    async def commit(self, tree: str, parents: tuple[str, ...], message: str, *, date: str = "") -> str:
+    async def commit(self, tree: str, parents: tuple[str, ...], message: CommitText, *, date: str = "") -> str:
         """A commit object of ours; nothing points to it yet."""
         arguments = [word for parent in parents for word in ("-p", parent)]
         env = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date} if date else {}
@@ -295,8 +297,8 @@ class Worktree:
             tree = await self.merged(tip, base)
         except TicketFailure as error:
             raise TicketFailure(f"merging `{self.mirror.base}` into `{branch}` failed: {error.reason}") from error
-        merge = await self.commit(tree, (tip, base), f"Merge branch '{self.mirror.base}' into {branch}\n")
-        return UpToDate(base, tip, merge)
+        message = outlet.commit(f"Merge branch '{self.mirror.base}' into {branch}", "", {})
+        return UpToDate(base, tip, await self.commit(tree, (tip, base), message))
 
     async def _contains(self, commit: str, other: str) -> bool:
         return (await self.git("merge-base", "--is-ancestor", other, commit, ok=(0, 1))).returncode == 0

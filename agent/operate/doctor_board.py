@@ -18,7 +18,7 @@ from agent.errors import BoardError, Conflict, NotFound, Refused, Unreachable
 from agent.model import Draft, Row, WorkPackage
 from agent.operate.findings import Finding, fail, ok, unknown, warn
 from agent.state import State
-from agent.texts import claim_token
+from agent.texts import claim_token, outlet
 
 ADMIN: Final = "Administration → Work packages"
 WORKFLOW: Final = f"{ADMIN} → Workflow"
@@ -220,7 +220,7 @@ class BoardDoctor:
             remedy = f"switch it on (project {identifier} → Settings → Work packages → Types)"
             return [fail("spike", f"{identifier}: the type {name} is not switched on", remedy)]
         parent = rows[0].id if rows else None
-        draft = Draft(project=facts.project.id, type=spikes[0], subject="doctor", parent=parent)
+        draft = Draft(project=facts.project.id, type=spikes[0], subject=outlet.subject("doctor"), parent=parent)
         try:
             refusals = await self._board.creation_refusals(draft, f"could a {name} be created")
         except (Refused, NotFound) as refusal:

@@ -12,8 +12,8 @@ from agent.operate.explain import Explanation, Kept, Overview
 from agent.operate.findings import Finding, Kind
 from agent.operate.release import Released
 from agent.operate.status import Status
-from agent.texts.clean import clean
 from agent.texts.markup import spoken
+from agent.texts.outlet import terminal
 
 Paint = Callable[[str, str], str]
 """A text and what it is (`good`, `bad`, `dim`, `strong`) to a text with colour."""
@@ -61,7 +61,7 @@ def plain(text: str, _: str) -> str:
 
 def fit(text: str, width: int) -> str:
     """Text of others on one line, cut to that many columns."""
-    line = " ".join(clean(text).split())
+    line = " ".join(terminal(text).split())
     if cell_len(line) <= width:
         return line
     return set_cell_size(line, max(width - 1, 0)).rstrip() + "…"
@@ -75,7 +75,7 @@ def counted(count: int, noun: str) -> str:
 def wrapped(text: str, width: int, indent: str = "") -> list[str]:
     """A sentence over as many lines as it takes; long words stay whole, so that they can be copied."""
     lines, line = [], ""
-    for word in clean(text).split():
+    for word in terminal(text).split():
         if line and cell_len(indent + line) + 1 + cell_len(word) > width:
             lines.append(indent + line)
             line = word

@@ -1,7 +1,8 @@
 """Text of any origin made fit for the board, a prompt or a log, pure.
 
 A NUL or an invalid byte is a 500 of the board, a lone surrogate a 400 (openproject-api.md, section 0, 16); terminal
-sequences and other control characters are nothing that people read.
+sequences and other control characters are nothing that people read. Format characters are worse: those of bidirectional
+text show a line in another order than it has, and others hide a text within a text.
 """
 
 from __future__ import annotations
@@ -12,6 +13,14 @@ from typing import Any, Final
 _ESCAPES: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SURROGATES: Final = re.compile(r"[\ud800-\udfff]")
+_FORMAT: Final = (
+    "\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+"""Unicode's categories Cf, Zl and Zp; a test compares."""
+_UNSEEN: Final = re.compile(f"[{_FORMAT}]")
+INVISIBLE: Final = re.compile(f"[\x7f-\x9f{_FORMAT}]")
+"""The same, and the control characters that JSON does not escape."""
 
 
 def clean(text: str) -> str:
@@ -22,6 +31,11 @@ def clean(text: str) -> str:
     """
     text = _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
     return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", _CONTROL.sub("", text))
+
+
+def visible(text: str) -> str:
+    """The same without format characters and the line ends that only some programs know: what is left is what is seen."""
+    return _UNSEEN.sub("", clean(text))
 
 
 def clean_all(value: Any) -> Any:

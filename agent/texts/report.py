@@ -14,8 +14,11 @@ from typing import Final
 
 from msgspec import Struct
 
+from agent.model import BoardText
+from agent.texts import outlet
 from agent.texts.claim_token import RUN_ID
-from agent.texts.markup import code, fence, last_lines, link, one_line, quote, spoken
+from agent.texts.markup import last_lines, spoken
+from agent.texts.outlet import code, fence, line, link, quote
 
 NOTHING_LEFT: Final = "nothing left to do in this Epic"
 SUBJECT_LIMIT: Final = 255
@@ -75,10 +78,10 @@ def marker(run: str, event: str) -> str:
     Raises:
         ValueError: the run id is none; such a marker could not be read back.
     """
-    line = f"<!-- agent run={run} event={event} -->"
-    if _MARKER.fullmatch(line) is None:
-        raise ValueError(f"not a marker: {line}")
-    return line
+    made = f"<!-- agent run={run} event={event} -->"
+    if _MARKER.fullmatch(made) is None:
+        raise ValueError(f"not a marker: {made}")
+    return made
 
 
 def parse_marker(raw: str) -> Marker | None:
@@ -87,19 +90,19 @@ def parse_marker(raw: str) -> Marker | None:
     return None if found is None else Marker(found[1], found[2])
 
 
-def _text(run: str, event: Event, first_line: str, *blocks: str) -> str:
-    return "\n\n".join((first_line, *filter(None, blocks), marker(run, event)))
+def _text(run: str, event: Event, first_line: str, *blocks: str) -> BoardText:
+    return outlet.board(first_line, *blocks, marker(run, event))
 
 
 # --- the claim ---------------------------------------------------------------------------------------------------
 
 
-def claimed(run: str, *, pod: str) -> str:
+def claimed(run: str, *, pod: str) -> BoardText:
     """A claim was won."""
     return _text(run, Event.CLAIMED, f"Claimed by pod {code(pod)} — session {code(run)}")
 
 
-def taken_over(run: str, *, pod: str, attempt: int = 0, tries: int = 0) -> str:
+def taken_over(run: str, *, pod: str, attempt: int = 0, tries: int = 0) -> BoardText:
     """The same pod goes on with its run after a crash or restart; the try is told if it is given."""
     note = f"Try {attempt} of {tries}." if attempt else ""
     return _text(
@@ -107,14 +110,14 @@ def taken_over(run: str, *, pod: str, attempt: int = 0, tries: int = 0) -> str:
     )
 
 
-def epic_taken(run: str, *, pod: str) -> str:
+def epic_taken(run: str, *, pod: str) -> BoardText:
     """An Epic was claimed, for whatever is below it."""
     return _text(run, Event.EPIC_TAKEN, f"Epic taken by pod {code(pod)}")
 
 
-def epic_released(run: str, *, reason: str = NOTHING_LEFT) -> str:
+def epic_released(run: str, *, reason: str = NOTHING_LEFT) -> BoardText:
     """An Epic was given back; the reason follows "Released: "."""
-    return _text(run, Event.EPIC_RELEASED, f"Released: {one_line(reason)}")
+    return _text(run, Event.EPIC_RELEASED, f"Released: {line(reason)}")
 
 
 # --- a run that ends well ----------------------------------------------------------------------------------------
@@ -130,7 +133,7 @@ def completed(
     duration_s: float | None = None,
     verified: Sequence[str] = (),
     carried: Sequence[str] = (),
-) -> str:
+) -> BoardText:
     """The work is done and verified.
 
     Args:
@@ -167,24 +170,24 @@ def verification(commands: Sequence[str]) -> str:
     return "Verified with " + ", ".join(code(command) for command in commands)
 
 
-def starter_added(run: str, *, commit: str, commit_url: str = "") -> str:
+def starter_added(run: str, *, commit: str, commit_url: str = "") -> BoardText:
     """The repository had no `flake.nix`, and has one now."""
     return _text(run, Event.STARTER_ADDED, f"Added a starter `flake.nix` — commit {_commit(commit, commit_url)}")
 
 
-def pushed(run: str, *, branch: str, commit: str, branch_url: str = "", commit_url: str = "") -> str:
+def pushed(run: str, *, branch: str, commit: str, branch_url: str = "", commit_url: str = "") -> BoardText:
     """The result is on the remote."""
     where = f"Pushed to {link(branch, branch_url)} — commit {_commit(commit, commit_url)}"
     return _text(run, Event.PUSHED, where)
 
 
-def already_done(run: str, *, branch: str, commit: str, branch_url: str = "", commit_url: str = "") -> str:
+def already_done(run: str, *, branch: str, commit: str, branch_url: str = "", commit_url: str = "") -> BoardText:
     """The model found nothing to do, and the branch has a commit for this ticket that passes."""
     where = f"Already done: {link(branch, branch_url)} has it — commit {_commit(commit, commit_url)}"
     return _text(run, Event.ALREADY_DONE, where)
 
 
-def text_changed(run: str, *, commit: str, commit_url: str = "") -> str:
+def text_changed(run: str, *, commit: str, commit_url: str = "") -> BoardText:
     """Subject or description changed since the claim; what was done is pushed all the same."""
     again = f"The text changed during the run; it will be worked on again from commit {_commit(commit, commit_url)}"
     return _text(run, Event.TEXT_CHANGED, again)
@@ -195,12 +198,12 @@ def text_changed(run: str, *, commit: str, commit_url: str = "") -> str:
 
 def failed(
     run: str, *, reason: str, evidence: str = "", spent: Spent | None = None, branch: str = "", branch_url: str = ""
-) -> str:
+) -> BoardText:
     """The ticket's own failure; `spent` is None where nobody counts, `branch` is where the work so far was pushed."""
     return _text(
         run,
         Event.FAILED,
-        f"Execution failed: {one_line(reason)}",
+        f"Execution failed: {line(reason)}",
         fence(last_lines(evidence)) if evidence.strip() else "",
         f"Spent: {spent.input_tokens} input tokens / {spent.output_tokens} output tokens, {spent.usd:.2f} USD"
         if spent is not None
@@ -209,60 +212,60 @@ def failed(
     )
 
 
-def spike_created(run: str, *, spike: int) -> str:
+def spike_created(run: str, *, spike: int) -> BoardText:
     """A person was asked."""
     return _text(run, Event.SPIKE_CREATED, f"Created spike #{spike} for human review")
 
 
-def spike_duplicate(run: str, *, stays: int) -> str:
+def spike_duplicate(run: str, *, stays: int) -> BoardText:
     """On a Spike that a late request created a second time, as it is closed."""
     return _text(run, Event.SPIKE_DUPLICATE, f"Closed: #{stays} asks the same")
 
 
-def interrupted(run: str, *, reason: str, attempt: int, tries: int) -> str:
+def interrupted(run: str, *, reason: str, attempt: int, tries: int) -> BoardText:
     """Pod trouble; the claim is kept and the run goes on later."""
-    return _text(run, Event.INTERRUPTED, f"Interrupted: {one_line(reason)} (try {attempt} of {tries})")
+    return _text(run, Event.INTERRUPTED, f"Interrupted: {line(reason)} (try {attempt} of {tries})")
 
 
-def given_back(run: str, *, pod: str, reason: str) -> str:
+def given_back(run: str, *, pod: str, reason: str) -> BoardText:
     """Pod trouble that did not pass; the one comment about it."""
     return _text(
         run,
         Event.GIVEN_BACK,
-        f"Returned to the pool: {one_line(reason)}",
+        f"Returned to the pool: {line(reason)}",
         f"This is trouble of pod {code(pod)} and says nothing about the ticket.",
     )
 
 
-def expired(run: str, *, pod: str, silent_s: float) -> str:
+def expired(run: str, *, pod: str, silent_s: float) -> BoardText:
     """Another pod's claim was found expired after that many seconds of the same token."""
     return _text(
         run, Event.EXPIRED, f"Returned to the pool: pod {code(pod)} has not been heard of for {spoken(silent_s)}"
     )
 
 
-def released(run: str, *, pod: str) -> str:
+def released(run: str, *, pod: str) -> BoardText:
     """An operator gave a claim back by hand (`agent release`)."""
     return _text(run, Event.RELEASED, f"Returned to the pool: an operator released the claim of pod {code(pod)}")
 
 
-def stopped(run: str, *, kept: str = "", kept_url: str = "", change: str = "") -> str:
+def stopped(run: str, *, kept: str = "", kept_url: str = "", change: str = "") -> BoardText:
     """A person took the ticket out of our hands; `kept` is the ref of the work, `change` what was seen."""
     where = f"the work is in {link(kept, kept_url)}" if kept else "there was no work to keep"
     return _text(
         run,
         Event.STOPPED,
         f"Stopped: this ticket was changed while it was being worked on; {where}",
-        f"What changed: {one_line(change)}" if change else "",
+        f"What changed: {line(change)}" if change else "",
     )
 
 
-def refused_report(run: str, *, refused: str, pod: str) -> str:
+def refused_report(run: str, *, refused: str, pod: str) -> BoardText:
     """The board does not take the result; the ticket stays active and is a person's."""
     return _text(
         run,
         Event.REFUSED,
-        f"The board refused the report: {one_line(refused, 500)}",
+        f"The board refused the report: {line(refused, 500)}",
         f"Pod {code(pod)} let go of the ticket and left its status: it is a person's now.",
     )
 
@@ -270,10 +273,11 @@ def refused_report(run: str, *, refused: str, pod: str) -> str:
 # --- the Spike ---------------------------------------------------------------------------------------------------
 
 
-def spike_subject(ticket: int, subject: str) -> str:
+def spike_subject(ticket: int, subject: str) -> BoardText:
     """The subject of the Spike for a ticket: one line that names it, within the board's bound."""
     start = f"{SPIKE_SUBJECT}{ticket}: "
-    return start + (one_line(subject, SUBJECT_LIMIT - len(start)) or "(no subject)")
+    named = outlet.subject(start, subject, SUBJECT_LIMIT)
+    return named if named != start else outlet.subject(start, "(no subject)", SUBJECT_LIMIT)
 
 
 def spike_ticket(subject: str) -> int | None:
@@ -291,13 +295,13 @@ def spike_description(
     evidence: str = "",
     branch: str = "",
     branch_url: str = "",
-) -> str:
+) -> BoardText:
     """What a person needs to answer: why, the question, the evidence, the work so far, and what to do now."""
     return _text(
         run,
         Event.SPIKE,
         f"The fleet could not finish #{ticket} and needs a person.",
-        f"**Reason:** {one_line(reason, 500)}",
+        f"**Reason:** {line(reason, 500)}",
         f"**The model asks:**\n\n{quote(question)}" if question.strip() else "",
         f"**Last lines of the output:**\n\n{fence(last_lines(evidence))}" if evidence.strip() else "",
         f"**The work so far** is in {link(branch, branch_url)}." if branch else "",

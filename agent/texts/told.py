@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agent.texts.report import Event, parse_marker
+from agent.texts.rewrite import APART, plain
 
 LONGEST_TITLE: Final = 2_000
 """Characters of a first line that are looked at: ours have some hundred, and whoever forges one shall not cost much."""
@@ -181,9 +182,10 @@ def _parts(line: str) -> _Parts:
 
 
 def _plain(parts: _Parts) -> str:
-    return "".join(part if isinstance(part, str) else part.text for part in parts)
+    return "".join(plain(part) if isinstance(part, str) else part.text for part in parts)
 
 
 def _unpadded(content: str) -> str:
     """A name that begins or ends with a backtick, and an empty one, stand between two spaces."""
-    return content[1:-1] if content.startswith(" ") and content.endswith(" ") else content
+    name = content[1:-1] if content.startswith(" ") and content.endswith(" ") else content
+    return name.replace(APART, "")

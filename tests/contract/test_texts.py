@@ -10,7 +10,7 @@ from agent.board.client import Board
 from agent.board.query import contains
 from agent.board.wire import Fields
 from agent.clock import SystemClock, SystemRandomness
-from agent.model import Changes, Draft
+from agent.model import BoardText, Changes, Draft
 from agent.texts.clean import clean
 from support.contract_world import World, condition
 
@@ -43,14 +43,17 @@ async def client(world: World) -> AsyncIterator[Board]:
 
 def draft(world: World, subject: str, text: str = "") -> Draft:
     return Draft(
-        project=world.board.projects["shop"], type=world.board.types["Task"], subject=subject, description=text
+        project=world.board.projects["shop"],
+        type=world.board.types["Task"],
+        subject=BoardText(subject),
+        description=BoardText(text),
     )
 
 
 @each_text
 async def test_a_text_is_read_back_as_it_was_written(world: World, client: Board, text: str) -> None:
     made = await client.create(draft(world, f"{world.word} {text}"[:255], text), "create", notify=False)
-    await client.comment(made.id, text, "say")
+    await client.comment(made.id, BoardText(text), "say")
     read = await client.work_package(made.id, "read")
     comments = [one.text for one in await client.activities(made.id, "read") if one.text]
     assert (read.subject, read.description) == (clean(f"{world.word} {text}"[:255]).strip(), clean(text))
@@ -63,7 +66,7 @@ async def test_a_megabyte_is_read_back_whole(world: World, client: Board) -> Non
     line = "Zwölf Boxkämpfer 🦀 שלום <b>&\n"
     text = (line * (MEGABYTE // len(line.encode()) + 1)).encode()[:MEGABYTE].decode(errors="ignore").rstrip()
     made = await client.create(draft(world, f"{world.word} big", text), "create", notify=False)
-    await client.comment(made.id, text, "say")
+    await client.comment(made.id, BoardText(text), "say")
     assert (await client.work_package(made.id, "read")).description == text
     assert [one.text for one in await client.activities(made.id, "read") if one.text] == [text]
     changed = await client.patch(made, Changes(pod="pod-a"), "claim")

@@ -25,7 +25,7 @@ from agent.board.exchange import ATTEMPTS, LONGEST_WAIT
 from agent.board.query import none_of, one_of
 from agent.board.wire import Fields, Malformed
 from agent.errors import BoardError, ConfigurationError, Conflict, Ignored, NotFound, Refused, Unreachable
-from agent.model import Changes, Draft, Principal
+from agent.model import BoardText, Changes, Draft, Principal
 from support.fake_clock import FakeClock, FixedRandomness
 from support.values import item
 
@@ -112,11 +112,13 @@ async def claim(board: Board) -> object:
 
 
 async def say(board: Board) -> None:
-    await board.comment(42, "Hello", "say")
+    await board.comment(42, BoardText("Hello"), "say")
 
 
 async def ask_for_help(board: Board) -> object:
-    return await board.create(Draft(project=31, type=16, subject="S", description="D", parent=42), "Spike", notify=True)
+    return await board.create(
+        Draft(project=31, type=16, subject=BoardText("S"), description=BoardText("D"), parent=42), "Spike", notify=True
+    )
 
 
 async def form(board: Board) -> object:

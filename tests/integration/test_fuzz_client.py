@@ -22,7 +22,7 @@ from agent.board.client import Board
 from agent.board.query import one_of
 from agent.board.wire import Fields, Malformed
 from agent.errors import BoardError, Unreachable
-from agent.model import Changes, Draft
+from agent.model import BoardText, Changes, Draft
 from support.boards import Board as Running
 from support.boards import embedded_board
 from support.fake_clock import FakeClock, FixedRandomness
@@ -32,7 +32,13 @@ from support.wrong_answers import SPOILS, Answer, Recorder, Spoil, Wrong
 
 
 def spike(here: Running, parent: int) -> Draft:
-    return Draft(project=here.projects["shop"], type=here.types["Spike"], subject="S", description="D", parent=parent)
+    return Draft(
+        project=here.projects["shop"],
+        type=here.types["Spike"],
+        subject=BoardText("S"),
+        description=BoardText("D"),
+        parent=parent,
+    )
 
 
 LONGEST = 30.0
@@ -53,7 +59,7 @@ CALLS: Mapping[str, Call] = {
         item(n, lock_version=0), Changes(status=here.statuses["In progress"], pod="pod-a", run="t"), "x"
     ),
     "create": lambda board, here, n: board.create(spike(here, n), "x", notify=False),
-    "comment": lambda board, _, n: board.comment(n, "Hello", "x"),
+    "comment": lambda board, _, n: board.comment(n, BoardText("Hello"), "x"),
     "creation_refusals": lambda board, here, n: board.creation_refusals(spike(here, n), "x"),
     "abilities": lambda board, _, n: board.abilities(n, "x"),
     "activities": lambda board, _, n: board.activities(n, "x"),

@@ -22,6 +22,7 @@ from agent.git.refs import ClaimRefRefused, LeaseRefused, RepositoryUnreachable
 from agent.git.repo import Repository
 from agent.programs.processes import Processes
 from agent.programs.runner import Ended, Finished, Job
+from agent.texts import outlet
 from agent.texts.branches import branch_name, wrong_with
 from agent.texts.evidence import redactor
 from support.git_repo import Remote, git
@@ -321,7 +322,7 @@ async def test_nothing_of_the_hosts_configuration_runs(tmp_path: Path, remote: R
     await repo.fetch()
     workspace = await repo.open(42, "agent/42-x", "run")
     (workspace.path / "new.txt").write_text("new\n")
-    sha = await workspace.commit((await workspace.snapshot()).tree, "Add new.txt\n")
+    sha = await workspace.commit((await workspace.snapshot()).tree, outlet.commit("Add new.txt", "", {}))
     assert await workspace.publish(sha, claim_blob=blob) == sha
 
 

@@ -14,6 +14,7 @@ from agent.errors import TicketFailure
 from agent.git import worktree
 from agent.git.folder import remove
 from agent.programs.runner import Finished, Job
+from agent.texts import outlet
 from support.git_bench import KEPT, NEXT, Bench, Faulty, read, write
 from support.git_repo import git
 
@@ -255,7 +256,7 @@ async def test_what_cannot_be_read_is_made_readable_before_it_is_kept(bench: Ben
     for name in ("plain.txt", "src/deep/a.py", "src/deep", "src", "new/deep", "new"):
         (workspace.path / name).chmod(0o000)
     assert (await workspace.snapshot()).changed
-    await workspace.keep(KEPT, "Kept\n")
+    await workspace.keep(KEPT, outlet.commit("Kept", "", {}))
     for name, content in (("new/deep/file.txt", "work"), ("src/deep/a.py", "more work"), ("plain.txt", "work")):
         assert bench.remote.show(KEPT, name) == content
     assert git(bench.remote.path, "ls-tree", KEPT, "plain.txt").startswith("100644 ")

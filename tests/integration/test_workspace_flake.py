@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from agent.errors import PodTrouble, TicketFailure
+from agent.texts.outlet import CommitText
 from support.git_bench import BRANCH, KEPT, NEXT, RUN, Bench, message, read, work, write
 from support.git_repo import AGENT_TOML, FLAKE, SETUP, git
 
-STARTER = f"Add a starter flake.nix\n\nWork-Package: #42\nAgent-Pod: pod-a\nAgent-Run: {RUN}\n"
+STARTER = CommitText(f"Add a starter flake.nix\n\nWork-Package: #42\nAgent-Pod: pod-a\nAgent-Run: {RUN}\n")
 
 
 @pytest.fixture
@@ -169,7 +170,7 @@ async def test_a_failed_run_pushes_its_starter_to_the_kept_branch_only(bare: Ben
     assert set(bare.remote.refs()) == {"refs/heads/main", f"refs/heads/{KEPT}"}
     after = await bare.open(NEXT)
     assert not (after.path / "flake.nix").is_file()
-    assert await after.add_starter(template(bare.folder), STARTER.replace(RUN, NEXT))
+    assert await after.add_starter(template(bare.folder), CommitText(STARTER.replace(RUN, NEXT)))
 
 
 async def test_a_repository_with_a_flake_gets_none(bench: Bench) -> None:

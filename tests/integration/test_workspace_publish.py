@@ -8,6 +8,7 @@ import pytest
 from agent.errors import PodTrouble, Superseded, TicketFailure
 from agent.git.refs import KeepRefused, PushRefused, Refusal, RepositoryUnreachable
 from agent.programs.runner import Ended, Finished
+from agent.texts import outlet
 from support.git_bench import BRANCH, CLAIM, NEXT, OTHER, RUN, Bench, message, read, work, write
 from support.git_repo import git
 
@@ -75,7 +76,7 @@ async def test_a_commit_of_this_run_deeper_on_the_branch_is_success(bench: Bench
     await workspace.publish(sha, claim_blob=blob)
     bench.remote.push(BRANCH, {"b.txt": "a person went on"})
     again = await bench.open(repo=bench.pod("state"))
-    other = await again.commit((await again.snapshot()).tree, message() + "Extra: x\n")
+    other = await again.commit((await again.snapshot()).tree, outlet.with_trailer(message(), "Extra", "x"))
     assert other != sha
     assert await again.publish(other, claim_blob=blob) == sha
 

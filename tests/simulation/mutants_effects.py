@@ -13,7 +13,7 @@ from agent import epics, ownership
 from agent.attempt import Attempt
 from agent.cycle import Cycle
 from agent.git.refs import LeaseRefused
-from agent.model import Changes, Fleet, WorkPackage
+from agent.model import BoardText, Changes, Fleet, WorkPackage
 from agent.ownership import Held
 from agent.protocol import Protocol
 from agent.reporting import Reporter
@@ -349,7 +349,7 @@ def release_before_the_spike() -> Iterator[None]:
     """Failure: comment, Spike child, comment with its number, PATCH back to ready."""
     shipped = Spikes.ask
 
-    async def ask(self: Spikes, ticket: WorkPackage, run: str, description: str) -> int:
+    async def ask(self: Spikes, ticket: WorkPackage, run: str, description: BoardText) -> int:
         token = claim_token.parse(ticket.run)
         if token is not None:
             await self._protocol.give_back(ticket.id, token)

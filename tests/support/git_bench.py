@@ -12,7 +12,9 @@ from agent.git.tree import Tree
 from agent.git.workspace import Workspace
 from agent.programs.processes import Processes
 from agent.programs.runner import Finished, Job
+from agent.texts import outlet
 from agent.texts.evidence import redactor
+from agent.texts.outlet import CommitText
 from support.git_repo import Remote
 
 RUN = "7f9c0000-0000-4000-8000-000000000001"
@@ -68,8 +70,8 @@ class Bench:
         return await self.repo.set_claim(42, text, expected)
 
 
-def message(run: str = RUN, ticket: int = 42) -> str:
-    return f"Do the work\n\nWork-Package: #{ticket}\nAgent-Pod: pod-a\nAgent-Run: {run}\n"
+def message(run: str = RUN, ticket: int = 42) -> CommitText:
+    return outlet.commit("Do the work", "", {"Work-Package": f"#{ticket}", "Agent-Pod": "pod-a", "Agent-Run": run})
 
 
 def write(workspace: Tree, files: Mapping[str, str]) -> None:

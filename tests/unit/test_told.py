@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.texts import report
-from agent.texts.clean import clean
-from agent.texts.markup import link, spoken
+from agent.texts.clean import visible
+from agent.texts.markup import spoken
+from agent.texts.outlet import link
 from agent.texts.report import Event, Spent, marker
 from agent.texts.told import LONGEST_TITLE, Told, read
 
@@ -28,12 +29,12 @@ costs = st.builds(Spent, numbers, numbers, st.integers(0, 10**9).map(lambda cent
 
 def shown(name: str) -> str:
     """A name as a code span can hold it."""
-    return " ".join(clean(name).split())
+    return " ".join(visible(name).split())
 
 
 def address(url: str) -> str:
     """An address as a link can hold it."""
-    return link("x", url)[len("[`x`](") : -1]
+    return link("x", url)[len("[`x`](") : -1] if url else ""
 
 
 def told(raw: str) -> Told:

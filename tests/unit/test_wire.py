@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 
 from agent.board import forms, wire
 from agent.board.wire import Fields, Malformed, Page
-from agent.model import Activity, Changes, Draft, Named, Principal, Project, Relation, Row, Status, WorkPackage
+from agent.model import (
+    Activity,
+    BoardText,
+    Changes,
+    Draft,
+    Named,
+    Principal,
+    Project,
+    Relation,
+    Row,
+    Status,
+    WorkPackage,
+)
 from support.values import item
 
 FIELDS = Fields("customField95", "customField96")
@@ -400,7 +412,7 @@ def test_only_what_is_to_change_is_written_and_always_with_the_lock_version(want
 
 
 def test_a_creation_links_what_it_needs_and_nothing_that_is_none() -> None:
-    assert wire.creation(Draft(project=1, type=2, subject="S", description="D", parent=42)) == {
+    assert wire.creation(Draft(project=1, type=2, subject=BoardText("S"), description=BoardText("D"), parent=42)) == {
         "subject": "S",
         "description": {"raw": "D"},
         "_links": {
@@ -409,7 +421,7 @@ def test_a_creation_links_what_it_needs_and_nothing_that_is_none() -> None:
             "parent": {"href": "/api/v3/work_packages/42"},
         },
     }
-    links = wire.creation(Draft(project=1, type=2, subject="S", responsible=6))["_links"]
+    links = wire.creation(Draft(project=1, type=2, subject=BoardText("S"), responsible=6))["_links"]
     assert links["responsible"] == {"href": "/api/v3/users/6"}
 
 
