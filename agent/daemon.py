@@ -6,7 +6,8 @@
 
 A stop request ends a pause at once. A pass that runs is cancelled once: it finishes the effect it is in, gives back or
 keeps its claim, and ends; the daemon waits for that without a limit of its own, since the cycle bounds each step and
-systemd bounds the whole. A second signal has the default effect again and kills.
+systemd bounds the whole. A second signal ends the process at once. The event loop feeds the watchdog all the while: a loop
+that stands is ended from outside.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import os
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from types import FrameType
 from typing import Any, Final
 
 from loguru import logger
 
 from agent.clock import Clock, Randomness
+from agent.watchdog import Watchdog
 
 PAUSE_S: Final = 60.0
 """The mean pause after a pass that found nothing to do."""
@@ -80,32 +84,56 @@ async def run(
     return last
 
 
-@contextlib.contextmanager
-def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
-    """Inside, the first SIGTERM or SIGINT sets `stop`; a second one kills at once, whatever is still to be finished.
+@contextlib.asynccontextmanager
+async def fed(watchdog: Watchdog) -> AsyncIterator[None]:
+    """Inside, the event loop feeds the watchdog for as long as it goes on: the one place where it does."""
 
-    Python's own effect of SIGINT, an exception in the event loop, would wait for what the loop still cleans up.
-    """
-    loop = asyncio.get_running_loop()
-    signals = (signal.SIGTERM, signal.SIGINT)
+    async def feed() -> None:
+        while True:
+            watchdog.beat()
+            await asyncio.sleep(watchdog.pause)
 
-    def forget() -> None:
-        for one in signals:
-            loop.remove_signal_handler(one)
-
-    def first(received: signal.Signals) -> None:
-        stop.set()
-        forget()
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        logger.bind(action="stop", signal=received.name).info("stopping in order; a second signal kills")
-
-    for one in signals:
-        loop.add_signal_handler(one, first, one)
+    feeding = asyncio.create_task(feed(), name="watchdog")
     try:
         yield
     finally:
-        forget()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        feeding.cancel()
+
+
+@contextlib.contextmanager
+def stop_on_signals(stop: asyncio.Event, at_once: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Inside, the first SIGTERM or SIGINT sets `stop`; a second one ends the process, whatever is still to be finished.
+
+    The handlers are Python's and not the event loop's, since a loop that stands runs none of its own. Python's own effect
+    of SIGINT, an exception in the event loop, would wait for what the loop still cleans up.
+
+    Args:
+        stop: asks for an end in order.
+        at_once: what the second signal does before the process is gone, within milliseconds.
+    """
+    loop = asyncio.get_running_loop()
+    received: list[int] = []
+
+    def first(one: signal.Signals) -> None:
+        stop.set()
+        logger.bind(action="stop", signal=one.name).info("stopping in order; a second signal kills")
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        del frame
+        received.append(number)
+        if len(received) > 1:
+            try:
+                at_once()
+            finally:
+                os._exit(128 + number)  # as a shell reports a process that the signal killed
+        loop.call_soon_threadsafe(first, signal.Signals(number))
+
+    before = {one: signal.signal(one, handle) for one in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 async def _one_pass(cycle: Callable[[], Awaitable[Pass]], stop: asyncio.Event) -> Pass | None:

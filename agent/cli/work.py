@@ -29,9 +29,11 @@ from agent.errors import AgentError, BoardError, ConfigurationError
 from agent.operate import screen
 from agent.operate.station import Station
 from agent.pod import Pod
+from agent.programs.survivors import kill_children
 from agent.texts import claim_token
 from agent.texts.markup import one_line
 from agent.texts.outlet import terminal
+from agent.watchdog import Watchdog
 
 STALE: Final = frozenset({400, 404, 422})
 """Answers after which the cached discovery is not trusted any more (DESIGN, section 2)."""
@@ -72,7 +74,7 @@ def run(
     """Pass after pass: work follows work at once, else after a jittered pause of about a minute.
 
     The first SIGTERM or SIGINT stops in order: the model's processes end, the claim is kept and taken over by the next
-    start. A second one kills.
+    start. A second one ends everything at once.
     """
     seconds = None
     if for_ is not None:
@@ -91,22 +93,27 @@ def _work(
     for_s: float | None,
     until_idle: bool = False,
 ) -> None:
+    unit = settings_module.taken_unit()
     with told(verbose=verbose):
         log_only = as_json or settings_module.ambient().journal
         here = station(config, pod, verbose=verbose, level="INFO" if log_only else "WARNING")
         progress = Progress(here.settings.pod, silent=log_only, as_json=as_json)
-        with here.folder.lock():
-            last = asyncio.run(_passes(here, progress, for_s=for_s, until_idle=until_idle))
+        watchdog = Watchdog(unit.address, unit.watchdog)
+        with here.folder.lock(), watchdog.watching():
+            last = asyncio.run(_passes(here, progress, watchdog, for_s=for_s, until_idle=until_idle))
         if last is Pass.TROUBLE:
             raise typer.Exit(FAILED)
 
 
-async def _passes(here: Station, progress: Progress, *, for_s: float | None, until_idle: bool) -> Pass:
+async def _passes(
+    here: Station, progress: Progress, watchdog: Watchdog, *, for_s: float | None, until_idle: bool
+) -> Pass:
     stop = asyncio.Event()
-    with daemon.stop_on_signals(stop):
-        return await daemon.run(
-            Passes(here, progress), here.clock, here.randomness, stop=stop, until_idle=until_idle, for_s=for_s
-        )
+    async with daemon.fed(watchdog):
+        with daemon.stop_on_signals(stop, kill_children):
+            return await daemon.run(
+                Passes(here, progress), here.clock, here.randomness, stop=stop, until_idle=until_idle, for_s=for_s
+            )
 
 
 class Passes:

@@ -50,6 +50,25 @@ async def end(remaining: Callable[[], list[int]], grace: float) -> None:
         pause = min(pause * 2, 0.1)
 
 
+def kill_children() -> None:
+    """KILL our own children and their process groups, and wait for none: the end of a process that ends at once.
+
+    A sandbox dies with the bubblewrap that made it. Who left its group outlives this, until the next start (`kill_survivors`).
+    """
+    for pid in _pids():
+        with contextlib.suppress(OSError, ValueError):
+            _state, parent, group = _stat(pid)
+            if int(parent) == os.getpid():
+                os.kill(pid, signal.SIGKILL)
+                if int(group) == pid:
+                    os.killpg(pid, signal.SIGKILL)
+
+
+def _stat(pid: int) -> list[bytes]:
+    """State, parent and process group. Before them come the pid and a name, which may hold blanks and brackets."""
+    return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[:3]
+
+
 def _pids() -> Iterator[int]:
     for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib builds an object for each of thousands
         if name.isdecimal() and int(name) != os.getpid():
@@ -78,8 +97,7 @@ def members(group: int) -> list[int]:
     found = []
     for pid in _pids():
         with contextlib.suppress(OSError, ValueError):
-            # pid (any name, with blanks and brackets) state ppid pgrp …
-            state, _parent, pgrp = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[:3]
+            state, _parent, pgrp = _stat(pid)
             if int(pgrp) == group and state not in (b"Z", b"X"):
                 found.append(pid)
     return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import pathlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -51,6 +51,7 @@ __all__ = [
     "Settings",
     "Statuses",
     "Types",
+    "Unit",
     "ambient",
     "check",
     "credentials",
@@ -59,6 +60,7 @@ __all__ = [
     "judge",
     "load",
     "read",
+    "taken_unit",
 ]
 
 Environment = Mapping[str, str]
@@ -139,6 +141,18 @@ class Ambient(Struct, frozen=True, kw_only=True):
     children: Mapping[str, str]
     journal: bool
     colour: bool
+
+
+class Unit(Struct, frozen=True, kw_only=True):
+    """What systemd tells the main process of a unit.
+
+    Attributes:
+        address: of the socket that wants to hear from it; empty outside such a unit.
+        watchdog: seconds within which systemd wants to hear that it lives; 0 where it does not.
+    """
+
+    address: str = ""
+    watchdog: float = 0.0
 
 
 def load(config: str | None = None, pod: str | None = None, *, environ: Environment | None = None) -> Settings:
@@ -227,6 +241,14 @@ def ambient(*, environ: Environment | None = None) -> Ambient:
         journal="JOURNAL_STREAM" in env,
         colour=not env.get("NO_COLOR") and env.get("TERM") != "dumb",
     )
+
+
+def taken_unit(*, environ: MutableMapping[str, str] | None = None) -> Unit:
+    """What systemd's variables say; they are taken out, so that no child could speak for this process."""
+    env = os.environ if environ is None else environ
+    address, usec, pid = (env.pop(name, "") for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"))
+    ours = usec.isdecimal() and pid in ("", str(os.getpid()))
+    return Unit(address=address, watchdog=int(usec) / 1e6 if ours else 0.0)
 
 
 def _settle(settings: Settings, folder: pathlib.Path, pod: str, env: Environment) -> Settings:

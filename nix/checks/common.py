@@ -75,8 +75,9 @@ def work(name: str) -> None:
 
 
 def once(name: str) -> None:
-    """One start of the unit, waited for."""
+    """One run of the unit, waited for."""
     PODS[name].succeed(f"systemctl start agent-{name}.service", timeout=PATIENCE)
+    wait_for_rest(name)
 
 
 def wait_for_rest(name: str) -> None:

@@ -94,7 +94,8 @@ with subtest("attacks from the unit's own process"):
     pod_a.succeed(f"for place in {places}; do install -d -m 1777 $place && touch $place/seen; done")
     pod_a.succeed(
         f"printf %s {shlex.quote(script)} > /var/lib/attack && chmod 0755 /var/lib/attack",
-        f"sed 's|^ExecStart=.*|ExecStart=/bin/sh /var/lib/attack|' {path} > /run/systemd/system/agent-attack.service",
+        f"sed 's|^ExecStart=.*|ExecStart=/bin/sh /var/lib/attack|; s|^Type=.*|Type=oneshot|' {path}"
+        " > /run/systemd/system/agent-attack.service",
         "systemctl daemon-reload && systemctl start agent-attack.service",
     )
     told = pod_a.succeed("journalctl --sync && journalctl -o cat -u agent-attack.service")

@@ -1,4 +1,4 @@
-# `services.agent`: the pods of a host, each a oneshot service and a timer.
+# `services.agent`: the pods of a host, each a service that ends and a timer that starts it again.
 {
   config,
   lib,
@@ -248,7 +248,16 @@ let
       surroundingsOf name pod
       // {
         LoadCredential = map escaped (surroundingsOf name pod).LoadCredential;
-        Type = "oneshot";
+        # Ready before its first pass; active from there on until the run is over.
+        Type = "notify";
+        NotifyAccess = "main";
+        # A pod whose event loop stands is killed, without a core with tokens in it, and started again: a calendar would
+        # leave its ticket locked until the next night.
+        WatchdogSec = 60;
+        WatchdogSignal = "SIGKILL";
+        # Systemd's `on-watchdog` is none of the values that NixOS takes; this one holds it, and other violent ends.
+        Restart = "on-abnormal";
+        RestartSec = 5;
         ExecStart = utils.escapeSystemdExecArgs [
           (lib.getExe cfg.package)
           "run"
@@ -258,8 +267,6 @@ let
           "--for"
           pod.for
         ];
-        # The program's own limits rule (`execution.timeout`).
-        TimeoutStartSec = "infinity";
         # The first signal is for the pod alone, which ends its programs in order; that takes seconds.
         KillMode = "mixed";
         TimeoutStopSec = "2min";
@@ -275,7 +282,7 @@ let
       RandomizedDelaySec = "10s";
     }
     // lib.optionalAttrs (pod.interval != null) {
-      # The first run. A oneshot service is inactive only at its end, so runs never overlap.
+      # The first run. The service is inactive only after a run's end, so runs never overlap.
       OnBootSec = "1min";
       OnUnitInactiveSec = pod.interval;
     }

@@ -15,7 +15,7 @@ from fleet.stage import missing as missing_here
 from fleet.stage import stage
 from support.boards import missing
 
-SCENARIOS = ("cycle", "race", "escalation", "crash", "cache", "hardening", "upgrade")
+SCENARIOS = ("cycle", "race", "escalation", "crash", "watchdog", "cache", "hardening", "upgrade")
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ import pytest
 from agent import settings
 from agent.settings.keys import KEYS
 from agent.settings.readers import PROJECT, Unfit
+from agent.watchdog import STANDS
 from nix.golden import EVAL, GOLDEN, NIX_CONFIG, ROOT, absent, compare, evaluate, expected, nix, present, rendered
 from support.boards import missing
 
@@ -149,7 +150,7 @@ def test_the_nodes_of_the_vm_tests_evaluate_and_each_has_its_scenario() -> None:
     """)
     assert found == {"board": [], "cache": [], "pod-c": []}
     wrappers = {path.stem for path in (ROOT / "nix/checks").glob("*.nix")} - {"default", "lib", "nodes"}
-    assert wrappers == {"cycle", "race", "escalation", "crash", "cache", "hardening", "upgrade"}
+    assert wrappers == {"cycle", "race", "escalation", "crash", "watchdog", "cache", "hardening", "upgrade"}
     assert all((ROOT / f"nix/checks/{name}.py").exists() for name in wrappers)
 
 
@@ -205,7 +206,8 @@ def test_a_pod_s_unit_keeps_its_promises(hosts: dict[str, Any]) -> None:
     unit = hosts["pod-a"]["units"]["agent-pod-a.service"]
     timer = hosts["pod-a"]["units"]["agent-pod-a.timer"]
     for line in (
-        "Type=oneshot", "User=agent", "KillMode=mixed", "TimeoutStartSec=infinity", "X-RestartIfChanged=false",
+        "Type=notify", "NotifyAccess=main", f"WatchdogSec={STANDS:.0f}", "WatchdogSignal=SIGKILL", "Restart=on-abnormal",
+        "User=agent", "KillMode=mixed", "X-RestartIfChanged=false",
         "X-StopIfChanged=false", "LoadCredential=board-token:/run/secrets/board-token", "StateDirectory=agent/pod-a",
     ):  # fmt: skip
         assert line in unit.splitlines()
@@ -483,7 +485,7 @@ def test_the_flake_lists_its_outputs_for_both_systems(checkout: Path) -> None:
     assert set(found["nixosModules"]) == {"default", "agent", "board", "cache"}
     assert set(found["nixosConfigurations"]) == {path.stem for path in (ROOT / "hosts").glob("*.nix")} - {"default"}
     assert set(found["checks"]["x86_64-linux"]) == {
-        "package", "formatting", "golden", "cycle", "race", "escalation", "crash", "cache", "hardening", "upgrade",
+        "package", "formatting", "golden", "cycle", "race", "escalation", "crash", "watchdog", "cache", "hardening", "upgrade",
     }  # fmt: skip
     assert found["packages"]["aarch64-linux"]["default"]["name"] == "agent"
     assert {"templates", "overlays"} <= set(found)

@@ -1,12 +1,14 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable, Iterable
 
 import pytest
 
-from agent.daemon import JITTER, ONE_PASS, PAUSE_S, Pass, run, stop_on_signals
+from agent.daemon import JITTER, ONE_PASS, PAUSE_S, Pass, fed, run, stop_on_signals
 from agent.errors import ConfigurationError
+from agent.watchdog import Watchdog
 from support.fake_clock import FakeClock, FixedRandomness
 
 Script = Iterable[Pass | Exception]
@@ -189,18 +191,43 @@ async def test_pass_that_cancels_itself_is_a_mistake_and_no_stop() -> None:
         await run(cycle, FakeClock(), FixedRandomness(), stop=asyncio.Event())
 
 
-@pytest.mark.parametrize(
-    ("received", "default"),
-    [(signal.SIGTERM, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)],
-)
-async def test_first_signal_asks_and_the_second_would_kill_at_once(received: signal.Signals, default: object) -> None:
-    stop = asyncio.Event()
-    with stop_on_signals(stop):
-        assert signal.getsignal(received) not in (signal.SIG_DFL, signal.default_int_handler)
+@pytest.mark.parametrize("received", [signal.SIGTERM, signal.SIGINT])
+async def test_first_signal_asks_and_a_second_of_either_kind_is_the_end(
+    received: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[object] = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    stop, before = asyncio.Event(), signal.getsignal(received)
+    with stop_on_signals(stop, lambda: ended.append("at once")):
         os.kill(os.getpid(), received)
         await asyncio.wait_for(stop.wait(), 5)
-        assert signal.getsignal(received) == signal.SIG_DFL
-    assert signal.getsignal(received) == default
+        assert ended == []
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert ended == ["at once", 128 + signal.SIGTERM]
+    assert signal.getsignal(received) == before
+
+
+async def test_the_watchdog_is_fed_as_long_as_the_loop_goes_on() -> None:
+    class Counted(Watchdog):
+        beats = 0
+        pause = 0.001
+
+        def __init__(self) -> None:
+            """Nobody waits for its beats."""
+
+        def beat(self) -> None:
+            self.beats += 1
+
+    dog = Counted()
+    async with fed(dog):
+        await asyncio.sleep(0.05)
+        before = dog.beats
+        time.sleep(0.02)  # noqa: ASYNC251 - the loop stands
+        assert dog.beats == before > 2
+    await asyncio.sleep(0.01)
+    after = dog.beats
+    await asyncio.sleep(0.01)
+    assert dog.beats == after
 
 
 async def test_without_a_signal_nothing_is_left_behind() -> None:

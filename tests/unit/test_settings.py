@@ -240,3 +240,19 @@ def test_journal_and_colour_are_told_by_the_environment() -> None:
     assert settings.ambient(environ={"JOURNAL_STREAM": "8:1"}).journal
     assert not settings.ambient(environ={"NO_COLOR": "1"}).colour
     assert not settings.ambient(environ={"TERM": "dumb"}).colour
+
+
+# --- what systemd tells ---
+
+
+def test_what_systemd_tells_is_taken_out_of_the_environment() -> None:
+    env = {"NOTIFY_SOCKET": "/run/notify", "WATCHDOG_USEC": "60000000", "WATCHDOG_PID": str(os.getpid()), "HOME": "/h"}
+    assert settings.taken_unit(environ=env) == settings.Unit(address="/run/notify", watchdog=60.0)
+    assert env == {"HOME": "/h"}
+    assert settings.taken_unit(environ=env) == settings.Unit()
+
+
+def test_a_watchdog_that_waits_for_another_process_is_none_of_ours() -> None:
+    env = {"NOTIFY_SOCKET": "@abstract", "WATCHDOG_USEC": "60000000", "WATCHDOG_PID": "1"}
+    assert settings.taken_unit(environ=env) == settings.Unit(address="@abstract", watchdog=0.0)
+    assert settings.taken_unit(environ={"WATCHDOG_USEC": "soon"}).watchdog == 0
