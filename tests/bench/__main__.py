@@ -32,6 +32,8 @@ async def _overhead(place: Path) -> AsyncIterator[Measured]:
     for sandbox in ("none", "bubblewrap"):
         for one in await overhead.measure(place / sandbox, sandbox):
             yield one
+    for one in await overhead.measure(place / "large", "bubblewrap", large=True):
+        yield one
 
 
 async def _organisation(_: Path) -> AsyncIterator[Measured]:

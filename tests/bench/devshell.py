@@ -27,7 +27,7 @@ ROUNDS: Final = 9
 SLOW_ROUNDS: Final = 3
 LEAST_EVALUATION_S: Final = 0.25
 FASTER: Final = 20.0
-OVER_BASH_MS: Final = 15.0
+OVER_BASH_MS: Final = 5.0
 HEAVY: Final = (
     "builtins.toString (builtins.foldl' (a: n: a + builtins.foldl' (b: m: b + m) n (builtins.genList (m: m) 1000)) 0 "
     "(builtins.genList (n: n) %d))"
@@ -74,6 +74,7 @@ class _Bench:
             "XDG_CACHE_HOME": str(home / "cache"),
             "NIX_CONFIG": configuration(self.options),
         }
+        self.nix = Nix(runner=self.runner, folder=self.folder, env=self.env, redact=redactor())
 
     # The ways in.
 
@@ -84,15 +85,23 @@ class _Bench:
         return await self.run("nix", "develop", "--no-write-lock-file", "--command", "true")
 
     def saved(self, name: str, client: Client) -> Enter:
-        """The whole way of a pod, with its one `git ls-files` and the key."""
-        nix = Nix(runner=self.runner, folder=self.folder, env=self.env, redact=redactor())
-        shells = Shells(client, self.folder / name, nix=nix, options=self.options)
+        """The whole way within a run, with its one `git ls-files` and the key."""
+        shell = self.shell(name, client)
+        return lambda: shell.run(self.job("true"))
+
+    def first(self, name: str, client: Client) -> Enter:
+        """The first entry of a run: nothing is in memory, the version of Nix apart, which a pod asks once."""
+        return lambda: self.shell(name, client).run(self.job("true"))
+
+    def shell(self, name: str, client: Client) -> DevShell:
+        shells = Shells(
+            client, self.folder / name, nix=self.nix, shown=self.folder / f"{name}-shown", options=self.options
+        )
 
         async def flake() -> Flake:
             return await listed(self.checkout, runner=self.runner)
 
-        shell = DevShell(runner=self.runner, shells=shells, flake=flake, redact=redactor())
-        return lambda: shell.run(self.job("true"))
+        return DevShell(runner=self.runner, shells=shells, flake=flake, redact=redactor())
 
     def job(self, *argv: str) -> Job:
         return Job(argv=argv, cwd=self.checkout, env=self.env, timeout=120)
@@ -115,6 +124,16 @@ class _Bench:
         self.edits += 1
         heavy = f'HEAVY = {HEAVY % self.steps}; EDIT = "{self.edits}"; SOME_VAR ='
         (self.checkout / "flake.nix").write_text(FLAKE.replace("SOME_VAR =", heavy))
+
+    def commit_edit(self) -> None:
+        """The next ticket's tree: something changed that the flake does not read."""
+        self.edit()
+        git(self.checkout, "commit", "--quiet", "--all", "--message", "An edit")
+
+    def commit_change(self) -> None:
+        """The next ticket's tree: the shell changed."""
+        self.change()
+        git(self.checkout, "commit", "--quiet", "--all", "--message", "A change")
 
     # Taking the time.
 
@@ -167,6 +186,14 @@ class _Bench:
             **self.unchanged(),
         }
         best |= await self.best(ways, ROUNDS)
+        self.commit_change()
+        first = self.first("jailed", self.jailed())
+        firsts: dict[str, tuple[Enter, Callable[[], None]]] = {
+            "first, changed": (first, self.commit_change),
+            "first, edited": (first, self.commit_edit),
+            "first": (first, self.nothing),
+        }
+        best |= await self.best(firsts, ROUNDS)
         best |= await self.best({"cold": (self.develop, self.fresh)}, SLOW_ROUNDS)
         return _figures(best)
 
@@ -191,8 +218,11 @@ def _figures(best: Mapping[str, float]) -> list[Measured]:
         "unchanged": "nix develop, unchanged",
         "edited": "nix develop, a tracked file edited",
         "changed": "nix develop, the shell changed",
-        "hit": "saved shell, unchanged",
-        "hit, edited": "saved shell, a tracked file edited",
+        "hit": "saved shell, within a run",
+        "hit, edited": "saved shell, within a run, a tracked file edited",
+        "first": "saved shell, first entry of a run, a tree that is known",
+        "first, edited": "saved shell, first entry of a run, a file changed that the flake does not read",
+        "first, changed": "saved shell, first entry of a run, the shell changed",
         "missed": "saved shell, made anew without a jail",
         "missed, jailed": "saved shell, made anew in the jail",
     }

@@ -1,4 +1,4 @@
-"""What a ticket costs beside the model and its checks: a warm pod, a small repository, the embedded board."""
+"""What a ticket costs beside the model and its checks: a warm pod, the embedded board, a small repository and a large one."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from agent.settings import ambient, credentials, load
 from bench.measure import Measured, at_most
 from support.boards import embedded_board
 from support.fleet import Fleet
+from support.git_repo import FLAKE, PROJECT
 from support.pods import MODEL as MODEL_PROGRAM
 from support.pods import Requests, write_settings
 
@@ -28,6 +29,32 @@ TICKETS: Final = 7
 WARM_UP: Final = 2
 GOAL_S: Final = 1.5
 MODEL, VERIFY = "model", "verify"
+CHECKED_S: Final = 6
+"""How long the large repository's checks take."""
+SLOWER: Final = 1.2
+"""How much longer they may take in a clean checkout and a box, the checkout itself not counted."""
+PATHS: Final = 1000
+FILES: Final = 3000
+CLOSURE: Final = """deps = derivation {
+              inherit system;
+              name = "deps";
+              builder = "/bin/sh";
+              args = [ "-c" "echo $all > $out" ];
+              all = builtins.genList (n: derivation {
+                inherit system;
+                name = "dep-${toString n}";
+                builder = "/bin/sh";
+                args = [ "-c" "echo ${toString n} > $out" ];
+              }) COUNT;
+            };
+            SOME_VAR =""".replace("COUNT", str(PATHS - 3))
+"""The shell's own path, its setup and `deps` are the rest."""
+LARGE: Final = {
+    **{f"src/part{n // 100}/file{n}.py": f"NUMBER = {n}\n" * 40 for n in range(FILES - len(PROJECT))},
+    "flake.nix": FLAKE.replace("SOME_VAR =", CLOSURE),
+    ".agent.toml": f'[verify]\ncommands = ["sleep {CHECKED_S}"]\n',
+}
+"""What the large repository has besides the small one's."""
 
 
 class Timed(Processes):
@@ -49,17 +76,33 @@ def _kind(job: Job) -> str:
     words = " ".join(job.argv)
     if "scripted_model" in words:
         return MODEL
-    if "unittest" in words:
+    if "unittest" in words or f"sleep {CHECKED_S}" in words:
         return VERIFY
     if job.argv[0] == "git":
         return "git, remote" if any(one in job.argv for one in ("push", "fetch", "ls-remote")) else "git, local"
     return "nix and preflight"
 
 
-async def measure(folder: Path, sandbox: str) -> list[Measured]:
+class Verifying:
+    """How long the checks took in all, from the pod's own words: the clean checkout, its shell, the commands."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._since = 0.0
+
+    def __call__(self, words: str) -> None:
+        if words == "verifying":
+            self._since = time.perf_counter()
+        elif self._since:
+            self.seconds, self._since = time.perf_counter() - self._since, 0.0
+
+
+async def measure(folder: Path, sandbox: str, *, large: bool = False) -> list[Measured]:
     """The median ticket of a warm pod, and what it is made of."""
     board = embedded_board(folder / "board")
     fleet = Fleet(board, "shop", folder)
+    if large:
+        fleet.remote.push("main", LARGE, "Grown")
     for number in range(TICKETS):
         fleet.add(f"Ticket {number}")
     sections: dict[str, Any] = {"sandbox": _sandbox(sandbox, folder), "nix.settings": private_store(folder / "store")}
@@ -68,6 +111,7 @@ async def measure(folder: Path, sandbox: str) -> list[Measured]:
     surroundings = ambient(environ={"PATH": os.environ["PATH"], "HOME": str(folder)})
     runner, requests = Timed(), Requests()
     tickets: list[tuple[float, Mapping[str, float]]] = []
+    verified: list[float] = []
     async with open_pod(
         settings,
         credentials(settings, environ={}),
@@ -81,21 +125,42 @@ async def measure(folder: Path, sandbox: str) -> list[Measured]:
             runner.seconds.clear()
             requests.sent.clear()
             started = time.perf_counter()
-            result = await pod.cycle(lambda _: None).run()
+            verifying = Verifying()
+            result = await pod.cycle(verifying).run()
             whole = time.perf_counter() - started
             assert result.end is not None, result
             assert result.end.kind == "done", result
             parts = dict(runner.seconds)
             parts["the board"] = requests.seconds
             tickets.append((whole, parts))
+            verified.append(verifying.seconds)
     board.close()
     plain = {
         MODEL: await _plainly(
             fleet.remote.clone, (sys.executable, str(MODEL_PROGRAM), str(folder / "pod" / "script.json"))
         ),
-        VERIFY: await _plainly(fleet.remote.clone, ("/bin/sh", "-c", "python3 -m unittest -q")),
+        VERIFY: await _plainly(fleet.remote.clone, ("/bin/sh", "-c", _command(large=large))),
     }
-    return _figures(tickets[WARM_UP:], plain, sandbox)
+    figures = _figures(tickets[WARM_UP:], plain, f"{sandbox}, {PATHS} paths and {FILES} files" if large else sandbox)
+    if large:
+        checkout = await _checkout(fleet.remote.clone)
+        taken = statistics.median(verified[WARM_UP:]) - checkout
+        how = f"median of {TICKETS - WARM_UP}; checks of {CHECKED_S} s, their clean checkout ({checkout:.2f} s) not counted"
+        figures.append(at_most("clean verify over the bare command", taken / plain[VERIFY], "times", SLOWER, how))
+    return figures
+
+
+def _command(*, large: bool) -> str:
+    return f"sleep {CHECKED_S}" if large else "python3 -m unittest -q"
+
+
+async def _checkout(clone: Path) -> float:
+    """The seconds that git takes for a clean checkout, without us."""
+    taken = []
+    for number in range(WARM_UP + 1):
+        place = clone.with_name(f"checkout-{number}")
+        taken.append(await _once(clone, ("git", "worktree", "add", "--quiet", "--detach", str(place), "origin/main")))
+    return min(taken)
 
 
 def _sandbox(kind: str, folder: Path) -> dict[str, object]:
@@ -104,15 +169,14 @@ def _sandbox(kind: str, folder: Path) -> dict[str, object]:
     return {"kind": kind, "readable": [str(here), sys.prefix, sys.base_prefix, str(folder / "pod" / "script.json")]}
 
 
-async def _plainly(folder: Path, argv: tuple[str, ...], stdin: bytes = b"") -> float:
+async def _plainly(folder: Path, argv: tuple[str, ...]) -> float:
     """The seconds that a command takes without us."""
+    return statistics.median([await _once(folder, argv) for _ in range(WARM_UP + 1)])
+
+
+async def _once(folder: Path, argv: tuple[str, ...]) -> float:
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), "AGENT_RUN": "plain"}
-    runner = Processes()
-    taken = []
-    for _ in range(TICKETS):
-        done = await runner.run(Job(argv=argv, cwd=folder, env=env, stdin=stdin))
-        taken.append(done.duration)
-    return statistics.median(taken)
+    return (await Processes().run(Job(argv=argv, cwd=folder, env=env))).duration
 
 
 def _figures(tickets: list[tuple[float, Mapping[str, float]]], plain: dict[str, float], sandbox: str) -> list[Measured]:

@@ -3,12 +3,14 @@
 Keys of the script, all optional: `files` (path to text, `{run}` is the run id), `verdict`, `summary`, `question`, `sleep`
 (seconds), `status` (of a model API that fails), `prompts` (a folder in which every prompt is kept), `wait_for` (a file
 whose appearance ends the waiting), `gates` (as `wait_for`, but announces itself by creating `<file>.waiting`),
-`per_ticket` (ticket id to a script that is laid over this one).
+`per_ticket` (ticket id to a script that is laid over this one), `bash` (what is done in the worktree after the files are
+written, the prompt on its standard input).
 """
 
 import json
 import os
 import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -29,6 +31,8 @@ for name, text in script.get("files", {"work-{ticket}.txt": "by {run}\n"}).items
     path = Path(name.replace("{ticket}", ticket))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text.replace("{run}", run).replace("{ticket}", ticket))
+if "bash" in script:
+    subprocess.run(["/bin/bash", "-c", script["bash"]], input=prompt, text=True, stdout=sys.stderr, check=False)
 if "gates" in script:
     Path(script["gates"] + ".waiting").write_text(run)
     while not Path(script["gates"]).exists():
