@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -12,12 +13,16 @@ from agent.git.folder import read_plain
 from agent.git.odd import Listing
 from agent.git.refs import names
 from agent.git.worktree import Worktree
+from agent.texts.bounded import LINE, Start
 
-_MARKER: Final = re.compile(rb"(<{7}|>{7})(\s|\Z)")
-_LEFT: Final = re.compile(r"(.+?):(\d+): leftover conflict marker\.?\n", re.DOTALL)
-"""Git's report, one after the other; a name may have any character."""
-_LARGEST: Final = 1 << 30
+_MARKER: Final = Start("checks: a conflict marker", rb"(<{7}|>{7})(\s|\Z)", sees="a file that a run made", longest=LINE)
+_DIGITS: Final = 12
+_LEFT: Final = b": leftover conflict marker"
+"""How each line of git's report ends, but for a full stop; the names in it may have any character."""
+_LARGEST: Final = 32 << 20
 """Bytes of a file in which conflict markers are looked for."""
+_NO_ATTRIBUTES: Final = {"GIT_ATTR_SOURCE": "4b825dc642cb6eb9a060e54bf8d69288fbee4904"}
+"""The empty tree: `whitespace` in `.gitattributes` would add a report for each line of the repository (git 2.43 and later)."""
 
 
 async def refuse_repository(worktree: Worktree, listing: Listing) -> None:
@@ -58,7 +63,7 @@ async def _odd(worktree: Worktree, listing: Listing) -> str:
     if listing.links:
         wanted = "".join(f"{blob}\n" for blob in listing.links.values())
         blobs = await worktree.git("cat-file", "--batch", stdin=wanted.encode())
-        out = odd.leading_out(odd.read_blobs(blobs.stdout, listing.links))
+        out = await asyncio.to_thread(lambda: odd.leading_out(odd.read_blobs(blobs.stdout, listing.links)))
         if out:
             return f"{names(f'{path} -> {target}' for path, target in out.items())}: a symbolic link may not lead out of it"
     if listing.attributes:
@@ -71,14 +76,43 @@ async def _odd(worktree: Worktree, listing: Listing) -> str:
 async def _marked(worktree: Worktree, onto: str) -> list[str]:
     """Files in which this run added both ends of a conflict; a row of `=` alone is a heading somewhere."""
     off = "-blank-at-eol,-space-before-tab,-blank-at-eof,-indent-with-non-tab"
-    done = await worktree.git("-c", f"core.whitespace={off}", "diff-index", "--cached", "--check", onto, ok=(0, 2))
+    words = ("-c", f"core.whitespace={off}", "diff-index", "--cached", "--check", onto)
+    done = await worktree.git(*words, env=_NO_ATTRIBUTES, ok=(0, 2))
+    return await asyncio.to_thread(_with_both_ends, worktree.path, done.stdout)
+
+
+def _with_both_ends(folder: Path, report: bytes) -> list[str]:
     added: dict[str, set[int]] = {}
-    for found in _LEFT.finditer(done.stdout.decode("utf-8", "surrogateescape")):
-        added.setdefault(found[1], set()).add(int(found[2]))
-    return [path for path, numbers in added.items() if _both_ends(worktree.path / path, numbers)]
+    for path, number in read_markers(report):
+        added.setdefault(path, set()).add(number)
+    return [path for path, numbers in added.items() if _both_ends(folder / path, numbers)]
+
+
+def read_markers(report: bytes) -> Iterator[tuple[str, int]]:
+    """Pure: files and lines in git's report, `FILE:LINE: leftover conflict marker` one after the other.
+
+    A name may have any character, and what git says of white space may stand before it. So it is either all since the
+    marker before, or the last line of that.
+    """
+    start = 0
+    while (end := report.find(_LEFT, start)) >= 0:
+        name, _, number = report[start:end].rpartition(b":")
+        if len(number) < _DIGITS and number.isdigit():
+            for path in {name, name.rpartition(b"\n")[2]}:
+                if 0 < len(path) <= LINE:
+                    yield path.decode("utf-8", "surrogateescape"), int(number)
+        start = end + len(_LEFT)
+        start += report.startswith(b".", start)
+        start += report.startswith(b"\n", start)
 
 
 def _both_ends(path: Path, numbers: set[int]) -> bool:
-    lines = (read_plain(path, _LARGEST) or b"").split(b"\n")
-    ends = {found[1] for number in numbers if number <= len(lines) and (found := _MARKER.match(lines[number - 1]))}
+    content = read_plain(path, _LARGEST) or b""
+    ends, start, most = set(), 0, max(numbers)
+    for number in range(1, most + 1):
+        if number in numbers and (found := _MARKER.match(content, start)):
+            ends.add(found[1])
+        start = content.find(b"\n", start) + 1
+        if not start:
+            break
     return len(ends) == 2  # noqa: PLR2004 - both

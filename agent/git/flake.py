@@ -26,13 +26,13 @@ class FlakeFiles:
 
     async def files(self, patterns: Sequence[str]) -> tuple[str, ...]:
         """See `Workspace.flake_files`."""
-        return odd.flake_files(await self._everything(), tuple(patterns))[0]
+        return (await self._sorted(patterns))[0]
 
     async def show(self, patterns: Sequence[str]) -> None:
         """See `Workspace.show_to_nix`."""
         async with self._showing:  # a model may ask for two shells at once
             for left in reversed(range(TRIES)):
-                _, new = odd.flake_files(await self._everything(), tuple(patterns))
+                _, new = await self._sorted(patterns)
                 if not new:
                     return
                 self._worktree.unlock()
@@ -40,6 +40,7 @@ class FlakeFiles:
                 if done.ok:  # else one of them is gone already
                     return
 
-    async def _everything(self) -> bytes:
+    async def _sorted(self, patterns: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         words = ("ls-files", "-z", "-s", "-t", "--cached", "--others", "--exclude-standard")
-        return (await self._worktree.git(*words)).stdout
+        raw = (await self._worktree.git(*words)).stdout
+        return await asyncio.to_thread(odd.flake_files, raw, tuple(patterns))  # a million names take seconds

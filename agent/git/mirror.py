@@ -9,7 +9,6 @@ and leaves no half-made state behind.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,8 +31,8 @@ from agent.git.refs import (
     trouble,
 )
 from agent.programs.runner import Ended, Finished, Job, Runner
-from agent.texts.clean import clean
-from agent.texts.evidence import Redact
+from agent.texts.bounded import Search
+from agent.texts.evidence import Redact, last_words
 
 AUTHOR: Final = "Agent"
 ADDRESS: Final = "agent@localhost"
@@ -70,12 +69,14 @@ CONFIG: Final = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbar
 """The mirror's own configuration, always exactly this: a changed one was changed by the model."""
 HEAD: Final = f"ref: {HEADS}none\n"
 """The mirror's HEAD: it has no branch of its own."""
-_BROKEN: Final = re.compile(
-    rb"reference broken|cannot lock ref|bad object refs|packed-refs|unable to resolve reference"
+_BROKEN: Final = Search(
+    "mirror: damaged refs",
+    rb"reference broken|cannot lock ref|bad object refs|packed-refs|unable to resolve reference",
+    sees="what git and a remote say",
 )
 """What git says of refs that a power cut or a model left without sense: the remote has them all."""
 
-_REDIRECTED: Final = re.compile(rb"returned error: 30[12378]")
+_REDIRECTED: Final = Search("mirror: a redirect", rb"returned error: 30[12378]", sees="what git and a remote say")
 _TRACED: Final = MappingProxyType({"GIT_TRACE_CURL": "1", "GIT_TRACE_CURL_NO_DATA": "1"})
 """Lets git tell the headers of an answer; it takes the credentials out of them itself (git(1), GIT_TRACE_REDACT)."""
 _REDIRECTS: Final = 5
@@ -241,7 +242,7 @@ class Mirror:
         """
         done = await self._talk(*arguments)
         for _ in range(_REDIRECTS):
-            if done.ok or not _REDIRECTED.search(done.stderr) or not await self._follow():
+            if done.ok or not _REDIRECTED.first(done.stderr) or not await self._follow():
                 break
             done = await self._talk(*arguments)
         return done
@@ -299,8 +300,7 @@ class Mirror:
 
     def said(self, done: Finished) -> str:
         """Git's own words, fit to be shown."""
-        text = done.stderr.decode("utf-8", "replace") or done.stdout.decode("utf-8", "replace")
-        return self._redact(clean(text)).strip() or f"exit code {done.returncode}"
+        return last_words(done.stderr or done.stdout, redact=self._redact) or f"exit code {done.returncode}"
 
     def unreachable(self, done: Finished) -> RepositoryUnreachable:
         """The error for a remote command that failed."""
@@ -328,7 +328,7 @@ class Mirror:
             what = ["--depth=1", "--filter=blob:none", "origin", f"+{HEADS}{self.base}:{REMOTE}{self.base}"]
         words = ("fetch", "--no-tags", "--no-write-fetch-head", "--quiet", *what)
         done = await self.remote(*words)
-        if not done.ok and _BROKEN.search(done.stderr):
+        if not done.ok and _BROKEN.first(done.stderr):
             guard.forget_refs(self.path)
             done = await self.remote(*words)
         if not done.ok:

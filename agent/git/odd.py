@@ -5,16 +5,20 @@ It is read from git's index, so that the same eyes judge what a run starts from 
 
 from __future__ import annotations
 
-import fnmatch
 import functools
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from msgspec import Struct
 
+from agent.texts.bounded import globs
+
 HOPS: Final = 40
 """Symbolic links in one path, as the kernel counts them."""
+LONGEST_TARGET: Final = 4_095
+"""Bytes of a link's target on Linux; with more it cannot be made."""
+STEPS: Final = 1_000_000
+"""Parts of paths that are followed for all links of a tree."""
 _LINK: Final = "120000"
 _REPOSITORY: Final = "160000"
 _NEW: Final = "?"
@@ -49,7 +53,7 @@ def read_listing(raw: bytes) -> Listing:
     hidden: list[str] = []
     folders = {""}
     attributes = False
-    for line in _text(raw).split("\0")[:-1]:
+    for line in _entries(raw):
         head, _, path = line.partition("\t")
         folder, _, name = path.rpartition("/")
         folders.add(folder)
@@ -60,57 +64,86 @@ def read_listing(raw: bytes) -> Listing:
             links[path] = head.split(" ")[2]
         elif head.startswith(_REPOSITORY, 2):
             repositories.append(path)
-    folders |= {folder[: found.start()] for folder in folders for found in re.finditer("/", folder)}
+    for folder in tuple(folders):
+        above = folder.rpartition("/")[0]
+        while above not in folders:
+            folders.add(above)
+            above = above.rpartition("/")[0]
     return Listing(links, tuple(repositories), tuple(hidden), frozenset(folders), attributes)
 
 
 def read_blobs(raw: bytes, wanted: Mapping[str, str]) -> dict[str, str]:
     """The answer of `git cat-file --batch` to the blobs of `wanted`, in its order; by its keys."""
     found = {}
+    start = 0
     for name in wanted:
-        head, _, raw = raw.partition(b"\n")
-        size = int(head.split(b" ")[2])
-        found[name] = _text(raw[:size])
-        raw = raw[size + 1 :]
+        head = raw.index(b"\n", start)
+        size = int(raw[start:head].split(b" ")[2])
+        found[name] = _text(raw[head + 1 : head + 1 + size])
+        start = head + size + 2
     return found
 
 
 def leading_out(targets: Mapping[str, str]) -> dict[str, str]:
-    """The links of a tree that lead out of it, with their targets.
+    """The links of a tree that lead out of it, with their targets; and those that cannot be followed in `STEPS`.
 
     Each is followed as the kernel would, through the tree's other links; where it ends need not exist.
 
     Args:
         targets: all links of the tree.
     """
-    return {path: target for path, target in targets.items() if _leads_out(path, targets)}
+    links = _Links(targets)
+    return {path: target for path, target in targets.items() if links.leads_out(path)}
 
 
-def _leads_out(path: str, targets: Mapping[str, str]) -> bool:
-    at = path.split("/")
-    todo: list[str] = []
-    for _ in range(HOPS):
-        target = targets.get("/".join(at))
-        if target is not None:
-            if target.startswith("/"):
-                return True
-            at.pop()
-            todo = [*target.split("/"), *todo]
+class _Links:
+    """The links of a tree as the tree that they are in, so that each step costs the same however deep it is."""
+
+    def __init__(self, targets: Mapping[str, str]) -> None:
+        self._left = STEPS
+        self._top: _Folder = _Folder({})
+        for path, target in targets.items():
+            folder = self._top
+            for part in path.split("/"):
+                folder = folder.entries.setdefault(part, _Folder({}))
+            folder.target = target
+
+    def leads_out(self, path: str) -> bool:
+        at: list[_Folder] = [self._top]
+        todo = path.split("/")[::-1]
+        hops = 0
         while todo:
-            part = todo.pop(0)
+            part = todo.pop()
             if part in ("", "."):
                 continue
             if part == "..":
-                if not at:
+                if len(at) == 1:
                     return True
                 at.pop()
                 continue
-            at.append(part)
-            if "/".join(at) in targets:
-                break
-        else:
-            return False
-    return False
+            entry = at[-1].entries.get(part, _NOWHERE)
+            if entry.target is None:
+                at.append(entry)
+                continue
+            hops += 1
+            if entry.target.startswith("/") or len(entry.target) > LONGEST_TARGET or self._left < 0:
+                return True
+            if hops > HOPS:
+                return False
+            ahead = entry.target.split("/")[::-1]
+            self._left -= len(ahead)
+            todo += ahead
+        return False
+
+
+class _Folder(Struct):
+    """A folder that has a link somewhere below it, or a link."""
+
+    entries: dict[str, _Folder]
+    target: str | None = None
+
+
+_NOWHERE: Final = _Folder({})
 
 
 def flake_files(raw: bytes, patterns: tuple[str, ...] = ()) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -125,7 +158,7 @@ def flake_files(raw: bytes, patterns: tuple[str, ...] = ()) -> tuple[tuple[str, 
     wanted = _pattern((*FLAKE_FILES, *patterns))
     known: set[str] = set()
     new: set[str] = set()
-    for line in _text(raw).split("\0")[:-1]:
+    for line in _entries(raw):
         if line.startswith(_NEW):
             if wanted(line, 2) and not line.endswith("/"):  # that would be a repository
                 new.add(line[2:])
@@ -140,7 +173,15 @@ def flake_files(raw: bytes, patterns: tuple[str, ...] = ()) -> tuple[tuple[str, 
 def _pattern(patterns: tuple[str, ...]) -> Callable[[str, int], object]:
     """One expression for all of them: a large repository has many names."""
     words = [word for one in patterns for word in (one.rstrip("/"), one.rstrip("/") + "/*")]
-    return re.compile("|".join(map(fnmatch.translate, words))).match
+    return globs(words)
+
+
+def _entries(raw: bytes) -> Iterator[str]:
+    """What stands before each NUL; one after the other, since there may be a million of them."""
+    start = 0
+    while (end := raw.find(b"\0", start)) >= 0:
+        yield _text(raw[start:end])
+        start = end + 1
 
 
 def _text(path: bytes) -> str:

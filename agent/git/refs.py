@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
@@ -12,6 +11,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 from msgspec import Struct
 
 from agent.errors import AgentError, PodTrouble
+from agent.texts.bounded import Search
 from agent.texts.branches import FAILED, KEPT
 from agent.texts.markup import code
 
@@ -124,50 +124,84 @@ def rejected(porcelain: str) -> dict[str, str]:
 
 _TROUBLES: Final = (
     (
-        r"could not resolve|name or service not known|temporary failure in name resolution",
+        ("could not resolve", "name or service not known", "temporary failure in name resolution"),
         "its host name does not resolve",
         "check the `url` of this repository and the network of this host",
     ),
     (
-        "authentication failed|could not read (username|password)|permission denied \\(|returned error: 40[13]|access denied|host key",
+        (
+            "authentication failed",
+            "could not read username",
+            "could not read password",
+            "permission denied (",
+            "returned error: 401",
+            "returned error: 403",
+            "access denied",
+            "host key",
+        ),
         "it refuses our credential",
         "check the credential of this repository and what it may do",
     ),
     (
-        r"not found|does not appear to be a git repository|does not exist|no such file or directory",
+        ("not found", "does not appear to be a git repository", "does not exist", "no such file or directory"),
         "it does not exist, or this credential may not see it",
         "check the `url` of this repository",
     ),
     (
-        r"connection (refused|timed out|reset)|timed out|unreachable|failed to connect|early eof|hung up",
+        (
+            "connection refused",
+            "connection timed out",
+            "connection reset",
+            "timed out",
+            "unreachable",
+            "failed to connect",
+            "early eof",
+            "hung up",
+        ),
         "it does not answer",
         "it is tried again later",
     ),
-    (r"no space left|disk quota", "the disk is full", "free some space"),
+    (("no space left", "disk quota"), "the disk is full", "free some space"),
 )
 
 
 def trouble(place: str, said: str) -> str:
     """The reason when a remote did not do its part; `said` is git's standard error, redacted."""
-    for pattern, what, remedy in _TROUBLES:
-        if re.search(pattern, said, re.IGNORECASE):
+    lower = said.lower()
+    for words, what, remedy in _TROUBLES:
+        if any(word in lower for word in words):
             return f"the repository {place} cannot be used: {what}; {remedy}; git said: {_gist(said)}"
     return f"the repository {place} cannot be used; git said: {_gist(said)}"
 
 
 def _gist(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    telling = [line for line in lines if re.match(r"(fatal|error|remote|ssh|.*denied)", line, re.IGNORECASE)]
+    telling = [
+        line
+        for line in lines
+        if line.lower().startswith(("fatal", "error", "remote", "ssh")) or "denied" in line.lower()
+    ]
     return (telling or lines or ["nothing"])[0][:300].rstrip(".")
 
 
 def place_of(url: str) -> str:
     """The URL as it may be shown: without user, password or query."""
-    shown = re.sub(r"^([a-z][a-z0-9+.-]*://)[^/@]*@", r"\1", url, flags=re.IGNORECASE)
-    return re.sub(r"[?#].*$", "", shown) if "://" in shown else shown
+    scheme, sign, rest = url.partition("://")
+    if not sign:
+        return url
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}".partition("?")[0].partition("#")[0]
 
 
-_LOCATION: Final = re.compile(r"(?i)<= recv header: location:[ ]?([^\r\n]{1,4000})")
+_NAME: Final = 200
+"""Characters of a file's name in a sentence."""
+
+
+_LOCATION: Final = Search(
+    "refs: where a remote is now",
+    r"(?i)<= recv header: location:[ ]?([^\r\n]{1,4000})",
+    sees="git's trace of a remote's answer",
+)
 _INFO: Final = "/info/refs"
 
 
@@ -176,7 +210,7 @@ def redirected(url: str, trace: str) -> tuple[str, bool] | None:
 
     The address has the user and password of `url` where it is the same origin. None where nothing is said that git could use.
     """
-    found = _LOCATION.search(trace)
+    found = _LOCATION.first(trace)
     if found is None:
         return None
     try:
@@ -198,7 +232,7 @@ def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
 def names(paths: Iterable[str], *, most: int = 5) -> str:
     """File names for a sentence."""
     found = sorted(set(paths))
-    shown = ", ".join(code(path) for path in found[:most])
+    shown = ", ".join(code(path if len(path) <= _NAME else path[: _NAME - 1] + "…") for path in found[:most])
     return shown if len(found) <= most else f"{shown} and {len(found) - most} more"
 
 

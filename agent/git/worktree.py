@@ -7,8 +7,8 @@ does the rest. All commands name the git directory outright: whatever a model do
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -24,13 +24,16 @@ from agent.git.odd import Listing
 from agent.git.refs import names
 from agent.programs.runner import Finished
 from agent.texts import outlet
+from agent.texts.bounded import LINE, Search, Unreadable, from_json
 from agent.texts.outlet import CommitText
 
 _DENIED: Final = b"Permission denied"
 _TRIES: Final = 100
 """How many things that cannot be held are put away before work is kept."""
-_NO_FILES: Final = re.compile(
-    r"(?m)^error: (?:(?P<kind>.+): can only add regular files|'(?P<nested>.+?)/?' does not have a commit checked out)"
+_NO_FILES: Final = Search(
+    "worktree: what git add cannot hold",
+    r"(?m)^error: (?:(?P<kind>.+): can only add regular files|'(?P<nested>.+)' does not have a commit checked out)",
+    sees="what git says of the names that a model made",
 )
 """What git says of something that a model made and that cannot be committed."""
 
@@ -119,8 +122,8 @@ class Worktree:
 
     def record(self) -> Record | None:
         """The run that this worktree belongs to; None if there is none, or its record cannot be read."""
-        with contextlib.suppress(OSError, msgspec.MsgspecError):
-            return msgspec.json.decode(self._note.read_bytes(), type=Record)
+        with contextlib.suppress(OSError, Unreadable):
+            return from_json(self._note.read_bytes(), Record, longest=LINE)
         return None
 
     def write(self, record: Record) -> None:
@@ -189,13 +192,14 @@ class Worktree:
         """The files as they are, seen as changes to `commit`."""
         self.link(commit)
         done = await self.git("ls-files", "-z", "-s", "-v", ok=(0, 128))
-        if done.returncode or odd.read_listing(done.stdout).hidden:
+        if done.returncode or (await asyncio.to_thread(odd.read_listing, done.stdout)).hidden:
             (self.admin / "index").unlink(missing_ok=True)
         await self.git("read-tree", "--reset", commit)
 
     async def listing(self) -> Listing:
         """What the index holds."""
-        return odd.read_listing((await self.git("ls-files", "-z", "-s", "-v")).stdout)
+        raw = (await self.git("ls-files", "-z", "-s", "-v")).stdout
+        return await asyncio.to_thread(odd.read_listing, raw)  # a million names keep it busy for seconds
 
     def unlock(self) -> None:
         """Put away what a killed git left; nobody of ours runs git here now."""
@@ -327,7 +331,7 @@ class Worktree:
 
 def _what_is_wrong(done: Finished) -> tuple[str, str]:
     """What `git add` could not hold: a thing that is no file, or a repository without a commit."""
-    found = _NO_FILES.search(done.stderr.decode("utf-8", "surrogateescape"))
+    found = _NO_FILES.first(done.stderr.decode("utf-8", "surrogateescape"))
     if found is None or not done.returncode:
         return "", ""
-    return found["kind"] or "", found["nested"] or ""
+    return found["kind"] or "", (found["nested"] or "").removesuffix("/")

@@ -9,8 +9,8 @@ A run has one session, whose id is the run's. Where its transcript lies in HOME 
 
 from __future__ import annotations
 
+import asyncio
 import json
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ from agent.programs import command
 from agent.programs.events import events
 from agent.programs.runner import Finished, Job, Runner
 from agent.programs.verdict import ModelResult, judge
+from agent.texts.bounded import Every
 from agent.texts.evidence import Redact
 
 TOOLS: Final = "Read,Edit,Write,Glob,Grep,Bash"
@@ -34,7 +35,9 @@ RESUMED: Final = (
     "You were interrupted while you worked on this task, and go on now. The working directory is as it was left; whether"
     " the last command came to its end is unknown, so look before you repeat it. The task once more, as it stands now:\n\n"
 )
-_MENTION: Final = re.compile(r"(?<!\S)@")
+LONGEST_PROMPT: Final = 8 << 20
+"""Characters; what `agent.texts.prompt` makes is shorter, even where all of it had to be escaped."""
+_MENTION: Final = Every("claude: a path that is read in", r"(?<!\S)@", sees="the whole prompt", longest=LONGEST_PROMPT)
 _SILENCE: Final = 900.0
 """Seconds, for the program's own limits where the run has none."""
 
@@ -112,7 +115,7 @@ def environment(options: Options, base: Mapping[str, str], *, idle: float | None
 
 def spoken(prompt: str, *, resume: bool) -> str:
     """The prompt as it is handed over: never a command to the program, and without a path that it would read in."""
-    return (RESUMED if resume else FRESH) + _MENTION.sub("&#64;", prompt)
+    return (RESUMED if resume else FRESH) + _MENTION.replaced(prompt, "&#64;")
 
 
 def transcripts(home: Path, session: str) -> list[Path]:
@@ -176,12 +179,13 @@ class Claude:
         """
         resume = bool(transcripts(self._home, run))
         done = await self._once(prompt, cwd=cwd, run=run, timeout=timeout, idle=idle, resume=resume)
-        if _elsewhere(done, resume=resume):
+        if await asyncio.to_thread(_elsewhere, done, resume=resume):
             for lost in transcripts(self._home, run) if resume else ():
                 lost.unlink()  # it cannot be read; left there, its id could not be used again
             left = None if timeout is None else max(0.0, timeout - done.duration)
             done = await self._once(prompt, cwd=cwd, run=run, timeout=left, idle=idle, resume=not resume)
-        return judge(done, redact=self._redact, streams=True, refused=self._refused())
+        # A model that prints a million small events keeps this busy for a second.
+        return await asyncio.to_thread(judge, done, redact=self._redact, streams=True, refused=self._refused())
 
     async def _once(
         self,
@@ -213,5 +217,6 @@ def _elsewhere(done: Finished, *, resume: bool) -> bool:
     The words come on stderr or, where it writes events, in a result document.
     """
     said = b"No conversation found" if resume else b"is already in use"
-    began = any(one["type"] != "result" for one in events(done.stdout))
-    return done.returncode == 1 and not began and (said in done.stdout or said in done.stderr)
+    if done.returncode != 1 or (said not in done.stdout and said not in done.stderr):
+        return False
+    return all(one["type"] == "result" for one in events(done.stdout))

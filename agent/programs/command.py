@@ -6,6 +6,7 @@ runner is handed in, which is the development shell in a pod.
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -92,7 +93,7 @@ class Command:
             output_limit=RESULT_LIMIT,
         )
         done = await self._runner.run(job)
-        return judge(done, redact=self._redact)
+        return await asyncio.to_thread(judge, done, redact=self._redact)
 
 
 async def verify(

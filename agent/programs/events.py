@@ -6,28 +6,33 @@ a model and its tools said: nothing here trusts their form.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
-import msgspec
+from agent.texts.bounded import LINE, Unreadable, from_json
 
 Event: TypeAlias = Mapping[str, Any]
 _SHOWN: Final = ("command", "file_path", "pattern", "verdict")
 """What of a tool's input says best what it was about; the rest may be whole files."""
+_LONGEST: Final = 16 << 20
+"""Bytes of one line."""
 
 
-def events(stdout: bytes) -> list[Event]:
-    """The events among the lines of an output."""
-    found: list[Event] = []
-    for line in stdout.splitlines():
-        if line.startswith(b"{"):
+def events(stdout: bytes) -> Iterator[Event]:
+    """The events among the lines of an output; one after the other, since all of them together may fill the memory."""
+    start = 0
+    while start < len(stdout):
+        end = stdout.find(b"\n", start)
+        end = len(stdout) if end < 0 else end
+        if stdout.startswith(b"{", start):
             try:
-                event = msgspec.json.decode(line)
-            except (msgspec.MsgspecError, ValueError, RecursionError):
-                continue
+                event = from_json(stdout[start:end], longest=_LONGEST)
+            except Unreadable:
+                event = None
             if isinstance(event, dict) and isinstance(event.get("type"), str):
-                found.append(event)
-    return found
+                yield event
+        start = end + 1
 
 
 def waits_for_the_api(seen: Iterable[Event]) -> bool:
@@ -45,23 +50,36 @@ def waits_for_the_api(seen: Iterable[Event]) -> bool:
     return began and not open_calls
 
 
-def story(seen: Iterable[Event]) -> str:
-    """What the model said, called and got back, as text."""
-    return "\n".join(line for event in seen for line in _lines(event))
+def story(seen: Iterable[Event], longest: int) -> str:
+    """The last that the model said, called and got back, as text of about `longest` characters."""
+    told: deque[str] = deque()
+    size = 0
+    for event in seen:
+        for line in _lines(event):
+            told.append(line[-longest:])
+            size += len(told[-1]) + 1
+            while size - len(told[0]) > longest:
+                size -= len(told.popleft()) + 1
+    return "\n".join(told)
 
 
 def _lines(event: Event) -> Iterator[str]:
     match event:
-        case {"type": "system", "subtype": "api_retry", "attempt": attempt, "max_retries": most}:
-            yield f"[the API answered {event.get('error_status') or 'nothing'}: repeat {attempt} of {most}]"
+        case {"type": "system", "subtype": "api_retry", "attempt": int(attempt), "max_retries": int(most)}:
+            status = event.get("error_status")
+            yield f"[the API answered {status if isinstance(status, int) else 'nothing'}: repeat {attempt} of {most}]"
     for block in _blocks(event):
         match block:
             case {"type": "text", "text": str(text)} if event["type"] == "assistant":
                 yield text
             case {"type": "tool_use", "name": str(name), "input": {**inputs}}:
-                yield f"> {name} " + " ".join(str(inputs[one]) for one in _SHOWN if one in inputs)
+                yield f"> {name} " + " ".join(_short(inputs[one]) for one in _SHOWN if one in inputs)
             case {"type": "tool_result", "content": content}:
                 yield from _texts(content)
+
+
+def _short(value: Any) -> str:
+    return value[:LINE] if isinstance(value, str) else f"({type(value).__name__})"
 
 
 def _texts(content: Any) -> Iterator[str]:

@@ -11,21 +11,26 @@ Nothing in it is ever guessed: what cannot be read, or is not known here, fails 
 
 from __future__ import annotations
 
-import difflib
-import re
-import tomllib
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from agent.errors import TicketFailure
+from agent.texts.bounded import LINE, Unreadable, Whole, from_toml, nearest
+from agent.texts.markup import one_line
 
 NAME: Final = ".agent.toml"
 LONGEST: Final = 64 * 1024
 """Characters; a longer file is a mistake."""
 LONGEST_FOLDER: Final = 255
 """Bytes of a path in `verify.carry`."""
+_UNKNOWN: Final = Whole(
+    "instructions: a key that is not known",
+    r"Object contains unknown field `([^`]*+)`(?: - at `\$\.?([^`]*+)`)?",
+    sees="what is wrong with `.agent.toml`, with the keys of a repository in it",
+    longest=LINE,
+)
 
 
 class Verify(Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,10 +64,10 @@ def read_instructions(text: str | None) -> Instructions:
     if len(text) > LONGEST:
         raise TicketFailure(f"`{NAME}` is longer than {LONGEST // 1024} KiB")
     try:
-        instructions = msgspec.convert(tomllib.loads(text), Instructions)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise TicketFailure(f"`{NAME}` is not TOML: {str(error) or 'too deeply nested'}") from error
-    except msgspec.ValidationError as error:
+        instructions = msgspec.convert(from_toml(text, longest=LONGEST), Instructions)
+    except Unreadable as error:
+        raise TicketFailure(f"`{NAME}` is not TOML: {one_line(str(error))}") from error
+    except (msgspec.ValidationError, RecursionError) as error:
         raise TicketFailure(f"`{NAME}` cannot be used: {_explained(str(error))}") from error
     if any(not command.strip() for command in instructions.verify.commands):
         raise TicketFailure(f"`{NAME}` cannot be used: `verify.commands` has an empty command")
@@ -81,11 +86,13 @@ def _plain(path: str) -> bool:
 
 
 def _explained(message: str) -> str:
-    found = re.fullmatch(r"Object contains unknown field `(.*?)`(?: - at `\$\.?(.*)`)?", message, re.DOTALL)
+    found = _UNKNOWN.match(message)
     if found is None:
-        return message
+        return one_line(message)
     place = Verify if found[2] else Instructions
-    near = difflib.get_close_matches(found[1], place.__struct_fields__, n=1)
+    near = nearest(found[1], place.__struct_fields__)
     known = ", ".join(f"`{name}`" for name in place.__struct_fields__)
     where = f" in `[{found[2]}]`" if found[2] else ""
-    return f"`{found[1]}`{where} is not known" + (f"; did you mean `{near[0]}`?" if near else f"; there is {known}")
+    return f"`{one_line(found[1])}`{where} is not known" + (
+        f"; did you mean `{near}`?" if near else f"; there is {known}"
+    )

@@ -18,6 +18,7 @@ from msgspec import Struct
 from agent.errors import PodTrouble, TicketFailure
 from agent.programs.events import events, story, waits_for_the_api
 from agent.programs.runner import Ended, Finished
+from agent.texts.bounded import Search, Unreadable, from_json
 from agent.texts.clean import clean
 from agent.texts.evidence import Redact, last_words
 from agent.texts.markup import one_line, spoken
@@ -26,17 +27,27 @@ Verdict = Literal["done", "already_done", "stuck"]
 LONGEST: Final = 4_000
 """Characters of a model's own words that go on a ticket."""
 _TOLD: Final = 256 * 1024
-"""Bytes of output that are searched for the last lines; all of it would take seconds."""
+"""Characters of what the model said, called and got back that are searched for the last lines."""
+_LARGEST: Final = 16 << 20
+"""Bytes of a result document."""
 _TROUBLE: Final = (401, 402, 403, 404, 408, 409, 429)
 _SERVER: Final = 500
-_FINAL: Final = re.compile(r"prompt is too long|output token maximum", re.IGNORECASE)
+_FINAL: Final = Search(
+    "verdict: a task that does not fit",
+    r"prompt is too long|output token maximum",
+    sees="what a model's program says",
+    longest=LONGEST,
+    flags=re.IGNORECASE,
+)
 _HINTS: Final = {
     401: ": the key is not accepted",
     402: ": the account has to pay first",
     403: ": the key does not allow this",
     404: ": there is no such model, or the address is wrong",
 }
-_CREDIT: Final = re.compile(r"credit balance", re.IGNORECASE)
+_CREDIT: Final = Search(
+    "verdict: no money", r"credit balance", sees="what a model's program says", longest=LONGEST, flags=re.IGNORECASE
+)
 _KILLED: Final = (-9, -15, 128 + 9, 128 + 15)
 """Somebody ended it: whose fault that was is not known."""
 _NOT_FOUND: Final = (126, 127)
@@ -115,17 +126,16 @@ def judge(done: Finished, *, redact: Redact, streams: bool = False, refused: str
         ModelTrouble: the model could not be asked; not the ticket's fault.
         TicketFailure: anything else without a verdict; with the last lines of output.
     """
-    seen = events(done.stdout)
-    told = story(seen).encode("utf-8", "replace") if streams and seen else done.stdout
-    told = told[-_TOLD:]  # half a secret at this cut is far from what is shown
+    began = any(True for _ in events(done.stdout))
+    told = story(events(done.stdout), _TOLD).encode("utf-8", "replace") if streams and began else done.stdout
     evidence = last_words(told, done.stderr, redact=redact)
-    if done.ended is Ended.IDLE and waits_for_the_api(seen):
+    if done.ended is Ended.IDLE and waits_for_the_api(events(done.stdout)):
         raise ModelTrouble(f"the model's API fell silent, and the run was stopped after {spoken(done.duration)}")
     if done.ended is not Ended.COMPLETED:
         raise TicketFailure(_over(done), evidence=evidence)
     document = _read(done.stdout)
     if document is None:
-        raise _unread(done, evidence, redact, began=bool(seen) or not streams)
+        raise _unread(done, evidence, redact, began=began or not streams)
     words = _fit(_words(document), redact)
     if not streams:
         evidence = words
@@ -165,14 +175,16 @@ def _read(stdout: bytes) -> _Document | None:
     text = stdout.strip()
     for candidate in (text, text.rpartition(b"\n")[2]):
         try:
-            return msgspec.json.decode(candidate, type=_Document)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return from_json(candidate, _Document, longest=_LARGEST)
+        except Unreadable:
             continue
     return None
 
 
 def _words(document: _Document) -> str:
-    return document.result or "\n".join(str(error) for error in document.errors or ())
+    return document.result or "\n".join(
+        error if isinstance(error, str) else "an error" for error in document.errors or ()
+    )
 
 
 def _fit(text: str, redact: Redact) -> str:
@@ -187,11 +199,11 @@ def _raise(document: _Document, words: str, evidence: str, refused: str) -> NoRe
     status = document.api_error_status
     if status is not None and (status in _TROUBLE or status >= _SERVER):
         raise ModelTrouble(f"the model's API answered {status}{_HINTS.get(status, '')}")
-    if _CREDIT.search(words):
+    if _CREDIT.first(words):
         raise ModelTrouble(f"the model's API answered {status or 'no'}: the credit balance is too low")
     if document.stop_reason == "refusal":
         raise TicketFailure("the model refused the task", evidence=evidence)
-    if document.terminal_reason == "prompt_too_long" or status == 413 or _FINAL.search(words):  # noqa: PLR2004 - HTTP
+    if document.terminal_reason == "prompt_too_long" or status == 413 or _FINAL.first(words):  # noqa: PLR2004 - HTTP
         raise TicketFailure("the task does not fit into the model", evidence=evidence)
     if status is not None:
         raise TicketFailure(f"the model's API refused the request with {status}", evidence=evidence)

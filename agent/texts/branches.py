@@ -6,12 +6,18 @@ for one ticket, by the version that is set there.
 
 from __future__ import annotations
 
-import re
 import string
 import unicodedata
 from typing import Final
 
 from agent.errors import TicketFailure
+from agent.texts.bounded import LINE, Search
+
+
+def _only(signs: str) -> bytes:
+    """A table that makes blanks of all other bytes."""
+    return bytes(sign if sign in signs.encode() else ord(" ") for sign in range(256))
+
 
 KEPT: Final = "agent/kept/"
 """Where work goes that a run left behind."""
@@ -20,13 +26,19 @@ FAILED: Final = "agent/failed/"
 SLUG: Final = 40
 """Characters of a subject that a branch name carries."""
 _FIELDS: Final = ("id", "slug", "version")
-_FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{")
+_FORBIDDEN: Final = Search(
+    "branches: what git forbids",
+    r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{",
+    sees="a branch named by a version, the settings or a remote",
+)
+_SLUG: Final = _only(string.ascii_lowercase + string.digits)
+_VERSION: Final = _only(string.ascii_letters + string.digits + "._+-")
 
 
 def slug(subject: str) -> str:
     """A subject as part of a branch name: ASCII, lower case, words joined by dashes, never empty."""
-    plain = unicodedata.normalize("NFKD", subject).encode("ascii", "ignore").decode().lower()
-    words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    plain = unicodedata.normalize("NFKD", subject[:LINE]).encode("ascii", "ignore").lower()
+    words = "-".join(plain.translate(_SLUG).decode().split())
     if len(words) > SLUG:
         cut = words[: SLUG + 1].rpartition("-")[0]
         words = cut or words[:SLUG]
@@ -63,7 +75,9 @@ def branch_name(template: str, *, id: int, subject: str, version: str = "", base
     Raises:
         TicketFailure: it is wrong for this ticket: no version, or one that gives a name that is taken.
     """
-    part = re.sub(r"\.{2,}", ".", re.sub(r"[^A-Za-z0-9._+-]+", "-", version)).strip("-.")
+    part = "-".join(version[:LINE].encode("ascii", "replace").translate(_VERSION).decode().split()).strip("-.")
+    while ".." in part:
+        part = part.replace("..", ".")
     if "{version}" in template and not part:
         raise TicketFailure(f"no version is set, which the branch template `{template}` needs")
     name = template.format(id=id, slug=slug(subject), version=part)
@@ -85,7 +99,7 @@ def wrong_with(name: str, *, base: str) -> str:
 
 def malformed(name: str) -> bool:
     """Whether it cannot be a branch at all. The rules of `git check-ref-format`."""
-    if _FORBIDDEN.search(name) or name in ("", "@") or name[0] == "-":
+    if len(name) > LINE or _FORBIDDEN.first(name) or name in ("", "@") or name[0] == "-":
         return True
     if name.startswith("refs/") or name.endswith("."):
         return True

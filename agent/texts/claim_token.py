@@ -16,6 +16,8 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import astuple, replace
 
+from agent.texts.bounded import LINE, Whole
+
 SIGN: Final = "@"
 """Every token holds it, so `Agent run ~ "@"` means "claimed": a text field cannot be asked whether it is empty."""
 
@@ -26,17 +28,26 @@ POD_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 """A pod's name: it stands in tokens, refs, paths and unit names, so it needs no quoting anywhere."""
 
 _NONCE: Final = r"[0-9a-z]{1,64}"
-_DURATION: Final = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9})s)?", re.ASCII)
-_TOKEN: Final = re.compile(
+_DURATION: Final = Whole(
+    "token: a duration",
+    r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,9})s)?",
+    sees="the field `Agent run` and the settings",
+    longest=LINE,
+)
+_POD: Final = Whole("token: the name of a pod", POD_NAME, sees="the settings", longest=LINE)
+_TOKEN: Final = Whole(
+    "token: all of it",
     rf"({RUN_ID})\.({_NONCE}) by ({POD_NAME}) try ([1-9]\d{{0,5}}) for (\w{{2,32}})"
     r" @ (\d{4}-\d\d-\d\dT\d\d:\d\dZ)( routed)?",
-    re.ASCII,
+    sees="the field `Agent run`",
+    longest=LINE,
+    flags=re.ASCII,
 )
 
 
 def parse_duration(text: str) -> int | None:
     """The seconds that `4h`, `90m`, `4h30m` or `45s` stand for; None for any other text, and for zero."""
-    found = _DURATION.fullmatch(text)
+    found = _DURATION.match(text)
     if found is None:
         return None
     hours, minutes, seconds = (int(part or 0) for part in found.groups())
@@ -52,7 +63,7 @@ def duration_text(seconds: int) -> str:
 
 def is_pod_name(text: str) -> bool:
     """Whether a pod may be called so."""
-    return re.fullmatch(POD_NAME, text) is not None
+    return _POD.match(text) is not None
 
 
 class ClaimToken(Struct, frozen=True, kw_only=True):
@@ -132,7 +143,7 @@ def parse(text: str) -> ClaimToken | None:
 
 def _parts(text: str) -> tuple[Any, ...] | None:
     """The fields of a token's text, in the order of the struct."""
-    found = _TOKEN.fullmatch(text)
+    found = _TOKEN.match(text)
     if found is None:
         return None
     run, nonce, pod, attempt, lifetime, at, routed = found.groups()

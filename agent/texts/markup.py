@@ -5,7 +5,6 @@ What `code` and `fence` return cannot end early. It is not yet fit to leave: tha
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from agent.texts.clean import clean, visible
@@ -13,7 +12,6 @@ from agent.texts.clean import clean, visible
 EVIDENCE_LINES: Final = 50
 """How many of the last lines of output a person gets to see."""
 
-_BACKTICKS: Final = re.compile(r"`+")
 _LINE_WIDTH: Final = 500
 
 
@@ -63,4 +61,11 @@ def spoken(seconds: float) -> str:
 
 
 def _longest_run(text: str) -> int:
-    return max(map(len, _BACKTICKS.findall(text)), default=0)
+    """How many backticks stand together at most."""
+    least, most = 0, 1
+    while "`" * most in text:
+        least, most = most, 2 * most
+    while most - least > 1:
+        middle = (least + most) // 2
+        least, most = (middle, most) if "`" * middle in text else (least, middle)
+    return least

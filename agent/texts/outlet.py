@@ -172,7 +172,7 @@ def terminal(text: str) -> str:
 
 def json_line(document: str) -> str:
     """A JSON document that somebody may look at in a terminal: the same value, its invisible characters spelt out."""
-    return INVISIBLE.sub(_spelt, document)
+    return INVISIBLE.replaced(document, _spelt)
 
 
 def _spelt(found: re.Match[str]) -> str:

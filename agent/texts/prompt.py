@@ -7,7 +7,7 @@ entities. So it can neither close its block nor open another, and the model's co
 
 from __future__ import annotations
 
-import re
+import html
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -70,10 +70,6 @@ The last run worked from this text, and its commits are on the branch. The text 
 line with the block work_package."""
 _RESOLVED: Final = "Earlier runs were stuck on this. People were asked and closed these Spikes with what they answered."
 
-_SPECIAL: Final = re.compile(r"[&<>\"]|(?<![\w.+-])@")
-_ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "@": "&#64;"}
-_SPECIAL_IN_TEXT: Final = re.compile(r"[&<>]|(?<![\w.+-])@")
-
 
 class Item(Struct, frozen=True):
     """A work package as the model gets to see it."""
@@ -130,7 +126,12 @@ class PromptFacts(Struct, frozen=True, kw_only=True):
 
 def escape(text: str) -> str:
     """A text of others as the content of a block: it holds no `<` or `>`, and no word that begins with `@`."""
-    return _SPECIAL_IN_TEXT.sub(_entity, clean(text))
+    *parts, rest = html.escape(clean(text), quote=False).split("@")
+    return "".join(part + ("@" if part and _in_word(part[-1]) else "&#64;") for part in parts) + rest
+
+
+def _in_word(sign: str) -> bool:
+    return sign.isalnum() or sign in "_.+-"
 
 
 def build(facts: PromptFacts) -> str:
@@ -191,9 +192,9 @@ def _line(text: str) -> str:
 
 def _block(tag: str, *parts: str, **attributes: str) -> str:
     """A block of parts that are ours or escaped already; attributes are escaped here, empty ones left out."""
-    said = "".join(f' {name}="{_SPECIAL.sub(_entity, _line(value))}"' for name, value in attributes.items() if value)
+    said = "".join(f' {name}="{_quoted(value)}"' for name, value in attributes.items() if value)
     return "\n".join((f"<{tag}{said}>", *filter(None, parts), f"</{tag}>"))
 
 
-def _entity(found: re.Match[str]) -> str:
-    return _ENTITIES[found[0]]
+def _quoted(value: str) -> str:
+    return escape(_line(value)).replace('"', "&quot;")

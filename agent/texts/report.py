@@ -8,7 +8,6 @@ the trail back is `agent.texts.trail`.
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,6 +15,7 @@ from msgspec import Struct
 
 from agent.model import BoardText
 from agent.texts import outlet
+from agent.texts.bounded import LINE, Start, Whole
 from agent.texts.claim_token import RUN_ID
 from agent.texts.markup import last_lines, spoken
 from agent.texts.outlet import code, fence, line, link, quote
@@ -24,12 +24,24 @@ NOTHING_LEFT: Final = "nothing left to do in this Epic"
 SUBJECT_LIMIT: Final = 255
 """OpenProject's longest subject."""
 
-_MARKER: Final = re.compile(rf"<!-- agent run=({RUN_ID}) event=([a-z_]{{1,40}}) -->")
+_MARKER: Final = Whole(
+    "report: a marker",
+    rf"<!-- agent run=({RUN_ID}) event=([a-z_]{{1,40}}) -->",
+    sees="the last line of a comment or description",
+    longest=LINE,
+)
 SPIKE_SUBJECT: Final = "Agent stuck on #"
 """How the subject of every Spike of ours begins; the ticket's number follows."""
 
-_SPIKE_SUBJECT: Final = re.compile(rf"{SPIKE_SUBJECT}([1-9]\d{{0,17}}):", re.ASCII)
-_PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9./-]*")
+_SPIKE_SUBJECT: Final = Start(
+    "report: the subject of a Spike", rf"{SPIKE_SUBJECT}([1-9][0-9]{{0,17}}):", sees="a subject", longest=LINE
+)
+_PLAIN: Final = Whole(
+    "report: a name that needs no quoting",
+    r"[A-Za-z0-9][A-Za-z0-9./-]*+",
+    sees="`verify.carry` of a repository",
+    longest=LINE,
+)
 _COMMIT_DIGITS: Final = 7
 
 
@@ -79,14 +91,14 @@ def marker(run: str, event: str) -> str:
         ValueError: the run id is none; such a marker could not be read back.
     """
     made = f"<!-- agent run={run} event={event} -->"
-    if _MARKER.fullmatch(made) is None:
+    if _MARKER.match(made) is None:
         raise ValueError(f"not a marker: {made}")
     return made
 
 
 def parse_marker(raw: str) -> Marker | None:
     """The marker in the last line of a comment or description; one quoted further up is somebody's quotation."""
-    found = _MARKER.fullmatch(raw.rstrip().rpartition("\n")[2])
+    found = _MARKER.match(raw.rstrip().rpartition("\n")[2])
     return None if found is None else Marker(found[1], found[2])
 
 
@@ -312,7 +324,7 @@ def spike_description(
 
 def _folder(name: str) -> str:
     """As the words of a sentence, where Markdown would make nothing of it."""
-    return f"{name}/" if _PLAIN.fullmatch(name) else code(f"{name}/")
+    return f"{name}/" if _PLAIN.match(name) else code(f"{name}/")
 
 
 def _commit(commit: str, url: str) -> str:

@@ -6,26 +6,40 @@ name with any character in it reads back the same; nothing is taken from where a
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agent.texts.bounded import Start, Whole
 from agent.texts.report import Event, parse_marker
 from agent.texts.rewrite import APART, plain
 
 LONGEST_TITLE: Final = 2_000
 """Characters of a first line that are looked at: ours have some hundred, and whoever forges one shall not cost much."""
 
-_NAME: Final = re.compile(r"(\[)?(?<!`)(`+)(?!`)(.+?)(?<!`)\2(?!`)(?(1)\]\(([^\s<>()\[\]\\]*)\))")
-_TOKENS: Final = re.compile(r", (\d{1,18}) input tokens / (\d{1,18}) output tokens", re.ASCII)
-_FIGURES: Final = re.compile(
-    r"(?:Cost: (\d{1,12}\.\d\d) USD(?: · |$))?(?:Duration: (\d+ h(?: \d+ min)?|\d+ min|\d+ s)(?: · |$))?", re.ASCII
+_SEES: Final = "a comment with a marker of ours, which anybody may have forged"
+_ADDRESS: Final = Start("told: the address of a link", r"\]\(([^\s<>()\[\]\\]*+)\)", sees=_SEES, longest=LONGEST_TITLE)
+_TOKENS: Final = Whole(
+    "told: tokens", r", ([0-9]{1,18}) input tokens / ([0-9]{1,18}) output tokens", sees=_SEES, longest=LONGEST_TITLE
 )
-_SPENT: Final = re.compile(r"Spent: (\d{1,18}) input tokens / (\d{1,18}) output tokens, (\d{1,12}\.\d\d) USD", re.ASCII)
-_SPIKE: Final = re.compile(r"Created spike #([1-9]\d{0,17}) for human review", re.ASCII)
-_TRY: Final = re.compile(r".* \(try (\d{1,6}) of (\d{1,6})\)", re.ASCII | re.DOTALL)
+_FIGURES: Final = Start(
+    "told: price and duration",
+    r"(?:Cost: ([0-9]{1,12}\.[0-9]{2}) USD(?: · |$))?"
+    r"(?:Duration: ([0-9]{1,9} h(?: [0-9]{1,9} min)?|[0-9]{1,9} min|[0-9]{1,9} s)(?: · |$))?",
+    sees=_SEES,
+)
+_SPENT: Final = Whole(
+    "told: what a failure cost",
+    r"Spent: ([0-9]{1,18}) input tokens / ([0-9]{1,18}) output tokens, ([0-9]{1,12}\.[0-9]{2}) USD",
+    sees=_SEES,
+    longest=LONGEST_TITLE,
+)
+_SPIKE: Final = Whole(
+    "told: a Spike", r"Created spike #([1-9][0-9]{0,17}) for human review", sees=_SEES, longest=LONGEST_TITLE
+)
+_TRY: Final = Whole("told: a try", r"\(try ([0-9]{1,6}) of ([0-9]{1,6})\)", sees=_SEES, longest=LONGEST_TITLE)
 
 _FIRST: Final[dict[str, tuple[str, ...]]] = {
     Event.CLAIMED: ("pod", ""),
@@ -119,9 +133,9 @@ def _with_particulars(told: Told, line: _Parts, first: str) -> Told:
     if told.event in _LAST:
         named = _from_last(told, *_LAST[told.event])
         return _with_spent(named) if told.event == Event.FAILED else named
-    if told.event == Event.SPIKE_CREATED and (found := _SPIKE.fullmatch(first)):
+    if told.event == Event.SPIKE_CREATED and (found := _SPIKE.match(first)):
         return replace(told, spike=int(found[1]))
-    if told.event == Event.INTERRUPTED and (found := _TRY.fullmatch(first[-LONGEST_TITLE:])):
+    if told.event == Event.INTERRUPTED and (found := _TRY.match(first[first.rfind("(") :])):
         return replace(told, attempt=int(found[1]), tries=int(found[2]))
     return told
 
@@ -149,7 +163,7 @@ def _from_last(told: Told, start: str, end: str, slot: str) -> Told:
 def _with_spent(told: Told) -> Told:
     # The last of what is left, where it is ours: evidence is fenced.
     body, _, last = told.body.rpartition("\n\n")
-    found = _SPENT.fullmatch(last)
+    found = _SPENT.match(last)
     if found is None:
         return told
     return replace(told, body=body, input_tokens=int(found[1]), output_tokens=int(found[2]), cost_usd=float(found[3]))
@@ -160,7 +174,7 @@ def _completed(told: Told, tokens: str | _Name) -> Told:
     summary, gap, last = told.body.rpartition("\n\n")
     figures = _FIGURES.match(last)
     cost, duration = figures.groups() if figures else (None, None)
-    counted = _TOKENS.fullmatch(tokens) if isinstance(tokens, str) else None
+    counted = _TOKENS.match(tokens) if isinstance(tokens, str) else None
     return replace(
         told,
         body=f"{summary}{gap}{last[figures.end() if figures else 0 :]}".strip("\n"),
@@ -175,10 +189,40 @@ def _parts(line: str) -> _Parts:
     """A line as literal text and names in turn: text comes first and last, if only as an empty one."""
     parts: _Parts = []
     end = 0
-    for found in _NAME.finditer(line):
-        parts += [line[end : found.start()], _Name(_unpadded(found[3]), found[4] or "")]
-        end = found.end()
+    for start, stop, name in _names(line):
+        parts += [line[end:start], name]
+        end = stop
     return [*parts, line[end:]]
+
+
+def _names(line: str) -> Iterator[tuple[int, int, _Name]]:
+    """Where the names of a line begin and end: a name ends with as many backticks as it began with."""
+    rows = list(_rows(line))
+    closing: dict[int, int] = {}
+    partner = [0] * len(rows)
+    for number in reversed(range(len(rows))):
+        size = rows[number][1] - rows[number][0]
+        partner[number] = closing.get(size, -1)
+        closing[size] = number
+    end = 0
+    for number, (start, opened) in enumerate(rows):
+        if start < end or partner[number] < 0:
+            continue
+        closes, end = rows[partner[number]]
+        name = _unpadded(line[opened:closes])
+        address = _ADDRESS.match(line, end) if line[start - 1 : start] == "[" else None
+        if address:
+            end = address.end()
+        yield start - bool(address), end, _Name(name, address[1] if address else "")
+
+
+def _rows(line: str) -> Iterator[tuple[int, int]]:
+    """Where backticks stand together."""
+    start = line.find("`")
+    while start >= 0:
+        end = start + len(line[start:]) - len(line[start:].lstrip("`"))
+        yield start, end
+        start = line.find("`", end)
 
 
 def _plain(parts: _Parts) -> str:

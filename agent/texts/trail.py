@@ -8,15 +8,20 @@ comment merges only into the last activity.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from agent.model import Activity
+from agent.texts.bounded import LINE, Whole
 from agent.texts.report import Event, Marker, parse_marker
 
 _STARTS: Final = (Event.CLAIMED, Event.TAKEN_OVER)
-_AUTOMATIC: Final = re.compile(r"_[^\n#]*#\d+[^\n#]*_|_The changes were retracted\._")
+_AUTOMATIC: Final = Whole(
+    "trail: a note of the board itself",
+    r"_[^\n#]*+#\d++[^\n#]*+(?<=_)|_The changes were retracted\._",
+    sees="a comment of a person",
+    longest=LINE,
+)
 
 
 def is_automatic_note(text: str) -> bool:
@@ -25,7 +30,7 @@ def is_automatic_note(text: str) -> bool:
     `_Updated automatically by changing values within child work package #77_` (openproject-api.md, section 5.4), and
     `_The changes were retracted._` where somebody undid a change within five minutes (seen on 17.6).
     """
-    return _AUTOMATIC.fullmatch(text.strip()) is not None
+    return _AUTOMATIC.match(text.strip()) is not None
 
 
 def markers(activities: Sequence[Activity], fleet_users: Collection[int]) -> Iterator[tuple[Activity, Marker]]:

@@ -1,0 +1,230 @@
+r"""The one place where text of others is cut, searched and parsed: of a model, a ticket, a repository, a program, a server.
+
+Python's `re` steps back: an expression that looks harmless takes hours for one word of a megabyte, holds the interpreter
+meanwhile, and no signal or time-out is heard. So each that sees others' text is made here, says whose text that is, is shown
+no more of it than `longest`, and takes time in proportion to it. `tests/support/worst_words.py` finds all of them, and every
+use of `re`, `fnmatch`, `difflib`, `tomllib`, `json` and `urllib` that goes around this module, and tries them uncut.
+
+What keeps an expression linear: what repeats gives nothing back (`\s*+`), or ends where the next thing begins (`[^"]*"`); and
+a search that failed does not begin again in the middle of what it has read, so it begins where a run begins
+(`(?<!\w)\w++`), or takes the run whatever follows and lets the caller look at what that was.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import re
+import tomllib
+import urllib.parse
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, AnyStr, Final, Generic, TypeVar, overload
+
+import msgspec
+
+T = TypeVar("T")
+
+LINE: Final = 4_096
+"""Characters of what is one line or one name: a path, an address, what a program says."""
+TEXT: Final = 1 << 20
+"""Characters of a text that somebody reads, or bytes of an output."""
+MOST_DOTS: Final = 256
+"""In a line of TOML: the parser takes time and memory by the square of the parts of a dotted key."""
+MOST_TABLES: Final = 300_000
+"""Objects and lists in one JSON document: each takes up to 232 bytes, however few it is written with."""
+MOST_VALUES: Final = 1_200_000
+"""Commas in one: a value takes up to 60 bytes."""
+_WORD: Final = 100
+"""Characters of a word that is compared with others."""
+
+_LISTED: Final[list[Expression[Any]]] = []
+
+
+class Unreadable(ValueError):
+    """It is not what it should be, or too much of it; the text says why, as it stands behind a colon."""
+
+
+def ending(output: bytes, longest: int) -> bytes:
+    """The end of an output, from the beginning of a line if there is one: half a line could hold half a secret."""
+    if len(output) <= longest:
+        return output
+    _, _, whole = output[-longest:].partition(b"\n")
+    return whole or output[-longest:]
+
+
+# --- expressions --------------------------------------------------------------------------------------------------
+
+
+class Expression(Generic[AnyStr]):
+    """A regular expression that sees others' text.
+
+    Args:
+        name: where it is used, and what it finds.
+        expression: linear; see the module.
+        sees: whose text.
+        longest: how much of it is looked at; characters, or bytes.
+        flags: of `re`.
+    """
+
+    def __init__(self, name: str, expression: AnyStr, *, sees: str, longest: int = TEXT, flags: int = 0) -> None:
+        self.name = name
+        self.sees = sees
+        self.longest = longest
+        self.compiled: re.Pattern[AnyStr] = re.compile(expression, flags)
+        _LISTED.append(self)
+
+
+class Whole(Expression[AnyStr]):
+    """Says whether a text is such a thing from end to end; one beyond `longest` is none."""
+
+    def match(self, text: AnyStr) -> re.Match[AnyStr] | None:
+        """The text's parts, None if it is none."""
+        return None if len(text) > self.longest else self.compiled.fullmatch(text)
+
+
+class Start(Expression[AnyStr]):
+    """Finds a thing where it is asked for, and nowhere behind."""
+
+    def match(self, text: AnyStr, at: int = 0) -> re.Match[AnyStr] | None:
+        """The thing that begins at `at`, within the next `longest` characters."""
+        return self.compiled.match(text, at, at + self.longest)
+
+
+class Search(Expression[AnyStr]):
+    """Says whether and where such a thing is in the first `longest` characters of a text."""
+
+    def first(self, text: AnyStr, at: int = 0) -> re.Match[AnyStr] | None:
+        """The first of them from there on."""
+        return self.compiled.search(text, at, self.longest)
+
+
+class Every(Expression[AnyStr]):
+    """Finds all such things in the first `longest` characters of a text."""
+
+    def all(self, text: AnyStr) -> Iterator[re.Match[AnyStr]]:
+        """All of them, in their order."""
+        return self.compiled.finditer(text, 0, self.longest)
+
+    def replaced(self, text: AnyStr, new: AnyStr | Callable[[re.Match[AnyStr]], AnyStr]) -> AnyStr:
+        """The text with something else in their place; what is beyond `longest` is left out."""
+        return self.compiled.sub(new, text[: self.longest])
+
+
+def listed() -> tuple[Expression[Any], ...]:
+    """All that were made by the modules that are loaded."""
+    return tuple(_LISTED)
+
+
+def globs(patterns: Iterable[str]) -> Callable[[str, int], object]:
+    """Whether one of the operator's patterns fits a name from a position on; `*` stands for any characters, `/` too."""
+    return re.compile("|".join(map(fnmatch.translate, patterns))).match
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that somebody may have meant; empty if none is like it."""
+    return next(iter(difflib.get_close_matches(word[:_WORD], tuple(known), n=1)), "")
+
+
+# --- documents ----------------------------------------------------------------------------------------------------
+
+
+@overload
+def from_json(raw: bytes | bytearray | str, *, longest: int) -> Any: ...
+@overload
+def from_json(raw: bytes | bytearray | str, kind: type[T], *, longest: int) -> T: ...
+def from_json(raw: bytes | bytearray | str, kind: Any = Any, *, longest: int) -> Any:
+    """A JSON document, of that kind if one is given.
+
+    Raises:
+        Unreadable: it is none, or not of that kind, or too much for us.
+    """
+    if len(raw) > longest:
+        raise Unreadable(f"it is longer than {_size(longest)}")
+    if _crowded(raw.encode("utf-8", "replace") if isinstance(raw, str) else raw):
+        raise Unreadable("it holds more values than anything of its kind")
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except RecursionError as error:
+        raise Unreadable("it is too deeply nested") from error
+    except (msgspec.MsgspecError, ValueError, OverflowError) as error:
+        raise Unreadable(str(error)) from error
+
+
+def _crowded(raw: bytes | bytearray) -> bool:
+    """Whether it holds more values than our memory should; what stands in texts is looked at only where that matters."""
+    tables, values = raw.count(b"[") + raw.count(b"{"), raw.count(b",")
+    if tables <= MOST_TABLES and values <= MOST_VALUES:
+        return False
+    bare = raw.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _WORDS).replace(b'""', b"")
+    tables = values = 0
+    inside = False
+    for start in range(0, len(bare), _PIECE):
+        parts = bare[start : start + _PIECE].split(b'"')
+        signs = b"".join(parts[inside::2])
+        inside ^= len(parts) % 2 == 0
+        tables += signs.count(b"[") + signs.count(b"{")
+        values += signs.count(b",")
+        if tables > MOST_TABLES or values > MOST_VALUES:
+            return True
+    return False
+
+
+_PIECE: Final = 1 << 16
+_WORDS: Final = bytes(sign for sign in range(256) if sign not in b'"[{,')
+"""What says nothing about the number of values."""
+
+
+def from_toml(text: str, *, longest: int) -> dict[str, Any]:
+    """A TOML document.
+
+    Raises:
+        Unreadable: it is none, or too much for us.
+    """
+    if len(text) > longest:
+        raise Unreadable(f"it is longer than {_size(longest)}")
+    if any(line.count(".") > MOST_DOTS for line in text.split("\n")):
+        raise Unreadable(f"it has a line with more than {MOST_DOTS} dots")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise Unreadable(str(error)) from error
+    except RecursionError as error:
+        raise Unreadable("it is too deeply nested") from error
+    except (ValueError, OverflowError) as error:  # 5,000 digits, or a moment that no calendar has
+        raise Unreadable("a number or moment in it is beyond what can be read") from error
+
+
+def _size(longest: int) -> str:
+    return f"{longest >> 20} MiB" if longest >= 1 << 20 else f"{longest >> 10} KiB"
+
+
+# --- addresses ----------------------------------------------------------------------------------------------------
+
+
+def split_url(address: str) -> urllib.parse.SplitResult:
+    """The parts of an address.
+
+    Raises:
+        Unreadable: it is none.
+    """
+    try:
+        return urllib.parse.urlsplit(address[:LINE])
+    except ValueError as error:
+        raise Unreadable(str(error)) from error
+
+
+def unquoted(text: str) -> str:
+    """The text behind `%2F` and its like."""
+    return urllib.parse.unquote(text[:LINE])
+
+
+def parameters(query: str) -> dict[str, list[str]]:
+    """The parameters of an address.
+
+    Raises:
+        Unreadable: they are none.
+    """
+    try:
+        return urllib.parse.parse_qs(query[:LINE], keep_blank_values=True)
+    except ValueError as error:
+        raise Unreadable(str(error)) from error

@@ -1,0 +1,68 @@
+"""Whatever sees others' text takes 50 ms of processor for a mebibyte of its own worst words, and the loop does not notice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agent.git.checks import read_markers
+from agent.git.odd import leading_out
+from agent.git.refs import names, trouble
+from agent.texts import markup, outlet, prompt, told, trail
+from agent.texts.clean import clean
+from agent.texts.evidence import last_words, redactor
+from support import worst_words
+from support.worst_words import LIMIT, LISTED_WORDS, MEBIBYTE
+
+MOMENT = 0.25
+"""Seconds of processor time for all that is done with a mebibyte: the loop may stand no longer."""
+MARKER = "<!-- agent run=7f9c0d52-8a4e-4c11-9b5d-0123456789ab event=pushed -->"
+SAMPLE = 32
+"""The share of a mebibyte in which the dearest words are found; those alone are tried in full."""
+DEAREST = 3
+
+
+@pytest.mark.parametrize("expression", worst_words.expressions(), ids=lambda one: one.name)
+def test_an_expression_takes_fifty_milliseconds_for_a_mebibyte_of_its_worst_words(expression: Any) -> None:
+    made = list(zip(worst_words.words(expression, MEBIBYTE // SAMPLE), worst_words.words(expression), strict=True))
+    made.sort(key=lambda pair: -worst_words.cost(expression, pair[0], 1.0))
+    for _, word in made[:DEAREST]:
+        assert worst_words.cost(expression, word) <= LIMIT, word[:60]
+
+
+LOOKS: dict[str, Callable[[str], object]] = {
+    "redaction": redactor(["correct horse battery"]),
+    "last words": lambda word: last_words(word.encode("utf-8", "replace"), redact=redactor()),
+    "cleaning": clean,
+    "a fence": markup.fence,
+    "a quotation": outlet.quote,
+    "a line": outlet.line,
+    "a commit": lambda word: outlet.commit(word, word, {}),
+    "a forge": outlet.forge,
+    "a name": markup.code,
+    "a link": lambda word: outlet.link("x", word),
+    "one line": markup.one_line,
+    "the last lines": markup.last_lines,
+    "a prompt": prompt.escape,
+    "a note of the board": lambda word: trail.is_automatic_note(f"_{word}"),
+    "a comment of the fleet": lambda word: told.read(f"{word}\n\n{word}\n\n{MARKER}"),
+    "names": lambda word: names([word]),
+    "a remote's words": lambda word: trouble("x", word),
+    "git's markers": lambda word: list(read_markers(word.encode("utf-8", "replace"))),
+    "a link's target": lambda word: leading_out({"a": word, "b": word}),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_mebibyte_of_anything_is_done_with_in_a_moment(look: str) -> None:
+    late = []
+    for piece in LISTED_WORDS:
+        word = (piece * MEBIBYTE)[:MEBIBYTE]
+        began = time.process_time()
+        LOOKS[look](word)
+        if time.process_time() - began > MOMENT:
+            late.append(piece)
+    assert not late
