@@ -31,7 +31,7 @@ from agent.git.tree import Tree
 from agent.programs.command import environment, make_folders
 from agent.programs.removal import remove_folder
 from agent.programs.runner import Runner
-from agent.relay import Budget, Prices, Relay, Usage, spent
+from agent.relay import DEARER, Budget, Prices, Relay, Usage, spent
 from agent.sandbox.check import check
 from agent.sandbox.jail import Jail, Limits
 from agent.sandbox.sandbox import Sandbox
@@ -289,6 +289,7 @@ class Rooms:
                 cache_read=prices.cache_read,
                 cache_write=prices.cache_write,
             ),
+            priced={one: getattr(prices, one) for one in DEARER},
             budget=Budget(tokens=model.max_tokens, turns=model.max_turns, usd=model.max_usd),
             record=self._record(run),
             nix=broker,

@@ -21,8 +21,8 @@ from agent.relay.refusal import Refusal
 from agent.relay.request import Malformed, Unfit, judge
 from agent.relay.upstream import Question, Upstream
 
-LARGEST_REQUEST: Final = 64 << 20
-"""Bytes of a request to the model."""
+LARGEST_REQUEST: Final = 32 << 20
+"""Bytes of a request to the model: the API takes no larger one."""
 LARGEST_QUESTION: Final = 1 << 20
 """Bytes of a request to the broker."""
 GRACE: Final = 2.0
@@ -42,6 +42,7 @@ class App:
         upstream: the API.
         key: what never goes back.
         models: the names that may be asked for.
+        priced: what else may be asked for, and how many times the plain price it costs (`request.DEARER`).
         record: what was used, and whether the run may go on.
         owner: who may ask the model.
         nix: the broker, if there is one; every process of the sandbox may ask it.
@@ -57,6 +58,7 @@ class App:
         *,
         key: str,
         models: Collection[str],
+        priced: Mapping[str, float],
         record: Record,
         owner: Owner,
         nix: Develop | None,
@@ -64,6 +66,7 @@ class App:
         self._upstream = upstream
         self._key = key.encode("ascii")
         self._models = tuple(models)
+        self._priced = priced
         self._record = record
         self._owner = owner
         self._nix = nix
@@ -98,8 +101,8 @@ class App:
             self.stranger = sentence
             raise Refusal(403, sentence)
         async with self._alone():
-            question = await self._question(request)
-            if sentence := self._record.begin():
+            question, factor = await self._question(request)
+            if sentence := self._record.begin(factor):
                 raise Refusal(403, sentence)
             self.stranger = self.unfit = ""
             await _while_there(request, Exchange(self._upstream, self._record, self._key, send).run(question))
@@ -118,20 +121,21 @@ class App:
         finally:
             self._turn.release()
 
-    async def _question(self, request: Request) -> Question:
+    async def _question(self, request: Request) -> tuple[Question, float]:
         query = request.scope["query_string"].decode("latin-1")
         if not _QUERY.fullmatch(query):
             raise Refusal(400, "the query holds what no query of the API does")
         body = await _body(request, LARGEST_REQUEST)
-        try:
-            judge(body, self._models)
+        betas = [one.strip() for line in request.headers.getlist("anthropic-beta") for one in line.split(",")]
+        try:  # in a thread, since it may be large
+            factor = await asyncio.to_thread(judge, body, self._models, betas=betas, priced=self._priced)
         except Malformed as malformed:
             raise Refusal(400, str(malformed)) from None
         except Unfit as unfit:
             self.unfit = str(unfit)
             raise Refusal(403, str(unfit)) from None
         headers = tuple((name, value) for name, value in request.headers.raw if name in FORWARDED)
-        return Question(query, headers, body)
+        return Question(query, headers, body), factor
 
     async def _develop(self, request: Request, send: Send) -> None:
         body = await _body(request, LARGEST_QUESTION)

@@ -16,8 +16,14 @@ from agent.relay.redact import Redacted
 from agent.relay.refusal import Refusal
 from agent.relay.upstream import NOT_SENT, Question, Upstream
 
+LONGEST_ANSWER: Final = 32 << 20
+"""Bytes of an answer that are passed on; the longest that a model can write, with its events, has a few."""
 RETURNED: Final = ("content-type", "request-id", "retry-after", "x-should-retry")
 """The headers of an answer that the client gets."""
+
+
+class TooLong(httpx.RemoteProtocolError):
+    """The API goes on and on."""
 
 
 class Exchange:
@@ -85,7 +91,11 @@ class Exchange:
         ]
         await self._send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
         self._passing = True
+        passed = 0
         async for chunk in answer.aiter_bytes():
+            passed += len(chunk)
+            if passed > LONGEST_ANSWER:
+                raise TooLong(f"an answer of more than {LONGEST_ANSWER >> 20} MiB")
             self._meter.feed(chunk)
             if self._taken:
                 self._record.count(self._meter.seen)

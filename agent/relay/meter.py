@@ -15,10 +15,12 @@ from msgspec import Struct
 
 MOST_IN_ONE: Final = 10**12
 """No answer counts more than that of anything: a number beyond is an upstream's mistake."""
-LONGEST_EVENT: Final = 16 << 20
+LONGEST_EVENT: Final = 1 << 20
 """Bytes of an event that is read; a longer one is passed over, since none that counts is that long."""
-LONGEST_DOCUMENT: Final = 64 << 20
+LONGEST_DOCUMENT: Final = 16 << 20
 """Bytes of a JSON answer that is read."""
+LONGEST_COUNT: Final = 1 << 16
+"""Bytes of the part of an answer that holds its counts, or its error."""
 
 
 class Usage(Struct, frozen=True, kw_only=True):
@@ -76,15 +78,15 @@ def cost(seen: Usage, prices: Prices) -> float:
     ) / 1e6
 
 
-def after(before: Usage, answer: Usage, prices: Prices) -> Usage:
-    """The usage with one more turn, whose answer counted this much."""
+def after(before: Usage, answer: Usage, prices: Prices, factor: float = 1.0) -> Usage:
+    """The usage with one more turn, whose answer counted this much, at so many times the price."""
     return Usage(
         input_tokens=before.input_tokens + answer.input_tokens,
         output_tokens=before.output_tokens + answer.output_tokens,
         cache_read_tokens=before.cache_read_tokens + answer.cache_read_tokens,
         cache_write_tokens=before.cache_write_tokens + answer.cache_write_tokens,
         turns=before.turns + 1,
-        usd=before.usd + cost(answer, prices),
+        usd=before.usd + factor * cost(answer, prices),
     )
 
 
@@ -102,6 +104,15 @@ def exceeded(usage: Usage, budget: Budget) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+class _Part(Struct):
+    """What counts of an answer or an event, undecoded: the rest of it never becomes objects."""
+
+    type: msgspec.Raw = msgspec.Raw()
+    usage: msgspec.Raw = msgspec.Raw()
+    message: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
 
 
 class Meter:
@@ -181,39 +192,42 @@ class Meter:
         if line:
             name, _, value = line.partition(b":")
             if name == b"data":
-                self._size += len(value)
-                self._data = [*self._data, value] if self._size <= LONGEST_EVENT else []
+                self._size += len(value) + 1
+                if self._size <= LONGEST_EVENT:
+                    self._data.append(value)
+                else:
+                    self._data.clear()
         else:
             data, self._data, self._size = self._data, [], 0
             if data:
-                self._event(_parsed(b"\n".join(data)))
+                self._event(_part(b"\n".join(data)))
 
-    def _event(self, event: dict[str, Any]) -> None:
-        kind = event.get("type")
+    def _event(self, event: _Part) -> None:
+        kind = _value(event.type)
         if kind == "message_start":
             self.begun = True
-            self._count(_table(_table(event, "message"), "usage"))
+            self._count(_table(_part(event.message).usage))
         elif kind == "content_block_delta":
             self.begun = True
             self._pieces += 1
         elif kind == "message_delta":
             self.begun = True
-            usage = _table(event, "usage")
+            usage = _table(event.usage)
             self._settled = self._settled or _number(usage, "output_tokens") > 0
             self._count(usage)
         elif kind == "error":
             self._fail(event)
 
     def _message(self, raw: bytes) -> None:
-        document = _parsed(raw)
-        if document.get("type") == "error":
+        document = _part(raw)
+        if _value(document.type) == "error":
             self._fail(document)
-        elif "usage" in document:
+        elif bytes(document.usage):
             self.begun = True
-            self._count(_table(document, "usage"))
+            self._count(_table(document.usage))
 
-    def _fail(self, event: dict[str, Any]) -> None:
-        kind = _table(event, "error").get("type")
+    def _fail(self, event: _Part) -> None:
+        kind = _table(event.error).get("type")
         self.error = kind if isinstance(kind, str) and kind else "error"
 
     def _count(self, usage: dict[str, Any]) -> None:
@@ -226,16 +240,24 @@ class Meter:
         )
 
 
-def _parsed(raw: bytes) -> dict[str, Any]:
+def _part(raw: bytes | msgspec.Raw) -> _Part:
     try:
-        value = msgspec.json.decode(raw)
+        return msgspec.json.decode(raw, type=_Part)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+        return _Part()
 
 
-def _table(value: dict[str, Any], key: str) -> dict[str, Any]:
-    found = value.get(key)
+def _value(raw: msgspec.Raw) -> Any:
+    if len(bytes(raw)) > LONGEST_COUNT:
+        return None
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+def _table(raw: msgspec.Raw) -> dict[str, Any]:
+    found = _value(raw)
     return found if isinstance(found, dict) else {}
 
 

@@ -39,15 +39,16 @@ class Record:
         self._prices = prices
         self._budget = budget
         self._before = self.usage
+        self._factor = 1.0
 
-    def begin(self) -> str:
-        """Begin a turn; or say why there is none."""
+    def begin(self, factor: float = 1.0) -> str:
+        """Begin a turn that costs so many times the plain price; or say why there is none."""
         refused = exceeded(self.usage, self._budget)
         if refused:
             if refused != self.usage.refused:
                 self._keep(replace(self.usage, refused=refused))
             return refused
-        self._before = self.usage
+        self._before, self._factor = self.usage, factor
         self._keep(after(self._before, Usage(), self._prices))
         if self.trouble:
             self.usage = self._before
@@ -55,7 +56,7 @@ class Record:
 
     def count(self, answer: Usage) -> None:
         """What the present turn has counted so far."""
-        usage = after(self._before, answer, self._prices)
+        usage = after(self._before, answer, self._prices, self._factor)
         if usage != self.usage:
             self._keep(usage)
 

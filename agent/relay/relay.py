@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 
@@ -24,6 +25,7 @@ class Relay:
         key: its key; it appears in requests to the API and nowhere else.
         models: the names of the models that the run may ask for.
         prices: what its tokens cost.
+        priced: what a request may ask for besides, and how many times the plain price it then costs.
         budget: what it may use, over every resume.
         record: the file in which its usage is kept.
         nix: the broker behind `POST /nix/develop`; None for no such endpoint.
@@ -44,6 +46,7 @@ class Relay:
         prices: Prices,
         budget: Budget,
         record: Path,
+        priced: Mapping[str, float] = MappingProxyType({}),
         nix: Develop | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         patience: httpx.Timeout | None = None,
@@ -51,6 +54,7 @@ class Relay:
         self._record = Record(record, prices, budget)
         self._key = key
         self._models = tuple(models)
+        self._priced = priced
         self._nix = nix
         self._api = api
         self._transport = transport
@@ -90,7 +94,13 @@ class Relay:
         owner = Owner()
         async with Upstream(self._api, self._key, transport=self._transport, patience=self._patience) as upstream:
             self._app = App(
-                upstream, key=self._key, models=self._models, record=self._record, owner=owner, nix=self._nix
+                upstream,
+                key=self._key,
+                models=self._models,
+                priced=self._priced,
+                record=self._record,
+                owner=owner,
+                nix=self._nix,
             )
             async with serving(self._app, socket):
                 yield

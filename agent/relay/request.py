@@ -1,18 +1,44 @@
 """Pure: what a request to the Messages API may ask for.
 
 The sandbox has no network, and the API must not be its way out: server tools, remote MCP servers and contents by URL
-would make the API fetch an address that the model chooses. So they are refused here, like a model that was not allowed.
+would make the API fetch an address that the model chooses. So they are refused here, like a model that was not allowed, and
+like what the API would charge at another price than the run is counted by.
+
+A request is looked through without its long strings, and is counted before it is decoded: 63 MiB of `{},` would become 1.7 GiB.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 OWN_TOOLS: Final = ("custom", "bash_", "text_editor_", "memory_", "computer_", "tool_search_tool_")
 """Beginnings of the types of tools that run where the client does, or only choose among its tools."""
 _REACHES_OUT: Final = ("mcp_servers", "container")
+SPEED, TIER, GEO, LONG_CACHE, LONG_CONTEXT = "speed", "service_tier", "inference_geo", "cache_1h", "long_context"
+DEARER: Final = (SPEED, TIER, GEO, LONG_CACHE, LONG_CONTEXT)
+"""What changes the price of a request, by the names that its price has in the settings."""
+_BY_KEY: Final = (SPEED, TIER, GEO)
+_NOTHING: Final[Mapping[str, float]] = MappingProxyType({})
+_BETAS: Final = ("betas", "anthropic_beta")
+"""Where gateways look for the header's betas."""
+_SHORT_CACHE: Final = "5m"
+
+MOST_VALUES: Final = 200_000
+"""Values of a request; Claude Code's have some thousands."""
+MOST_QUOTES: Final = 2_000_000
+"""Quotation marks, escaped ones included: a million tokens of code hold a tenth of that."""
+LONGEST_WORD: Final = 1_024
+"""Bytes of a string that is looked at; what is judged is shorter in every spelling."""
+MOST_WORDS: Final = 8 << 20
+"""Bytes of a request without its long strings."""
+_PIECE: Final = 1 << 20
+"""Bytes that one search goes through; between two searches other threads get their turn."""
+_INSIDE: Final = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_BEGINNINGS: Final = b",:[{"
 
 
 class Unfit(Exception):
@@ -23,19 +49,28 @@ class Malformed(Unfit):
     """It is no request at all."""
 
 
-def judge(body: bytes, models: Collection[str]) -> None:
-    """Look through a request.
+def judge(
+    body: bytes, models: Collection[str], *, betas: Collection[str] = (), priced: Mapping[str, float] = _NOTHING
+) -> float:
+    """Look through a request; how many times the plain price it costs.
 
     Args:
         body: as it came; it is passed on as it is, so nothing in it may be read in two ways.
         models: the names that may be asked for.
+        betas: what its header asks for.
+        priced: what of `DEARER` has a price, as a factor on the plain one.
 
     Raises:
         Malformed: it cannot be read, or not in one way only.
         Unfit: it asks for what is not allowed.
     """
+    asked: set[str] = set()
     try:
-        request = json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_number)
+        request = json.loads(
+            _short(body).decode("utf-8"),
+            object_pairs_hook=lambda pairs: _object(pairs, asked),
+            parse_constant=_no_number,
+        )
     except (ValueError, RecursionError) as error:
         raise Malformed("the request is no JSON that can be read") from error
     if not isinstance(request, dict):
@@ -50,22 +85,92 @@ def judge(body: bytes, models: Collection[str]) -> None:
             raise Unfit(
                 f"`{key}` is not allowed here: nothing in this sandbox reaches the network, nor does the API for it"
             )
-    tools = request.get("tools") or []
+    _judge_tools(request.get("tools") or [])
+    asked.update(key for key in _BY_KEY if request.get(key) is not None)
+    if any(map(_is_long_context, [*betas, *(one for key in _BETAS for one in _texts(request.get(key)))])):
+        asked.add(LONG_CONTEXT)
+    return _factor(asked, priced)
+
+
+def _judge_tools(tools: Any) -> None:
     for tool in tools if isinstance(tools, list) else [tools]:
         kind = tool.get("type") if isinstance(tool, dict) else "none"
         if kind is not None and not str(kind).startswith(OWN_TOOLS):
             raise Unfit(f"the tool {str(kind)[:100]!r} is not allowed here: it runs at the API and reaches the network")
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _factor(asked: Collection[str], priced: Mapping[str, float]) -> float:
+    factor = 1.0
+    for key in sorted(asked):
+        if not priced.get(key):
+            raise Unfit(
+                f"`{key}` is not allowed here: it changes the price, and `model.prices.{key}` does not say by how much"
+            )
+        factor *= priced[key]
+    return factor
+
+
+def _is_long_context(beta: str) -> bool:
+    return "context-1m" in beta.lower() or "long-context" in beta.lower()
+
+
+def _texts(value: Any) -> Iterator[str]:
+    for one in value if isinstance(value, list) else [value]:
+        yield str(one)[:LONGEST_WORD]
+
+
+def _object(pairs: list[tuple[str, Any]], asked: set[str]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         raise Malformed("the request names a key twice")
     source = found.get("source")
     if isinstance(source, dict) and source.get("type") == "url":
         raise Unfit("contents by URL are not allowed here: nothing in this sandbox reaches the network")
+    cache = found.get("cache_control")
+    if isinstance(cache, dict) and cache.get("ttl") not in (None, _SHORT_CACHE):
+        asked.add(LONG_CACHE)
     return found
 
 
 def _no_number(name: str) -> Any:
     raise Malformed(f"the request holds {name}, which is no JSON")
+
+
+def _short(body: bytes) -> bytes:
+    """The request with `…` in place of each long string.
+
+    Raises:
+        Malformed: it is no text, or holds more than a request does.
+    """
+    if body.count(b'"') > MOST_QUOTES:
+        raise Malformed(f"the request holds more than {MOST_QUOTES:,} quotation marks")
+    kept = bytearray()
+    values = at = 0
+    while True:
+        start = body.find(b'"', at)
+        plain = body[at:] if start < 0 else body[at:start]
+        values += sum(map(plain.count, _BEGINNINGS))
+        if values > MOST_VALUES:
+            raise Malformed(f"the request holds more than {MOST_VALUES:,} values")
+        kept += plain
+        if len(kept) > MOST_WORDS:
+            raise Malformed(f"the request holds more than {MOST_WORDS >> 20} MiB beside its long texts")
+        if start < 0:
+            return bytes(kept)
+        at = _end(body, start + 1) + 1
+        kept += body[start:at] if at - start <= LONGEST_WORD else _placeholder(body[start:at])
+
+
+def _placeholder(text: bytes) -> bytes:
+    text.decode("utf-8")  # or it is none, which is a ValueError
+    return b'"..."'
+
+
+def _end(body: bytes, at: int) -> int:
+    """Where the string ends that this place is in."""
+    while body[at : at + 1] != b'"':
+        further = _INSIDE.match(body, at, at + _PIECE)
+        if further is None or further.end() == at:
+            raise Malformed("the request is no JSON that can be read")
+        at = further.end()
+    return at

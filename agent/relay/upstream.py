@@ -78,13 +78,15 @@ class Upstream:
         async with self._client.stream("POST", url, headers=headers, content=question.body) as answer:
             yield answer
 
-    async def models(self) -> httpx.Response:
-        """One of its models: a question that costs nothing.
+    async def models(self) -> int:
+        """The status with which it answers a question that costs nothing; what it says besides is not read.
 
         Raises:
             httpx.HTTPError: there was no answer.
         """
-        return await self._client.get(f"{self._base}/v1/models?limit=1", headers={"anthropic-version": VERSION})
+        url = f"{self._base}/v1/models?limit=1"
+        async with self._client.stream("GET", url, headers={"anthropic-version": VERSION}) as answer:
+            return answer.status_code
 
 
 async def probe(api: str, key: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
@@ -99,7 +101,7 @@ async def probe(api: str, key: str, transport: httpx.AsyncBaseTransport | None =
     async with Upstream(api, key, transport=transport, patience=SHORT_PATIENCE) as upstream:
         where = f"the model's API at {upstream.host}"
         try:
-            code = (await upstream.models()).status_code
+            code = await upstream.models()
         except httpx.HTTPError as error:
             raise PodTrouble(
                 f"{where} does not answer ({type(error).__name__}): check the network and `model.api`"

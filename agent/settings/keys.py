@@ -240,6 +240,21 @@ KEYS: Final[Mapping[str, Key]] = {
             ("cache_read", "tokens that come out of it", 0.3),
         )
     },
+    **{
+        "model.prices." + kind: Key(
+            f"how many times these prices a request costs {what}; 0 is refused",
+            f"a number from 0 to {MOST_DOLLARS}",
+            read_price,
+            0.0,
+        )
+        for kind, what in (
+            ("speed", "that asks for another speed"),
+            ("service_tier", "that asks for a service tier"),
+            ("inference_geo", "that asks for a region"),
+            ("cache_1h", "that asks for a cache of more than 5 minutes"),
+            ("long_context", "that asks for the long context by a beta of its own"),
+        )
+    },
     "sandbox.kind": Key(
         "what model and checks are shut into; none is nothing at all: they can then do what the pod's user can",
         "bubblewrap or none",

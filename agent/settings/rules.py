@@ -85,12 +85,17 @@ class Execution(Struct, frozen=True, kw_only=True):
 
 
 class PriceSettings(Struct, frozen=True, kw_only=True):
-    """Dollars for a million tokens."""
+    """Dollars for a million tokens; then factors on them, of what may be asked for besides, 0 where it may not."""
 
     input: float
     output: float
     cache_write: float
     cache_read: float
+    speed: float
+    service_tier: float
+    inference_geo: float
+    cache_1h: float
+    long_context: float
 
 
 class ModelSettings(Struct, frozen=True, kw_only=True):

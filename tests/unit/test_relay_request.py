@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.relay.redact import PUT_INSTEAD, Redacted
-from agent.relay.request import Malformed, Unfit, judge
+from agent.relay.request import DEARER, Malformed, Unfit, judge
 
 MODELS = ("claude-sonnet-5", "claude-haiku-5")
 PLAIN: dict[str, Any] = {
@@ -64,6 +64,75 @@ def test_what_reaches_out_or_costs_otherwise_is_refused(change: dict[str, Any], 
 )  # fmt: skip
 def test_what_can_be_read_in_two_ways_or_none_is_refused(body: bytes) -> None:
     assert refusal(body).startswith("malformed: the request")
+
+
+DEAR: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("speed", {"speed": "fast"}, []),
+    ("service_tier", {"service_tier": "auto"}, []),
+    ("inference_geo", {"inference_geo": "us"}, []),
+    ("cache_1h", {"cache_control": {"type": "ephemeral", "ttl": "1h"}}, []),
+    ("cache_1h", {"system": [{"type": "text", "text": "x", "cache_control": {"ttl": "1h"}}]}, []),
+    ("cache_1h", {"tools": [{"name": "x", "cache_control": {"ttl": 3600}}]}, []),
+    ("long_context", {}, ["claude-code-20250219", "context-1m-2025-08-07"]),
+    ("long_context", {}, ["Context-1M-2099-01-01"]),
+    ("long_context", {"betas": ["context-1m-2025-08-07"]}, []),
+    ("long_context", {"anthropic_beta": "context-1m-2025-08-07"}, []),
+]
+
+
+@pytest.mark.parametrize(("key", "change", "betas"), DEAR)
+def test_what_changes_the_price_needs_one_and_costs_so_many_times_as_much(
+    key: str, change: dict[str, Any], betas: list[str]
+) -> None:
+    body = json.dumps({**PLAIN, **change}).encode()
+    words = f"`{key}` is not allowed here: it changes the price, and `model.prices.{key}` does not say by how much"
+    for priced in ({}, {key: 0.0}, {other: 2.0 for other in DEARER if other != key}):
+        with pytest.raises(Unfit) as caught:
+            judge(body, MODELS, betas=betas, priced=priced)
+        assert str(caught.value) == words
+    assert judge(body, MODELS, betas=betas, priced={key: 6.0}) == 6.0
+
+
+def test_a_plain_request_costs_the_plain_price() -> None:
+    plain = {**PLAIN, "speed": None, "cache_control": {"type": "ephemeral", "ttl": "5m"}}
+    assert judge(json.dumps(plain).encode(), MODELS, betas=["prompt-caching-2024-07-31"], priced={"speed": 6.0}) == 1.0
+    both = {**PLAIN, "speed": "fast", "inference_geo": "us"}
+    assert judge(json.dumps(both).encode(), MODELS, priced={"speed": 6.0, "inference_geo": 1.1}) == 6.0 * 1.1
+
+
+@pytest.mark.parametrize("mark", ["", '"', "\\", "\\\\", '\\"', "é", "😀", "]}"])
+@pytest.mark.parametrize("times", [1_023, 1_024, 600_000])
+def test_a_long_text_hides_nothing_that_follows_it(mark: str, times: int) -> None:
+    """It is left out where a request is looked through."""
+    text = ("x" * times) + mark
+    judge(json.dumps({"a": text, **PLAIN}, ensure_ascii=False).encode(), MODELS)
+    assert "context by URL" not in refusal({"a": [text, text], **PLAIN, "model": "x"})
+    assert "changes the price" in refusal({**PLAIN, "a": text, "speed": "fast"})
+    assert refusal(b'{"a":"' + b"x" * times + b"\xff" + b'","model":"claude-sonnet-5"}').startswith("malformed")
+    assert refusal(b'{"model":"claude-sonnet-5","a":"' + b"x" * times + b"\\").startswith("malformed")
+
+
+@pytest.mark.parametrize(
+    ("unit", "reason"),
+    [
+        (b"{},", "the request holds more than 200,000 values"),
+        (b"1,", "the request holds more than 200,000 values"),
+        (b"[", "the request holds more than 200,000 values"),
+        (b'"",', "the request holds more than 200,000 values"),
+        (b"\\", "the request is no JSON that can be read"),
+        (b'"' + b"w" * 1000 + b'",', "the request holds more than 8 MiB beside its long texts"),
+        (b" " * 1000, "the request holds more than 8 MiB beside its long texts"),
+    ],
+)
+def test_more_than_a_request_holds_is_refused_before_it_is_decoded(unit: bytes, reason: str) -> None:
+    body = (
+        b'{"model":"claude-sonnet-5","a":[' + unit * (9_000_000 // len(unit) // (10 if len(unit) < 5 else 1)) + b"1]}"
+    )
+    assert refusal(body) == f"malformed: {reason}"
+    assert (
+        refusal(b'{"a":"' + b'\\"' * 2_100_000 + b'"}')
+        == "malformed: the request holds more than 2,000,000 quotation marks"
+    )
 
 
 def test_a_request_without_a_model_is_refused() -> None:
