@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agent import briefing
+from agent.briefing import Briefing
 from agent.ending import End, Ending
 from agent.errors import BoardError, LifetimeOver, NotFound, PodTrouble, Refused, Superseded, TicketFailure
 from agent.execution import Execution
@@ -203,6 +204,7 @@ class Attempt:
         )
         self._reporter.remember(started)
         brief = await briefing.read(self._protocol, ticket, epic, started, workspace, tools=self._execution.tools)
+        await self._heed(brief)
         result = await watched(
             self._protocol,
             self._held,
@@ -253,6 +255,23 @@ class Attempt:
             carried=carried,
         )
         self._reporter.remember(replace(self._reporter.record, completion=completion))
+
+    async def _heed(self, brief: Briefing) -> None:
+        """Say whose words were left out, and open the Spikes again that were closed by somebody who does not count.
+
+        Raises:
+            Superseded: one is open again: the ticket waits for its answer.
+        """
+        if brief.left_out:
+            await self._reporter.fence()
+            await self._reporter.once(Event.NOT_READ, report.not_read(self._run, lines=brief.left_out))
+        waiting = []
+        for one in brief.unanswered:
+            await self._reporter.fence()
+            if await Spikes(self._protocol).reopen(one.spike, self._run, one.line, said=one.said):
+                waiting.append(f"Spike #{one.spike.id} is open")
+        if waiting:
+            raise Superseded("; ".join(waiting))
 
     async def _report(self, branch: str, commit: str, ticket: WorkPackage, *, pushed: bool = True) -> End:
         """Done; or, if the text changed since the claim, ready once more: at most twice, and the next prompt shows both."""

@@ -1,18 +1,34 @@
-"""Collects what the model is told: the ticket and what is above it, answered Spikes, what people said, the repository's notes."""
+"""Collects what the model is told: the ticket and what is above it, answered Spikes, what people said, the repository's notes.
+
+Comments, and edits of a Spike, are told only where their author counts (`Fleet.counts`): whoever else may write on a
+ticket, by a forge's integration for instance, does not speak to the model. Texts of tickets are the project's to grant.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
-from agent.board.client import Board
 from agent.git.workspace import Workspace
 from agent.model import Activity, Fleet, WorkPackage
 from agent.programs.instructions import NAME, Instructions, read_instructions
 from agent.protocol import Protocol
 from agent.spikes import Spikes
 from agent.state import RecordedClaim
-from agent.texts import prompt, trail
+from agent.texts import prompt, report, trail
 from agent.texts.prompt import Comment, Item, PromptFacts, ResolvedSpike
+from agent.texts.report import Event
+
+
+class Unanswered(Struct, frozen=True):
+    """A Spike that was closed by somebody whose word does not count, and was not opened again for that yet."""
+
+    spike: WorkPackage
+    line: str
+    """Why, as it stands on the Spike."""
+    said: bool
+    """Whether it stands there: a pod died before it could open the Spike."""
 
 
 class Briefing(Struct, frozen=True):
@@ -20,6 +36,9 @@ class Briefing(Struct, frozen=True):
 
     facts: PromptFacts
     instructions: Instructions
+    unanswered: tuple[Unanswered, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """Whose words were left out, a line each, as far as the ticket does not say so yet."""
 
     def prompt(self) -> str:
         """The text for the model."""
@@ -43,23 +62,36 @@ async def read(
     board, fleet = protocol.board, protocol.fleet
     instructions = await instructions_of(workspace)
     run = workspace.run
-    said = await board.activities(ticket.id, "what people said")
-    story = await _story(board, ticket, fleet)
+    activities = await board.activities(ticket.id, "what people said")
+    said = trail.comments_for_run(activities, fleet.users, run=run)
+    story = await _story(protocol, ticket)
     text = protocol.memory.state.texts.get(ticket.id)
+    spikes = [
+        _Journal(one, await board.activities(one.id, f"the answers in Spike #{one.id}"), fleet, ticket.project)
+        for one in await _answered(protocol, ticket)
+    ]
     facts = PromptFacts(
         work_package=_item(ticket),
         kind="Bug" if ticket.type in fleet.bugs else "",
         epic=_item(epic) if epic is not None else None,
         user_story=_item(story) if story is not None else None,
-        spikes=[await _resolved(board, spike, fleet) for spike in await _answered(protocol, ticket)],
-        comments=_comments(trail.comments_for_run(said, fleet.users, run=run)),
+        spikes=[spike.resolved() for spike in spikes],
+        comments=_comments(one for one in said if fleet.counts(one.user, ticket.project)),
         previous=Item(ticket.id, text.subject, text.description) if text is not None else None,
         notes=instructions.notes,
         verify=instructions.verify.commands,
         tools=tools,
         resumed="it was interrupted; some of its work may be in the files already" if record.attempt > 1 else "",
     )
-    return Briefing(facts, instructions)
+    mute = {one.user for one in said if not fleet.counts(one.user, ticket.project)}
+    lines = [_line(user, fleet) for user in sorted(mute.union(*(spike.mute() for spike in spikes)))]
+    known = trail.lines_said(activities, fleet.users, Event.NOT_READ)
+    return Briefing(
+        facts,
+        instructions,
+        tuple(filter(None, (spike.unanswered() for spike in spikes))),
+        tuple(line for line in lines if line not in known),
+    )
 
 
 async def instructions_of(workspace: Workspace) -> Instructions:
@@ -79,22 +111,69 @@ async def _answered(protocol: Protocol, ticket: WorkPackage) -> list[WorkPackage
     return [one for one in await Spikes(protocol).of_ticket(ticket.id) if one.status in closed]
 
 
-async def _resolved(board: Board, spike: WorkPackage, fleet: Fleet) -> ResolvedSpike:
-    said = await board.activities(spike.id, f"the answers in Spike #{spike.id}")
-    return ResolvedSpike(_item(spike), _comments(trail.human_comments(said, fleet.users)))
-
-
-async def _story(board: Board, ticket: WorkPackage, fleet: Fleet) -> WorkPackage | None:
+async def _story(protocol: Protocol, ticket: WorkPackage) -> WorkPackage | None:
     """The parent, if it is a story."""
-    if ticket.parent is None or not fleet.stories:
+    stories = protocol.fleet.stories
+    if ticket.parent is None or not stories:
         return None
-    parent = await board.work_package(ticket.parent, "what is above the ticket")
-    return parent if parent.type in fleet.stories else None
+    parent = await protocol.board.work_package(ticket.parent, "what is above the ticket")
+    return parent if parent.type in stories else None
+
+
+class _Journal:
+    """A closed Spike and all that happened to it.
+
+    Args:
+        spike: as it is now.
+        activities: its whole journal.
+        fleet: who counts.
+        project: where: the ticket's.
+    """
+
+    def __init__(self, spike: WorkPackage, activities: list[Activity], fleet: Fleet, project: int) -> None:
+        self._spike = spike
+        self._activities = activities
+        self._fleet = fleet
+        self._said = trail.human_comments(activities, fleet.users)
+        foreign = trail.writers(activities, spike.subject) - fleet.users
+        self._foreign = {one for one in foreign if not fleet.counts(one, project)}
+        self._project = project
+
+    def mute(self) -> set[int]:
+        """Who wrote here and is not read."""
+        return self._foreign | {one.user for one in self._said if not self._counts(one.user)}
+
+    def resolved(self) -> ResolvedSpike:
+        """What the model reads of it: not its text where the last hand on it does not count."""
+        item = Item(self._spike.id, "", "") if self._foreign else _item(self._spike)
+        return ResolvedSpike(item, _comments(one for one in self._said if self._counts(one.user)))
+
+    def unanswered(self) -> Unanswered | None:
+        """What to say where it was closed by somebody who does not count; closed once more, it counts."""
+        fleet, marks = self._fleet, list(trail.markers(self._activities, self._fleet.users))
+        if any(mark.event == Event.SPIKE_DUPLICATE for _, mark in marks):
+            return None
+        names = fleet.statuses
+        end = trail.closing(self._activities, frozenset(names.values()), {names.get(one, "") for one in fleet.closed})
+        closer = end.user if end is not None else 0
+        if self._counts(closer):
+            return None
+        asked = [one.id for one, mark in marks if mark.event == Event.SPIKE_REOPENED]
+        if asked and (end is None or closer in fleet.users or end.id > asked[-1]):
+            return None
+        return Unanswered(self._spike, _line(closer, fleet), said=bool(asked))
+
+    def _counts(self, user: int) -> bool:
+        return self._fleet.counts(user, self._project)
+
+
+def _line(user: int, fleet: Fleet) -> str:
+    return report.left_out(user, integration=user in fleet.integrations)
 
 
 def _item(one: WorkPackage) -> Item:
     return Item(one.id, one.subject, one.description)
 
 
-def _comments(said: tuple[Activity, ...]) -> tuple[Comment, ...]:
+def _comments(said: Iterable[Activity]) -> tuple[Comment, ...]:
     return tuple(Comment(f"user {one.user}", one.created_at, one.text) for one in said)

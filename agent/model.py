@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import NewType
 
 from msgspec import UNSET, Struct, UnsetType
@@ -100,6 +101,16 @@ class Relation(Struct, frozen=True):
         return None
 
 
+class Change(Struct, frozen=True):
+    """One property that a journal entry changed: the board's sentence, in the language of the account that reads it.
+
+    `values` are those that the sentence marks, the old one first: they are in no language.
+    """
+
+    text: str
+    values: tuple[str, ...] = ()
+
+
 class Activity(Struct, frozen=True):
     """A journal entry of a work package; `text` is the comment's raw Markdown, empty if it has none."""
 
@@ -107,6 +118,7 @@ class Activity(Struct, frozen=True):
     text: str
     user: int
     created_at: str = ""
+    changes: tuple[Change, ...] = ()
 
 
 BoardText = NewType("BoardText", str)
@@ -189,6 +201,20 @@ class Fleet(Struct, frozen=True, kw_only=True):
     """The tokens that this pod's state folder recorded: what is mine."""
     refused: frozenset[tuple[int, int]] = frozenset()
     """Work packages whose claim the board refused, each with the lockVersion that it had then."""
+    statuses: Mapping[int, str] = {}
+    """What the board calls its statuses."""
+    assignable: Mapping[int, frozenset[int]] = {}
+    """Whom work can be assigned to, by project; an account in none of these counts only where it is in `people`."""
+    people: frozenset[int] = frozenset()
+    """Accounts whose words count in every project."""
+    integrations: frozenset[int] = frozenset()
+    """Accounts through which others speak: their words never count."""
+
+    def counts(self, user: int, project: int) -> bool:
+        """Whether this account's words reach a prompt: it may be assigned there, or the operator names it."""
+        if user in self.integrations or user in self.users:
+            return False
+        return user in self.people or user in self.assignable.get(project, ())
 
     @property
     def executable(self) -> frozenset[int]:

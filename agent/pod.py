@@ -204,6 +204,8 @@ def names(board: BoardSettings) -> Names:
         pod_field=board.fields.pod,
         run_field=board.fields.run,
         fleet_users=board.fleet_users,
+        people=board.people,
+        integrations=board.integrations,
     )
 
 

@@ -6,6 +6,7 @@ Every step looks first whether it is done, so that a kill between any two of the
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from loguru import logger
@@ -258,7 +259,9 @@ class Reporter:
             await self._protocol.say(self.held.ticket, text, "interrupted")
             return None
         activities = await self._board.activities(self.held.ticket, "how often it was given back")
-        if trail.releases_since_person(activities, self._protocol.fleet.users) >= TROUBLED_RELEASES:
+        fleet = self._protocol.fleet
+        counts = partial(fleet.counts, project=self.held.project)
+        if trail.releases_since_person(activities, fleet.users, counts) >= TROUBLED_RELEASES:
             return RecordedFailure(f"every pod has trouble with this ticket: {reason}")
         await self.fence()
         await self.give_up(reason)

@@ -7,9 +7,9 @@ from typing import Final
 from loguru import logger
 
 from agent.board.query import one_of
-from agent.errors import Conflict, NotFound, Refused, Unreachable
+from agent.errors import Conflict, Ignored, NotFound, Refused, Unreachable
 from agent.model import BoardText, Changes, Draft, WorkPackage
-from agent.protocol import Protocol
+from agent.protocol import SWAPS, Protocol
 from agent.texts import report
 from agent.texts.report import Event
 
@@ -88,6 +88,39 @@ class Spikes:
             if not await self._protocol.said(spike.id, run, Event.SPIKE_DUPLICATE):
                 await self._protocol.say(spike.id, report.spike_duplicate(run, stays=stays), "a Spike too many")
             await self._close(spike)
+
+    async def reopen(self, spike: WorkPackage, run: str, line: str, *, said: bool) -> bool:
+        """Open a Spike again that was closed by somebody whose word does not count; the sentence first, so that it is there.
+
+        Args:
+            spike: as it was read.
+            run: whose run asks again.
+            line: why, as it stands on the Spike.
+            said: whether that is there already.
+
+        Returns:
+            Whether it is open now; False where the workflow refuses it.
+        """
+        if not said:
+            await self._protocol.say(spike.id, report.spike_reopened(run, why=line), "closed by whom?", notify=True)
+        fleet = self._protocol.fleet
+        for _ in range(SWAPS):
+            try:
+                now = await self._board.work_package(spike.id, "the Spike to open again")
+            except NotFound:
+                return False
+            if now.status not in fleet.closed:
+                return True
+            try:
+                await self._board.patch(now, Changes(status=fleet.ready), f"open Spike #{spike.id} again")
+            except (Refused, Ignored) as refusal:
+                logger.warning("Spike #{} cannot be opened again: {}", spike.id, refusal)
+                return False
+            except (Conflict, Unreachable) as unsettled:
+                logger.info("Spike #{}: not settled, reading again: {}", spike.id, unsettled)
+            else:
+                return True
+        raise Unreachable(f"Spike #{spike.id} could not be opened again: the board does not settle it")
 
     async def _close(self, spike: WorkPackage) -> None:
         fleet = self._protocol.fleet

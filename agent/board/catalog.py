@@ -29,6 +29,13 @@ class Names(Struct, frozen=True, kw_only=True):
     pod_field: str
     run_field: str
     fleet_users: tuple[str, ...]
+    people: tuple[str, ...]
+    integrations: tuple[str, ...]
+
+    @property
+    def accounts(self) -> dict[str, tuple[str, ...]]:
+        """The settings that name accounts."""
+        return {"fleet_users": self.fleet_users, "people": self.people, "integrations": self.integrations}
 
 
 class ProjectFacts(Struct, frozen=True, kw_only=True):
@@ -38,7 +45,9 @@ class ProjectFacts(Struct, frozen=True, kw_only=True):
     types: frozenset[int]
     """The types switched on in it."""
     assignable: frozenset[int]
-    """The users whom its work can be assigned to."""
+    """The users whom its work can be assigned to: whose words count."""
+    listed: bool = True
+    """Whether this account may ask for them; if not, they are not known."""
 
 
 class Catalog(Struct, frozen=True, kw_only=True):
@@ -52,6 +61,8 @@ class Catalog(Struct, frozen=True, kw_only=True):
     projects: tuple[ProjectFacts, ...]
     people: tuple[Principal, ...] = ()
     """The possible assignees of the fleet's projects."""
+    members: tuple[Principal, ...] = ()
+    """Other members, asked for only where the settings name an account that is no possible assignee."""
     fields: Fields = Fields()
     fieldless: frozenset[tuple[int, int]] = frozenset()
     """Pairs of project and type, of those the fleet works with, that lack one of the two fields."""
@@ -100,7 +111,51 @@ def missing(names: Names, catalog: Catalog) -> list[str]:
         )
     unknown = [name for name in names.fleet_users if not find([name], _users(catalog))]
     gone += [f"The fleet user “{name}” is no possible assignee in any project of the fleet." for name in unknown]
+    for key, named in names.accounts.items():
+        for name in named:
+            ids = sorted(accounts([name], catalog))
+            if len(ids) > 1:
+                several = ", ".join(map(str, ids))
+                gone.append(
+                    f"board.{key} names “{name}”, as {len(ids)} accounts are called: write an id, one of {several}."
+                )
+            elif not ids and key == "integrations":
+                gone.append(
+                    f"board.integrations names “{name}”, as nobody in the fleet's projects is called: write its id."
+                )
     return gone
+
+
+def accounts(named: Iterable[str], catalog: Catalog) -> frozenset[int]:
+    """The accounts of a setting: an id is taken as it is, a name is everybody's who is called so."""
+    known = [*_users(catalog), *catalog.members]
+    found = {int(one) for one in named if _is_id(one)}
+    return frozenset(found | {one.id for one in known if one.name in named and not _is_id(one.name)})
+
+
+def by_name(names: Names, catalog: Catalog) -> list[str]:
+    """A sentence for each account that the settings call by a name: whoever takes that name is taken for it."""
+    return [
+        f"board.{key} names “{name}”: people can change their names, write the id {number}"
+        for key, named in names.accounts.items()
+        for name in named
+        if not _is_id(name)
+        for number in sorted(accounts([name], catalog))
+    ]
+
+
+def unlisted(names: Names, catalog: Catalog) -> list[str]:
+    """The names of accounts in the settings that no possible assignee has."""
+    return [
+        name
+        for named in names.accounts.values()
+        for name in named
+        if not _is_id(name) and not accounts([name], catalog)
+    ]
+
+
+def _is_id(name: str) -> bool:
+    return name.isascii() and name.isdecimal()
 
 
 def fleet(names: Names, catalog: Catalog, *, pod: str, tokens: Iterable[str], unreachable: Iterable[int] = ()) -> Fleet:
@@ -135,6 +190,10 @@ def fleet(names: Names, catalog: Catalog, *, pod: str, tokens: Iterable[str], un
         fieldless=catalog.fieldless,
         unreachable=frozenset(unreachable),
         tokens=frozenset(tokens),
+        statuses={one.id: one.name for one in catalog.statuses},
+        assignable={one.project.id: one.assignable for one in catalog.projects},
+        people=accounts(names.people, catalog),
+        integrations=accounts(names.integrations, catalog),
     )
 
 

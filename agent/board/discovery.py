@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from http import HTTPStatus
 
-from agent.board.catalog import Catalog, Names, ProjectFacts, fleet_types, merge_fields
+from msgspec.structs import replace
+
+from agent.board.catalog import Catalog, Names, ProjectFacts, fleet_types, merge_fields, unlisted
 from agent.board.client import Board
 from agent.board.wire import Fields
 from agent.errors import NotFound, Refused
@@ -32,13 +34,20 @@ async def discover(board: Board, names: Names, identifiers: Iterable[str]) -> Ca
             continue
         enabled = frozenset(one.id for one in await board.project_types(project.id))
         assignable = await _assignable(board, project.id)
-        people |= {one.id: one for one in assignable}
-        facts.append(ProjectFacts(project=project, types=enabled, assignable=frozenset(one.id for one in assignable)))
+        people |= {one.id: one for one in assignable or ()}
+        facts.append(
+            ProjectFacts(
+                project=project,
+                types=enabled,
+                assignable=frozenset(one.id for one in assignable or () if one.kind == "users"),
+                listed=assignable is not None,
+            )
+        )
     wanted = fleet_types(names, types)
     pairs = [(one.project.id, kind) for one in facts for kind in wanted if kind in one.types]
     found = await board.schema_fields(pairs, Fields(names.pod_field, names.run_field)) if pairs else {}
     fields, fieldless = merge_fields(pairs, found)
-    return Catalog(
+    catalog = Catalog(
         me=me,
         statuses=tuple(statuses),
         types=tuple(types),
@@ -48,13 +57,17 @@ async def discover(board: Board, names: Names, identifiers: Iterable[str]) -> Ca
         fields=fields,
         fieldless=fieldless,
     )
+    if unlisted(names, catalog):  # by names only: ids are taken as they are, and cost nothing
+        members = [one for project in facts for one in await board.members(project.project.id)]
+        catalog = replace(catalog, members=tuple({one.id: one for one in members}.values()))
+    return catalog
 
 
-async def _assignable(board: Board, project: int) -> list[Principal]:
-    """The possible assignees; nobody where this account may not even ask for them."""
+async def _assignable(board: Board, project: int) -> list[Principal] | None:
+    """The possible assignees; None where this account may not even ask for them."""
     try:
         return await board.assignable(project)
     except Refused as refusal:
         if refusal.status != HTTPStatus.FORBIDDEN:
             raise
-        return []
+        return None

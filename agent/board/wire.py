@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import html
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
@@ -15,7 +16,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from agent.errors import BoardError
-from agent.model import Activity, Changes, Draft, Named, Principal, Project, Relation, Row, Status, WorkPackage
+from agent.model import Activity, Change, Changes, Draft, Named, Principal, Project, Relation, Row, Status, WorkPackage
 from agent.texts.clean import clean_all
 
 T = TypeVar("T")
@@ -74,10 +75,16 @@ class _Named(Struct, rename="camel"):
     position: int | None = 0
 
 
+class _Detail(Struct):
+    raw: str | None = None
+    html: str | None = None
+
+
 class _Activity(Struct, rename="camel"):
     id: int
     comment: _Formattable | None = None
     created_at: str | None = ""
+    details: list[_Detail] | None = None
 
 
 class _Relation(Struct):
@@ -254,7 +261,14 @@ def activity(document: Any) -> Activity:
     """A journal entry, with or without a comment."""
     plain = msgspec.convert(document, _Activity)
     text = (plain.comment.raw if plain.comment else "") or ""
-    return Activity(plain.id, text, _id(document["_links"], "user") or 0, plain.created_at or "")
+    user = _id(document["_links"], "user") or 0
+    return Activity(plain.id, text, user, plain.created_at or "", tuple(map(_change, plain.details or ())))
+
+
+def _change(detail: _Detail) -> Change:
+    """Values stand in `<i>`, whatever the language: `<strong>Status</strong> changed from <i>New</i> to <i>Closed</i>`."""
+    marked = (detail.html or "").split("<i>")[1:]
+    return Change(detail.raw or "", tuple(html.unescape(one.partition("</i>")[0]) for one in marked))
 
 
 @understood

@@ -10,6 +10,7 @@ from loguru import logger
 
 from agent import daemon
 from agent import settings as settings_module
+from agent.board import catalog as catalogs
 from agent.cli.common import (
     FAILED,
     ConfigOption,
@@ -28,7 +29,7 @@ from agent.ending import Ending
 from agent.errors import AgentError, BoardError, ConfigurationError
 from agent.operate import screen
 from agent.operate.station import Station
-from agent.pod import Pod
+from agent.pod import Pod, names
 from agent.programs.survivors import kill_children
 from agent.texts import claim_token
 from agent.texts.markup import one_line
@@ -168,6 +169,8 @@ def warn(pod: Pod) -> None:
             "Set board.types.gates, to [] if that is meant.",
             ", ".join(gates),
         )
+    for line in catalogs.by_name(names(pod.settings.board), pod.catalog):
+        logger.warning("{}", line)
 
 
 class Progress:

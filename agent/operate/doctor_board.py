@@ -16,6 +16,7 @@ from agent.board.discovery import discover
 from agent.board.query import Filter, contains, is_open, one_of
 from agent.errors import BoardError, Conflict, NotFound, Refused, Unreachable
 from agent.model import Draft, Row, WorkPackage
+from agent.operate.doctor_words import words
 from agent.operate.findings import Finding, fail, ok, unknown, warn
 from agent.state import State
 from agent.texts import claim_token, outlet
@@ -70,7 +71,7 @@ class BoardDoctor:
         for identifier in self._identifiers:
             facts = next((one for one in catalog.projects if one.project.identifier == identifier), None)
             found += await self._project(identifier, facts, catalog)
-        found += self._fleet_users(catalog)
+        found += self._fleet_users(catalog) + words(self._names, catalog)
         found += await self._workflows(catalog)
         return found + await self._foreign_claims(catalog)
 

@@ -55,14 +55,16 @@ def activities(db: Db, catalogue: Catalogue, language: str, item: WorkPackage) -
     documents = []
     for row in db.rows("SELECT * FROM journals WHERE work_package_id = ? ORDER BY version", item.id):
         after = json.loads(row["data"])
-        documents.append(_activity(row, item.subject, list(_details(db, catalogue, before, after)), language))
+        documents.append(
+            _activity(row, item.subject, list(_details(db, catalogue, before, after, row["id"])), language)
+        )
         before = after
     return documents
 
 
 def changes(db: Db, catalogue: Catalogue, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """What differs between two journals' states, in words."""
-    return [detail["raw"] for detail in _details(db, catalogue, before, after)]
+    return [detail["raw"] for detail in _details(db, catalogue, before, after, 0)]
 
 
 def _activity(row: Row, subject: str, details: list[dict[str, Any]], language: str) -> dict[str, Any]:
@@ -102,7 +104,7 @@ def _state(item: WorkPackage) -> dict[str, Any]:
 
 
 def _details(
-    db: Db, catalogue: Catalogue, before: Mapping[str, Any], after: Mapping[str, Any]
+    db: Db, catalogue: Catalogue, before: Mapping[str, Any], after: Mapping[str, Any], journal: int
 ) -> Iterator[dict[str, Any]]:
     fields = {
         id_: (before.get("custom_values", {}).get(str(id_)), after["custom_values"].get(str(id_)))
@@ -135,16 +137,26 @@ def _details(
     }
     for name, (old, new) in pairs.items():
         if (old or "") != (new or ""):
-            yield _detail(name, old, new)
+            yield _description(old, new, journal) if name == "Description" else _detail(name, old, new)
     files, kept = before.get("attachments", {}), after.get("attachments", {})
     for id_ in sorted(files.keys() ^ kept.keys(), key=int):
         yield _file(id_, kept.get(id_), files.get(id_))
 
 
+def _description(old: str | None, new: str | None, journal: int) -> dict[str, Any]:
+    """A text is not told but linked to; this is how a client knows in any language that it was edited [L].
+
+    Without a journal (0) there is nothing to link to, and the words are for people.
+    """
+    what = "changed" if old and new else "set" if new else "deleted"
+    if not journal:
+        return {"raw": f"Description {what}"}
+    link = f"/journals/{journal}/diff/description"
+    shown = f'<strong>Description</strong> {what} (<a target="_top" class="diff-details" href="{link}">Details</a>)'
+    return {"format": "custom", "raw": f"Description {what} ({link})", "html": shown}
+
+
 def _detail(name: str, old: str | None, new: str | None) -> dict[str, Any]:
-    if name == "Description":
-        raw = f"Description {'changed' if old and new else 'set' if new else 'deleted'}"
-        return {"format": "custom", "raw": raw, "html": f"<strong>{raw}</strong>"}
     if not new:
         raw, marked = f"{name} deleted ({old})", "<strong>{name}</strong> deleted (<strike><i>{old}</i></strike>)"
     elif old and name not in ("Scheduling mode", "Working days"):

@@ -59,6 +59,7 @@ class Key(Struct, frozen=True):
 
 _NAME = "a display name or an id"
 _NAMES = "a list of display names or ids"
+_ACCOUNTS = "a list of ids, or of display names, which people can change"
 _FILE = "a path, from the folder of the settings file if it is relative"
 _BYTES = 'a size such as "512MiB" or "8GiB", or a whole number of bytes; at least 1MiB'
 _TIME = 'a duration such as "4h30m", "15m" or "45s", or a whole number of seconds; above zero and at most 720h'
@@ -91,7 +92,16 @@ KEYS: Final[Mapping[str, Key]] = {
         "",
     ),
     "board.fleet_users": Key(
-        "the accounts that pods act as; without any, the account of this pod's token", _NAMES, read_names, ()
+        "the accounts that pods act as; without any, the account of this pod's token", _ACCOUNTS, read_names, ()
+    ),
+    "board.people": Key(
+        "accounts whose words count beside those who may be assigned in the project", _ACCOUNTS, read_names, ()
+    ),
+    "board.integrations": Key(
+        "accounts through which others speak, such as the one that copies a forge's notes: their words never count",
+        _ACCOUNTS,
+        read_names,
+        (),
     ),
     "board.types.bugs": Key("the types taken first, highest priority first", _NAMES, read_names, ("Bug",)),
     "board.types.tasks": Key("the other types that pods implement", _NAMES, read_some_names, ("Task", "Feature")),

@@ -48,6 +48,8 @@ class BoardSettings(Struct, frozen=True, kw_only=True):
     url: str
     token_file: str
     fleet_users: tuple[str, ...]
+    people: tuple[str, ...]
+    integrations: tuple[str, ...]
     types: Types
     statuses: Statuses
     fields: FieldNames

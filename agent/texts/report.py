@@ -58,6 +58,8 @@ class Event(enum.StrEnum):
     SPIKE_CREATED = "spike_created"
     SPIKE = "spike"
     SPIKE_DUPLICATE = "spike_duplicate"
+    SPIKE_REOPENED = "spike_reopened"
+    NOT_READ = "not_read"
     INTERRUPTED = "interrupted"
     EXPIRED = "expired"
     GIVEN_BACK = "given_back"
@@ -232,6 +234,28 @@ def spike_created(run: str, *, spike: int) -> BoardText:
 def spike_duplicate(run: str, *, stays: int) -> BoardText:
     """On a Spike that a late request created a second time, as it is closed."""
     return _text(run, Event.SPIKE_DUPLICATE, f"Closed: #{stays} asks the same")
+
+
+def left_out(user: int, *, integration: bool) -> str:
+    """Whose words do not reach the model, and why; 0 is somebody whom the board does not tell."""
+    who = f"user {user}" if user else "somebody"
+    return f"not read: {who} is in board.integrations" if integration else f"not read: {who} may not be assigned here"
+
+
+def not_read(run: str, *, lines: Sequence[str]) -> BoardText:
+    """On the ticket, once for each of those whose words were left out."""
+    return _text(run, Event.NOT_READ, "\n".join(map(line, lines)))
+
+
+def spike_reopened(run: str, *, why: str) -> BoardText:
+    """On a Spike that was closed by somebody whose word does not count, as it is opened again."""
+    return _text(
+        run,
+        Event.SPIKE_REOPENED,
+        line(why),
+        "That closed this Spike, so it is opened again, this once: it waits for somebody who may be assigned here. "
+        "Closed again, it counts.",
+    )
 
 
 def interrupted(run: str, *, reason: str, attempt: int, tries: int) -> BoardText:

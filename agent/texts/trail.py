@@ -2,20 +2,23 @@
 
 OpenProject merges one user's changes and comment within five minutes into one activity, and writes automatic notes in
 the name of whoever touched a child. So what the fleet did is told by markers alone, and what a person said is a
-comment by another user that carries no marker of ours and is not such a note. Ids of activities follow time: a
+comment by another user that carries no marker of ours and is not such a note; whether it counts is the fleet's to say
+(`Fleet.counts`). Ids of activities follow time: a
 comment merges only into the last activity.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
-from agent.model import Activity
+from agent.model import Activity, Change
 from agent.texts.bounded import LINE, Whole
 from agent.texts.report import Event, Marker, parse_marker
 
 _STARTS: Final = (Event.CLAIMED, Event.TAKEN_OVER)
+_DESCRIBED: Final = "/diff/description"
+"""In the board's sentence about an edited description: the link to what was edited, in no language."""
 _AUTOMATIC: Final = Whole(
     "trail: a note of the board itself",
     r"_[^\n#]*+#\d++[^\n#]*+(?<=_)|_The changes were retracted\._",
@@ -44,7 +47,7 @@ def markers(activities: Sequence[Activity], fleet_users: Collection[int]) -> Ite
 def human_comments(
     activities: Sequence[Activity], fleet_users: Collection[int], *, after: int = 0
 ) -> tuple[Activity, ...]:
-    """What people said, oldest first; `after` is the id of an activity."""
+    """What anybody but the fleet said, oldest first; `after` is the id of an activity."""
     return tuple(
         activity
         for activity in activities
@@ -56,19 +59,49 @@ def human_comments(
     )
 
 
-def last_human_comment(activities: Sequence[Activity], fleet_users: Collection[int]) -> Activity | None:
-    """The last thing that a person said."""
-    return next(reversed(human_comments(activities, fleet_users)), None)
-
-
 def comments_for_run(activities: Sequence[Activity], fleet_users: Collection[int], *, run: str) -> tuple[Activity, ...]:
-    """What people said that no earlier run has read: since the last claim of another run, else ever."""
+    """What was said that no earlier run has read: since the last claim of another run, else ever."""
     starts = [a.id for a, mark in markers(activities, fleet_users) if mark.event in _STARTS and mark.run != run]
     return human_comments(activities, fleet_users, after=max(starts, default=0))
 
 
-def releases_since_person(activities: Sequence[Activity], fleet_users: Collection[int]) -> int:
-    """How often pods gave the ticket back for their own trouble since a person last spoke."""
-    last = last_human_comment(activities, fleet_users)
-    since = 0 if last is None else last.id
+def releases_since_person(
+    activities: Sequence[Activity], fleet_users: Collection[int], counts: Callable[[int], bool]
+) -> int:
+    """How often pods gave the ticket back for their own trouble since somebody who counts last spoke."""
+    spoken = [activity.id for activity in human_comments(activities, fleet_users) if counts(activity.user)]
+    since = max(spoken, default=0)
     return sum(a.id > since and mark.event == Event.GIVEN_BACK for a, mark in markers(activities, fleet_users))
+
+
+# --- whose words they are: by the activity's user alone -----------------------------------------------------------
+
+
+def closing(activities: Sequence[Activity], statuses: Collection[str], closed: Collection[str]) -> Activity | None:
+    """What closed a work package that is closed: the last change from one status to a closed one; None if none shows.
+
+    Args:
+        activities: the whole journal.
+        statuses: the names of all statuses.
+        closed: of the closed ones.
+    """
+
+    def closes(change: Change) -> bool:
+        return bool(change.values) and change.values[-1] in closed and all(one in statuses for one in change.values)
+
+    found = (one for one in reversed(activities) if any(closes(change) for change in one.changes))
+    return next(found, None)
+
+
+def writers(activities: Sequence[Activity], subject: str) -> frozenset[int]:
+    """Who last edited the description and who last set the present subject; who only created it is no writer."""
+    edits = activities[1:]
+    described = [one.user for one in edits if any(_DESCRIBED in change.text for change in one.changes)]
+    named = [one.user for one in edits if any(change.values[-1:] == (subject,) for change in one.changes)]
+    return frozenset(described[-1:] + named[-1:])
+
+
+def lines_said(activities: Sequence[Activity], fleet_users: Collection[int], event: str) -> frozenset[str]:
+    """The lines of the fleet's own comments of one kind, whatever the run."""
+    own = (one.text for one, mark in markers(activities, fleet_users) if mark.event == event)
+    return frozenset(line for text in own for line in text.splitlines())

@@ -2,6 +2,8 @@
 
 import pytest
 
+from agent.board import wire
+from agent.texts import trail
 from support.contract_world import BAD_REQUEST, FORBIDDEN, NOT_FOUND, Document, World, refusal, violation
 
 
@@ -63,6 +65,22 @@ def test_activities_come_whole_and_oldest_first(world: World) -> None:
     document = world.get(f"/work_packages/{item['id']}/activities", pageSize="1", offset="2").json()
     assert (document["_type"], document["total"], document["count"]) == ("Collection", 4, 4)
     assert told(document["_embedded"]["elements"]) == [(1, "0"), (2, "1"), (3, "2"), (4, "3")]
+
+
+@pytest.mark.parametrize("reader", ["agent", "deutsch"])
+def test_who_closed_it_and_who_wrote_its_text_is_told_in_any_language(world: World, reader: str) -> None:
+    """What the fleet goes by where it asks whose word counts (T13): values of statuses, the link of a text."""
+    item = world.new(kind="Spike", description={"raw": "one"})
+    item = world.changed(item, {"description": {"raw": "two <i>Closed</i>"}}, "human")
+    item = world.changed(item, {"_links": {"status": world.link("statuses", "Closed")}}, "agent2")
+    item = world.changed(item, {"_links": {"status": world.link("statuses", "New")}})
+    item = world.changed(item, {"_links": {"status": world.link("statuses", "Closed")}}, "human")
+    item = world.changed(item, {"subject": "<i>New</i> <i>Closed</i>"}, "agent2")
+    journal = [wire.activity(one) for one in world.activities(item, reader)]
+    end = trail.closing(journal, world.board.statuses, {"Closed", "Rejected"})
+    assert end is not None
+    assert end.user == world.board.users["human"]
+    assert trail.writers(journal, item["subject"]) == {world.board.users["human"], world.board.users["agent2"]}
 
 
 def test_a_change_that_is_taken_back_within_one_activity_leaves_a_comment_that_nobody_wrote(world: World) -> None:

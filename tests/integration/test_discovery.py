@@ -15,6 +15,8 @@ from agent.board.discovery import discover
 from agent.board.wire import Fields
 from agent.errors import Refused
 from agent.model import Principal
+from agent.operate.doctor_words import words
+from agent.operate.findings import Kind
 from support.fake_clock import FakeClock, FixedRandomness
 from support.values import names
 
@@ -134,3 +136,47 @@ async def test_whoever_may_not_ask_for_assignees_is_none(board: Board, pages: di
     pages["projects/31/available_assignees"] = 403
     (facts,) = (await discover(board, NAMES, ["shop"])).projects
     assert facts.assignable == frozenset()
+    assert not facts.listed
+
+
+async def test_who_counts_is_known_without_a_request_more(board: Board, httpserver: HTTPServer) -> None:
+    """T13: ids of people and integrations cost nothing; only a name that no possible assignee has is looked for."""
+    ids = names(bugs=("Bug",), tasks=("Task",), done=("Closed",), people=("72",), integrations=("73",))
+    catalog = await discover(board, ids, ["shop", "blog"])
+    assert len(httpserver.log) == 4 + 2 * 3 + 1
+    who = fleet(ids, catalog, pod="pod-a", tokens=())
+    assert [user for user in range(60, 90) if who.counts(user, 31)] == [71, 72]
+    assert not who.counts(80, 31), "a group speaks by its members"
+
+
+async def test_where_the_list_cannot_be_read_only_the_people_of_the_settings_count(
+    board: Board, pages: dict[str, Any]
+) -> None:
+    pages["projects/31/available_assignees"] = 403
+    asked = names(bugs=("Bug",), tasks=("Task",), done=("Closed",), people=("72",))
+    catalog = await discover(board, asked, ["shop"])
+    who = fleet(asked, catalog, pod="pod-a", tokens=())
+    assert [user for user in range(60, 90) if who.counts(user, 31)] == [72]
+    assert [(one.kind, one.text, one.remedy) for one in words(asked, catalog)] == [
+        (
+            Kind.FAIL,
+            (
+                "shop: who may be assigned cannot be read, so only user 72: the words of these, and of nobody else, "
+                "reach a prompt"
+            ),
+            "give Coding Agent a role in shop that may add or edit work packages",
+        )
+    ]
+
+
+async def test_a_name_that_no_possible_assignee_has_is_looked_for_among_the_members(
+    board: Board, pages: dict[str, Any]
+) -> None:
+    member = {"_type": "User", "id": 72, "name": "Rita Reader"}
+    pages["principals"] = collection([*PEOPLE, member])
+    asked = names(bugs=("Bug",), tasks=("Task",), done=("Closed",), people=("Rita Reader",))
+    catalog = await discover(board, asked, ["shop"])
+    assert fleet(asked, catalog, pod="pod-a", tokens=()).counts(72, 31)
+    assert "board.people names “Rita Reader”: people can change their names, write the id 72" in [
+        one.text for one in words(asked, catalog)
+    ]

@@ -3,6 +3,7 @@
 backlog = JSON.parse(BACKLOG)
 author = User.find_by!(login: "human")
 member = ProjectRole.find_by!(name: "Member")
+reader = ProjectRole.find_by!(name: "Reader")
 types = Type.all.index_by(&:name)
 statuses = Status.all.index_by(&:name)
 priorities = IssuePriority.all.index_by(&:name)
@@ -14,9 +15,11 @@ ids = {}
 backlog.fetch("projects").each do |identifier|
   project = Project.find_by(identifier:) || Project.create!(identifier:, name: identifier, workspace_type: "project", types: Type.all, enabled_module_names: %w[work_package_tracking])
   project.work_package_custom_fields = fields.values
-  %w[agent agent2 human].each do |login|
-    next if Member.exists?(principal: users.fetch(login), project:)
-    Member.create!(principal: users.fetch(login), project:, roles: [member])
+  { member => %w[agent agent2 human deutsch], reader => %w[reader] }.each do |role, logins|
+    logins.each do |login|
+      next if Member.exists?(principal: users.fetch(login), project:)
+      Member.create!(principal: users.fetch(login), project:, roles: [role])
+    end
   end
 end
 

@@ -63,6 +63,7 @@ def write_settings(
     pod: str = "pod-a",
     account: str = "agent",
     script: Mapping[str, Any] | None = None,
+    accounts: Mapping[str, Any] | None = None,
     **sections: Mapping[str, Any],
 ) -> Path:
     """An `agent.toml` with its token file; returns its path.
@@ -74,6 +75,7 @@ def write_settings(
         pod: its name.
         account: whose token.
         script: what the scripted model does, see `scripted_model.py`.
+        accounts: more of the table `board`: `people`, `integrations`, `fleet_users`.
         sections: more tables, such as `execution={"timeout": "30s"}`.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +86,7 @@ def write_settings(
     play.write_text(json.dumps(script or {}))
     lines = [f'pod = "{pod}"', f"state = {json.dumps(str(folder / 'state'))}"]
     tables: dict[str, dict[str, Any]] = {
-        "board": {"url": board.url, "token_file": str(token)},
+        "board": {"url": board.url, "token_file": str(token), **(accounts or {})},
         "model": {"kind": "command", "command": [sys.executable, str(MODEL), str(play)]},
         "nix.settings": dict(NIX),
         "sandbox": {"kind": "none"},

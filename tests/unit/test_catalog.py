@@ -5,7 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agent.board.catalog import Catalog, Names, ProjectFacts, find, fleet, fleet_types, merge_fields, missing, name_of
+from agent.board.catalog import (
+    Catalog,
+    Names,
+    ProjectFacts,
+    by_name,
+    find,
+    fleet,
+    fleet_types,
+    merge_fields,
+    missing,
+    name_of,
+    unlisted,
+)
 from agent.board.wire import Fields
 from agent.errors import ConfigurationError
 from agent.model import Fleet, Named, Principal, Project, Status
@@ -111,6 +123,8 @@ def test_the_seeded_board_gives_a_whole_fleet() -> None:
         fieldless=frozenset({(94, 218)}),
         unreachable=frozenset({93}),
         tokens=frozenset({"t"}),
+        statuses={331: "New", 337: "In progress", 339: "In testing", 342: "Closed", 344: "Rejected"},
+        assignable={93: frozenset({69, 70, 71}), 94: frozenset({71})},
     )
 
 
@@ -124,6 +138,44 @@ def test_an_open_status_that_means_done_can_still_be_worked_on_in_an_epic() -> N
 def test_fleet_users_are_found_by_name_or_id_and_the_own_account_is_always_one() -> None:
     assert fleet(replace(NAMES, fleet_users=("Second Agent",)), BOARD, pod="p", tokens=()).users == {69, 70}
     assert fleet(replace(NAMES, fleet_users=("71", "Coding Agent")), BOARD, pod="p", tokens=()).users == {69, 71}
+
+
+def test_words_count_of_whom_may_be_assigned_there_or_is_named_and_never_of_the_fleet_or_an_integration() -> None:
+    """T13: everybody who could comment spoke to the model."""
+    who = fleet(replace(NAMES, people=("72",), integrations=("Second Agent", "74")), BOARD, pod="p", tokens=())
+    assert [user for user in range(60, 90) if who.counts(user, 93)] == [71, 72]
+    assert [user for user in range(60, 90) if who.counts(user, 94)] == [71, 72]
+    assert [user for user in range(60, 90) if who.counts(user, 95)] == [72], "of an unknown project nobody is known"
+    both = fleet(replace(NAMES, people=("71", "69"), integrations=("71",)), BOARD, pod="p", tokens=())
+    assert not both.counts(71, 93), "integrations win"
+    assert not both.counts(69, 93), "the fleet's accounts never count"
+    assert not both.counts(0, 93), "whom the board does not tell is nobody"
+
+
+def test_an_account_called_by_its_name_is_found_and_its_id_is_told() -> None:
+    """T11: whoever takes a name is taken for it."""
+    names = replace(NAMES, fleet_users=("Second Agent", "69"), people=("Rita Reader",), integrations=("Hanna Human",))
+    board = replace(BOARD, members=(Principal("users", 72, "Rita Reader"),))
+    assert unlisted(names, BOARD) == ["Rita Reader"]
+    assert unlisted(names, board) == []
+    assert fleet(names, board, pod="p", tokens=()).people == {72}
+    assert by_name(names, board) == [
+        "board.fleet_users names “Second Agent”: people can change their names, write the id 70",
+        "board.people names “Rita Reader”: people can change their names, write the id 72",
+        "board.integrations names “Hanna Human”: people can change their names, write the id 71",
+    ]
+    assert by_name(replace(NAMES, fleet_users=("70",), integrations=("71",)), board) == []
+
+
+def test_a_name_that_two_accounts_have_is_refused_and_so_is_an_integration_that_nobody_is() -> None:
+    twin = replace(BOARD, people=(*BOARD.people, Principal("users", 74, "Second Agent")))
+    assert missing(replace(NAMES, fleet_users=("Second Agent",)), twin) == [
+        "board.fleet_users names “Second Agent”, as 2 accounts are called: write an id, one of 70, 74."
+    ]
+    assert missing(replace(NAMES, integrations=("GitLab",)), BOARD) == [
+        "board.integrations names “GitLab”, as nobody in the fleet's projects is called: write its id."
+    ]
+    assert missing(replace(NAMES, people=("Gone",)), BOARD) == [], "one whose words cannot count stops nobody"
 
 
 @pytest.mark.parametrize("gates", [(), ("Phase",)])

@@ -79,6 +79,16 @@ EVENTS: list[tuple[Event, str, str]] = [
         "The text changed during the run; it will be worked on again from commit `a3f9c12`",
     ),
     (
+        Event.NOT_READ,
+        report.not_read(RUN, lines=[report.left_out(7, integration=False), report.left_out(8, integration=True)]),
+        "not read: user 7 may not be assigned here",
+    ),
+    (
+        Event.SPIKE_REOPENED,
+        report.spike_reopened(RUN, why=report.left_out(0, integration=False)),
+        "not read: somebody may not be assigned here",
+    ),
+    (
         Event.REFUSED,
         report.refused_report(RUN, refused="Status is invalid.", pod="pod-a"),
         "The board refused the report: Status is invalid.",

@@ -1,14 +1,17 @@
 import pytest
+from msgspec.structs import replace
 
-from agent.model import Activity
+from agent.model import Activity, Change
 from agent.texts import report
 from agent.texts.trail import (
+    closing,
     comments_for_run,
     human_comments,
     is_automatic_note,
-    last_human_comment,
+    lines_said,
     markers,
     releases_since_person,
+    writers,
 )
 
 RUN = "7f9c0d52-8a4e-4c11-9b5d-0123456789ab"
@@ -33,10 +36,6 @@ def test_person_speaks_in_comments_without_marker_that_no_fleet_user_wrote() -> 
     )
     assert [a.id for a in human_comments(acts, FLEET)] == [1, 7]
     assert [a.id for a in human_comments(acts, FLEET, after=1)] == [7]
-    last = last_human_comment(acts, FLEET)
-    assert last is not None
-    assert last.id == 7
-    assert last_human_comment([], FLEET) is None
 
 
 @pytest.mark.parametrize(
@@ -80,11 +79,68 @@ def test_next_run_reads_what_was_said_while_and_after_the_last_one_worked() -> N
     assert [a.id for a in comments_for_run(acts[:1], FLEET, run=RUN)] == [1], "the first run reads all"
 
 
-def test_releases_for_pod_trouble_count_from_the_last_word_of_a_person() -> None:
+def test_releases_for_pod_trouble_count_from_the_last_word_that_counts() -> None:
     back = (POD, report.given_back(RUN, pod="a", reason="429"))
-    assert releases_since_person(trail(back, back, (ANN, "try again"), back), FLEET) == 1
-    assert releases_since_person(trail(back, back), FLEET) == 2
-    assert releases_since_person([], FLEET) == 0
+    counts = {ANN}.__contains__
+    assert releases_since_person(trail(back, back, (ANN, "try again"), back), FLEET, counts) == 1
+    assert releases_since_person(trail(back, back, (5, "a stranger's word"), back), FLEET, counts) == 3
+    assert releases_since_person(trail(back, back), FLEET, counts) == 2
+    assert releases_since_person([], FLEET, counts) == 0
+
+
+def changed(user: int, *changes: Change) -> Activity:
+    return Activity(id=0, text="", user=user, changes=changes)
+
+
+def journal(*entries: Activity) -> list[Activity]:
+    return [replace(one, id=number) for number, one in enumerate(entries, 1)]
+
+
+def closed(user: int, words: str = "Status changed from New to Closed") -> Activity:
+    return changed(user, Change(words, ("New", "Closed")))
+
+
+MADE = changed(POD, Change("Status set to New", ("New",)), Change("Subject set to S", ("S",)))
+STATUSES, CLOSED = {"New", "In progress", "Closed", "Rejected"}, {"Closed", "Rejected"}
+
+
+@pytest.mark.parametrize(
+    ("entries", "who"),
+    [
+        ((MADE, closed(ANN)), ANN),
+        ((MADE, closed(ANN, "Status geändert von New zu Closed")), ANN),
+        ((MADE, closed(ANN), changed(POD, Change("", ("Closed", "New"))), closed(5)), 5),
+        ((MADE, closed(5), changed(ANN, Change("Subject changed from S to Closed", ("S", "Closed")))), 5),
+        ((MADE, closed(5), changed(ANN, Change("Priority changed from Low to High", ("Low", "High")))), 5),
+        ((MADE, changed(ANN, Change("Status changed from New to Rejected", ("New", "Rejected")))), ANN),
+        ((changed(5, Change("Status set to Closed", ("Closed",))),), 5),
+        ((MADE,), None),
+        ((), None),
+    ],
+)
+def test_who_closed_a_work_package_is_told_by_the_statuses_alone_in_any_language(
+    entries: tuple[Activity, ...], who: int | None
+) -> None:
+    end = closing(journal(*entries), STATUSES, CLOSED)
+    assert (None if end is None else end.user) == who
+
+
+def test_the_last_hand_on_a_text_is_its_writer_and_who_only_created_it_is_none() -> None:
+    described = Change("Beschreibung geändert (/journals/9/diff/description)")
+    renamed = Change("Subject changed from S to T", ("S", "T"))
+    assert writers(journal(MADE), "S") == frozenset()
+    assert writers(journal(MADE, changed(5, described)), "S") == {5}
+    assert writers(journal(MADE, changed(5, described), changed(ANN, described)), "S") == {ANN}
+    assert writers(journal(MADE, changed(ANN, described), changed(5, renamed)), "T") == {ANN, 5}
+    assert writers(journal(MADE, changed(5, renamed), changed(ANN, Change("", ("T", "S")))), "S") == {ANN}
+
+
+def test_lines_of_the_fleets_own_comments_are_found_whatever_the_run_and_a_copy_of_one_is_not() -> None:
+    line = "not read: user 5 may not be assigned here"
+    acts = trail((POD, report.not_read(OLD, lines=[line])), (ANN, report.not_read(OLD, lines=["not read: user 6 …"])))
+    assert line in lines_said(acts, FLEET, "not_read")
+    assert "not read: user 6 …" not in lines_said(acts, FLEET, "not_read")
+    assert lines_said(acts, FLEET, "claimed") == frozenset()
 
 
 def test_a_change_and_its_undoing_is_nothing_that_a_person_said() -> None:
