@@ -230,6 +230,7 @@ def repository(
             credential=_credential(one, identifier, credentials) | _ssh_agent(ambient),
             path=ambient.children.get("PATH", "/usr/bin:/bin"),
             brief=brief,
+            disk=settings.sandbox.disk,
         )
     )
 

@@ -17,6 +17,7 @@ from typing import Final
 from loguru import logger
 
 from agent.errors import PodTrouble
+from agent.git.blame import blamed
 from agent.git.folder import remove
 from agent.git.mirror import Mirror
 from agent.git.tree import Tree
@@ -68,17 +69,19 @@ async def checked_out(worktree: Worktree, commit: str, carry: Sequence[str]) -> 
     """A checkout beside a worktree.
 
     Raises:
-        PodTrouble: git cannot make it.
+        TicketFailure: git cannot make it of what a model left.
     """
     mirror, owner = worktree.mirror, worktree.owner
     place = Worktree(mirror, owner, name=f"{_PLACE}-{owner}", place=_PLACE)
-    await asyncio.to_thread(place.remove)
     try:
-        await mirror.local("worktree", "add", "--detach", "--quiet", str(place.path), commit)
+        with blamed(mirror.folder):
+            await asyncio.to_thread(place.remove)
+            await mirror.local("worktree", "add", "--detach", "--quiet", str(place.path), commit)
         carried = [name for name in carry if await _carry_over(worktree, place.path, name)]
         yield Checkout(place, carry, tuple(carried))
     finally:
-        await asyncio.to_thread(place.remove)
+        with contextlib.suppress(OSError):  # the next one tries it again
+            await asyncio.to_thread(place.remove)
 
 
 async def clear_checkouts(mirror: Mirror) -> None:

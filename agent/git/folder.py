@@ -15,7 +15,8 @@ from typing import Final
 from agent.programs.removal import remove_folder
 
 _ENTER: Final = stat.S_IRWXU
-_RULES: Final = frozenset({".gitignore", ".gitattributes"})
+RULES: Final = frozenset({".gitignore", ".gitattributes"})
+"""Files that tell git what to do with others."""
 _READ: Final = stat.S_IRUSR | stat.S_IWUSR
 
 
@@ -53,20 +54,25 @@ def open_up(path: Path) -> None:
     while waiting:  # no recursion: a tree may be deeper than Python's stack
         folder = waiting.pop()
         _allow(Path(folder), _ENTER)
-        for entry in _entries(folder):
+        for entry in entries(folder):
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(entry.path)
             else:
                 _allow(Path(entry.path), _READ)
 
 
-def _entries(folder: str) -> list[os.DirEntry[str]]:
-    """What is in a folder; nothing where that cannot be read, or has a path that the kernel does not take."""
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except OSError:
-        return []
+def entries(folder: str) -> list[os.DirEntry[str]]:
+    """What is in a folder, which is opened if it is closed to us; nothing where the kernel does not take its path."""
+    for _ in range(2):
+        try:
+            with os.scandir(folder) as found:
+                return list(found)
+        except PermissionError:
+            with contextlib.suppress(OSError):
+                _allow(Path(folder), _ENTER)
+        except OSError:
+            break
+    return []
 
 
 def _allow(path: Path, rights: int) -> None:
@@ -80,10 +86,10 @@ def unblock(root: Path) -> None:
     """Remove what git would wait for without end: a pipe or the like where it reads its rules, in any folder."""
     waiting = [str(root)]
     while waiting:
-        for entry in _entries(waiting.pop()):
+        for entry in entries(waiting.pop()):
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(entry.path)
-            elif entry.name in _RULES and not entry.is_symlink() and not entry.is_file():
+            elif entry.name in RULES and not entry.is_symlink() and not entry.is_file():
                 remove(Path(entry.path))
 
 

@@ -16,7 +16,8 @@ from types import MappingProxyType
 from typing import Final
 
 from agent.errors import PodTrouble, TicketFailure
-from agent.git import guard
+from agent.git import guard as tampering
+from agent.git.blame import GitFailed
 from agent.git.folder import read_plain, write_plain
 from agent.git.refs import (
     CLAIMS,
@@ -30,7 +31,7 @@ from agent.git.refs import (
     redirected,
     trouble,
 )
-from agent.programs.runner import Ended, Finished, Job, Runner
+from agent.programs.runner import Ended, Finished, Guard, Job, Runner
 from agent.texts.bounded import Search
 from agent.texts.evidence import Redact, last_words
 
@@ -41,6 +42,12 @@ LOCAL_TIMEOUT: Final = 900.0
 """Seconds for a command that stays on this host; a checkout of a large repository takes a while."""
 OUTPUT: Final = 64 << 20
 """Bytes of git's output that are kept: a listing that was cut would be a wrong answer."""
+LOOSE: Final = 64 << 20
+"""Bytes of objects outside of packs; with more, those that nothing leads to are removed."""
+MEMORY: Final = 2 << 30
+"""Bytes that a git may use that looks at a model's files."""
+DISK: Final = 10 << 30
+"""Bytes that one run may add, unless the settings say otherwise."""
 NEUTRAL: Final = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -84,7 +91,7 @@ _REDIRECTS: Final = 5
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-class GitHung(PodTrouble):
+class GitHung(GitFailed):
     """A git command on this host did not come to an end."""
 
 
@@ -103,6 +110,7 @@ class Mirror:
         path: PATH of git and what it starts (ssh).
         brief: fetch only the tip of the base, its history and file contents left out, for commands that only look at
             it. Such a mirror is cut short: never in the folder of a pod.
+        disk: bytes that one run may add.
     """
 
     def __init__(
@@ -117,8 +125,10 @@ class Mirror:
         timeout: float = 120,
         path: str = os.defpath,
         brief: bool = False,
+        disk: int = DISK,
     ) -> None:
         self.base = base
+        self.disk = disk
         self.folder = folder = folder.absolute()
         self.path = folder / "mirror.git"
         self.place = place_of(url)
@@ -129,7 +139,7 @@ class Mirror:
         self._timeout = timeout
         self._brief = brief
         self._prepared = False
-        self.known: guard.Seal = {}
+        self.known: tampering.Seal = {}
         """What git's files held when they were last looked at."""
         self.repaired = False
         """Whether the configuration had to be put right since this was last set to False."""
@@ -161,7 +171,7 @@ class Mirror:
             (self.path / "HEAD").write_text(HEAD)  # last: it makes the folder a repository
         if not self._prepared:
             (self.folder / "home").mkdir(exist_ok=True)
-            guard.unlock(self.path)
+            tampering.unlock(self.path)
             self._prepared = True
         if read_plain(self.path / "config") != CONFIG.encode():  # before every git: it could name programs
             write_plain(self.path / "config", CONFIG.encode())
@@ -174,7 +184,7 @@ class Mirror:
             changes: from `guard.touched`.
         """
         self.prepare()
-        guard.mend(self.path, changes, living=[path.name for path in (self.folder / "work").glob("*")])
+        tampering.mend(self.path, changes, living=[path.name for path in (self.folder / "work").glob("*")])
         if read_plain(self.path / "HEAD") != HEAD.encode():
             write_plain(self.path / "HEAD", HEAD.encode())
         self.repaired = False
@@ -202,13 +212,15 @@ class Mirror:
 
         Raises:
             GitHung: no end in time.
-            PodTrouble: any other exit code.
+            GitFailed: any other exit code, or too much memory.
         """
         self.prepare()
         more = {"GIT_DIR": str(gitdir or self.path), **({"GIT_WORK_TREE": str(tree)} if tree else {}), **(env or {})}
-        done = await self._run(arguments, cwd=tree or self.folder, env=more, stdin=stdin, timeout=timeout)
+        guard = _memory if tree else None  # rules of git that a model wrote are held in memory
+        done = await self._run(arguments, cwd=tree or self.folder, env=more, stdin=stdin, timeout=timeout, guard=guard)
         if done.ended is Ended.TIMED_OUT:
-            raise GitHung(str(self.failed(arguments[0], done)))
+            failed = self.failed(arguments[0], done)
+            raise GitHung(str(failed), f"`git {arguments[0]}` did not come to an end", done.stderr)
         if done.ended is not Ended.COMPLETED or done.returncode not in ok or done.dropped:
             raise self.failed(arguments[0], done)
         return done
@@ -224,12 +236,18 @@ class Mirror:
         if not done.ok:
             raise PodTrouble(f"{source} could not be copied: {self.said(done)}")
 
-    def failed(self, command: str, done: Finished) -> PodTrouble:
+    def failed(self, command: str, done: Finished) -> GitFailed:
         """The error for a command that should have worked here."""
-        return PodTrouble(
-            f"`git {command}` failed in our copy of {self.place} ({self.path}): {self.said(done)}; "
+        said = self.said(done)
+        if done.dropped:
+            said = f"the answer of `git {command}` is longer than {OUTPUT >> 20} MiB"
+        elif done.ended is Ended.LIMIT:
+            said = f"`git {command}` {done.limit}"
+        message = (
+            f"`git {command}` failed in our copy of {self.place} ({self.path}): {said}; "
             "if that goes on, move the folder away: it is made anew"
         )
+        return GitFailed(message, said, done.stderr, crowded=bool(done.dropped))
 
     async def remote(self, *arguments: str) -> Finished:
         """A command that talks to the remote, under the name `origin`; its failure is for the caller to read.
@@ -290,12 +308,13 @@ class Mirror:
         env: Mapping[str, str],
         stdin: bytes,
         timeout: float,  # noqa: ASYNC109 - the runner's
+        guard: Guard | None = None,
     ) -> Finished:
         settings = [word for one in NEUTRAL for word in ("-c", one)]
         argv = ("git", *settings, *arguments)
         whole = {**self._env, **env}
         return await self._runner.run(
-            Job(argv=argv, cwd=cwd, env=whole, stdin=stdin, timeout=timeout, output_limit=OUTPUT)
+            Job(argv=argv, cwd=cwd, env=whole, stdin=stdin, timeout=timeout, output_limit=OUTPUT, guard=guard)
         )
 
     def said(self, done: Finished) -> str:
@@ -329,11 +348,33 @@ class Mirror:
         words = ("fetch", "--no-tags", "--no-write-fetch-head", "--quiet", *what)
         done = await self.remote(*words)
         if not done.ok and _BROKEN.first(done.stderr):
-            guard.forget_refs(self.path)
+            tampering.forget_refs(self.path)
             done = await self.remote(*words)
         if not done.ok:
             raise self.unreachable(done)
-        await self.local("-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet", ok=(0, 1, 128))
+        if not self._brief:
+            await self._tidy()
+
+    async def _tidy(self) -> None:
+        """Keep the objects within bounds: those that nothing leads to are of runs that failed.
+
+        Branches, HEAD and index of each worktree lead to what is not published yet, and nobody but this process writes
+        here; so what nothing leads to goes at once.
+        """
+        now = ("-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "-c", "gc.pruneExpire=now")
+        await self.local(*now, "gc", "--auto", "--quiet", ok=(0, 1, 128))
+        for words in (
+            ("prune", "--expire=now"),
+            ("gc", "--prune=now", "--quiet"),
+        ):  # the second takes long, and packs the rest
+            if await self._loose() > LOOSE:
+                await self.local(*words, ok=(0, 1, 128))
+
+    async def _loose(self) -> int:
+        """Bytes of objects outside of packs."""
+        counted = await self.local("count-objects", "-v", ok=(0, 1, 128))
+        sizes = dict(line.split(": ", 1) for line in counted.stdout.decode().splitlines() if ": " in line)
+        return int(sizes.get("size", "0")) * 1024
 
     async def resolve(self, revision: str) -> str | None:
         """The object id of a revision in the mirror; None if there is no such thing."""
@@ -354,3 +395,12 @@ class Mirror:
             return tip
         branches = (await self.local("for-each-ref", "--count=1", "--format=%(refname)", REMOTE)).stdout
         raise TicketFailure(no_base(self.place, self.base, empty=not branches))
+
+
+def _memory(pid: int) -> str:
+    """A guard: what a process uses beyond its measure."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError):  # it has ended
+        return ""
+    return f"took more than {MEMORY >> 30} GiB of memory" if pages * os.sysconf("SC_PAGE_SIZE") > MEMORY else ""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
+from loguru import logger
 
 from agent.errors import TicketFailure
+from agent.git.blame import GitFailed, blamed
 from agent.git.checkout import clear_checkouts, forget_carried
 from agent.git.checks import refuse_repository
 from agent.git.evidence import RUN_TRAILER, TICKET_TRAILER, commit_with
@@ -176,7 +180,8 @@ class Repository:
         await clear_checkouts(self._mirror)
         self._mirror.mend()
         if record is not None and record.run == run and worktree.exists():
-            await worktree.adopt(record.onto)
+            with blamed(self._mirror.folder):
+                await worktree.adopt(record.onto)
             base = record.base or await worktree.answer("merge-base", record.start, await self._mirror.base_tip())
             kept = msgspec.structs.replace(record, branch=branch, base=base, published="", saved="")
             worktree.write(kept)
@@ -185,9 +190,18 @@ class Repository:
             await self._keep_leftovers(worktree, record)
         except KeepRefused as refused:  # no time will mend that
             raise TicketFailure(f"what an earlier run left in {worktree.path} cannot be kept: {refused}") from refused
-        worktree.link(await self._mirror.base_tip())
-        now = await worktree.up_to_date(branch)
-        await refuse_repository(worktree, await worktree.reset(now.onto))
+        base = await self._mirror.base_tip()
+        try:
+            worktree.link(base)
+            now = await worktree.up_to_date(branch)
+            listing = await worktree.reset(now.onto)
+        except (GitFailed, OSError) as failed:  # what an earlier run left is in the way
+            logger.warning("the worktree of #{} is made anew: {}", owner, failed)
+            await self._put_aside(worktree)
+            worktree.link(base)
+            now = await worktree.up_to_date(branch)
+            listing = await worktree.reset(now.onto)
+        await refuse_repository(worktree, listing)
         fresh = Record(run=run, branch=branch, start=now.onto, onto=now.onto, base=now.base, tip=now.tip)
         worktree.write(fresh)
         return Workspace(worktree, fresh).sealed()
@@ -199,19 +213,28 @@ class Repository:
         if worktree.exists():
             if not await self._mirror.resolve(f"{record.onto}^{{commit}}"):  # the mirror was made anew
                 record = msgspec.structs.replace(record, onto=await self._mirror.base_tip())
-            await worktree.adopt(record.onto)
-            before = Workspace(worktree, record)
-            # a pod that died right after its push did not note it
-            if await before.has_leftovers() and not await self.commit_of_run(record.run, record.branch):
-                message = outlet.commit("Left behind by an earlier run", "", {RUN_TRAILER: record.run})
-                await before.keep(kept_name(worktree.owner, record.run), message)
+            try:
+                await worktree.adopt(record.onto)
+                before = Workspace(worktree, record)
+                # a pod that died right after its push did not note it
+                if await before.has_leftovers() and not await self.commit_of_run(record.run, record.branch):
+                    message = outlet.commit("Left behind by an earlier run", "", {RUN_TRAILER: record.run})
+                    await before.keep(kept_name(worktree.owner, record.run), message)
+            except (GitFailed, OSError) as failed:  # no time will mend that
+                logger.warning("what a run left for #{} cannot be kept: {}", worktree.owner, failed)
+                await self._put_aside(worktree)
         worktree.forget()
+
+    async def _put_aside(self, worktree: Worktree) -> None:
+        place = await asyncio.to_thread(worktree.set_aside)
+        logger.warning("the worktree of #{} is in {} now: delete it if nobody needs it", worktree.owner, place)
+        self._mirror.mend()
 
     async def discard(self, owner: int) -> None:
         """Remove the worktree of a finished owner; unpublished work is pushed first, siblings are untouched."""
         worktree = Worktree(self._mirror, owner)
         await clear_checkouts(self._mirror)
         await self._keep_leftovers(worktree, worktree.record())
-        worktree.remove()
+        await asyncio.to_thread(worktree.remove)
         worktree.forget()
-        forget_carried(worktree)
+        await asyncio.to_thread(forget_carried, worktree)

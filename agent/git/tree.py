@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from agent.git.blame import blamed
 from agent.git.flake import FlakeFiles
 from agent.git.worktree import Worktree
 
@@ -40,11 +41,13 @@ class Tree:
         Args:
             patterns: names besides; `*` stands for any characters, `/` too, and a folder for all that is in it.
         """
-        return await self._flake.files(patterns)
+        with blamed(self._mirror.folder):
+            return await self._flake.files(patterns)
 
     async def show_to_nix(self, patterns: Sequence[str] = ()) -> None:
         """Let Nix see those of `flake_files` that are new: in a git checkout it sees only what the index names."""
-        await self._flake.show(patterns)
+        with blamed(self._mirror.folder):
+            await self._flake.show(patterns)
 
     def jail_paths(self) -> tuple[tuple[Path, ...], tuple[Path, ...], tuple[Path, ...]]:
         """What git needs inside a sandbox to look and not to write, besides the folder.

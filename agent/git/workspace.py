@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from agent.errors import Superseded, TicketFailure
+from agent.git.blame import blamed
 from agent.git.checkout import Checkout, checked_out
 from agent.git.checks import refuse_repository, refuse_work
 from agent.git.evidence import RUN_TRAILER, commit_with
@@ -31,6 +32,8 @@ from agent.git.refs import (
     rejected,
     told,
 )
+from agent.git.salvage import tree_to_keep
+from agent.git.sizes import refuse_excess
 from agent.git.starter import commit_starter, move_starter
 from agent.git.tree import Tree
 from agent.git.worktree import Record, Worktree
@@ -144,16 +147,18 @@ class Workspace(Tree):
             TicketFailure: the model ran git, or left what cannot be committed: conflict markers, a repository within
                 the repository, a link that leads out of it, a pipe.
         """
-        await self._refuse_tampering("the model")
-        tree = await self._worktree.tree()
-        listing = await self._worktree.listing()
-        if listing.hidden:
-            await self._worktree.adopt(self._head)
-            raise TicketFailure(f"the model ran git: {names(listing.hidden)} was hidden from it")
-        changed = tree != await self._tree_of(self._record.onto)
-        if changed:
-            await refuse_work(self._worktree, listing, self._record.onto)
-        return Snapshot(tree, changed)
+        with blamed(self._mirror.folder):
+            await self._refuse_tampering("the model")
+            await refuse_excess(self._worktree, self._record.onto)
+            tree = await self._worktree.tree()
+            listing = await self._worktree.listing()
+            if listing.hidden:
+                await self._worktree.adopt(self._head)
+                raise TicketFailure(f"the model ran git: {names(listing.hidden)} was hidden from it")
+            changed = tree != await self._tree_of(self._record.onto)
+            if changed:
+                await refuse_work(self._worktree, listing, self._record.onto)
+            return Snapshot(tree, changed)
 
     async def _tree_of(self, commit: str) -> str:
         return await self._worktree.answer("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}")
@@ -168,10 +173,11 @@ class Workspace(Tree):
         Raises:
             TicketFailure: the model ran git since the snapshot.
         """
-        await self._refuse_tampering("the model")
-        sha = await self._worktree.commit(tree, (self._record.onto,), message)
-        await self._move(sha)
-        return sha
+        with blamed(self._mirror.folder):
+            await self._refuse_tampering("the model")
+            sha = await self._worktree.commit(tree, (self._record.onto,), message)
+            await self._move(sha)
+            return sha
 
     async def _move(self, head: str) -> None:
         await self._worktree.git("update-ref", "--no-deref", "HEAD", head)
@@ -192,7 +198,8 @@ class Workspace(Tree):
             TicketFailure: the checks ran git since the commit.
             RepositoryUnreachable: the result did not get there, and nobody said no: the push may land still.
         """
-        await self._refuse_tampering("a check")
+        with blamed(self._mirror.folder):
+            await self._refuse_tampering("a check")
         branch = f"{HEADS}{self.branch}"
         claim = claim_ref(self._worktree.owner)
         if claim_blob:
@@ -249,7 +256,8 @@ class Workspace(Tree):
             self.sealed()
         onto = starter or now.onto
         sha = await self._worktree.commit(tree, (onto,), await self._worktree.message(self._head))
-        listing = await self._worktree.reset(sha)
+        with blamed(self._mirror.folder):
+            listing = await self._worktree.reset(sha)
         self._head = sha
         self._remember(onto=onto, base=now.base, tip=now.tip, starter=starter)
         self.sealed()
@@ -262,10 +270,11 @@ class Workspace(Tree):
         The same files give the same commit, so a repetition changes nothing.
 
         Raises:
+            GitFailed: nothing of it can be kept.
             KeepRefused: the remote says no; everything is still there.
             RepositoryUnreachable: it did not get there; everything is still there.
         """
-        tree = await self._worktree.tree_to_keep()
+        tree = await tree_to_keep(self._worktree, self._record.onto)
         if tree == await self._tree_of(self._record.onto):
             return None
         date = await self._worktree.answer("log", "-1", "--format=%cI", self._record.onto)
@@ -284,7 +293,7 @@ class Workspace(Tree):
         """Whether there is work that is nowhere else."""
         if self._record.published:
             return False  # the snapshot that was pushed is the work; what came after is litter
-        tree = await self._worktree.tree_to_keep()
+        tree = await tree_to_keep(self._worktree, self._record.onto)
         return tree not in (self._record.saved, await self._tree_of(self._record.onto))
 
     def _remember(self, **changes: str) -> None:

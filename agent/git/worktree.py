@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from agent.errors import PodTrouble, TicketFailure
-from agent.git import guard, odd
+from agent.git import blame, guard, odd
 from agent.git.folder import open_up, remove, scrub, unblock, write_plain
 from agent.git.guard import Seal
 from agent.git.mirror import LOCAL_TIMEOUT, GitHung, Mirror
@@ -24,19 +26,13 @@ from agent.git.odd import Listing
 from agent.git.refs import names
 from agent.programs.runner import Finished
 from agent.texts import outlet
-from agent.texts.bounded import LINE, Search, Unreadable, from_json
+from agent.texts.bounded import LINE, Unreadable, from_json
 from agent.texts.outlet import CommitText
 
 _DENIED: Final = b"Permission denied"
-_TRIES: Final = 100
-"""How many things that cannot be held are put away before work is kept."""
-_NO_FILES: Final = Search(
-    "worktree: what git add cannot hold",
-    r"(?m)^error: (?:(?P<kind>.+): can only add regular files|'(?P<nested>.+)' does not have a commit checked out)",
-    sees="what git says of the names that a model made",
-)
-"""What git says of something that a model made and that cannot be committed."""
-
+_ASIDE: Final = "aside"
+"""The folder of worktrees that could neither be kept nor cleaned."""
+_MOST_ASIDE: Final = 3
 
 PATIENCE: Final = 120.0
 """Seconds after which a git command is suspected to wait for what will never come."""
@@ -104,7 +100,7 @@ class Worktree:
         try:
             return await self._git(arguments, stdin, env, ok, PATIENCE)
         except GitHung:  # most likely for a pipe that a model put in the place of `.gitignore`
-            unblock(self.path)
+            await asyncio.to_thread(unblock, self.path)
             return await self._git(arguments, stdin, env, ok, LOCAL_TIMEOUT)
 
     async def _git(
@@ -177,13 +173,13 @@ class Worktree:
                 listing = await self._from_scratch(commit)
         done = await self.git("clean", "-ffd", "--quiet", ok=(0, 1))
         if done.returncode or _DENIED in done.stderr:
-            open_up(self.path)
+            await asyncio.to_thread(open_up, self.path)
             await self.git("clean", "-ffd", "--quiet")
-        scrub(self.path, listing.folders)
+        await asyncio.to_thread(scrub, self.path, listing.folders)
         return listing
 
     async def _from_scratch(self, commit: str) -> Listing:
-        open_up(self.path)
+        await asyncio.to_thread(open_up, self.path)
         (self.admin / "index").unlink(missing_ok=True)
         await self.git("reset", "--hard", "--quiet", commit)
         return await self.listing()
@@ -211,41 +207,23 @@ class Worktree:
 
         Raises:
             TicketFailure: something is there that git cannot hold.
+            GitFailed: git fails otherwise.
         """
-        done = await self._add_all()
+        done = await self.add_all()
+        if what := blame.refused(done):
+            raise TicketFailure(what)
         if done.returncode:
-            kind, nested = _what_is_wrong(done)
-            if nested:
-                raise TicketFailure(odd.NESTED.format(names([nested])))
-            if kind:
-                raise TicketFailure(f"{names([kind])} is no file that git can hold, but a pipe, a socket or a device")
             raise self.mirror.failed("add", done)
         return await self.answer("write-tree")
 
-    async def tree_to_keep(self) -> str:
-        """The same; but what git cannot hold is put away first, and of a repository within it the files are kept."""
-        for _ in range(_TRIES):
-            done = await self._add_all()
-            kind, nested = _what_is_wrong(done)
-            inner = [nested] if nested else () if done.returncode else (await self.listing()).repositories
-            if done.returncode and not (kind or nested):
-                raise self.mirror.failed("add", done)
-            if not (kind or inner):
-                break
-            if kind:
-                remove(self.path / kind)
-            for path in inner:
-                remove(self.path / path / ".git")
-            words = "".join(f"{path}\0" for path in inner).encode("utf-8", "surrogateescape")
-            await self.git("update-index", "--force-remove", "-z", "--stdin", stdin=words)
-        return await self.answer("write-tree")
-
-    async def _add_all(self) -> Finished:
+    async def add_all(self, *, keep: bool = False, env: Mapping[str, str] | None = None) -> Finished:
+        """Everything that is there and not ignored, into the index; with `keep`, what can be."""
         self.unlock()
-        done = await self.git("add", "--all", "--", ":/", ok=(0, 1, 128))
+        words = ("add", "--all", *(["--ignore-errors"] if keep else []), "--", ":/")
+        done = await self.git(*words, env=env, ok=(0, 1, 128))
         if _DENIED in done.stderr:
-            open_up(self.path)
-            done = await self.git("add", "--all", "--", ":/", ok=(0, 1, 128))
+            await asyncio.to_thread(open_up, self.path)
+            done = await self.git(*words, env=env, ok=(0, 1, 128))
         return done
 
     async def add(self, how: str, *, paths: Iterable[str], ok: tuple[int, ...] = (0,)) -> Finished:
@@ -328,10 +306,15 @@ class Worktree:
         remove(self.path)
         remove(self.admin)
 
-
-def _what_is_wrong(done: Finished) -> tuple[str, str]:
-    """What `git add` could not hold: a thing that is no file, or a repository without a commit."""
-    found = _NO_FILES.first(done.stderr.decode("utf-8", "surrogateescape"))
-    if found is None or not done.returncode:
-        return "", ""
-    return found["kind"] or "", (found["nested"] or "").removesuffix("/")
+    def set_aside(self) -> Path:
+        """Put the folder out of the way as it is, and its ties; returns where it is now. Of such folders a few are kept."""
+        aside = self.mirror.folder / _ASIDE
+        aside.mkdir(parents=True, exist_ok=True)
+        place = aside / f"{self.path.name}-{secrets.token_hex(4)}"
+        self.path.rename(place)
+        remove(self.admin)
+        by_age = sorted(aside.iterdir(), key=lambda one: one.lstat().st_ctime_ns)
+        for old in by_age[:-_MOST_ASIDE]:
+            with contextlib.suppress(OSError):
+                remove(old)
+        return place

@@ -110,7 +110,7 @@ async def test_a_lock_that_a_killed_model_left_holds_nobody_up(bench: Bench, run
     assert (await (await bench.open(run)).snapshot()).changed == (run == RUN)
 
 
-STEPS = 33
+STEPS = 36
 """More than opening takes."""
 
 

@@ -1,0 +1,49 @@
+"""A worktree that git cannot take is its ticket's failure, which says what is wrong; the Epic goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.devshell.client_options import private_store
+from support.fleet import Fleet
+
+VERDICT = '{"type":"result","subtype":"success","is_error":false,"num_turns":1,"structured_output":{"verdict":"done","summary":"Done."}}'
+
+
+def pod(fleet: Fleet, program: str) -> Path:
+    """A pod whose model is this shell program."""
+    sections: dict[str, Any] = {
+        "model": {"kind": "command", "command": ["/bin/bash", "-c", f"cat > /dev/null; {program}; echo '{VERDICT}'"]},
+        "sandbox": {"kind": "bubblewrap"},
+        "nix.settings": private_store(fleet.folder / "store"),
+    }
+    return fleet.pod(**sections)
+
+
+ODD = {
+    ".GIT": ("mkdir .GIT; touch .GIT/config", "`.GIT/config`"),
+    "encoding": ("echo '*.txt working-tree-encoding=UTF-16' > .gitattributes; echo plain > a.txt", "`a.txt`"),
+    "sparse": ("truncate -s 2G disk.img", "`disk.img` has 2 GiB, and one file may have 100 MiB"),
+    "rules": ("mkdir src; truncate -s 2G src/.gitignore", "`src/.gitignore`"),
+    "closed": ("mkdir -p closed/in; truncate -s 2G closed/in/x; chmod 000 closed/in closed", "`closed/in/x`"),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_an_odd_worktree_fails_its_ticket_and_not_the_pod(small_fleet: Fleet, what: str) -> None:
+    program, said = ODD[what]
+    epic = small_fleet.add("Go on", kind="Epic")
+    first = small_fleet.add("Be odd", parent=epic, priority="High")
+    second = small_fleet.add("Be plain", parent=epic)
+    end = small_fleet.cycle(pod(small_fleet, f"echo kept > work.txt; {program}"))["end"]
+    assert end["kind"] == "failed", end
+    assert said in end["reason"]
+    assert said in next(one for one in small_fleet.comments(first) if one.startswith("Execution failed: "))
+    assert small_fleet.file(end["branch"], "work.txt") == "kept", "what can be kept is kept"
+    result = small_fleet.cycle(pod(small_fleet, "ls -A > seen.txt"))
+    assert (result["ticket"], result["end"]["kind"]) == (second, "done")
+    seen = small_fleet.file(f"agent/{epic}-go-on", "seen.txt").split()
+    assert not {".GIT", "a.txt", "disk.img", "src", "closed", "work.txt"} & set(seen)
