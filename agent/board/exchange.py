@@ -30,8 +30,8 @@ LONGEST_WAIT: Final = 60.0
 LONGEST_ANSWER: Final = 180.0
 """Seconds for one request in all: each byte of a slow answer starts the network's own time-outs again."""
 
-LARGEST_ANSWER: Final = 256 << 20
-"""Bytes of one answer, unpacked. A hundred descriptions of 1 MB with their HTML fit."""
+LARGEST_ANSWER: Final = wire.LARGEST
+"""Bytes of one answer, unpacked."""
 
 _PATIENCE: Final = httpx.Timeout(60.0, connect=10.0)
 _BUSY: Final = frozenset({408, 425, 429})
@@ -160,7 +160,7 @@ class Exchange:
 
     async def _exchange(
         self, method: str, target: str, sent: bytes | None, purpose: str
-    ) -> tuple[httpx.Response, bytes]:
+    ) -> tuple[httpx.Response, bytearray]:
         """The answer with its whole body, within bounds."""
         headers = {"Content-Type": "application/json"}
         known = {"purpose": purpose}  # for a transport that tells what it carries
@@ -170,9 +170,9 @@ class Exchange:
                 body += piece
                 if len(body) > LARGEST_ANSWER:
                     raise Malformed(f"The board's answer is larger than {LARGEST_ANSWER >> 20} MiB ({purpose})")
-        return answer, bytes(body)
+        return answer, body
 
-    def _error(self, answer: httpx.Response, content: bytes, purpose: str) -> BoardError:
+    def _error(self, answer: httpx.Response, content: bytearray, purpose: str) -> BoardError:
         message, identifier, attribute = wire.error(content)
         code = answer.status_code
         words = f"The board answered {code} to “{purpose}”: {message or answer.reason_phrase or 'no words'}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import html
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -17,12 +16,20 @@ from msgspec import UNSET, Struct
 
 from agent.errors import BoardError
 from agent.model import Activity, Change, Changes, Draft, Named, Principal, Project, Relation, Row, Status, WorkPackage
+from agent.texts.bounded import LINE, Unreadable, Whole, from_json
 from agent.texts.clean import clean_all
 
 T = TypeVar("T")
 
-_HREF: Final = re.compile(r"/(\w+)/(\d+)/?$")
+_HREF: Final = Whole(
+    "wire: the end of a link", r"([A-Za-z0-9_]++)/([0-9]{1,18})/?", sees="the board's answer", longest=LINE
+)
+_SCHEMA: Final = Whole(
+    "wire: the end of a schema's link", r"([0-9]{1,18})-([0-9]{1,18})", sees="the board's answer", longest=LINE
+)
 _LONGEST_MESSAGE: Final = 500
+LARGEST: Final = 32 << 20
+"""Bytes of one answer, unpacked: a page of descriptions. What is read of it takes several times as much."""
 _SEGMENTS: Final = {"User": "users", "Group": "groups", "PlaceholderUser": "placeholder_users"}
 
 
@@ -92,16 +99,16 @@ class _Relation(Struct):
     type: str
 
 
-def parse(body: bytes) -> Any:
+def parse(body: bytes | bytearray) -> Any:
     """A JSON document.
 
     Raises:
         Malformed: it is none.
     """
     try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(f"The board's answer is not JSON: {error}") from error
+        return from_json(body, longest=LARGEST)
+    except Unreadable as error:
+        raise Malformed(f"The board's answer is not JSON that we read: {error}") from error
 
 
 def dump(body: Any) -> bytes:
@@ -121,9 +128,19 @@ def understood(read: Callable[..., T]) -> Callable[..., T]:
     def reading(*arguments: Any) -> T:
         try:
             return read(*arguments)
-        except (msgspec.ValidationError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except (
+            msgspec.ValidationError,
+            LookupError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
             what = read.__name__.replace("_", " ")
-            raise Malformed(f"The board's answer holds no {what} that we understand: {error!r}") from error
+            raise Malformed(
+                f"The board's answer holds no {what} that we understand: {repr(error)[:_LONGEST_MESSAGE]}"
+            ) from error
 
     return reading
 
@@ -285,7 +302,8 @@ def schema_fields(document: Any, names: Fields) -> tuple[int, int, Fields]:
 
     Only format Text (API `String`) counts: a long text cannot be compared.
     """
-    match = re.search(r"/schemas/(\d+)-(\d+)$", str(document["_links"]["self"]["href"]))
+    _, known, last = str(document["_links"]["self"]["href"]).rpartition("/schemas/")
+    match = _SCHEMA.match(last) if known else None
     if match is None:
         raise ValueError("a schema without its project and type")
     keys = {
@@ -343,14 +361,14 @@ def dropped(wanted: Changes, answer: WorkPackage) -> list[str]:
     return [name for name, (asked, got) in pairs.items() if asked is not UNSET and asked != got]
 
 
-def error(body: bytes) -> tuple[str, str, str]:
+def error(body: bytes | bytearray) -> tuple[str, str, str]:
     """Message, identifier and attribute of an error document; of anything else the first characters as they are.
 
     The message may be an array, several errors may be embedded, and a body labelled JSON may be plain text
     (reference, sections 1.2 and 1.3).
     """
     try:
-        document = msgspec.json.decode(body)
+        document = from_json(body, longest=LARGEST)
         message = document.get("message") or ""
         identifier = str(document.get("errorIdentifier") or "").rsplit(":", 1)[-1]
         embedded = document.get("_embedded") or {}
@@ -360,13 +378,13 @@ def error(body: bytes) -> tuple[str, str, str]:
         words = "; ".join(map(str, message)) if isinstance(message, list) else str(message)
         inner = [str(one.get("message") or "") for one in embedded.get("errors") or []]
         return " ".join([words, *inner])[:_LONGEST_MESSAGE].strip(), identifier, str(attribute)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, AttributeError):
+    except (Unreadable, RecursionError, KeyError, TypeError, AttributeError, ValueError):
         return body[:_LONGEST_MESSAGE].decode(errors="replace").strip(), "", ""
 
 
 def _of(link: Any) -> tuple[str, int]:
     href = link.get("href") if isinstance(link, dict) else None
-    match = _HREF.search(href) if isinstance(href, str) else None
+    match = _HREF.match("/".join(href.rstrip("/").rsplit("/", 2)[-2:])) if isinstance(href, str) else None
     return (match[1], int(match[2])) if match else ("", 0)
 
 

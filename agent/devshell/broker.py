@@ -15,6 +15,7 @@ import msgspec
 
 from agent.devshell.flake import Flake, Saved
 from agent.errors import AgentError, PodTrouble, TicketFailure
+from agent.texts.bounded import Unreadable, from_json
 from agent.texts.evidence import Redact
 
 REQUEST_LIMIT: Final = 4096
@@ -75,8 +76,8 @@ class Broker:
     async def __call__(self, body: bytes) -> tuple[int, dict[str, Any]]:
         """The status and the document of an answer: `script` and `folder`, or `refused` and perhaps `evidence`."""
         try:
-            question = msgspec.json.decode(body if len(body) <= REQUEST_LIMIT else b"", type=_Question)
-        except (ValueError, RecursionError):
+            question = from_json(body, _Question, longest=REQUEST_LIMIT)
+        except Unreadable:
             return _refused(400, 'the question must be {"shell": "NAME"} and nothing more')
         if self._waiting >= WAITING:
             return _refused(429, f"{WAITING} calls of `nix develop` wait already: let them end first")

@@ -10,7 +10,6 @@ daemon in the daemon's sandbox, or, with a store of one's own, inside the jail.
 from __future__ import annotations
 
 import platform
-import re
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,10 +29,15 @@ from agent.devshell.flake import Copy, Evaluated, Flake, Realised, ShellRefused
 from agent.devshell.inputs import DEFAULT_ALLOWED, Input, locked_inputs
 from agent.errors import PodTrouble, TicketFailure
 from agent.programs.runner import Finished, Runner
+from agent.texts.bounded import LINE, Unreadable, Whole, from_json
 from agent.texts.evidence import Redact
 from agent.texts.markup import one_line
 
-_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}\Z")
+_NAME: Final = Whole(
+    "client: the name of a shell", r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}", sees="what a model asks for", longest=LINE
+)
+_LARGEST: Final = 1 << 20
+"""Bytes of Nix's answer in JSON."""
 _SHOWN: Final = 20
 """Names of shells that are listed where the one asked for is missing."""
 _EVALUATE: Final = """\
@@ -257,6 +261,6 @@ def _quoted(text: str) -> str:
 
 def _decoded(done: Finished, kind: type[_T]) -> _T:
     try:
-        return msgspec.json.decode(done.stdout, type=kind)
-    except (ValueError, RecursionError) as error:
+        return from_json(done.stdout, kind, longest=_LARGEST)
+    except Unreadable as error:
         raise TicketFailure(f"what Nix made of `flake.nix` cannot be read: {one_line(str(error))}") from error

@@ -14,70 +14,92 @@ from agent.devshell.flake import ShellRefused
 from agent.devshell.inputs import INSTEAD
 from agent.errors import AgentError, PodTrouble, TicketFailure
 from agent.programs.runner import Ended, Finished
+from agent.texts.bounded import LINE, Search, Whole, ending
 from agent.texts.clean import clean
-from agent.texts.evidence import Redact, last_words
+from agent.texts.evidence import LONGEST, Redact, last_words
 from agent.texts.markup import one_line, spoken
 
-_POD: Final = re.compile(
+_SEES: Final = "what Nix says, and a flake by `throw`"
+_POD: Final = Search(
+    "nix: trouble of the pod",
     r"cannot connect to (the )?(socket|daemon)|bwrap: "
-    r"|(opening lock file|opening file|creating directory|getting status of) '[^']*': (permission denied|read-only file system)"
-    r"|no space left on device|opening pseudoterminal|database disk image is malformed|database .* is (locked|busy)"
+    r"|(opening lock file|opening file|creating directory|getting status of) '[^']{0,500}': (permission denied|read-only file system)"
+    r"|no space left on device|opening pseudoterminal|database disk image is malformed|database .{0,500} is (locked|busy)"
     r"|is required, but there is no substituter|does not support the kernel namespaces|out of memory|cannot allocate memory"
-    r"|the group '[^']*' specified in 'build-users-group' does not exist",
-    re.IGNORECASE,
+    r"|the group '[^']{0,100}' specified in 'build-users-group' does not exist",
+    sees=_SEES,
+    longest=LINE,
+    flags=re.IGNORECASE,
 )
 """What Nix says when it, its store or its daemon is the trouble."""
-_UNREACHABLE: Final = re.compile(
+_UNREACHABLE: Final = Search(
+    "nix: the network is not there",
     r"unable to (download|fetch)|could not (resolve|connect)|couldn't (resolve|connect)|failed to (connect|fetch)|timed out"
     r"|cannot find git revision|program 'git' failed|connection (refused|reset)|unable to access|http error",
-    re.IGNORECASE,
+    sees=_SEES,
+    longest=LINE,
+    flags=re.IGNORECASE,
 )
-_MISMATCH: Final = re.compile(r"hash mismatch in", re.IGNORECASE)
-_POSITION: Final = re.compile(r"^\s*at (?!«|<)(\S+?:\d+:\d+):?\s*$")
+_POSITION: Final = Whole("nix: where an error is", r"\s*+at (?!«|<)(\S+:[0-9]+:[0-9]+):?\s*+", sees=_SEES, longest=LINE)
 
 _Sentence = Callable[[re.Match[str]], str]
-_WISHES: Final[tuple[tuple[re.Pattern[str], _Sentence], ...]] = (
+_WISHES: Final[tuple[tuple[Search[str], _Sentence], ...]] = (
     (
-        re.compile(r"access to URI '([^'?]*)[^']*' is forbidden in restricted mode", re.IGNORECASE),
+        Search(
+            "nix: a download",
+            r"access to URI '([^'?]{0,1000})[^']{0,1000}' is forbidden in restricted mode",
+            sees=_SEES,
+            flags=re.IGNORECASE,
+        ),
         lambda found: (
             f"evaluating `flake.nix` would download {one_line(found[1])}: nothing is fetched while it is evaluated; "
             f"take it from the pinned nixpkgs or put it into the repository"
         ),
     ),
     (
-        re.compile(r"cannot update unlocked flake input '([^']*)'|cannot find flake 'flake:([^']*)'"),
+        Search(
+            "nix: a new input",
+            r"cannot update unlocked flake input '([^']{0,1000})'|cannot find flake 'flake:([^']{0,1000})'",
+            sees=_SEES,
+        ),
         lambda found: (
             f"the flake input `{one_line(found[1] or found[2])}` is not pinned in `flake.lock`, and new inputs are not "
             f"fetched here: {INSTEAD}"
         ),
     ),
     (
-        re.compile(r"requires lock file changes"),
+        Search("nix: an input that is not locked", r"requires lock file changes", sees=_SEES),
         lambda _found: f"`flake.nix` asks for inputs that `flake.lock` does not pin: {INSTEAD}",
     ),
     (
-        re.compile(r"allow-import-from-derivation"),
+        Search("nix: an import from a derivation", r"allow-import-from-derivation", sees=_SEES),
         lambda _found: (
             "evaluating `flake.nix` would have to build something first (import from derivation), which is off here: "
             "write the generated Nix code into the repository"
         ),
     ),
     (
-        re.compile(r"Package [\u2018'`]([^\u2019']*)[\u2019'].* has an unfree license"),
+        Search(
+            "nix: an unfree package",
+            r"Package [\u2018'`]([^\u2019']{0,200})[\u2019'].{0,200} has an unfree license",
+            sees=_SEES,
+        ),
         lambda found: (
             f"the package `{one_line(found[1], 80)}` is unfree, and unfree packages are not taken here: take a free one, "
             f"or end with the verdict `stuck` and ask for it"
         ),
     ),
     (
-        re.compile(r"experimental Nix feature '([^']*)' is disabled"),
+        Search("nix: an experimental feature", r"experimental Nix feature '([^']{0,1000})' is disabled", sees=_SEES),
         lambda found: (
             f"`flake.nix` uses Nix's experimental feature `{one_line(found[1], 60)}`, which is off here: do without it"
         ),
     ),
     (
-        re.compile(
-            r"access to absolute path '([^']*)' is forbidden|is (?:not allowed|forbidden) in (?:pure|restricted)"
+        Search(
+            "nix: a file outside the repository",
+            r"access to absolute path '([^']{0,1000})' is forbidden|is (?:not allowed|forbidden) in (?:pure|restricted)",
+            sees=_SEES,
         ),
         lambda found: (
             f"`flake.nix` reads {'`' + one_line(found[1], 120) + '`' if found[1] else 'something'} outside the repository: "
@@ -101,16 +123,16 @@ def evaluation_failed(done: Finished, redact: Redact, source: str = "") -> Agent
     text = "\n".join(lines)
     gist = _gist(lines, done, redact)
     for pattern, sentence in _WISHES:
-        found = pattern.search(text)
+        found = pattern.first(text)
         if found is not None:
             return ShellRefused(redact(sentence(found)), evidence=_evidence(lines, redact))
-    if _UNREACHABLE.search(gist):
+    if _UNREACHABLE.first(gist):
         return ShellRefused(
             f"evaluating `flake.nix` would use the network, which is not there: {gist}; "
             "take it from the pinned nixpkgs or put it into the repository",
             evidence=_evidence(lines, redact),
         )
-    if _POD.search(gist):
+    if _POD.first(gist):
         return PodTrouble(f"Nix cannot evaluate the development shell: {gist}")
     if gist.startswith("path 'flake.nix' does not exist") or "/flake.nix' file" in gist:
         gist = "the repository has no `flake.nix` that git lists"
@@ -123,7 +145,7 @@ def build_failed(done: Finished, redact: Redact) -> AgentError:
         return _too_long(done, "built", redact)
     lines = _lines(done)
     gist = _gist(lines, done, redact)
-    if any(_POD.search(line) for line in lines if line.lstrip().startswith(("error:", "bwrap:"))):
+    if any(_POD.first(line) for line in lines if line.lstrip().startswith(("error:", "bwrap:"))):
         return PodTrouble(f"Nix cannot build the development shell: {gist}")
     return TicketFailure(
         f"the development shell of `flake.nix` cannot be built: {gist}", evidence=_evidence(lines, redact)
@@ -134,7 +156,7 @@ def fetch_failed(done: Finished, redact: Redact, what: str) -> AgentError:
     """Whose fault it is that something pinned could not be had; no code of the repository had a part in it."""
     lines = _lines(done)
     gist = _gist(lines, done, redact)
-    if _MISMATCH.search(gist):
+    if "hash mismatch in" in gist.lower():
         return TicketFailure(
             f"{what} is not what `flake.lock` says (hash mismatch): restore the committed `flake.lock`",
             evidence=_evidence(lines, redact),
@@ -144,8 +166,8 @@ def fetch_failed(done: Finished, redact: Redact, what: str) -> AgentError:
 
 def unreachable(done: Finished, redact: Redact) -> PodTrouble | None:
     """A cache that was not reached while Nix made its plan: what it has would seem to be missing."""
-    lines = clean(done.stderr.decode("utf-8", "replace")).splitlines()
-    found = [line for line in lines if not line.startswith("  ") and _UNREACHABLE.search(line)]
+    lines = clean(ending(done.stderr, LONGEST).decode("utf-8", "replace")).splitlines()
+    found = [line for line in lines if not line.startswith("  ") and _UNREACHABLE.first(line)]
     return PodTrouble(f"a binary cache cannot be used: {one_line(redact(found[-1]), 300)}") if found else None
 
 
@@ -166,7 +188,7 @@ def _too_long(done: Finished, what: str, redact: Redact) -> TicketFailure:
 
 def _lines(done: Finished, source: str = "") -> list[str]:
     """What is about the end: warnings come before a retry that may have gone well."""
-    text = clean(done.stderr.decode("utf-8", "replace"))
+    text = clean(ending(done.stderr, LONGEST).decode("utf-8", "replace"))
     if source:
         text = text.replace(f"{source}/", "").replace(source, "flake.nix")
     return [

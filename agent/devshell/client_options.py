@@ -10,11 +10,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qs
 
 from msgspec import Struct
 
 from agent.errors import ConfigurationError
+from agent.texts.bounded import parameters
 
 _ALWAYS: Final = {"experimental-features": "nix-command flakes", "accept-flake-config": "false", "flake-registry": ""}
 """A flake's own settings are never taken, and no registry is asked."""
@@ -107,7 +107,7 @@ def store_of(options: Mapping[str, str]) -> Store:
         own = os.access(_HOST_STATE, os.R_OK | os.W_OK) and not _SOCKET.is_socket()
         uri = "local" if own else "daemon"
     kind, _, query = uri.partition("?")
-    words = {key: Path(values[-1]) for key, values in parse_qs(query).items()}
+    words = {key: Path(values[-1]) for key, values in parameters(query).items()}
     if "root" in words or not (kind in ("local", "daemon") or kind.startswith("unix://")):
         raise ConfigurationError(
             f"the Nix store `{uri}` cannot be used: `store` is `daemon`, `unix://SOCKET` or `local?store=FOLDER&state=FOLDER`"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from agent.devshell.client_failures import host_failed
@@ -10,7 +9,6 @@ from agent.errors import PodTrouble
 from agent.programs.runner import Finished
 from agent.texts.evidence import Redact
 
-_NO_SHELL: Final = re.compile(r"executing '/bin/sh'.*no such file|'/bin/sh' does not exist", re.IGNORECASE)
 _HOW: Final = "set `sandbox = true` and `sandbox-fallback = false` in the daemon's nix.conf and restart it"
 
 
@@ -32,7 +30,11 @@ def judge(done: Finished, found: str, redact: Redact) -> PodTrouble | None:
         redact: takes out what must not be shown.
     """
     if not done.ok:
-        if _NO_SHELL.search(done.stderr.decode("utf-8", "replace")):
+        said = done.stderr.decode("utf-8", "replace").lower()
+        if (
+            "'/bin/sh' does not exist" in said
+            or "no such file" in said.partition("executing '/bin/sh'")[2].partition("\n")[0]
+        ):
             return None  # every host has /bin/sh: where it is missing, there is a sandbox
         return host_failed(done, redact)
     lines = found.splitlines()

@@ -10,16 +10,35 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
-import msgspec
 from msgspec import Struct
 
+from agent.texts.bounded import LINE, Start, Unreadable, Whole, from_json
 from agent.texts.markup import one_line
 
-DERIVATION_LIMIT: Final = 32 << 20
-"""Bytes of one derivation."""
-_TOKEN: Final = re.compile(r'"((?:[^"\\]|\\.)*)"|([\[\](),])', re.DOTALL)
-_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
-_PATH: Final = r"[0-9a-z]{32}-[A-Za-z0-9+._?=-]{1,211}"
+DERIVATION_LIMIT: Final = 4 << 20
+"""Bytes of one derivation; its environment is in it. A list in it takes thirty times its bytes."""
+_SEES: Final = "a derivation, which a repository's flake makes"
+_TOKEN: Final = Start(
+    "derivation: a sign or a text",
+    r'"((?:[^"\\]++|\\.)*+)"|([\[\](),])',
+    sees=_SEES,
+    longest=DERIVATION_LIMIT,
+    flags=re.DOTALL,
+)
+_NAME: Final = Whole("derivation: the name of an output", r"[A-Za-z0-9+._?=-]++", sees=_SEES, longest=LINE)
+_PATH: Final = Whole(
+    "derivation: a name in the store", r"[0-9a-z]{32}-[A-Za-z0-9+._?=-]{1,211}", sees="what Nix prints", longest=LINE
+)
+_BUILT: Final = Start(
+    "dry run: what is built",
+    r"(this derivation|these [0-9]++ derivations) will be built:",
+    sees="what Nix prints",
+    longest=LINE,
+)
+_TAKEN: Final = Start(
+    "dry run: what is fetched", r"(this path|these [0-9]++ paths) will be fetched", sees="what Nix prints", longest=LINE
+)
+_ESCAPED: Final = {"n": "\n", "r": "\r", "t": "\t"}
 _BUILTINS: Final = ("builtin:buildenv", "builtin:unpack-channel")
 _OPENINGS: Final = {
     "__noChroot": "asks to be built outside the sandbox (`__noChroot`)",
@@ -69,7 +88,10 @@ class Plan(Struct, frozen=True):
 
 def store_path(text: str, store: str, suffix: str = "") -> bool:
     """Whether a text is the path of one thing in the store, and nothing else."""
-    return re.fullmatch(re.escape(store) + "/" + _PATH + re.escape(suffix), text) is not None
+    start = f"{store}/"
+    if not text.startswith(start) or not text.endswith(suffix):
+        return False
+    return _PATH.match(text[len(start) : len(text) - len(suffix)]) is not None
 
 
 def derivation(path: str, content: bytes) -> Derivation:
@@ -105,7 +127,7 @@ def _terms(text: str) -> list[Any]:
         position = found.end()
         word, sign = found.groups()
         if sign is None:
-            stack[-1].append(_ESCAPE.sub(_unescaped, word))
+            stack[-1].append(_unescaped(word) if "\\" in word else word)
         elif sign in "[(":
             stack.append([])
         elif sign in "])":
@@ -117,8 +139,10 @@ def _terms(text: str) -> list[Any]:
     return whole
 
 
-def _unescaped(found: re.Match[str]) -> str:
-    return {"n": "\n", "r": "\r", "t": "\t"}.get(found[1], found[1])
+def _unescaped(word: str) -> str:
+    r"""The text that is written with `\n`, `\"` and their like."""
+    first, *parts = word.replace("\\\\", "\\\0").split("\\")
+    return first + "".join(("\\" if part[0] == "\0" else _ESCAPED.get(part[0], part[0])) + part[1:] for part in parts)
 
 
 def _text(term: Any) -> str:
@@ -128,7 +152,7 @@ def _text(term: Any) -> str:
 
 
 def _output(term: Any) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9+._?=-]+", _text(term)):
+    if not _NAME.match(_text(term)):
         raise ValueError("no name of an output")
     return _text(term)
 
@@ -162,8 +186,8 @@ def shell_objection(one: Derivation) -> str:
 
 def _structured(environment: Mapping[str, str]) -> dict[str, Any]:
     try:
-        attributes = msgspec.json.decode(environment.get("__json", "{}"))
-    except (ValueError, RecursionError):
+        attributes = from_json(environment.get("__json", "{}"), longest=DERIVATION_LIMIT)
+    except Unreadable:
         return {"__impure": True}  # nothing that Nix wrote
     return attributes if isinstance(attributes, dict) else {}
 
@@ -195,9 +219,9 @@ def plan(text: str, store: str) -> Plan:
 
 
 def _heading(line: str) -> str:
-    if re.match(r"(this derivation|these \d+ derivations) will be built:", line):
+    if _BUILT.match(line):
         return "built"
-    if re.match(r"(this path|these \d+ paths) will be fetched", line):
+    if _TAKEN.match(line):
         return "fetched"
     return "unknown" if line.startswith("don't know how to build") else ""
 

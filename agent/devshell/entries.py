@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -21,14 +20,20 @@ from typing import Final
 from agent.devshell.flake import Saved
 from agent.devshell.saved import environment_of, packed
 from agent.errors import PodTrouble
+from agent.texts.bounded import LINE, Whole
 
 LEFTOVER: Final = 24 * 3600.0
 """Seconds after which what has no script was left by a killed process, and is not in the making."""
-_PART: Final = re.compile(
-    r"(?P<key>(?:once-)?[0-9a-f]{40})(?:|\.rc|\.rc\.new|\.tree|\.tree\.new|-\d+-link|\.input(?:-\d+)?|\.lock)"
+_PART: Final = Whole(
+    "entries: a part of a saved shell",
+    r"(?P<key>(?:once-)?[0-9a-f]{40})(?:|\.rc|\.rc\.new|\.tree|\.tree\.new|-[0-9]++-link|\.input(?:-[0-9]++)?|\.lock)",
+    sees="the names of files in the pod's own folder",
+    longest=LINE,
 )
 """The numbered links are of earlier versions, and so are keys that begin with a word."""
-_SCRIPT: Final = re.compile(r"([0-9a-f]{40})\.rc")
+_SCRIPT: Final = Whole(
+    "entries: a script", r"([0-9a-f]{40})\.rc", sees="the names of files in the pod's own folder", longest=LINE
+)
 
 
 class Entries:
@@ -78,7 +83,7 @@ class Entries:
         """The derivation's key that a tree's leads to, whether that entry is there or not; empty if none is known."""
         link = self._tree(key)
         with contextlib.suppress(OSError):
-            if found := _SCRIPT.fullmatch(str(link.readlink())):
+            if found := _SCRIPT.match(str(link.readlink())):
                 os.utime(link, follow_symlinks=False)
                 return found[1]
         return ""
@@ -166,7 +171,7 @@ class Entries:
         parts: dict[str, list[Path]] = {}
         with contextlib.suppress(FileNotFoundError):
             for path in self.folder.iterdir():
-                if path.suffix != ".lock" and (found := _PART.fullmatch(path.name)):
+                if path.suffix != ".lock" and (found := _PART.match(path.name)):
                     parts.setdefault(found["key"], []).append(path)
         return parts
 

@@ -11,16 +11,14 @@ import base64
 import binascii
 import hashlib
 import posixpath
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
-import msgspec
 from msgspec import Struct
 
 from agent.devshell.flake import ShellRefused
 from agent.errors import TicketFailure
+from agent.texts.bounded import LINE, Unreadable, Whole, from_json, split_url, unquoted
 from agent.texts.markup import one_line
 
 DEFAULT_ALLOWED: Final = ("github:NixOS/nixpkgs",)
@@ -45,12 +43,13 @@ _FETCHED: Final = (
     "lfs",
 )
 _KNOWN: Final = frozenset((*_FETCHED, "dir", "lastModified", "revCount", "path", "exportIgnore", "__final"))
-_NAME: Final = re.compile(r"(?!\.\.?\Z)[A-Za-z0-9_.~-]+\Z")
+_SEES: Final = "`flake.lock` of a repository"
+_NAME: Final = Whole("inputs: a name on a forge", r"(?!\.\.?\Z)[A-Za-z0-9_.~-]++", sees=_SEES, longest=LINE)
 """A part of an address: no way up, and nothing that is written in escapes and read as something else."""
 _GROUP: Final = "%2F"
 """What stands between the groups of an owner on GitLab."""
-_REF: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+-]*\Z")
-_REV: Final = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
+_REF: Final = Whole("inputs: a ref", r"[A-Za-z0-9_][A-Za-z0-9_./+-]*", sees=_SEES, longest=LINE)
+_REV: Final = Whole("inputs: a revision", r"(?:[0-9a-f]{40}|[0-9a-f]{64})", sees=_SEES, longest=LINE)
 _BASE32: Final = "0123456789abcdfghijklmnpqrsvwxyz"
 _SHA256: Final = 32
 INSTEAD: Final = (
@@ -128,8 +127,8 @@ def _nodes(lock: bytes) -> dict[str, dict[str, Any]]:
     if len(lock) > LOCK_LIMIT:
         raise TicketFailure(f"`flake.lock` is larger than {LOCK_LIMIT >> 20} MiB: restore the committed one")
     try:
-        document = msgspec.json.decode(lock)
-    except (ValueError, RecursionError) as error:
+        document = from_json(lock, longest=LOCK_LIMIT)
+    except Unreadable as error:
         raise _malformed(f"it is no JSON ({one_line(str(error))})") from error
     if not isinstance(document, dict) or document.get("version") not in _VERSIONS:
         raise _malformed("its version is not one of " + ", ".join(map(str, _VERSIONS)))
@@ -196,14 +195,14 @@ def _place(attributes: Mapping[str, Any]) -> str:
 
 def _plain(url: str) -> bool:
     """Whether a URL means what it seems to mean: no credentials, no way up, nothing hidden by escapes."""
-    if not url.isascii() or not url.isprintable() or any(sign in url for sign in ' "\\<>^`{|}'):
+    if len(url) > LINE or not url.isascii() or not url.isprintable() or any(sign in url for sign in ' "\\<>^`{|}'):
         return False
     try:
-        parts = urlsplit(url)
+        parts = split_url(url)
         host = parts.hostname
     except ValueError:
         return False
-    path = unquote(parts.path)
+    path = unquoted(parts.path)
     up = ".." in path.split("/") or "//" in path or "%" in path or "\\" in path
     return bool(parts.scheme) and bool(host) and "@" not in parts.netloc.removeprefix("git@") and not up
 
@@ -235,4 +234,4 @@ def _below(url: str, prefix: str) -> bool:
     if "://" not in prefix or not url.startswith(prefix):
         return False
     rest = url[len(prefix) :]
-    return not rest or (prefix.endswith("/") and urlsplit(prefix).netloc != "") or rest[0] in "/?#"
+    return not rest or (prefix.endswith("/") and split_url(prefix).netloc != "") or rest[0] in "/?#"

@@ -9,7 +9,6 @@ statements of Nix's own go: a value or a hook that contains such a line keeps it
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -18,34 +17,53 @@ from msgspec import Struct
 
 from agent.devshell.flake import ShellRefused
 from agent.errors import PodTrouble
+from agent.texts.bounded import LINE, Start, Unreadable, Whole, from_json
 
-_QUOTED: Final = rb"'[^']*(?:'\\''[^']*)*'"
+LARGEST_VARIABLE: Final = 1 << 20
+"""Bytes. No program can be given more than 128 KiB in one."""
+_QUOTED: Final = rb"'[^']*+(?:'\\''[^']*+)*+'"
 """A word as Nix quotes it."""
-_STATEMENT: Final = re.compile(
+_SEES: Final = "what `nix print-dev-env` prints: the variables and functions of a repository's shell"
+_STATEMENT: Final = Start(
+    "saved: a statement before the functions",
     rb"(?:unset shellHook"
-    rb"|(?P<name>[A-Za-z_][A-Za-z0-9_]*)=(?P<value>" + _QUOTED + rb")"
-    rb"|export (?P<exported>[A-Za-z_][A-Za-z0-9_]*)"
-    rb"|declare -[aA] (?P<array>[A-Za-z_][A-Za-z0-9_]*)=\((?:"
+    rb"|(?P<name>[A-Za-z_][A-Za-z0-9_]*+)=(?P<value>" + _QUOTED + rb")"
+    rb"|export (?P<exported>[A-Za-z_][A-Za-z0-9_]*+)"
+    rb"|declare -[aA] (?P<array>[A-Za-z_][A-Za-z0-9_]*+)=\((?:"
     + _QUOTED
     + rb" |\["
     + _QUOTED
     + rb"\]="
     + _QUOTED
-    + rb" )*\)"
-    rb'|[A-Za-z_]+=\$\{[A-Za-z_]+:-\}|nix_saved_[A-Za-z_]+="\$[A-Za-z_]+"'
-    rb")\n"
+    + rb" )*+\)"
+    rb'|[A-Za-z_]++=\$\{[A-Za-z_]++:-\}|nix_saved_[A-Za-z_]++="\$[A-Za-z_]++"'
+    rb")\n",
+    sees=_SEES,
+    longest=LARGEST_VARIABLE,
 )
-"""One statement before the functions."""
-_TEMPORARY: Final = re.compile(
-    rb'export (?:NIX_BUILD_TOP="\$\(mktemp [^\n]*\)"|(?:TMP|TMPDIR|TEMP|TEMPDIR)="\$NIX_BUILD_TOP")\n'
+_LARGE: Final = Start(
+    "saved: the name of a variable", rb"(?:declare -[aA] )?([A-Za-z_][A-Za-z0-9_]{0,99})=['(]", sees=_SEES
 )
-_END: Final = re.compile(
-    rb'(?m:^)(?P<lines>(?:export [A-Z_]+="\$[^\n]*"\n)*)(?P<hook>eval "\$\{?shellHook[^\n]*"\n+)\Z'
+_TEMPORARY: Final = Whole(
+    "saved: the temporary folder",
+    rb'export (?:NIX_BUILD_TOP="\$\(mktemp [^\n]*+(?<=\)")|(?:TMP|TMPDIR|TEMP|TEMPDIR)="\$NIX_BUILD_TOP")',
+    sees=_SEES,
+    longest=LINE,
 )
-"""What stands behind the functions: the temporary folder, then the hook, and nothing more."""
-_FUNCTIONS: Final = re.compile(rb'[^\s=]+ \(\) ?\n|PATH="\$PATH\$\{nix_saved_PATH')
-"""What stands behind the variables: the first function, or what follows the functions."""
-_HEAD: Final = re.compile(rb"# A development shell, saved: (?P<note>\{[^\n]*\})\n")
+_EXPORT: Final = Whole("saved: a variable of the end", rb'export [A-Z_]++="\$[^\n]*+(?<=")', sees=_SEES, longest=LINE)
+_HOOK: Final = Whole("saved: the hook", rb'eval "\$\{?shellHook[^\n]*+(?<=")', sees=_SEES, longest=LINE)
+_FUNCTIONS: Final = Start(
+    "saved: the first function, or what follows the functions",
+    rb'[^\s=]++ \(\) ?\n|PATH="\$PATH\$\{nix_saved_PATH',
+    sees=_SEES,
+    longest=LINE,
+)
+_HEAD: Final = Start(
+    "saved: the note",
+    rb"# A development shell, saved: (?P<note>\{[^\n]*+(?<=\}))\n",
+    sees="a saved shell",
+    longest=LINE,
+)
 
 
 class Note(Struct, frozen=True):
@@ -59,7 +77,7 @@ def sanitised(script: bytes) -> bytes:
     """The script without what must not be kept.
 
     Raises:
-        ShellRefused: it cannot be kept: the shell has structured attributes.
+        ShellRefused: it cannot be kept: the shell has structured attributes, or a variable that is too large.
         PodTrouble: it does not look like one of Nix.
     """
     statements = list(_statements(script))
@@ -70,15 +88,16 @@ def sanitised(script: bytes) -> bytes:
             "and hand values on as plain environment variables"
         )
     variables = b"".join(text for _name, text in statements)
-    ending = _END.search(script, len(variables))
-    if ending is None or not _FUNCTIONS.match(script, len(variables)):
+    start, lines, hook = _ending(script, len(variables))
+    if not hook or not _FUNCTIONS.match(script, len(variables)):
         raise PodTrouble(
             "what `nix print-dev-env` printed is not variables, functions and the `shellHook` in that order, "
             "so it cannot be kept: use another version of Nix (2.26 is known to work)"
         )
     gone = _outputs(statements)
     kept = b"".join(text for name, text in statements if name not in gone)
-    return kept + script[len(variables) : ending.start()] + _TEMPORARY.sub(b"", ending["lines"]) + ending["hook"]
+    lasting = b"".join(line + b"\n" for line in lines if not _TEMPORARY.match(line))
+    return kept + script[len(variables) : start] + lasting + hook
 
 
 def _statements(script: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -87,6 +106,25 @@ def _statements(script: bytes) -> Iterator[tuple[bytes, bytes]]:
     while found := _STATEMENT.match(script, position):
         yield found["name"] or found["exported"] or found["array"] or b"", found[0]
         position = found.end()
+    if len(script) - position > LARGEST_VARIABLE and (large := _LARGE.match(script, position)):
+        raise ShellRefused(
+            f"the variable `{large[1].decode()}` of the development shell is larger than {LARGEST_VARIABLE >> 20} MiB, or has "
+            "a form that is not known here: put data into files, and name the file in the variable"
+        )
+
+
+def _ending(script: bytes, functions: int) -> tuple[int, list[bytes], bytes]:
+    """What stands behind the functions: where it begins, the lines of the temporary folder, and the hook if that is last."""
+    end = len(script.rstrip(b"\n"))
+    start = script.rfind(b"\n", functions, end) + 1
+    if not 0 < start < end < len(script) or not _HOOK.match(script[start:end]):
+        return 0, [], b""
+    hook = script[start:]
+    lines: list[bytes] = []
+    while (above := script.rfind(b"\n", functions, start - 1) + 1) and _EXPORT.match(script[above : start - 1]):
+        lines.insert(0, script[above : start - 1])
+        start = above
+    return start, lines, hook
 
 
 def _outputs(statements: list[tuple[bytes, bytes]]) -> set[bytes]:
@@ -108,8 +146,8 @@ def environment_of(data: bytes) -> str | None:
     if found is None:
         return None
     try:
-        note = msgspec.json.decode(found["note"], type=Note)
-    except msgspec.DecodeError:
+        note = from_json(found["note"], Note, longest=LINE)
+    except Unreadable:
         return None
     return note.environment if _sum(data[found.end() :], note.environment) == note.sha256 else None
 

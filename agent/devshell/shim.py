@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from importlib import resources
 from pathlib import Path
@@ -36,7 +35,7 @@ def install(folder: Path, interpreter: Path, socket: Path, *, version: str = "2.
     Raises:
         ConfigurationError: a path cannot stand in the first line of a program.
     """
-    if not interpreter.is_absolute() or re.search(r"\s", str(interpreter)) or len(str(interpreter)) > _LONGEST:
+    if not interpreter.is_absolute() or len(str(interpreter).split()) != 1 or len(str(interpreter)) > _LONGEST:
         raise ConfigurationError(f"Python lies at {interpreter}, which cannot begin a program: move it")
     source = resources.files("agent.devshell").joinpath("broker_shim.py").read_text("utf-8")
     source = source.replace('\nSOCKET = ""\n', f"\nSOCKET = {str(socket)!r}\n", 1)

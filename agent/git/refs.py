@@ -6,12 +6,12 @@ import enum
 import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Final
-from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlunsplit
 
 from msgspec import Struct
 
 from agent.errors import AgentError, PodTrouble
-from agent.texts.bounded import Search
+from agent.texts.bounded import Search, joined, split_url
 from agent.texts.branches import FAILED, KEPT
 from agent.texts.markup import code
 
@@ -214,7 +214,7 @@ def redirected(url: str, trace: str) -> tuple[str, bool] | None:
     if found is None:
         return None
     try:
-        old, new = urlsplit(url), urlsplit(urljoin(f"{url.rstrip('/')}{_INFO}", found[1].strip()))
+        old, new = split_url(url), split_url(joined(f"{url.rstrip('/')}{_INFO}", found[1].strip()))
         same = _origin(old) == _origin(new)
     except ValueError:
         return None

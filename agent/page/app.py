@@ -31,6 +31,7 @@ from agent.server.intake import Gone, take
 from agent.server.sessions import Session
 from agent.server.store import Db
 from agent.server.web import shown, utc_now
+from agent.texts.bounded import Unreadable, from_json
 
 HEADERS: Final = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -39,6 +40,7 @@ HEADERS: Final = {
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
 }
+_DIGITS: Final = 9
 LONGEST_BODY: Final = 4096
 MOST_STREAMS: Final = 64
 """Of one user at once."""
@@ -204,7 +206,9 @@ class Page:
 
     async def _fleet(self, request: Request) -> Response:
         wanted = request.query_params.get("days", "14")
-        if not (wanted.isascii() and wanted.isdecimal() and 1 <= int(wanted[:9]) <= figures.LONGEST):
+        if not (
+            wanted.isascii() and wanted.isdecimal() and len(wanted) <= _DIGITS and 1 <= int(wanted) <= figures.LONGEST
+        ):
             raise HTTPException(400, f"Ask for 1 to {figures.LONGEST} days.")
 
         def read(db: Db) -> bytes:
@@ -217,8 +221,8 @@ async def _token(request: Request) -> str:
     raw = BytesIO()
     await take(request, raw, LONGEST_BODY)
     try:
-        return msgspec.json.decode(raw.getvalue(), type=dict[str, str]).get("token", "").strip()
-    except ValueError:
+        return from_json(raw.getvalue(), dict[str, str], longest=LONGEST_BODY).get("token", "").strip()
+    except Unreadable:
         raise HTTPException(400, 'Send the token as {"token": "…"}.') from None
 
 

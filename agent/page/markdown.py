@@ -22,6 +22,8 @@ from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
+from agent.texts.bounded import LINE, Every, Whole
+
 ALLOWED: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(("p", "br", "hr", "h3", "h4", "h5", "h6", "strong", "em", "s", "code", "pre"), frozenset[str]()),
     **dict.fromkeys(("ul", "li", "blockquote", "table", "thead", "tbody", "tr"), frozenset[str]()),
@@ -42,8 +44,22 @@ _SHORT: Final = 4_000
 _HEADINGS: Final = {"h1": "h3", "h2": "h4", "h3": "h5", "h4": "h6", "h5": "h6"}
 _COMMENT: Final = "<!--"
 _END: Final = "-->"
-_HREF: Final = re.compile(r"https?://[^/].*|mailto:[^/].*|#wp=\d{1,18}", re.ASCII | re.IGNORECASE | re.DOTALL)
-_OURS: Final = re.compile(r"(?<![\w/#&.-])#([1-9]\d{0,17})(?![\w-])|\bhttps?://[^\s<>\"]{1,2000}", re.ASCII)
+_SEES: Final = "a description or comment on the page"
+_HREF: Final = Whole(
+    "page: where a link may lead",
+    r"https?://[^/].*+|mailto:[^/].*+|#wp=[0-9]{1,18}",
+    sees=_SEES,
+    longest=LONGEST,
+    flags=re.IGNORECASE | re.DOTALL,
+)
+_OURS: Final = Every(
+    "page: an address or a number in running text",
+    r"#(?<![\w/#&.-]#)([1-9][0-9]{0,17})(?![\w-])|http(?<!\whttp)s?://[^\s<>\"]{1,2000}",
+    sees=_SEES,
+    longest=LONGEST,
+    flags=re.ASCII,
+)
+_ALIGN: Final = Whole("page: a column", r"text-align:(left|center|right)", sees=_SEES, longest=LINE)
 _TRAILING: Final = ".,;:!?'*_~"
 
 
@@ -149,7 +165,7 @@ def _judged(tokens: list[Token]) -> Iterator[Token]:
 
 def _linkified(text: str) -> Iterator[Token]:
     end = 0
-    for found in _OURS.finditer(text):
+    for found in _OURS.all(text):
         shown = found[0] if found[1] else _address(found[0])
         href = f"#wp={found[1]}" if found[1] else _MARKDOWN.normalizeLink(shown)
         if found.start() > end:
@@ -188,7 +204,7 @@ def _judge(token: Token) -> None:
     if not token.attrs:
         return
     attrs = dict(token.attrs)
-    if align := re.fullmatch(r"text-align:(left|center|right)", str(attrs.get("style", ""))):
+    if align := _ALIGN.match(str(attrs.get("style", ""))):
         attrs["align"] = align[1]  # the page's policy forbids styles in attributes
     if not str(attrs.get("href", "#")).startswith("#"):
         attrs |= {"rel": "noopener noreferrer nofollow", "target": "_blank"}
@@ -197,7 +213,7 @@ def _judge(token: Token) -> None:
 
 
 def _leads(href: str) -> bool:
-    return _HREF.fullmatch(href) is not None
+    return _HREF.match(href) is not None
 
 
 class _Markdown(MarkdownIt):

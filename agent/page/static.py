@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from importlib.resources import files
 from typing import Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+
+from agent.texts.bounded import LINE, Whole
 
 TYPES: Final = {
     "css": "text/css; charset=utf-8",
@@ -21,7 +22,12 @@ TYPES: Final = {
     "webmanifest": "application/manifest+json",
     "woff2": "font/woff2",
 }
-_NAME: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.([a-z0-9]+)")
+_NAME: Final = Whole(
+    "page: the name of a file",
+    r"[A-Za-z0-9_-]++(?:\.[A-Za-z0-9_-]++)*\.([a-z0-9]++)",
+    sees="what a browser asks for",
+    longest=LINE,
+)
 
 
 async def index(request: Request) -> Response:
@@ -35,7 +41,7 @@ async def asset(request: Request) -> Response:
 
 
 def _file(request: Request, name: str) -> Response:
-    match = _NAME.fullmatch(name)
+    match = _NAME.match(name)
     kind = TYPES.get(match[1]) if match else None
     path = files(__package__) / "assets" / name
     if kind is None or not path.is_file():

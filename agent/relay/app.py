@@ -20,6 +20,7 @@ from agent.relay.record import Record
 from agent.relay.refusal import Refusal
 from agent.relay.request import Malformed, Unfit, judge
 from agent.relay.upstream import Question, Upstream
+from agent.texts.bounded import LINE, Whole
 
 LARGEST_REQUEST: Final = 32 << 20
 """Bytes of a request to the model: the API takes no larger one."""
@@ -29,7 +30,9 @@ GRACE: Final = 2.0
 """Seconds that a request waits for its predecessor: a client that gave one up may ask again at once."""
 FORWARDED: Final = (b"content-type", b"anthropic-version", b"anthropic-beta")
 """The headers of a request that the API gets."""
-_QUERY: Final = re.compile(r"[\w.~%=&+,:;/?@!$'()*-]{0,1000}", re.ASCII)
+_QUERY: Final = Whole(
+    "relay: a query", r"[\w.~%=&+,:;/?@!$'()*-]{0,1000}", sees="what a box asks the relay", longest=LINE, flags=re.ASCII
+)
 
 Develop = Callable[[bytes], Awaitable[tuple[int, Mapping[str, Any]]]]
 """The Nix broker: from the body of a request to the status and the document of an answer. It bounds itself."""
@@ -123,7 +126,7 @@ class App:
 
     async def _question(self, request: Request) -> tuple[Question, float]:
         query = request.scope["query_string"].decode("latin-1")
-        if not _QUERY.fullmatch(query):
+        if not _QUERY.match(query):
             raise Refusal(400, "the query holds what no query of the API does")
         body = await _body(request, LARGEST_REQUEST)
         betas = [one.strip() for line in request.headers.getlist("anthropic-beta") for one in line.split(",")]

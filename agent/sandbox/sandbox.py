@@ -33,6 +33,7 @@ from agent.sandbox.seccomp import MACHINES, program
 from agent.sandbox.trouble import facts, trouble
 from agent.sandbox.view import View
 from agent.sandbox.watch import Watch
+from agent.texts.bounded import LINE, Unreadable, from_json
 
 LAST: Final = 10.0
 """Seconds to wait for the end of what was killed; more only if the kernel cannot end it."""
@@ -147,8 +148,8 @@ class _Report:
         if ENTERED in self.words:
             return
         try:
-            started = msgspec.json.decode(line, type=_Started)
-        except msgspec.DecodeError:
+            started = from_json(line, _Started, longest=LINE)
+        except Unreadable:
             self.words.add(line.decode("utf-8", "replace"))
         else:
             self._watch.start(started.child_pid, started.pid_namespace)

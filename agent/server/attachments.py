@@ -1,12 +1,12 @@
 """Attachments of work packages: listed, stored, read, removed (reference section 3; OpenProject's description)."""
 
 import hashlib
-import re
 from typing import Any
 from urllib.parse import quote
 
 from . import attributes, catalogue, hal, journals, multipart
 from .access import Viewer
+from .bounded import Whole
 from .call import Answer, Call
 from .catalogue import Catalogue
 from .errors import DiskFull, forbidden, not_found, raise_all, violation
@@ -18,6 +18,8 @@ _ADDERS = frozenset({"edit_work_packages", "add_work_package_attachments"})
 _LONGEST_NAME = 255
 _SHOWN = ("image/png", "image/jpeg", "image/gif", "text/plain", "application/pdf")
 """What a browser may show; the rest it saves."""
+_NO_NAME = dict.fromkeys((*range(0x20), ord("/"), ord("\\")), "_")
+_KIND = Whole("the type of a file", r"[\w.+-]++/[\w.+-]++(;\s*+charset=[\w-]++)?", sees="an upload")
 
 
 def collection(db: Db, viewer: Viewer, known: Catalogue, item: WorkPackage) -> dict[str, Any]:
@@ -90,11 +92,9 @@ def _create(call: Call, item: WorkPackage, journal_id: int | None) -> Answer:
         raise DiskFull
     description = metadata.get("description")
     raw = attributes.as_text(description.get("raw") if isinstance(description, dict) else description) or ""
-    stored = re.sub(r"[\0-\x1f/\\]", "_", str(name))[:_LONGEST_NAME]
+    stored = str(name)[:_LONGEST_NAME].translate(_NO_NAME)
     kind = attributes.as_text(metadata.get("contentType")) or upload.content_type or "application/octet-stream"
-    kind = (
-        kind if re.fullmatch(r"[\w.+-]+/[\w.+-]+(;\s*charset=[\w-]+)?", kind, re.ASCII) else "application/octet-stream"
-    )
+    kind = kind if _KIND.match(kind) else "application/octet-stream"
     attributes.storable(stored, raw)
     # A checksum that the API shows, no secret.
     digest = hashlib.md5(upload.content, usedforsecurity=False).hexdigest()

@@ -4,7 +4,6 @@ What has the wrong shape is refused here, before anything else but visibility; w
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import msgspec
 
 from . import durations
+from .bounded import DAY, LINE, Whole
 from .catalogue import Catalogue
 from .errors import ApiError, bad_request, internal, read_only
 
@@ -122,13 +122,12 @@ def link_id(name: str, href: Any, kinds: tuple[str, ...], catalogue: Catalogue |
     """The id that a link leads to; 0 leads nowhere. Absolute addresses and those with a sub-path are accepted [L]."""
     if href is None:
         return None
-    found = re.search(rf"/api/v3/({'|'.join(kinds)})/([^/?#]+)$", href) if isinstance(href, str) else None
-    if found is None:
+    *path, id_ = href.rsplit("/", 4)[1:] if isinstance(href, str) else [""]
+    if not id_ or {"?", "#"} & set(id_) or path not in [["api", "v3", kind] for kind in kinds]:
         expected = " or ".join(f"'/api/v3/{kind}/:id'" for kind in kinds if kind not in ("programs", "portfolios"))
         raise ApiError(
             422, "ResourceTypeMismatch", "link_kind", {"attribute": name, "expected": expected, "value": str(href)}
         )
-    id_ = found[2]
     if catalogue and kinds[0] == "projects" and not id_.isdecimal():
         return next((project["id"] for project in catalogue.projects.values() if project["identifier"] == id_), 0)
     return int(id_[:_MAX_ID_DIGITS]) if id_.isascii() and id_.isdecimal() else 0
@@ -138,7 +137,7 @@ def _date(name: str, value: Any) -> str | None:
     if value is None:
         return None
     try:
-        if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
+        if isinstance(value, str) and DAY.match(value):
             return date.fromisoformat(value).isoformat()
     except ValueError:
         pass
@@ -158,11 +157,14 @@ def _duration(name: str, value: Any, read: Callable[[str], int | None]) -> int |
     return found
 
 
+_PERCENT = Whole("a percentage", r"\s*+(-?\d{1,9})(?:\.\d*+)?\s*+%?\s*+", sees="% complete of a request")
+
+
 def _percentage(value: Any) -> int | None:
     """A number; what is none is told apart from every possible one."""
     if value is None or value == "":
         return None
-    found = re.fullmatch(r"\s*(-?\d{1,9})(?:\.\d*)?\s*%?\s*", str(value), re.ASCII)
+    found = _PERCENT.match(str(value)[:LINE])
     return int(found[1]) if found and not isinstance(value, bool) else -1
 
 
@@ -178,5 +180,7 @@ def storable(*texts: str) -> None:
     for value in texts:
         if "\0" in value:
             raise internal("string contains null byte")
-        if not value.isascii() and re.search("[\ud800-\udfff]", value):
-            raise internal("invalid byte sequence in UTF-8")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise internal("invalid byte sequence in UTF-8") from None

@@ -1,6 +1,5 @@
 """Import of a backlog written in TOML: users, projects, work packages and their relations, all or nothing."""
 
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -9,6 +8,7 @@ import msgspec
 
 from . import catalogue, hal, journals, seed, work_package
 from .access import Viewer, authenticate_as
+from .bounded import Unreadable, from_toml
 from .call import stamp
 from .catalogue import Catalogue
 from .errors import BacklogError
@@ -84,11 +84,9 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
 def parse(text: str) -> Backlog:
     """Read a backlog; a wrong or unknown key is named with the entry that it is in."""
     try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        content = from_toml(text)
+    except Unreadable as error:
         raise BacklogError(f"the backlog is no TOML: {error}") from None
-    except RecursionError:
-        raise BacklogError("the backlog is too deeply nested") from None
     entries: dict[str, list[Any]] = {}
     kinds: dict[str, type[msgspec.Struct]] = {
         "users": UserEntry,

@@ -1,9 +1,9 @@
 """The body of a request (reference section 1.2, section 0 item 16)."""
 
 import json
-import re
 from typing import Any
 
+from .bounded import Start, Unreadable, from_json
 from .errors import ApiError
 
 DEEPEST = 100
@@ -11,7 +11,7 @@ DEEPEST = 100
 MOST_VALUES = 20_000
 """Of lists and objects together: each takes many times the room and time of its text. Texts may be as long as the body."""
 _LONG = 64 << 10
-_JSON_TYPES = re.compile(r"application/(hal\+)?json\s*(;|$)")
+_JSON_TYPES = Start("JSON, by its type", r"application/(hal\+)?json\s*+(;|$)", sees="a header of a request")
 
 
 class PlainRefusal(Exception):
@@ -60,8 +60,8 @@ def parse(raw: bytes) -> Any:
     if "\0" in text:
         raise _no_json("NULL byte in string")
     try:
-        value = json.loads(text, strict=False, parse_constant=_refuse_constant, parse_int=_integer)
-    except (ValueError, RecursionError) as error:
+        value = from_json(text, strict=False, parse_constant=_refuse_constant, parse_int=_integer)
+    except Unreadable as error:
         raise _no_json(str(error)) from None
     if raw.count(b"{") + raw.count(b"[") > DEEPEST:
         _refuse_depth(value)

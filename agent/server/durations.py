@@ -1,20 +1,22 @@
 """Durations as ISO 8601 has them (reference section 1.8), in minutes. Pure."""
 
-import re
+from .bounded import Whole
 
 _HOUR, _DAY = 60, 24 * 60
-_DURATION = re.compile(
-    r"P(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+(?:\.\d+)?)D)?"
-    r"(?:T(?:(?P<hours>\d+(?:\.\d+)?)H)?(?:(?P<minutes>\d+(?:\.\d+)?)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?",
-    re.ASCII,
+_DURATION = Whole(
+    "a duration",
+    r"P(?:(?P<weeks>\d{1,15})W)?(?:(?P<days>\d{1,15}(?:\.\d{1,15})?)D)?"
+    r"(?:T(?:(?P<hours>\d{1,15}(?:\.\d{1,15})?)H)?(?:(?P<minutes>\d{1,15}(?:\.\d{1,15})?)M)?(?:(?P<seconds>\d{1,15}(?:\.\d{1,15})?)S)?)?",
+    sees="a property of a request",
 )
+_DAYS = Whole("a duration of days", r"P(\d{1,6})D", sees="a property of a request")
 _MINUTES = {"weeks": 7 * _DAY, "days": _DAY, "hours": _HOUR, "minutes": 1, "seconds": 1 / 60}
 _MOST = 10**12
 
 
 def parse(text: str) -> int | None:
     """The minutes of a duration, None if the text is none; the week form stands alone."""
-    found = _DURATION.fullmatch(text)
+    found = _DURATION.match(text)
     if found is None or text.endswith(("P", "T")) or (found["weeks"] and text[-1] != "W"):
         return None
     minutes = sum(float(found[unit]) * size for unit, size in _MINUTES.items() if found[unit])
@@ -23,7 +25,7 @@ def parse(text: str) -> int | None:
 
 def days(text: str) -> int | None:
     """The days of a duration of whole days, None if it is none."""
-    found = re.fullmatch(r"P(\d{1,6})D", text, re.ASCII)
+    found = _DAYS.match(text)
     return int(found[1]) if found else None
 
 

@@ -1,9 +1,9 @@
 """Filters on days and on moments as SQL (reference section 2.3)."""
 
-import re
 from collections.abc import Callable
 from datetime import datetime, time, timedelta
 
+from .bounded import DAY, Whole
 from .call import stamp
 from .errors import invalid_query
 from .params import Filter
@@ -11,8 +11,12 @@ from .store import Value
 
 Condition = tuple[str, list[Value]]
 
-_DAY = r"\d{4}-\d\d-\d\d"
-_MOMENT = rf"{_DAY}(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d))?"
+_MOMENT = Whole(
+    "a moment",
+    r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d))?",
+    sees="a filter of a request",
+)
+_FEW_DAYS = Whole("a number of days", r"-?\d{1,5}", sees="a filter of a request")
 
 
 def day(now: datetime, filter_: Filter, shown: str) -> Condition:
@@ -21,7 +25,7 @@ def day(now: datetime, filter_: Filter, shown: str) -> Condition:
     if filter_.operator == "!*":
         return f"{column} IS NULL", []
     if filter_.operator in ("=d", "<>d"):
-        low, high = _range(filter_, shown, "filter_date", _DAY)
+        low, high = _range(filter_, shown, "filter_date", DAY)
     else:
         low, high = _around(filter_, shown, today.weekday(), lambda days: (today + timedelta(days=days)).isoformat())
     return f"{column} IS NOT NULL AND {column} >= ? AND {column} <= ?", [low, high or "9999-12-31"]
@@ -29,7 +33,7 @@ def day(now: datetime, filter_: Filter, shown: str) -> Condition:
 
 def interval(filter_: Filter, shown: str) -> Condition:
     """Work that starts, ends or goes on between two days."""
-    low, high = _range(filter_, shown, "filter_date", _DAY)
+    low, high = _range(filter_, shown, "filter_date", DAY)
     last = high or "9999-12-31"
     sql = "(start_date < ? AND due_date > ?) OR (start_date >= ? AND start_date <= ?) OR (due_date >= ? AND due_date <= ?)"
     return sql, [low, low, low, last, low, last]
@@ -42,10 +46,10 @@ def moment(now: datetime, filter_: Filter, shown: str) -> Condition:
         low, high = _range(filter_, shown, "filter_date_time", _MOMENT)
         try:
             low, high = (_in_utc(moment) for moment in (low, high))
-        except ValueError:
+            if filter_.operator == "=d":
+                high = stamp(datetime.fromisoformat(low) + timedelta(days=1, milliseconds=-1))
+        except (ValueError, OverflowError):
             raise invalid_query("filter_date_time", name=shown) from None
-        if filter_.operator == "=d":
-            high = stamp(datetime.fromisoformat(low) + timedelta(days=1, milliseconds=-1))
         return f"{column} >= ? AND {column} <= ?", [low, high or "9999"]
 
     def midnight(days: int) -> str:
@@ -64,9 +68,9 @@ def moment(now: datetime, filter_: Filter, shown: str) -> Condition:
     ]
 
 
-def _range(filter_: Filter, shown: str, key: str, pattern: str) -> tuple[str, str]:
+def _range(filter_: Filter, shown: str, key: str, pattern: Whole) -> tuple[str, str]:
     low, high = (*filter_.values, "", "")[:2] if filter_.operator == "<>d" else (filter_.values[0],) * 2
-    if any(value and not re.fullmatch(pattern, value, re.ASCII) for value in (low, high)):
+    if any(value and not pattern.match(value) for value in (low, high)):
         raise invalid_query(key, name=shown)
     return low, high
 
@@ -79,7 +83,7 @@ def _in_utc(moment: str) -> str:
 
 
 def _days(filter_: Filter, shown: str) -> int:
-    if not re.fullmatch(r"-?\d{1,5}", filter_.values[0], re.ASCII):
+    if not _FEW_DAYS.match(filter_.values[0]):
         raise invalid_query("filter_integer", name=shown)
     return int(filter_.values[0])
 

@@ -1,7 +1,5 @@
 """Filters that look for words as SQL (reference section 2.2): in one property, in several, in comments, in names of files."""
 
-import re
-
 from .filter_dates import Condition
 from .params import Filter
 from .store import Value
@@ -18,6 +16,7 @@ _PLACES = {
 _SEARCHED = ("subject", "description", "comment", "attachment_file_name")
 NAMES = (*_PLACES, "search", "subject_or_id", "typeahead")
 _OPEN = "EXISTS (SELECT 1 FROM statuses WHERE id = status_id AND is_closed = ?)"
+_ESCAPED = {ord(sign): f"\\{sign}" for sign in "\\%_"}
 _NAMED = "contains((SELECT name FROM {table} WHERE id = {column}), ?)"
 
 
@@ -26,7 +25,7 @@ def containing(column: str, words: str) -> Condition:
     clauses, values = [], []
     for word in words.split():
         if word.isascii():
-            escaped = re.sub(r"([\\%_])", r"\\\1", word)
+            escaped = word.translate(_ESCAPED)
             clauses.append(f"{column} LIKE ? ESCAPE '\\'")
             values.append(f"%{escaped}%")
         else:
@@ -71,7 +70,8 @@ def _part(part: str) -> Condition:
     else:
         clauses.append(_NAMED.format(table="statuses", column="status_id"))
         values.append(part)
-    if number := re.fullmatch(r"#?(\d+)", part, re.ASCII):
+    number = part.removeprefix("#")
+    if number.isascii() and number.isdecimal():
         clauses.append("contains(CAST(id AS TEXT), ?)")
-        values.append(number[1])
+        values.append(number)
     return " OR ".join(clauses), values

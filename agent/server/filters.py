@@ -4,7 +4,6 @@ A value that does not exist or is invisible makes the whole query wrong, even ne
 """
 
 import json
-import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
@@ -12,6 +11,7 @@ import msgspec
 
 from . import filter_dates, filter_kinds, filter_texts
 from .access import Viewer, visible_users
+from .bounded import Whole
 from .call import is_id
 from .catalogue import Catalogue
 from .errors import ApiError, invalid_query
@@ -222,6 +222,9 @@ _OTHERS: dict[str, Callable[[FilterContext, Filter, str], Condition]] = {
 }  # fmt: skip
 
 
+_NINE = Whole("a number of nine digits", r"-?\d{1,9}", sees="a filter of a request")
+
+
 def _number(filter_: Filter, shown: str) -> Condition:
     column, unit = _NUMBERS.get(filter_.name, ("working_days(start_date, due_date)", 1))
     milestones = "type_id IN (SELECT id FROM types WHERE is_milestone)"
@@ -231,7 +234,7 @@ def _number(filter_: Filter, shown: str) -> Condition:
     only = f" AND NOT {milestones}" if filter_.name == "duration" else ""
     if filter_.operator == "*":
         return f"{column} IS NOT NULL{only}", []
-    if any(not re.fullmatch(r"-?\d{1,9}", value, re.ASCII) for value in filter_.values):
+    if any(not _NINE.match(value) for value in filter_.values):
         raise invalid_query("filter_integer", name=shown)
     numbers = [int(value) * unit for value in filter_.values]
     if filter_.operator in (">=", "<="):

@@ -1,11 +1,12 @@
 """Rows to HAL documents (reference sections 3, 7, 8, 10). Pure: no clock, no database."""
 
 import html
-import re
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from .bounded import uncommented
 from .store import Row
 from .texts import text
 
@@ -32,8 +33,8 @@ def optional_link(kind: str, id_: int | None, rows: Mapping[int, Row]) -> dict[s
 
 def formattable(raw: str) -> dict[str, Any]:
     """Markdown; the board renders paragraphs only. An HTML comment stays in `raw` and is left out of `html` [L]."""
-    shown = re.sub(r"<!--.*?-->", "", raw, flags=re.DOTALL).strip()
-    paragraphs = [html.escape(part.strip()) for part in re.split(r"\n\s*\n", shown) if part.strip()]
+    blocks = groupby(uncommented(raw).strip().split("\n"), key=lambda line: bool(line.strip()))
+    paragraphs = [html.escape("\n".join(lines).strip()) for full, lines in blocks if full]
     return {"format": "markdown", "raw": raw, "html": "".join(f'<p class="op-uc-p">{part}</p>' for part in paragraphs)}
 
 

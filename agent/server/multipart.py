@@ -1,16 +1,16 @@
 """A file that is uploaded: `multipart/form-data` with the parts `metadata` (JSON) and `file` (OpenProject's description)."""
 
-import json
-import re
 from collections.abc import Iterator
 from email.message import Message
 from typing import Any
 
 import msgspec
 
+from .bounded import Unreadable, Whole, from_json
 from .errors import ApiError
 from .intake import Raw
 
+_FIELD = Whole("the name of a field", r"[\w-]++", sees="an upload")
 _MOST_PARTS = 20
 _LONGEST_TYPE = 1 << 10
 _LONGEST_HEAD = 8 << 10
@@ -35,8 +35,8 @@ def parse(content_type: str, raw: Raw) -> Upload:
     if "metadata" in parts:
         written = parts["metadata"][1]
         try:
-            metadata = json.loads(bytes(written)) if len(written) <= _LONGEST_METADATA else None
-        except (ValueError, RecursionError):
+            metadata = from_json(bytes(written)) if len(written) <= _LONGEST_METADATA else None
+        except Unreadable:
             raise ApiError(400, "InvalidRequestBody", "no_json") from None
     named = header.get_param("filename", None, "content-disposition")
     return Upload(
@@ -61,7 +61,7 @@ def _parts(content_type: str, raw: Raw) -> Iterator[tuple[str, tuple[Message, me
         fields = Message()
         for line in raw[begin:head].decode("utf-8", "replace").split("\r\n"):
             name, _, value = line.partition(":")
-            if re.fullmatch(r"[\w-]+", name, re.ASCII):
+            if _FIELD.match(name):
                 fields[name] = value.strip()
         part = fields.get_param("name", None, "content-disposition")
         if isinstance(part, str):

@@ -2,17 +2,21 @@
 
 import base64
 import json
-import re
+import string
 import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from .bounded import LINE, Start, Unreadable, Whole, from_json
 from .call import Call
 from .errors import bad_request, internal, invalid_query
 
 DEFAULT_PAGE_SIZE = 20
+_DIGITS = Start("a number of a page", r"\s*+(-?\d{1,20})", sees="a parameter of a request")
+_CUSTOM = Whole("the name of a custom field", r"(custom_field_?|cf_)(\d{1,18})", sees="a parameter of a request")
+_CAPITALS = {ord(sign): f"_{sign}" for sign in string.ascii_uppercase}
 _MAX_OFFSET = 10**12
 _LONGEST_EPROPS = 256 << 10
 """Bytes: a few thousand ids. 10 KiB can hold 10 MiB."""
@@ -47,8 +51,8 @@ def query(call: Call) -> Mapping[str, str]:
     except (ValueError, zlib.error) as error:
         raise bad_request(f"eprops is invalid gzip: {error}") from None
     try:
-        properties = json.loads(packed)
-    except (ValueError, RecursionError) as error:
+        properties = from_json(packed)
+    except Unreadable as error:
         raise bad_request(f"eprops is invalid json: {error}") from None
     if not isinstance(properties, dict):
         raise bad_request("eprops is invalid json: it holds no object")
@@ -75,7 +79,7 @@ def page(call: Call, parameters: Mapping[str, str]) -> Page:
 
 
 def _number(text: str) -> int:
-    digits = re.match(r"\s*(-?\d{1,20})", text, re.ASCII)
+    digits = _DIGITS.match(text)
     return int(digits[1]) if digits else 0
 
 
@@ -119,8 +123,9 @@ def sort_criteria(parameters: Mapping[str, str]) -> list[tuple[str, bool]]:
 
 def internal_name(name: str) -> str:
     """API names and internal ones are both accepted: customField1 is custom_field_1 is cf_1 [C15]."""
-    snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-    snake = re.sub(r"^(custom_field_?|cf_)(\d+)$", r"cf_\2", snake)
+    snake = (name[:1] + name[1:LINE].translate(_CAPITALS)).lower()
+    if found := _CUSTOM.match(snake):
+        snake = f"cf_{found[2]}"
     return _INTERNAL.get(snake, snake.removesuffix("_id"))
 
 
@@ -138,7 +143,7 @@ _INTERNAL = {
 
 def _json(text: str) -> Any:
     try:
-        parsed = json.loads(text)
+        parsed = from_json(text)
         json.dumps(parsed, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise invalid_query("query_syntax", reason="incomplete surrogate pair") from None

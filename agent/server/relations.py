@@ -1,11 +1,11 @@
 """Relations between work packages (reference section 8): one per pair, in canonical direction, never in a circle."""
 
 import json
-import re
 from typing import Any
 
 from . import attributes, catalogue, documents, hal, params, work_package
 from .access import Viewer
+from .bounded import INTEGER
 from .call import Answer, Call, is_id
 from .errors import ApiError, forbidden, invalid_query, not_found, raise_all, read_only, violation
 from .params import Filter
@@ -213,7 +213,7 @@ def _clause(filter_: Filter) -> tuple[str, str]:
         return f"relation_type {negated}IN {listed}", json.dumps(
             [_TURNED.get(value, value) for value in filter_.values]
         )
-    if any(not re.fullmatch(r"-?\d+", value, re.ASCII) for value in filter_.values):
+    if any(not INTEGER.match(value) for value in filter_.values):
         raise invalid_query("filter_integer", name=f"Filters {shown}")
     ids = json.dumps([int(value) for value in filter_.values if is_id(value)])
     if filter_.name == "involved":

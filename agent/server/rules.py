@@ -1,7 +1,6 @@
 """What a work package must fulfil to be saved (reference sections 4, 5.1, 6): the property errors, in one pass."""
 
 from collections.abc import Iterator
-from datetime import date, timedelta
 from typing import Any
 
 import msgspec
@@ -206,7 +205,7 @@ def with_duration(item: WorkPackage, change: Change) -> WorkPackage:
     if item.start_date is None or ("due_date" in change.columns and item.due_date):
         return item
     if item.ignore_non_working_days:
-        due = (date.fromisoformat(item.start_date) + timedelta(days=days - 1)).isoformat()
+        due = working_days.later(item.start_date, days - 1)
     else:
         due = working_days.after(item.start_date, days - 1)
     return msgspec.structs.replace(item, due_date=due)

@@ -1,10 +1,10 @@
 """Schemas: which properties a work package of a project and type has (reference section 9)."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from . import catalogue, hal, params
+from .bounded import Whole
 from .call import Answer, Call, is_id
 from .catalogue import Catalogue
 from .errors import ApiError, invalid_query, not_found
@@ -49,6 +49,7 @@ _GROUPS = (
     ("Details", ("priority", "version", "category", "projectPhase", "date")),
 )
 _OF_MILESTONES_ABSENT = ("startDate", "dueDate", "derivedStartDate", "derivedDueDate", "duration")
+_PAIR = Whole("a project and a type", r"\d{1,18}-\d{1,18}", sees="a filter of a request")
 
 
 def show(call: Call) -> Answer:
@@ -64,7 +65,7 @@ def index(call: Call) -> Answer:
     """GET several; the filter on `id` is required, ids that are not visible are left out [L]."""
     try:
         [wanted] = params.filters(call.query) or []
-        ids = [value for value in wanted.values if wanted.name == "id" and re.fullmatch(r"\d+-\d+", value, re.ASCII)]
+        ids = [value for value in wanted.values if wanted.name == "id" and _PAIR.match(value)]
     except (ValueError, ApiError):
         ids = []
     if not ids:

@@ -7,11 +7,11 @@ nothing else has to be kept: no other site can read either.
 import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from urllib.parse import urlsplit
 
 import msgspec
 
 from .access import Viewer, viewer
+from .bounded import host_of
 from .call import stamp
 from .errors import ApiError
 from .seed import digest
@@ -94,10 +94,7 @@ def cookie_of(db: Db, headers: Mapping[str, str]) -> str | None:
 def is_foreign(headers: Mapping[str, str]) -> bool:
     """Whether the request comes from a page of another site, as far as its browser says."""
     origin = headers.get("origin")
-    try:
-        return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
-    except ValueError:  # no browser sends that
-        return True
+    return origin is not None and host_of(origin) != headers.get("host", "").lower()
 
 
 def is_proven(session: Session, headers: Mapping[str, str]) -> bool:

@@ -1,10 +1,10 @@
 """Versions and categories of projects (reference section 10)."""
 
-import re
 from datetime import date
 from typing import Any
 
 from . import attributes, catalogue, hal, params
+from .bounded import DAY
 from .call import Answer, Call
 from .catalogue import Catalogue
 from .errors import ApiError, forbidden, invalid_query, not_found, raise_all, read_only, violation
@@ -157,7 +157,7 @@ def _day(attribute: str, value: Any) -> str | None:
     if value is None:
         return None
     try:
-        if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
+        if isinstance(value, str) and DAY.match(value):
             return date.fromisoformat(value).isoformat()
     except ValueError:
         pass

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import tomllib
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final, NoReturn
 
@@ -33,6 +32,7 @@ from agent.settings.rules import (
     describe,
     judge,
 )
+from agent.texts.bounded import TEXT, Unreadable, from_toml
 from agent.texts.claim_token import POD_NAME, is_pod_name
 from agent.texts.evidence import Redact, redactor
 
@@ -189,16 +189,14 @@ def read(path: pathlib.Path) -> dict[str, Any]:
         ConfigurationError: there is none.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return from_toml(path.read_text(encoding="utf-8"), longest=TEXT)
     except OSError as error:
         raise ConfigurationError(
             f"The settings file {path} cannot be read: {error.strerror}. "
             "Name one with --config or $AGENT_CONFIG, or put an agent.toml here."
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (Unreadable, UnicodeDecodeError) as error:
         raise ConfigurationError(f"The settings file {path} is no TOML: {error}.") from error
-    except RecursionError:
-        raise ConfigurationError(f"The settings file {path} is too deeply nested.") from None
 
 
 def credentials(settings: Settings, *, environ: Environment | None = None) -> Credentials:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from msgspec import Struct
 from agent.errors import ConfigurationError
 from agent.settings.keys import FORGES, KEYS, Key
 from agent.settings.readers import PROJECT, Unfit
+from agent.texts.bounded import nearest
 from agent.texts.branches import wrong_with_template
 from agent.texts.claim_token import duration_text
 
@@ -262,8 +262,8 @@ def _refuse_unknown(table: Mapping[str, Any], path: str, pattern: str = "") -> N
     for name in table:
         whole = f"{path}.{name}" if path else name
         if name not in known and "*" not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean `{near[0]}`?" if near else ""
+            near = nearest(name, known)
+            hint = f" Did you mean `{near}`?" if near else ""
             where = f"[{path}]" if path else "The file"
             raise ConfigurationError(f"{whole} is unknown.{hint} {where} may hold: {', '.join(known)}.")
 

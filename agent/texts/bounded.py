@@ -17,7 +17,7 @@ import fnmatch
 import re
 import tomllib
 import urllib.parse
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, AnyStr, Final, Generic, TypeVar, overload
 
 import msgspec
@@ -213,6 +213,18 @@ def split_url(address: str) -> urllib.parse.SplitResult:
         raise Unreadable(str(error)) from error
 
 
+def joined(base: str, address: str) -> str:
+    """An address that may be relative to another.
+
+    Raises:
+        Unreadable: it is none.
+    """
+    try:
+        return urllib.parse.urljoin(base[:LINE], address[:LINE])
+    except ValueError as error:
+        raise Unreadable(str(error)) from error
+
+
 def unquoted(text: str) -> str:
     """The text behind `%2F` and its like."""
     return urllib.parse.unquote(text[:LINE])
@@ -228,3 +240,32 @@ def parameters(query: str) -> dict[str, list[str]]:
         return urllib.parse.parse_qs(query[:LINE], keep_blank_values=True)
     except ValueError as error:
         raise Unreadable(str(error)) from error
+
+
+# --- what goes around this module, and why it may -----------------------------------------------------------------
+
+WRITERS: Final = (
+    "json.dumps",
+    "msgspec.json.encode",
+    "msgspec.json.format",
+    "urllib.parse.SplitResult",
+    "urllib.parse.quote",
+    "urllib.parse.urlencode",
+    "urllib.parse.urlunsplit",
+)
+"""They read nothing, and write in proportion to what they are given."""
+ELSEWHERE: Final[Mapping[str, str]] = {
+    "agent/cli/board.py": "an argument of the operator",
+    "agent/demo/": "an outsider in a process of its own, which reads its own recipes and what its own stage says",
+    "agent/devshell/broker_shim.py": "runs in the box, as a process of the model",
+    "agent/page/detail.py": "what the board itself wrote into its database",
+    "agent/pod.py": "the pod's own file",
+    "agent/relay/meter.py": "an answer of the API, bounded, of which only the counts become objects",
+    "agent/relay/record.py": "the pod's own file",
+    "agent/relay/request.py": "a request of the box, bounded and counted before: a key that stands twice must be found",
+    "agent/server/description.py": "the board's own routes",
+    "agent/server/journals.py": "what the board itself wrote into its database",
+    "agent/settings/readers.py": "the operator's settings",
+    "agent/state_folder.py": "the pod's own file",
+}
+"""Files or folders, and whose text it is that they look at."""

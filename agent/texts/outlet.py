@@ -22,6 +22,7 @@ from typing import Final, NewType
 
 from agent.model import BoardText
 from agent.texts import rewrite
+from agent.texts.bounded import LINE, Every, Search, Start
 from agent.texts.clean import INVISIBLE, visible
 from agent.texts.rewrite import Dialect
 
@@ -36,49 +37,49 @@ SUBJECT: Final = 72
 _LONG: Final = 4_000
 """Characters of what becomes one line that are looked at."""
 
-_MENTION: Final = (
-    r"(?<=<)(?=(?i:!--|/?mention|/?macro))",
-    r"(?<=data-id=)(?=\")",
-    r"(?<=user)(?=[#:]\S)",
-    r"(?<=group)(?=#)",
-)
+_SEES: Final = "a text of a model or a ticket that leaves"
+_MENTION: Final = (r"<(?=(?i:!--|/?mention|/?macro))", r"data-id=(?=\")", r"user(?=[#:]\S)", r"group(?=#)")
 """What OpenProject mails people for, in a text as it was written, in code too (create_from_model_service.rb); and comments."""
 _MACRO: Final = (
-    *(
-        r"(?<=@)(?=\w)",
-        r"(?<=##)(?=\w)",
-        r"(?<=\{)(?=\{)",
-        r"(?<=\[)(?=\[)",
-        r"(?<=Label)(?=:\S)",
-        r"(?<=Value)(?=:\S)",
-    ),
-    *(
-        rf"(?<={word})(?=[#:]\S)"
-        for word in ("attachment", "commit", "document", "export", "forum", "meeting", "message")
-    ),
-    *(rf"(?<={word})(?=[#:]\S)" for word in ("news", "project", "source", "version", "view", "wiki")),
+    *(r"@(?=\w)", r"##(?=\w)", r"\{(?=\{)", r"\[(?=\[)", r"Label(?=:\S)", r"Value(?=:\S)"),
+    *(rf"{word}(?=[#:]\S)" for word in ("attachment", "commit", "document", "export", "forum", "meeting", "message")),
+    *(rf"{word}(?=[#:]\S)" for word in ("news", "project", "source", "version", "view", "wiki")),
 )
 """What it replaces in running text, by values, cards, tables and links (text_formatting/matchers)."""
-_REFERENCE: Final = (r"(?<=[#!&%~$])(?=\w)", r"(?<=:)(?=\w)", r"(?<=GH-)(?=\d)", r"(?<=[A-Z]-)(?=\d)")
+_REFERENCE: Final = (r"[#!&%~$](?=\w)", r":(?=\w)", r"GH-(?=\d)", r"[A-Z]-(?=\d)")
 """What forges link and close, and pictures that they have names for."""
-_BOARD: Final = Dialect(text=re.compile("|".join(_MENTION + _MACRO)), code=re.compile("|".join(_MENTION)))
-_FORGE: Final = Dialect(text=re.compile("|".join(_MENTION + _MACRO + _REFERENCE)), code=_BOARD.code)
+_CODE: Final = Every("outlet: what a board reads in code", "|".join(_MENTION), sees=_SEES)
+_BOARD: Final = Dialect(
+    text=Every("outlet: what a board reads in text", "|".join(_MENTION + _MACRO), sees=_SEES), code=_CODE
+)
+_FORGE: Final = Dialect(
+    text=Every("outlet: what a forge reads in text", "|".join(_MENTION + _MACRO + _REFERENCE), sees=_SEES), code=_CODE
+)
 
-_URL: Final = re.compile(r"https?://\S", re.IGNORECASE)
-_URL_SIGNS: Final = re.compile(r"[\s<>()\[\]\\]")
-_APART: Final = re.compile(
-    r"(?<=[@#])(?=\w)|(?<=!)(?=\d)|(?<=GH-)(?=\d)|(?<=://)(?=\S)|(?<=\*\*\*)(?=NO_CI)", re.IGNORECASE
+_URL: Final = Start(
+    "outlet: an address", r"https?://\S", sees="the operator's settings", longest=LINE, flags=re.IGNORECASE
+)
+_URL_SIGNS: Final = {sign: f"%{sign:02x}" for sign in range(0x3001) if chr(sign).isspace() or chr(sign) in "<>()[]\\"}
+_APART: Final = Every(
+    "outlet: what a forge reads in a commit",
+    r"[@#](?=\w)|!(?=\d)|GH-(?=\d)|://(?=\S)|\*\*\*(?=NO_CI)",
+    sees=_SEES,
+    flags=re.IGNORECASE,
 )
 """Mentions, issues, requests to merge, addresses of them; one word that switches checks off."""
-_BRACKETS: Final = re.compile(r"\[([^\[\]\n]{0,60})\]")
-_SWITCH: Final = re.compile(r"\bci\b|skip|actions", re.IGNORECASE)
+_BRACKETS: Final = Every("outlet: brackets in a commit", r"\[([^\[\]\n]{0,60})\]", sees=_SEES)
+_SWITCH: Final = Search(
+    "outlet: what switches checks off", r"\bci\b|skip|actions", sees=_SEES, longest=LINE, flags=re.IGNORECASE
+)
 """What stands in brackets where a commit's message switches a forge's checks off: `[skip ci]`, `[no ci]`, `[actions skip]`."""
-_CLOSES: Final = re.compile(
+_CLOSES: Final = Every(
+    "outlet: words that close",
     r"\b((?:clos|fix|resolv|implement|reopen|complet)[a-z]{0,3})(?=:?\s{1,5}(?:issues?\s)?[A-Z][A-Z0-9_]{0,20}-\d)",
-    re.IGNORECASE,
+    sees=_SEES,
+    flags=re.IGNORECASE,
 )
 """Words before which a tracker's number, such as `SHOP-7`, would be closed."""
-_FOLDED: Final = re.compile(r"(fixup|squash|amend)!", re.IGNORECASE)
+_FOLDED: Final = Every("outlet: what git folds", r"(fixup|squash|amend)!", sees=_SEES, flags=re.IGNORECASE)
 """What `git rebase` folds into another commit."""
 
 
@@ -112,7 +113,7 @@ def fence(text: str) -> str:
 
 def link(text: str, url: str) -> str:
     """A name that leads to an address of the operator's own; without one it is code alone."""
-    address = _URL_SIGNS.sub(lambda found: f"%{ord(found[0]):02x}", visible(url))
+    address = visible(url).translate(_URL_SIGNS)
     return f"[{code(text)}]({address})" if _URL.match(address) else code(text)
 
 
@@ -140,7 +141,9 @@ def commit(subject: str, body: str, trailers: Mapping[str, str]) -> CommitText:
     Subject and body may be others' words: nothing in them is a command, a mention, closes an issue, keeps the forge from its
     checks or is a trailer; each line of the body is quoted.
     """
-    first = _FOLDED.sub(r"\1:", _inert(" ".join(visible(subject[:_LONG]).split())).lstrip("/# "))[:SUBJECT].rstrip()
+    first = _FOLDED.replaced(
+        _inert(" ".join(visible(subject[:_LONG]).split())).lstrip("/# "), lambda found: f"{found[1]}:"
+    )[:SUBJECT].rstrip()
     words = _inert(rewrite.cut(body, rewrite.LONGEST))
     ours = "\n".join(f"{key}: {' '.join(visible(value).split())}" for key, value in trailers.items())
     parts = (first or "Work on a ticket", _quoted(words) if words else "", ours)
@@ -154,8 +157,8 @@ def with_trailer(message: CommitText, key: str, value: str) -> CommitText:
 
 def _inert(text: str) -> str:
     """Plain text, seen as it is: commits hold no invisible characters, so what would act gets a space or loses a bracket."""
-    apart = _CLOSES.sub(r"\1 -", _APART.sub(" ", text))
-    return _BRACKETS.sub(lambda found: f"({found[1]})" if _SWITCH.search(found[1]) else found[0], apart)
+    apart = _CLOSES.replaced(_APART.replaced(text, lambda found: f"{found[0]} "), lambda found: f"{found[1]} -")
+    return _BRACKETS.replaced(apart, lambda found: f"({found[1]})" if _SWITCH.first(found[1]) else found[0])
 
 
 def _quoted(text: str) -> str:

@@ -14,12 +14,14 @@ from __future__ import annotations
 import functools
 import html
 import re
+import string
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from agent.texts import markup
+from agent.texts.bounded import LINE, Every, Start, Whole
 from agent.texts.clean import visible
 
 if TYPE_CHECKING:
@@ -36,30 +38,40 @@ _ROOM: Final = 4
 _DEEPEST: Final = 20
 _CELLS: Final = 2_000
 """Cells of a table, as many as its widest line has for each of its lines; a text with more of them has no table."""
-_LANGUAGES: Final = re.compile(
+_SEES: Final = "a text of a model or a ticket that leaves"
+_LANGUAGES: Final = Whole(
+    "rewrite: a language",
     r"bash|c|console|cpp|css|diff|go|html|ini|java(script)?|jsx?|json|kotlin|lua|make|nix|php|py(thon)?|ruby|rust|sh|shell|sql"
-    r"|text|toml|ts|tsx|typescript|xml|ya?ml"
+    r"|text|toml|ts|tsx|typescript|xml|ya?ml",
+    sees=_SEES,
+    longest=LINE,
 )
 """What may stand behind a fence: some forges draw or fetch what others name (mermaid, geojson, plantuml)."""
 _ENTITIES: Final = str.maketrans({sign: f"&#{ord(sign)};" for sign in "[\\`$|"} | {"<": "&lt;", "&": "&amp;"})
-_EMPHASIS: Final = re.compile(r"[*~]|(?<![^\W_])_|_(?![^\W_])")
-_LINE_START: Final = re.compile(r"[-+=#>:]|\d{1,9}(?=[.)])")
-_ESCAPED: Final = re.compile(r"\\([-+=#>:*_~.)])")
-_ADDRESS: Final = re.compile(r"://|www\.|(?:mailto|data|javascript|vbscript|file|tel|xmpp):(?=[^\s:])", re.IGNORECASE)
-_SCHEME: Final = re.compile(r"[A-Za-z0-9+.-]{0,40}\Z")
-_REST: Final = re.compile(r"[^\s<>\"'`()\[\]{}|]{0,2000}")
+_EMPHASIS: Final = Every("rewrite: emphasis", r"(?:[*~]|(?<![^\W_])_|_(?![^\W_]))++", sees=_SEES)
+_LINE_START: Final = Start("rewrite: what begins a block", r"[-+=#>:]|[0-9]{1,9}(?=[.)])", sees=_SEES)
+_ESCAPED: Final = Every("rewrite: an escaped sign", r"\\([-+=#>:*_~.)])", sees=_SEES)
+_ADDRESS: Final = Every(
+    "rewrite: an address",
+    r"://|www\.|(?:mailto|data|javascript|vbscript|file|tel|xmpp):(?=[^\s:])",
+    sees=_SEES,
+    flags=re.IGNORECASE,
+)
+_SCHEME: Final = string.ascii_letters + string.digits + "+.-"
+_LONGEST_SCHEME: Final = 40
+_REST: Final = Start("rewrite: the rest of an address", r"[^\s<>\"'`()\[\]{}|]{0,2000}", sees=_SEES, longest=LINE)
 
 
 class Dialect(Struct, frozen=True):
-    """What an outlet reads out of plain text: patterns without width, where `APART` goes.
+    """What an outlet reads out of plain text: after what `APART` goes.
 
     Attributes:
         text: in running text.
         code: in code, for what looks at the text as it was written.
     """
 
-    text: re.Pattern[str]
-    code: re.Pattern[str]
+    text: Every[str]
+    code: Every[str]
 
 
 def block(text: str, dialect: Dialect, limit: int = LONGEST) -> str:
@@ -85,17 +97,17 @@ def cut(text: str, limit: int) -> str:
 
 def code(text: str, dialect: Dialect) -> str:
     """A name as inline code."""
-    return markup.code(dialect.code.sub(APART, visible(text)))
+    return markup.code(dialect.code.replaced(visible(text), _parted))
 
 
 def fence(text: str, dialect: Dialect, language: str = "text") -> str:
     """Lines as they were written."""
-    return markup.fence(dialect.code.sub(APART, visible(text)), language)
+    return markup.fence(dialect.code.replaced(visible(text), _parted), language)
 
 
 def plain(line: str) -> str:
     """What `inline` has written, as it is read where nothing renders it."""
-    return html.unescape(_ESCAPED.sub(r"\1", line)).replace(APART, "")
+    return html.unescape(_ESCAPED.replaced(line, lambda found: found[1])).replace(APART, "")
 
 
 def _narrow(text: str) -> bool:
@@ -142,7 +154,7 @@ class _Writer:
                 yield f"{'#' * int(node.tag[1])} {self.line(node.children[0])}"
             case "fence" | "code_block":
                 language = node.info.strip().lower()
-                shown = language if _LANGUAGES.fullmatch(language) else "text"
+                shown = language if _LANGUAGES.match(language) else "text"
                 yield from fence(node.content, self._dialect, shown).split("\n")
             case "hr":
                 yield "***"
@@ -190,7 +202,7 @@ class _Writer:
                 pieces.append(APART)  # two runs of backticks would be one
             pieces.append(piece)
         lines = "".join(pieces).split("\n")
-        return [_LINE_START.sub(_guarded, line, count=1) if _LINE_START.match(line) else line for line in lines]
+        return [_guarded(line) for line in lines]
 
     def _inline(self, node: SyntaxTreeNode, *, cell: bool) -> Iterator[str]:
         for one in node.children:
@@ -213,11 +225,11 @@ class _Writer:
     def _text(self, text: str, *, cell: bool) -> Iterator[str]:
         """Text, in which an address is code: to be read and copied, and not to be followed by a click or by itself."""
         end = 0
-        for found in _ADDRESS.finditer(text):
+        for found in _ADDRESS.all(text):
             if found.start() < end:
                 continue
-            scheme = _SCHEME.search(text, max(end, found.start() - 40), found.start())
-            start = scheme.start() if scheme else found.start()
+            before = text[max(end, found.start() - _LONGEST_SCHEME) : found.start()]
+            start = found.start() - len(before) + len(before.rstrip(_SCHEME))
             yield self._escaped(text[end:start])
             rest = _REST.match(text, found.end())
             end = rest.end() if rest else found.end()
@@ -231,9 +243,18 @@ class _Writer:
             yield code(text, self._dialect)
 
     def _escaped(self, text: str) -> str:
-        apart = self._dialect.text.sub(APART, text)
-        return _EMPHASIS.sub(lambda found: f"\\{found[0]}", apart.translate(_ENTITIES))
+        apart = self._dialect.text.replaced(text, _parted)
+        return _EMPHASIS.replaced(apart.translate(_ENTITIES), lambda found: "".join(f"\\{sign}" for sign in found[0]))
 
 
-def _guarded(found: re.Match[str]) -> str:
-    return f"{found[0]}\\" if found[0].isdigit() else f"\\{found[0]}"
+def _guarded(line: str) -> str:
+    """A line that begins no block."""
+    found = _LINE_START.match(line)
+    if found is None:
+        return line
+    sign, rest = found[0], line[found.end() :]
+    return f"{sign}\\{rest}" if sign.isdigit() else f"\\{sign}{rest}"
+
+
+def _parted(found: re.Match[str]) -> str:
+    return found[0] + APART

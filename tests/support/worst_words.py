@@ -6,17 +6,20 @@ and then one character that does not fit. Whatever steps back, or begins again w
 
 from __future__ import annotations
 
+import ast
 import collections
 import importlib
 import pkgutil
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from re import _constants as op  # type: ignore[attr-defined] # not in the stubs
 from re import _parser  # type: ignore[attr-defined] # likewise
 from typing import Any, Final
 
 import agent
+from agent.server import bounded as server
 from agent.texts import bounded
 
 MEBIBYTE: Final = 1 << 20
@@ -38,7 +41,7 @@ def expressions() -> list[Any]:
     for found in pkgutil.walk_packages(agent.__path__, "agent."):
         if not found.name.endswith("__main__"):
             importlib.import_module(found.name)
-    return list(bounded.listed())
+    return [*bounded.listed(), *server.listed()]
 
 
 def words(expression: Any, size: int = MEBIBYTE) -> Iterator[str | bytes]:
@@ -184,3 +187,53 @@ def _in(sign: str, members: Any) -> bool:
         ):
             return True
     return False
+
+
+# --- who goes around the owners -----------------------------------------------------------------------------------
+
+WATCHED: Final = ("re", "fnmatch", "difflib", "tomllib", "json", "urllib", "msgspec.json")
+"""What reads or searches text."""
+HARMLESS: Final = frozenset(
+    f"re.{name}" for name in ("ASCII", "DOTALL", "IGNORECASE", "MULTILINE", "VERBOSE", "Match", "Pattern")
+)
+OWNERS: Final = ("agent/texts/bounded.py", "agent/server/bounded.py")
+
+
+def uses(root: Path) -> Iterator[tuple[str, str]]:
+    """Each use of a watched module outside of its owners: the file, and the name of what is used."""
+    for file in sorted(root.rglob("*.py")):
+        place = file.relative_to(root.parent).as_posix()
+        if place not in OWNERS:
+            yield from ((place, name) for name in sorted(used(file.read_text(encoding="utf-8"))))
+
+
+def used(source: str) -> set[str]:
+    """The full names of what a source uses of the watched modules, under whatever name it brings them in."""
+    tree = ast.parse(source)
+    known: dict[str, str] = {}
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            known |= {
+                one.asname or one.name.split(".")[0]: one.name if one.asname else one.name.split(".")[0]
+                for one in node.names
+            }
+            found |= {one.name for one in node.names if one.asname is None and "." in one.name}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            known |= {one.asname or one.name: f"{node.module}.{one.name}" for one in node.names}
+            found |= {f"{node.module}.{one.name}" for one in node.names}
+    for node in ast.walk(tree):
+        parts: list[str] = []
+        value = node
+        while isinstance(value, ast.Attribute):
+            parts.insert(0, value.attr)
+            value = value.value
+        if isinstance(value, ast.Name) and value.id in known:
+            found.add(".".join((known[value.id], *parts)))
+    watched = {name for name in found if any(name == one or name.startswith(f"{one}.") for one in WATCHED)}
+    whole = {
+        name
+        for name in watched
+        if name not in WATCHED and name not in ("urllib.parse", "urllib.error", "urllib.request")
+    }
+    return whole - HARMLESS

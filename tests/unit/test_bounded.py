@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+import agent
 from agent.git.odd import leading_out, read_blobs
 from agent.git.refs import names
 from agent.texts import bounded
@@ -45,6 +47,33 @@ def test_the_worst_words_show_what_steps_back(kind: Any, expression: str) -> Non
     one = kind("a test", expression, sees="a test")
     bounded._LISTED.remove(one)
     assert slow(one)
+
+
+def test_whatever_reads_text_around_the_owners_says_whose_text_it_is() -> None:
+    root = Path(agent.__file__).parent
+    found = [(file, name) for file, name in worst_words.uses(root) if name not in bounded.WRITERS]
+    known = {place: [one for one in found if one[0].startswith(place)] for place in bounded.ELSEWHERE}
+    assert [one for one in found if not one[0].startswith(tuple(known))] == [], (
+        "ask agent.texts.bounded, or the server's"
+    )
+    assert [place for place, uses in known.items() if not uses] == [], "there is nothing of it any more"
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import re\nre.compile('a')\nx: re.Pattern[str]", {"re.compile"}),
+        ("import re as words\nwords.sub", {"re.sub"}),
+        ("from re import search as look", {"re.search"}),
+        ("def f():\n    import json\n    return json.loads", {"json.loads"}),
+        ("import urllib.parse\nurllib.parse.unquote(x)", {"urllib.parse.unquote"}),
+        ("from urllib import parse\nparse.urlsplit(x)", {"urllib.parse.urlsplit"}),
+        ("import msgspec\nmsgspec.json.decode(x); msgspec.convert(x)", {"msgspec.json.decode"}),
+        ("from .re import compile", set()),
+    ],
+)
+def test_a_use_is_found_under_whatever_name(source: str, found: set[str]) -> None:
+    assert worst_words.used(source) == found
 
 
 def test_what_is_beyond_the_longest_is_not_looked_at() -> None:

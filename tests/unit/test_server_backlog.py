@@ -25,7 +25,7 @@ from agent.server import BacklogError, backlog
             'work_packages = [{ key = "a", subject = "a\\u0000b" }]',
             "work_packages[0]: subject holds a NUL, which no board",
         ),
-        ("x = " + "[" * 20_000, "the backlog is too deeply nested"),
+        ("x = " + "[" * 20_000, "the backlog is no TOML: it is too deeply nested"),
         ('relations = [{ type = "blocks", from = "a" }]', "relations[0]: Object missing required field `to`"),
     ],
 )
