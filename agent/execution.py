@@ -163,6 +163,7 @@ class Execution:
             socket=room.socket,
             max_turns=model.max_turns,
             max_usd=model.max_usd,
+            preload=room.preload,
         )
         return Claude(
             runner=room.runner,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
@@ -33,6 +34,7 @@ from agent.programs.removal import remove_folder
 from agent.programs.runner import Runner
 from agent.relay import DEARER, Budget, Prices, Relay, Usage, spent
 from agent.sandbox.check import check
+from agent.sandbox.closed import library
 from agent.sandbox.jail import Jail, Limits
 from agent.sandbox.sandbox import Sandbox
 from agent.settings import Ambient, Settings
@@ -61,6 +63,7 @@ class Room(Struct, frozen=True, kw_only=True):
         socket: leads to the relay.
         relay: counts what the model costs.
         broker: makes shells for the model; None where it gets none.
+        preload: the library that closes the coder to what it starts; None outside a sandbox.
     """
 
     runner: Runner
@@ -69,6 +72,7 @@ class Room(Struct, frozen=True, kw_only=True):
     socket: Path
     relay: Relay
     broker: Broker | None
+    preload: Path | None
 
     @property
     def trouble(self) -> str:
@@ -151,12 +155,12 @@ class Rooms:
                 return Flake(folder=workspace.path, files=await workspace.flake_files(patterns))
 
             shells = self._shells(workspace, patterns, place / _SHELLS)
-            python, library = shim.interpreter()
+            python, standard = shim.interpreter()
             broker = self._broker(flake, shells) if self._brokers() else None
             if broker:
                 shim.install(place, python, socket)
             relay = self._relay(run, broker, asks=asks)
-            inner = self._sandbox(workspace, home, place, library) if self._boxed else self._runner
+            inner = self._sandbox(workspace, home, place, standard, closed=asks) if self._boxed else self._runner
             async with relay.serving(socket):
                 yield Room(
                     runner=DevShell(
@@ -171,6 +175,7 @@ class Rooms:
                     socket=socket,
                     relay=relay,
                     broker=broker,
+                    preload=_closing(place) if self._boxed and asks else None,
                 )
 
     def spent(self, run: str) -> Usage | None:
@@ -206,7 +211,7 @@ class Rooms:
         repository = self._settings.repositories.get(workspace.project)
         return repository.shell_files if repository else ()
 
-    def _sandbox(self, workspace: Tree, home: Path, *shown: Path) -> Runner:
+    def _sandbox(self, workspace: Tree, home: Path, *shown: Path, closed: bool) -> Runner:
         readable, empty, nested = workspace.jail_paths()
         more = {_whole(one) for one in (*self._program(), *shown, *map(Path, self._settings.sandbox.readable))}
         visible = (Path("/usr"), self._store)
@@ -221,7 +226,7 @@ class Rooms:
             tmp=home / "tmp",
             store=self._store,
         )
-        return Sandbox(runner=self._runner, jail=jail, limits=self._limits)
+        return Sandbox(runner=self._runner, jail=jail, limits=self._limits, closed=closed)
 
     def _program(self) -> Iterator[Path]:
         """Claude Code."""
@@ -323,6 +328,13 @@ def _short_folder() -> Iterator[Path]:
         raise PodTrouble(f"no folder can be made in {place}: {error.strerror}") from error
     with folder as name:
         yield Path(name)
+
+
+def _closing(place: Path) -> Path:
+    """The library that closes a process to others, in a folder that the sandbox shows."""
+    file = place / "closed.so"
+    file.write_bytes(library(platform.machine()))
+    return file
 
 
 def _whole(path: Path) -> Path:

@@ -37,6 +37,9 @@ RESUMED: Final = (
 )
 LONGEST_PROMPT: Final = 8 << 20
 """Characters; what `agent.texts.prompt` makes is shorter, even where all of it had to be escaped."""
+_SETTINGS: Final = json.dumps({"env": {"LD_PRELOAD": ""}})
+"""What it starts is no part of it, and begins without the library that it was started with."""
+_PRELOAD: Final = 'LD_PRELOAD=$0; export LD_PRELOAD; exec "$@"'
 _MENTION: Final = Every("claude: a path that is read in", r"(?<!\S)@", sees="the whole prompt", longest=LONGEST_PROMPT)
 _SILENCE: Final = 900.0
 """Seconds, for the program's own limits where the run has none."""
@@ -52,6 +55,7 @@ class Options(Struct, frozen=True, kw_only=True):
         max_turns: requests in one run; the relay counts too. Never 0, which would be endless.
         max_usd: dollars by the program's own prices, likewise.
         retries: how often it repeats a request that failed, with growing pauses.
+        preload: a shared library that closes it to what it starts (`agent.sandbox.closed`), where it lives in a sandbox.
     """
 
     program: str
@@ -60,23 +64,29 @@ class Options(Struct, frozen=True, kw_only=True):
     max_turns: int
     max_usd: float
     retries: int = 4
+    preload: Path | None = None
 
 
 def arguments(options: Options, schema: Mapping[str, Any], session: str, *, resume: bool) -> tuple[str, ...]:
     """The command line; the reasons are in the reference, section 1."""
     # fmt: off
     return (
-        options.program, "-p",
+        *_preloading(options.preload), options.program, "-p",
         "--output-format", "stream-json", "--verbose",  # a sign of life with each step, the result document last
         "--resume" if resume else "--session-id", session,
         "--model", options.model,
         "--tools", TOOLS, "--permission-mode", "acceptEdits", "--allowedTools", UNASKED,
         "--disallowedTools", "Bash(git:*)", "Bash(*/git *)",
-        "--strict-mcp-config", "--setting-sources", "",
+        "--strict-mcp-config", "--setting-sources", "", "--settings", _SETTINGS,
         "--json-schema", json.dumps(schema),
         "--max-turns", str(max(1, options.max_turns)), "--max-budget-usd", str(options.max_usd),
     )
     # fmt: on
+
+
+def _preloading(library: Path | None) -> tuple[str, ...]:
+    """A shell in between: bubblewrap and the development shell are not to begin with that library."""
+    return () if library is None else ("/bin/sh", "-c", _PRELOAD, str(library))
 
 
 def environment(options: Options, base: Mapping[str, str], *, idle: float | None) -> dict[str, str]:

@@ -54,13 +54,17 @@ class Sandbox:
         jail: what they see.
         limits: what they may use, each job anew.
         view: folders of which they see some entries.
+        closed: whether no process may take hold of another (`seccomp`).
     """
 
-    def __init__(self, *, runner: Runner, jail: Jail, limits: Limits, view: View | None = None) -> None:
+    def __init__(
+        self, *, runner: Runner, jail: Jail, limits: Limits, view: View | None = None, closed: bool = False
+    ) -> None:
         self._runner = runner
         self._jail = jail
         self._limits = limits
         self._view = view or View(())
+        self._closed = closed
 
     async def run(self, job: Job) -> Finished:
         """See `Runner.run`. What exceeds a limit ends with `Ended.LIMIT`, and the limit in words.
@@ -80,7 +84,7 @@ class Sandbox:
         def guard(pid: int) -> str:
             return watch.exceeded or (job.guard(pid) if job.guard is not None else "")
 
-        with _place(program(machine)) as place, self._view.within(place) as before:
+        with _place(program(machine, closed=self._closed)) as place, self._view.within(place) as before:
             report = _Report(place / "status", watch)
             argv = command(
                 job.argv,

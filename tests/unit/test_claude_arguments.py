@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agent.programs.claude import FRESH, NO_KEY, RESUMED, Options, arguments, environment, spoken, transcripts
 from agent.texts.prompt import VERDICT_SCHEMA
@@ -25,6 +26,7 @@ def test_the_command_line_allows_six_tools_and_no_configuration_of_others() -> N
         *("--model", "claude-sonnet-5", "--tools", "Read,Edit,Write,Glob,Grep,Bash"),
         *("--permission-mode", "acceptEdits", "--allowedTools", "Bash,Read,Glob,Grep"),
         *("--disallowedTools", "Bash(git:*)", "Bash(*/git *)", "--strict-mcp-config", "--setting-sources", ""),
+        *("--settings", '{"env": {"LD_PRELOAD": ""}}'),
         *("--json-schema", json.dumps(VERDICT_SCHEMA), "--max-turns", "200", "--max-budget-usd", "20"),
     )
 
@@ -74,3 +76,10 @@ def test_a_transcript_is_found_whatever_folder_it_ran_in(tmp_path: Path) -> None
         (place / f"{SESSION}.jsonl").touch()
         (place / "another.jsonl").touch()
     assert [one.parent.name for one in transcripts(tmp_path, SESSION)] == ["-other", "-repo"]
+
+
+def test_in_a_sandbox_a_shell_starts_it_with_the_library_that_closes_it() -> None:
+    options = replace(OPTIONS, preload=Path("/place/closed.so"))
+    plain = arguments(OPTIONS, {}, "x", resume=False)
+    shell = ("/bin/sh", "-c", 'LD_PRELOAD=$0; export LD_PRELOAD; exec "$@"', "/place/closed.so")
+    assert arguments(options, {}, "x", resume=False) == (*shell, *plain)
