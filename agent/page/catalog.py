@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+from agent.page import authors
 from agent.page.scene import Setting
 from agent.server import catalogue
 from agent.server.access import Viewer, possible_assignees, visible_users
@@ -16,6 +17,7 @@ def catalog(db: Db, viewer: Viewer, known: Setting) -> dict[str, Any]:
     tables = catalogue.load(db)
     words = known.words
     people = visible_users(db, viewer)
+    fleet = authors.fleet(db, words.run_field, viewer.projects)
     return {
         "statuses": [
             {
@@ -50,7 +52,7 @@ def catalog(db: Db, viewer: Viewer, known: Setting) -> dict[str, Any]:
             if id_ in viewer.projects
         ],
         "users": [
-            {"id": id_, "name": row["name"], "fleet": id_ in known.facts.fleet}
+            {"id": id_, "name": row["name"], "fleet": id_ in fleet}
             for id_, row in sorted(tables.users.items(), key=lambda one: one[1]["name"])
             if id_ in people
         ],

@@ -7,7 +7,8 @@ entries are counted, and shown when they are asked for.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import Any, Final
 
 import msgspec
@@ -49,15 +50,15 @@ def detail(db: Db, viewer: Viewer, id_: int, *, before: int | None = None) -> di
     Raises:
         ApiError: 404, it is missing or not visible.
     """
-    setting = scene.setting(db)
+    setting = scene.setting(db, projects=viewer.projects)
     found = snapshot.one(db, viewer, setting, id_)
     item = work_package.load_one(db, id_)
     if found is None or item is None:
         raise not_found("work_package_not_found")
     card, reasons = found
-    known = catalogue.load(db)
+    known = catalogue.load(db, viewer)
     trail, earlier = _timeline(db, viewer, known, item, before)
-    author = known.users.get(item.author_id)
+    author = known.people.get(item.author_id)
     version = known.versions.get(item.version_id or 0)
     return {
         "card": msgspec.to_builtins(card),
@@ -76,12 +77,13 @@ def detail(db: Db, viewer: Viewer, id_: int, *, before: int | None = None) -> di
 def _around(db: Db, viewer: Viewer, id_: int) -> dict[str, Any]:
     """Ancestors, children and relations in visible projects."""
     visible = json.dumps(list(viewer.projects))
-    ancestors = db.rows(
-        "SELECT id, subject, type_id, status_id FROM hierarchies JOIN work_packages ON id = ancestor_id"
-        " WHERE descendant_id = ?1 AND project_id IN (SELECT value FROM json_each(?2)) ORDER BY generations DESC",
+    above = db.rows(
+        "SELECT id, subject, type_id, status_id, project_id FROM hierarchies JOIN work_packages ON id = ancestor_id"
+        " WHERE descendant_id = ? ORDER BY generations",
         id_,
-        visible,
     )
+    # What is above a hidden one is above this one for those alone who see that.
+    ancestors = list(takewhile(lambda row: row["project_id"] in viewer.projects, above))[::-1]
     children = db.rows(
         "SELECT id, subject, type_id, status_id FROM work_packages"
         " WHERE parent_id = ?1 AND project_id IN (SELECT value FROM json_each(?2)) ORDER BY id",
@@ -123,18 +125,18 @@ def _actions(db: Db, viewer: Viewer, item: WorkPackage) -> dict[str, Any]:
 
 
 def _timeline(
-    db: Db, viewer: Viewer, known: Catalogue, item: WorkPackage, before: int | None
+    db: Db, viewer: Viewer, known: Catalogue, item: WorkPackage, before_journal: int | None
 ) -> tuple[list[Journal], int]:
     """The youngest journals that tell something, and how many older ones there are."""
-    rows = list(_youngest(db, item.id, before))[::-1]
-    states = _states(db, viewer, known, rows)
+    rows = list(_youngest(db, item.id, before_journal))[::-1]
+    seen = journals.Sight(db, viewer, known, item)
+    told = zip(rows, *seen.told(rows), strict=True)
     # The first may serve only to tell what the second one changed.
     start = 1 if rows and rows[0]["version"] > 1 else 0
     found = []
-    for at in range(start, len(rows)):
-        journal = _journal(db, known, rows[at], states[at - 1] if at else {}, states[at])
-        same = at > 0 and rows[at]["data"] == rows[at - 1]["data"]
-        if journal.first or journal.notes or journal.changes or same:  # else it changed only what is hidden
+    for row, details, is_shown in list(told)[start:]:
+        journal = _journal(known, row, [one["raw"] for one in details])
+        if journal.first or journal.notes or is_shown:
             found.append(journal)
     return found, rows[0]["version"] if start else 0
 
@@ -156,8 +158,8 @@ def _youngest(db: Db, id_: int, before: int | None) -> Iterator[Row]:
         last, count, read = rows[-1]["version"], count + len(rows), read + sum(len(row["data"]) for row in rows)
 
 
-def _journal(db: Db, known: Catalogue, row: Row, before: Mapping[str, Any], after: Mapping[str, Any]) -> Journal:
-    user = known.users.get(row["user_id"])
+def _journal(known: Catalogue, row: Row, changes: Sequence[str]) -> Journal:
+    user = known.people.get(row["user_id"])
     first = row["version"] == 1
     return Journal(
         id=row["id"],
@@ -165,29 +167,6 @@ def _journal(db: Db, known: Catalogue, row: Row, before: Mapping[str, Any], afte
         user=row["user_id"],
         name=user["name"] if user else "",
         notes=row["notes"],
-        changes=() if first else tuple(journals.changes(db, known, before, after)),
+        changes=() if first else tuple(changes),
         first=first,
     )
-
-
-def _states(db: Db, viewer: Viewer, known: Catalogue, rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """What the journals hold, without the names of what the viewer may not see."""
-    states = [json.loads(row["data"]) for row in rows]
-    parents = json.dumps(sorted({state["parent_id"] for state in states if state["parent_id"]}))
-    visible = set(
-        db.column(
-            "SELECT id FROM work_packages WHERE id IN (SELECT value FROM json_each(?))"
-            " AND project_id IN (SELECT value FROM json_each(?))",
-            parents,
-            json.dumps(list(viewer.projects)),
-        )
-    )
-    for state in states:
-        if state["parent_id"] not in visible:
-            state["parent_id"] = None
-        for name, table in (("version_id", known.versions), ("category_id", known.categories)):
-            if (row := table.get(state.get(name))) and row["project_id"] not in viewer.projects:
-                state[name] = None
-        if state["project_id"] not in viewer.projects:
-            state["project_id"] = None
-    return states

@@ -79,7 +79,7 @@ def fleet(db: Db, viewer: Viewer, days: int, now: dt.datetime) -> dict[str, Any]
         days: how many, up to `LONGEST`, today among them.
         now: UTC.
     """
-    known = scene.setting(db)
+    known = scene.setting(db, projects=viewer.projects)
     words = known.words
     over = span(days, now)
     runs = _runs(db, viewer, known.facts.fleet, over)

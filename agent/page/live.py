@@ -9,12 +9,13 @@ worked out when it can be sent.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -25,7 +26,9 @@ from agent.page.pods import Seen, pods
 from agent.page.scene import Setting
 from agent.page.sightings import Sightings
 from agent.page.snapshot import Look, Sight
+from agent.page.words import Words
 from agent.server import sessions
+from agent.server.access import Viewer
 from agent.server.store import Db
 
 TICK: Final = 0.1
@@ -36,6 +39,34 @@ VERSIONS: Final = 500
 """So many differences are remembered."""
 CHANGES: Final = 50_000
 """And no more changed cards than these."""
+FRAMES: Final = 20
+"""Of accounts, projects and members as they were: they rarely change."""
+
+
+class Frame(Struct, frozen=True, kw_only=True):
+    """What the catalog is made of."""
+
+    words: Words
+    fleet: frozenset[int]
+    users: list[tuple[Any, ...]]
+    projects: list[tuple[Any, ...]]
+    members: list[tuple[Any, ...]]
+
+    def seen_by(self, viewer: Viewer) -> Frame:
+        """As much of it as somebody sees."""
+        if viewer.admin:
+            return self
+        # Whoever sees a project is a member of it.
+        own = {project for project, user, _ in self.members if user == viewer.id}
+        members = [one for one in self.members if one[0] in own]
+        users = {viewer.id, *(user for _, user, _ in members)}
+        return Frame(
+            words=self.words,
+            fleet=self.fleet & users,
+            users=[one for one in self.users if one[0] in users],
+            projects=[one for one in self.projects if one[0] in own],
+            members=members,
+        )
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
@@ -43,7 +74,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
     number: int
     known: Setting
-    frame: tuple[object, ...]
+    frame: Frame
     """What the catalog is made of: when it changes, everything is to be asked for again."""
     sights: Mapping[int, Sight]
     closed: Mapping[int, int]
@@ -73,16 +104,19 @@ class Live:
         self.desk = Desk(folder, "snapshots")
         """Where all of this is done, `delta` too."""
         self._clock = clock
-        self._life = secrets.token_hex(4)
+        self._life = secrets.token_bytes(16)
         self._sightings = Sightings()
         self._latest: Snapshot | None = None
         self._look: Look | None = None
         self._heard = -1
         self._begun_at = self._ended_at = 0.0
         self._turn = asyncio.Lock()
-        self._history: deque[tuple[int, dict[int, int | None]]] = deque()
-        """Of each snapshot, what differs from the one before: the card's project there, None if there was none."""
-        self._frame_since = 0
+        self._history: deque[tuple[int, dict[int, Sight | None]]] = deque()
+        """Of each snapshot, what differs from the one before: what was there, None if nothing was."""
+        self._frames: deque[tuple[int, Frame]] = deque(maxlen=FRAMES)
+        """Since when each was so."""
+        self._names: dict[str, int] = {}
+        """The numbers of snapshots by what they are called: how many there were between two is nobody's business."""
         self.count = 0
         """Snapshots made so far."""
 
@@ -135,10 +169,10 @@ class Live:
         before = self._latest
         number = before.number + 1 if before else 1
         if before is None or before.frame != frame:
-            self._frame_since = number
+            self._frames.append((number, frame))
         if before is not None:
             changes = {
-                id_: before.sights[id_].card.project if id_ in before.sights else None
+                id_: one
                 for id_ in before.sights.keys() | found.keys()
                 if (one := before.sights.get(id_)) is not (other := found.get(id_)) and one != other
             }
@@ -146,42 +180,50 @@ class Live:
                 return before
             self._history.append((number, changes))
             self._forget()
+        self._names[self._name(number)] = number
         self._latest = Snapshot(number=number, known=known, frame=frame, sights=found, closed=closed, seen=seen)
         return self._latest
 
     def _forget(self) -> None:
         while len(self._history) > VERSIONS or sum(len(changes) for _, changes in self._history) > CHANGES:
-            self._history.popleft()
+            number, _ = self._history.popleft()
+            self._names.pop(self._name(number - 1), None)
+
+    def _name(self, number: int) -> str:
+        return hashlib.blake2b(str(number).encode(), key=self._life, digest_size=8).hexdigest()
 
     def version(self, of: Snapshot) -> str:
         """A snapshot's name, for this process only."""
-        return f"{self._life}.{of.number}"
+        return self._name(of.number)
 
     def number(self, version: str) -> int | None:
-        """The number in a version, if this process gave it."""
-        life, _, digits = version.partition(".")
-        if life != self._life or not (digits.isascii() and digits.isdecimal()) or len(digits) > len("1000000000"):
-            return None
-        return int(digits)
+        """The number of a version, if this process gave it and still knows what has changed since."""
+        return self._names.get(version)
 
-    def leads_on(self, number: int, now: Snapshot) -> bool:
+    def leads_on(self, number: int, now: Snapshot, viewer: Viewer) -> bool:
         """Whether one who has that snapshot can be told what differs, or must ask for everything again."""
         oldest = self._history[0][0] - 1 if self._history else now.number
-        return max(oldest, self._frame_since) <= number <= now.number
+        frame = next((frame for since, frame in reversed(self._frames) if since <= number), None)
+        return (
+            oldest <= number <= now.number
+            and frame is not None
+            and (frame is now.frame or frame.seen_by(viewer) == now.frame.seen_by(viewer))
+        )
 
     def delta(self, number: int, now: Snapshot, projects: Mapping[int, object]) -> Delta:
         """What somebody who sees these projects and has that version is to be told."""
-        before: dict[int, set[int | None]] = {}
+        before: dict[int, Sight | None] = {}
         for at, changes in self._history:
             if number < at <= now.number:
-                for id_, project in changes.items():
-                    before.setdefault(id_, set()).add(project)
+                for id_, sight in changes.items():
+                    before.setdefault(id_, sight)
         changed, gone = [], []
-        for id_, where in before.items():
-            card = snapshot.seen_by(now.sights[id_], projects) if id_ in now.sights else None
-            if card is not None:
+        for id_, sight in before.items():
+            old = snapshot.seen_by(now.known, sight, projects) if sight is not None else None
+            card = snapshot.seen_by(now.known, now.sights[id_], projects) if id_ in now.sights else None
+            if card is not None and card != old:
                 changed.append(card)
-            elif any(project in projects for project in where):
+            elif card is None and old is not None:
                 gone.append(id_)
         return Delta(
             version=self.version(now),
@@ -194,7 +236,7 @@ class Live:
 
 def cards(now: Snapshot, projects: Mapping[int, object]) -> list[Card]:
     """All that somebody sees who sees these projects."""
-    found = (snapshot.seen_by(sight, projects) for sight in now.sights.values())
+    found = (snapshot.seen_by(now.known, sight, projects) for sight in now.sights.values())
     return [card for card in found if card is not None]
 
 
@@ -214,7 +256,11 @@ def pods_of(now: Snapshot, projects: Mapping[int, object]) -> list[Pod]:
     return pods((card for card in of_pods if card.project in projects), seen, now.known.words)
 
 
-def _frame(db: Db, known: Setting) -> tuple[object, ...]:
-    rows = db.rows("SELECT id, login, name, admin FROM users UNION ALL SELECT id, identifier, name, 0 FROM projects")
-    members = db.rows("SELECT project_id, user_id, role_id FROM members")
-    return (known.words, known.facts.fleet, [tuple(row) for row in rows], [tuple(row) for row in members])
+def _frame(db: Db, known: Setting) -> Frame:
+    return Frame(
+        words=known.words,
+        fleet=known.facts.fleet,
+        users=[tuple(row) for row in db.rows("SELECT id, login, name, admin FROM users")],
+        projects=[tuple(row) for row in db.rows("SELECT id, identifier, name FROM projects")],
+        members=[tuple(row) for row in db.rows("SELECT project_id, user_id, role_id FROM members")],
+    )

@@ -86,8 +86,14 @@ def around(near: Near) -> Around:
     )
 
 
-def setting(db: Db, before: Setting | None = None) -> Setting:
-    """Read the small tables; the same object as before where they are the same."""
+def setting(db: Db, before: Setting | None = None, *, projects: Iterable[int] | None = None) -> Setting:
+    """Read the small tables.
+
+    Args:
+        db: the board's file.
+        before: what is returned if nothing has changed since.
+        projects: those of the viewer, all if left out: who acts for the fleet is told by what happens there.
+    """
     known = catalogue.load(db)
     words = words_of(
         [dict(row) for row in known.statuses.values()],
@@ -96,7 +102,7 @@ def setting(db: Db, before: Setting | None = None) -> Setting:
         known.fields,
         known.fields_of_type,
     )
-    fleet = authors.fleet(db, words.run_field)
+    fleet = authors.fleet(db, words.run_field, projects)
     assignable: defaultdict[int, set[int]] = defaultdict(set)
     for row in db.rows(
         "SELECT project_id, user_id FROM members JOIN role_permissions USING (role_id) WHERE permission = 'work_package_assigned'"

@@ -22,8 +22,8 @@ class Sightings:
 
     def __init__(self) -> None:
         self._since = ""
-        self._pods: dict[str, str] = {}
-        """By run."""
+        self._pods: dict[tuple[int, str], str] = {}
+        """By project and run: what is said in one project explains nothing in another."""
         self._seen: dict[int, dict[str, Seen]] = {}
 
     def read(self, db: Db, now: datetime) -> dict[int, dict[str, Seen]]:
@@ -46,9 +46,9 @@ class Sightings:
         comment = told.read(notes)
         if comment is None or comment.event in _BY_OTHERS:
             return
-        pod = comment.pod or self._pods.get(comment.run)
+        pod = comment.pod or self._pods.get((project, comment.run))
         if pod:
-            self._pods[comment.run] = pod
+            self._pods[project, comment.run] = pod
             if len(self._pods) > MOST_RUNS:
                 del self._pods[next(iter(self._pods))]
             self._seen.setdefault(project, {})[pod] = Seen(at, comment.event == Event.INTERRUPTED)

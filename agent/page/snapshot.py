@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from agent.choose import Reason
 from agent.model import WorkPackage
 from agent.page import scene
 from agent.page.cards import Because, Card, Claim
@@ -18,25 +17,17 @@ from agent.server.store import Db
 from agent.texts import claim_token
 
 CLOSED_OF_A_PROJECT: Final = 200
-"""So many of the closed ones are shown, the last changed first."""
-CLOSED_IN_ALL: Final = 2000
-"""With many projects it is fewer of each,"""
-FEWEST_CLOSED: Final = 20
-"""yet as many as these."""
-UNSEEN: Final = "because of a work package that you may not see"
-
-
-SURROUNDINGS: Final = frozenset((Reason.EPIC, Reason.GATED, Reason.CONTAINER, Reason.SPIKED, Reason.BLOCKED))
-"""The reasons that tell of other work packages."""
+"""So many of the closed ones are shown, the last changed first: whatever other projects there are."""
 
 
 class Sight(Struct, frozen=True):
-    """A card, and of which other projects than its own it tells: who does not see them is told less."""
+    """A card for those who see all that surrounds it; and the work package itself with that, if some of it is in other projects."""
 
     card: Card
     foreign: frozenset[int] = frozenset()
-    parent_project: int | None = None
-    epic_project: int | None = None
+    """Those projects."""
+    item: WorkPackage | None = None
+    near: Near | None = None
 
 
 class Look(Struct, frozen=True, kw_only=True):
@@ -60,30 +51,37 @@ def one(db: Db, viewer: Viewer, known: Setting, id_: int) -> tuple[Card, list[Be
         return None
     item = found.items[id_]
     near = found.near(item)
-    card = seen_by(_sight(found, item, near), viewer.projects)
+    card = seen_by(known, _sight(known, item, near), viewer.projects)
     if card is None:
         return None
-    reasons = [Because(str(why.reason), why.detail) for why in known.judge.reasons(item, scene.around(near))]
-    return card, reasons if _foreign(item, near) <= viewer.projects.keys() else list(map(_hidden, reasons))
+    around = scene.around(visible(near, viewer.projects))
+    return card, [Because(str(why.reason), why.detail) for why in known.judge.reasons(item, around)]
 
 
-def seen_by(sight: Sight, projects: Mapping[int, object]) -> Card | None:
-    """A card as somebody sees it who sees these projects; None if it is in none of them."""
-    card = sight.card
-    if card.project not in projects:
+def seen_by(known: Setting, sight: Sight, projects: Mapping[int, object]) -> Card | None:
+    """A card as somebody sees it who sees these projects; None if it is in none of them.
+
+    It is judged as a pod with the same eyes judges it: by what it sees.
+    """
+    if sight.card.project not in projects:
         return None
-    if all(one in projects for one in sight.foreign):
-        return card
-    return replace(
-        card,
-        parent=card.parent if sight.parent_project in projects else None,
-        epic=card.epic if sight.epic_project in projects else None,
-        reasons=tuple(map(_hidden, card.reasons)),
+    if sight.item is None or sight.near is None or all(one in projects for one in sight.foreign):
+        return sight.card
+    return _sight(known, sight.item, visible(sight.near, projects)).card
+
+
+def visible(near: Near, projects: Mapping[int, object]) -> Near:
+    """What surrounds a work package as if what is in other projects had never been."""
+    ancestors, children, relations, others = near
+    above = list(takewhile(lambda one: one.project in projects, reversed(ancestors)))[::-1]
+    hidden = {one.id for one in (*ancestors, *others) if one.project not in projects}
+    hidden |= {one.id for one in ancestors} - {one.id for one in above}
+    return (
+        above,
+        [one for one in children if one.project in projects],
+        [one for one in relations if not {one.source, one.target} & hidden],
+        [one for one in others if one.id not in hidden],
     )
-
-
-def _hidden(reason: Because) -> Because:
-    return Because(reason.reason, UNSEEN) if reason.reason in SURROUNDINGS else reason
 
 
 def look(db: Db, before: Look | None = None) -> Look:
@@ -102,14 +100,13 @@ def look(db: Db, before: Look | None = None) -> Look:
             inputs[id_] = old.inputs[id_]
             sights[id_] = old.sights[id_]
         else:
-            sights[id_] = _sight(found, item, near)
+            sights[id_] = _sight(known, item, near)
     return Look(scene=found, sights=sights, closed=closed, inputs=inputs)
 
 
 def recently_closed(db: Db, known: Setting) -> tuple[list[int], dict[int, int]]:
     """The closed ones that are shown, and how many there are in each project."""
     projects = db.column("SELECT id FROM projects")
-    most = max(FEWEST_CLOSED, min(CLOSED_OF_A_PROJECT, CLOSED_IN_ALL // max(1, len(projects))))
     counts: dict[int, int] = {}
     ids: list[int] = []
     for project in projects:
@@ -124,15 +121,14 @@ def recently_closed(db: Db, known: Setting) -> tuple[list[int], dict[int, int]]:
                     "SELECT updated_at, id FROM work_packages WHERE status_id = ? AND project_id = ? ORDER BY updated_at DESC LIMIT ?",
                     status,
                     project,
-                    most,
+                    CLOSED_OF_A_PROJECT,
                 )
                 youngest += [(row["updated_at"], row["id"]) for row in rows]
-        ids += [id_ for _, id_ in sorted(youngest, reverse=True)[:most]]
+        ids += [id_ for _, id_ in sorted(youngest, reverse=True)[:CLOSED_OF_A_PROJECT]]
     return ids, counts
 
 
-def _sight(found: Scene, item: WorkPackage, near: Near) -> Sight:
-    known = found.known
+def _sight(known: Setting, item: WorkPackage, near: Near) -> Sight:
     verdict = known.judge.verdict(item, scene.around(near))
     token = claim_token.parse(item.run) if item.run else None
     parent = near[0][-1] if near[0] else None
@@ -145,7 +141,7 @@ def _sight(found: Scene, item: WorkPackage, near: Near) -> Sight:
         subject=item.subject,
         status=item.status,
         priority=item.priority,
-        parent=item.parent,
+        parent=parent.id if parent else None,
         epic=epic.id if epic else None,
         assignee=item.assignee.id if item.assignee else None,
         pod=item.pod,
@@ -155,7 +151,8 @@ def _sight(found: Scene, item: WorkPackage, near: Near) -> Sight:
         badges=verdict.badges,
         reasons=verdict.reasons,
     )
-    return Sight(card, _foreign(item, near), parent.project if parent else None, epic.project if epic else None)
+    foreign = _foreign(item, near)
+    return Sight(card, foreign, item, near) if foreign else Sight(card)
 
 
 def _foreign(item: WorkPackage, near: Near) -> frozenset[int]:

@@ -135,26 +135,22 @@ class EventStream:
         headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await _more(send, START)
-        silent = False
+        time = asyncio.get_running_loop().time
+        said = time()
         now = await self._hub.live.latest()
         while True:
             self._news.clear()
             now = self._hub.live.present or now
             event, goes_on = await self._hub.live.desk.do(partial(self._event, now))
-            if event or silent:
+            # News that are none for this browser do not count: it waits for a word as if there had been none.
+            if event or time() >= said + HEARTBEAT:
                 await _more(send, event or STILL_HERE)
+                said = time()
             if not goes_on:
                 return
-            silent = not await self._is_news()
-
-    async def _is_news(self) -> bool:
-        """Wait for some; False if it took so long that the browser should hear something."""
-        try:
-            async with asyncio.timeout(HEARTBEAT):
-                await self._news.wait()
-        except TimeoutError:
-            return False
-        return True
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(said + HEARTBEAT):
+                    await self._news.wait()
 
     def _event(self, now: Snapshot) -> tuple[bytes, bool]:
         """What is to be sent now, and whether anything may follow."""
@@ -164,7 +160,7 @@ class EventStream:
             return _event("signed-out"), False
         version, number = live.version(now), self._number
         self._number = now.number
-        if number is None or not live.leads_on(number, now):
+        if number is None or not live.leads_on(number, now, session.viewer):
             self._last = None
             return _event("reset", id_=version), True
         delta = live.delta(number, now, session.viewer.projects)

@@ -95,6 +95,16 @@ def visible_users(db: Db, viewer: Viewer) -> set[int]:
     )}  # fmt: skip
 
 
+def seen_by_all_of(db: Db, project_id: int) -> list[int]:
+    """The projects that everybody sees who sees this one."""
+    return db.column(
+        "SELECT id FROM projects WHERE id = ?1 OR NOT EXISTS (SELECT 1 FROM members AS one JOIN users ON users.id = user_id"
+        " WHERE one.project_id = ?1 AND NOT admin AND NOT EXISTS"
+        " (SELECT 1 FROM members WHERE user_id = one.user_id AND project_id = projects.id))",
+        project_id,
+    )
+
+
 def possible_assignees(db: Db, project_id: int) -> set[int]:
     """The members of a project in a role that may be assigned to (section 4)."""
     return set(

@@ -13,9 +13,7 @@ def index(call: Call) -> Answer:
     """GET all of a work package: not paged, oldest first."""
     item = visible(call, call.id("id"))
     href = f"/api/v3/work_packages/{item.id}/activities"
-    return Answer(
-        document=hal.collection(journals.activities(call.db, catalogue.load(call.db), call.viewer.language, item), href)
-    )
+    return Answer(document=hal.collection(_activities(call, item), href))
 
 
 def show(call: Call) -> Answer:
@@ -64,16 +62,25 @@ def _visible_activity(call: Call) -> tuple[WorkPackage, int, int]:
     item = work_package.load_one(call.db, row["work_package_id"]) if row else None
     if row is None or item is None or item.project_id not in call.viewer.projects:
         raise not_found()
+    if not journals.is_shown(call.db, call.viewer, catalogue.load(call.db, call.viewer), item, row["id"]):
+        raise not_found()
     return item, row["id"], row["user_id"]
 
 
 def _activity(call: Call, item: WorkPackage, activity_id: int) -> dict[str, Any]:
-    found = journals.activities(call.db, catalogue.load(call.db), call.viewer.language, item)
-    return next(activity for activity in found if activity["id"] == activity_id)
+    found = next((activity for activity in _activities(call, item) if activity["id"] == activity_id), None)
+    if found is None:
+        raise not_found()
+    return found
+
+
+def _activities(call: Call, item: WorkPackage) -> list[dict[str, Any]]:
+    known = catalogue.load(call.db, call.viewer)
+    return journals.activities(call.db, call.viewer, known, call.viewer.language, item)
 
 
 def _document(call: Call, item: WorkPackage, activity_id: int) -> dict[str, Any]:
-    [embedded] = documents.elements(call.db, call.viewer, catalogue.load(call.db), [item])
+    [embedded] = documents.elements(call.db, call.viewer, catalogue.load(call.db, call.viewer), [item])
     href = f"{hal.API}/activities/{activity_id}"
     return {
         **_activity(call, item, activity_id),

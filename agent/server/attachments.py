@@ -40,13 +40,13 @@ def _of(db: Db, viewer: Viewer, known: Catalogue, item: WorkPackage, journal_id:
 def index(call: Call) -> Answer:
     """GET /work_packages/{id}/attachments."""
     item = visible(call, call.id("id"))
-    return Answer(document=collection(call.db, call.viewer, catalogue.load(call.db), item))
+    return Answer(document=collection(call.db, call.viewer, catalogue.load(call.db, call.viewer), item))
 
 
 def of_activity(call: Call) -> Answer:
     """GET /activities/{id}/attachments: those that came with a comment."""
     item, journal_id = _commented(call)
-    return Answer(document=_of(call.db, call.viewer, catalogue.load(call.db), item, journal_id))
+    return Answer(document=_of(call.db, call.viewer, catalogue.load(call.db, call.viewer), item, journal_id))
 
 
 def create(call: Call) -> Answer:
@@ -68,9 +68,10 @@ def create_for_activity(call: Call) -> Answer:
 
 def _commented(call: Call) -> tuple[WorkPackage, int]:
     row = call.db.row("SELECT id, work_package_id FROM journals WHERE id = ?", call.id("id"))
-    if row is None:
+    item = visible(call, row["work_package_id"] if row else None, "not_found")
+    if not journals.is_shown(call.db, call.viewer, catalogue.load(call.db, call.viewer), item, call.id("id")):
         raise not_found()
-    return visible(call, row["work_package_id"]), row["id"]
+    return item, call.id("id")
 
 
 def _create(call: Call, item: WorkPackage, journal_id: int | None) -> Answer:
@@ -161,21 +162,22 @@ def _setting(db: Db, name: str) -> int:
 
 def _find(call: Call, id_: int) -> tuple[Row, WorkPackage]:
     row = call.db.row("SELECT * FROM attachments WHERE id = ?", id_)
+    item = visible(call, row["work_package_id"] if row else None, "not_found")
     if row is None:
         raise not_found()
-    return row, visible(call, row["work_package_id"])
+    return row, item
 
 
 def _single(call: Call, id_: int) -> dict[str, Any]:
     row, item = _find(call, id_)
-    return _document(row, call.viewer, catalogue.load(call.db), item)
+    return _document(row, call.viewer, catalogue.load(call.db, call.viewer), item)
 
 
 def _document(row: Row, viewer: Viewer, known: Catalogue, item: WorkPackage) -> dict[str, Any]:
     href = f"{hal.API}/attachments/{row['id']}"
     links: dict[str, Any] = {
         "self": {"href": href, "title": row["file_name"]},
-        "author": hal.optional_link("users", row["author_id"], known.users),
+        "author": hal.optional_link("users", row["author_id"], known.people),
         "container": hal.link("work_packages", item.id, item.subject)
         if row["journal_id"] is None
         else {"href": f"{hal.API}/activities/{row['journal_id']}"},

@@ -7,7 +7,7 @@ from .bounded import Start, Unreadable, from_json
 from .errors import ApiError
 
 DEEPEST = 100
-"""Levels of nesting, as OpenProject's parser has it."""
+"""Levels of nesting."""
 MOST_VALUES = 20_000
 """Of lists and objects together: each takes many times the room and time of its text. Texts may be as long as the body."""
 _LONG = 64 << 10

@@ -35,12 +35,15 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     def project_id(self) -> int:
         """The visible project that the path names by id or by identifier, else 404."""
         name = self.path["project"]
-        found = self.db.value(
-            "SELECT id FROM projects WHERE identifier = ? OR id = ?", name, int(name) if is_id(name) else 0
+        ids = self.db.column(
+            "SELECT id FROM projects WHERE identifier = ?1 OR id = ?2 ORDER BY identifier = ?1",
+            name,
+            int(name) if is_id(name) else 0,
         )
-        if found not in self.viewer.projects:
-            raise not_found()
-        return int(found)
+        for found in ids:
+            if found in self.viewer.projects:
+                return int(found)
+        raise not_found()
 
     @property
     def stamp(self) -> str:

@@ -19,6 +19,7 @@ from .filter_dates import Condition
 from .filter_kinds import FilterKind
 from .params import Filter
 from .store import Db, Value
+from .visibility import visible_below
 
 _LISTED = "(SELECT value FROM json_each(?))"
 _COLUMNS = {
@@ -160,8 +161,9 @@ def _relative(context: FilterContext, filter_: Filter, shown: str) -> Condition:
     negated = "NOT " if filter_.operator == "!" else ""
     if filter_.name == "ancestor":
         # Of two asked for, the lower one is not taken for a descendant of the upper one [L].
-        below = f"SELECT descendant_id FROM hierarchies WHERE ancestor_id IN {_LISTED} EXCEPT SELECT value FROM json_each(?)"  # noqa: S608 - no value inside
-        return f"id {negated}IN ({below})", [listed, listed]
+        seen, values = ("", []) if context.catalogue.whole else visible_below(context.viewer)
+        below = f"SELECT descendant_id FROM hierarchies AS line WHERE ancestor_id IN {_LISTED} {seen} EXCEPT SELECT value FROM json_each(?)"  # noqa: S608 - no value inside
+        return f"id {negated}IN ({below})", [listed, *values, listed]
     if filter_.name == "relates":
         ends = " UNION ".join(
             f"SELECT {one} FROM relations WHERE relation_type = 'relates' AND {other} IN {_LISTED}"  # noqa: S608 - no value inside
@@ -178,16 +180,18 @@ def _relatable(context: FilterContext, filter_: Filter, shown: str) -> Condition
     if len(filter_.values) != 1:
         raise invalid_query("filter_values", name=shown)
     [id_] = _visible_ids(context, filter_, shown)
-    family = (
-        "SELECT ?1 UNION SELECT ancestor_id FROM hierarchies WHERE descendant_id = ?1"
-        " UNION SELECT descendant_id FROM hierarchies WHERE ancestor_id = ?1"
-    )
+    seen = json.dumps(list(context.viewer.projects))
+    # Step by step, over what is seen alone.
+    up = "SELECT ?1 UNION SELECT parent.id FROM up JOIN work_packages AS own ON own.id = up.id JOIN work_packages AS parent ON parent.id = own.parent_id WHERE parent.project_id IN (SELECT value FROM json_each(?2))"
+    down = "SELECT ?1 UNION SELECT child.id FROM down JOIN work_packages AS child ON child.parent_id = down.id WHERE child.project_id IN (SELECT value FROM json_each(?2))"
+    family = f"WITH RECURSIVE up (id) AS ({up}), down (id) AS ({down}) SELECT id FROM up UNION SELECT id FROM down"  # noqa: S608 - no value inside
     related = "SELECT from_id FROM relations WHERE to_id = ?1 UNION SELECT to_id FROM relations WHERE from_id = ?1"
-    unfit = set(context.db.column(f"{family} UNION {related}", id_))
+    unfit = {*context.db.column(family, id_, seen), *context.db.column(related, id_)}
     kind, one, other = _RELATIONS.get(filter_.operator, ("", "from_id", "to_id"))
     if kind:
-        chain = f"WITH RECURSIVE chain (id) AS (SELECT ?1 UNION SELECT {one} FROM relations JOIN chain ON {other} = chain.id WHERE relation_type = ?2) SELECT id FROM chain"  # noqa: S608 - names of columns
-        unfit |= set(context.db.column(chain, id_, kind))
+        step = f"SELECT {one} FROM relations JOIN chain ON {other} = chain.id JOIN work_packages AS next ON next.id = {one} WHERE relation_type = ?2 AND next.project_id IN (SELECT value FROM json_each(?3))"  # noqa: S608 - names of columns
+        chain = f"WITH RECURSIVE chain (id) AS (SELECT ?1 UNION {step}) SELECT id FROM chain"  # noqa: S608 - no value inside
+        unfit |= set(context.db.column(chain, id_, kind, seen))
     return f"id NOT IN {_LISTED}", [json.dumps(sorted(unfit))]
 
 
@@ -198,12 +202,12 @@ def _watched(context: FilterContext, filter_: Filter, shown: str) -> Condition:
 
 
 def _in_role(context: FilterContext, filter_: Filter, shown: str) -> Condition:
-    """Assigned to somebody who has one of these roles anywhere."""
+    """Assigned to somebody who has one of these roles in any project that is seen."""
     assignable = "SELECT role_id FROM role_permissions WHERE permission = 'work_package_assigned'"
     any_role = filter_.operator.endswith("*")
     ids = [] if any_role else _existing_ids(context, filter_, shown)
-    users = f"SELECT user_id FROM members WHERE role_id IN ({assignable if any_role else _LISTED})"  # noqa: S608 - no value inside
-    values = [] if any_role else [json.dumps(ids)]
+    users = f"SELECT user_id FROM members WHERE role_id IN ({assignable if any_role else _LISTED}) AND project_id IN {_LISTED}"  # noqa: S608 - no value inside
+    values = [*([] if any_role else [json.dumps(ids)]), json.dumps(list(context.viewer.projects))]
     if filter_.operator.startswith("!"):
         return f"(assigned_to_id IS NULL OR assigned_to_id NOT IN ({users}))", [*values]
     return f"assigned_to_id IN ({users})", [*values]

@@ -10,14 +10,14 @@ from .call import Answer, Call
 from .catalogue import Catalogue
 from .errors import ApiError
 from .store import Row
-from .visibility import visible
+from .visibility import is_visible, visible
 from .work_package import WorkPackage
 
 
 def update(call: Call) -> Answer:
     """POST the form of a work package: what an update would make of it; 409 without its lockVersion [L]."""
     before = visible(call, call.id("id"))
-    known = catalogue.load(call.db)
+    known = catalogue.load(call.db, call.viewer)
     after, errors = work_packages.changed(call, known, before)
     attributes.storable(*after.texts())
     href = f"{hal.API}/work_packages/{before.id}"
@@ -31,7 +31,7 @@ def update(call: Call) -> Answer:
 
 def creation(call: Call) -> Answer:
     """POST the form of a project, or of none yet: what a creation would make."""
-    known = catalogue.load(call.db)
+    known = catalogue.load(call.db, call.viewer)
     item, errors = work_packages.draft(call, known)
     attributes.storable(*item.texts())
     href = f"{hal.API}/work_packages"
@@ -85,7 +85,7 @@ def _form(
     return {
         "_type": "Form",
         "_embedded": {
-            "payload": _payload(known, after),
+            "payload": _payload(call, known, before, after),
             "schema": schema,
             "validationErrors": {error.attribute: error.document(call.viewer.language) for error in errors},
         },
@@ -97,7 +97,7 @@ def _form(
     }
 
 
-def _payload(known: Catalogue, item: WorkPackage) -> dict[str, Any]:
+def _payload(call: Call, known: Catalogue, before: WorkPackage, item: WorkPackage) -> dict[str, Any]:
     milestone = bool(known.types[item.type_id]["is_milestone"])
     dates = (
         {"date": item.due_date}
@@ -109,14 +109,17 @@ def _payload(known: Catalogue, item: WorkPackage) -> dict[str, Any]:
         }
     )
     remaining = {} if item.remaining_minutes is None else {"remainingTime": durations.iso(item.remaining_minutes)}
+    # Whoever stands on it is seen there; anybody else's number could be sent to hear a name.
+    there = {before.assigned_to_id, before.responsible_id} if before.id else set()
+    users = {id_: row for id_, row in known.people.items() if id_ in known.users or id_ in there}
     rows: Mapping[str, tuple[str, int | None, Mapping[int, Any]]] = {
         "category": ("categories", item.category_id, known.categories),
         "type": ("types", item.type_id, known.types),
         "priority": ("priorities", item.priority_id, known.priorities),
         "project": ("projects", item.project_id, known.projects),
         "status": ("statuses", item.status_id, known.statuses),
-        "responsible": ("users", item.responsible_id, known.users),
-        "assignee": ("users", item.assigned_to_id, known.users),
+        "responsible": ("users", item.responsible_id, users),
+        "assignee": ("users", item.assigned_to_id, users),
         "version": ("versions", item.version_id, known.versions),
     }
     links = {
@@ -125,7 +128,8 @@ def _payload(known: Catalogue, item: WorkPackage) -> dict[str, Any]:
         else {"href": f"{hal.API}/{kind}/{id_}", "title": values[id_]["name"] if id_ in values else None}
         for name, (kind, id_, values) in rows.items()
     }
-    links["parent"] = {"href": None if item.parent_id is None else f"{hal.API}/work_packages/{item.parent_id}"}
+    parent = is_visible(call, item.parent_id)
+    links["parent"] = {"href": f"{hal.API}/work_packages/{item.parent_id}" if parent else None}
     links["projectPhase"] = links["projectPhaseDefinition"] = {"href": None}
     return {
         "subject": item.subject,

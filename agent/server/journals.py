@@ -1,13 +1,14 @@
 """Journals: what changed and what was said, merged as OpenProject merges (reference section 7)."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from . import durations, hal
+from .access import Viewer
 from .call import stamp
 from .catalogue import Catalogue
 from .store import Db, Row
@@ -49,25 +50,25 @@ def _mergeable(db: Db, last: Row, user_id: int, now: datetime) -> bool:
     return fresh and bool(last["user_id"] == user_id)
 
 
-def activities(db: Db, catalogue: Catalogue, language: str, item: WorkPackage) -> list[dict[str, Any]]:
-    """All journals as activities, oldest first."""
-    before: dict[str, Any] = {}
-    documents = []
-    for row in db.rows("SELECT * FROM journals WHERE work_package_id = ? ORDER BY version", item.id):
-        after = json.loads(row["data"])
-        documents.append(
-            _activity(row, item.subject, list(_details(db, catalogue, before, after, row["id"])), language)
-        )
-        before = after
+def activities(db: Db, viewer: Viewer, catalogue: Catalogue, language: str, item: WorkPackage) -> list[dict[str, Any]]:
+    """All journals as activities, oldest first, but for those that tell only of what is hidden."""
+    seen = Sight(db, viewer, catalogue, item)
+    documents: list[dict[str, Any]] = []
+    rows = db.rows("SELECT * FROM journals WHERE work_package_id = ? ORDER BY version", item.id)
+    for row, details, is_shown in zip(rows, *seen.told(rows), strict=True):
+        if row["notes"] or is_shown:
+            documents.append(_activity(row, item.subject, details, language, version=len(documents) + 1))
     return documents
 
 
-def changes(db: Db, catalogue: Catalogue, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """What differs between two journals' states, in words."""
-    return [detail["raw"] for detail in _details(db, catalogue, before, after, 0)]
+def is_shown(db: Db, viewer: Viewer, catalogue: Catalogue, item: WorkPackage, journal_id: int) -> bool:
+    """Whether one of its journals tells something that may be seen."""
+    return catalogue.whole or any(
+        one["id"] == journal_id for one in activities(db, viewer, catalogue, viewer.language, item)
+    )
 
 
-def _activity(row: Row, subject: str, details: list[dict[str, Any]], language: str) -> dict[str, Any]:
+def _activity(row: Row, subject: str, details: list[dict[str, Any]], language: str, *, version: int) -> dict[str, Any]:
     href = f"{hal.API}/activities/{row['id']}"
     # What was changed and changed back within one journal leaves neither notes nor details [L].
     notes = row["notes"] if row["notes"] or details else f"_{text('retracted', language)}_"
@@ -76,7 +77,7 @@ def _activity(row: Row, subject: str, details: list[dict[str, Any]], language: s
         "id": row["id"],
         "comment": hal.formattable(notes),
         "details": details,
-        "version": row["version"],
+        "version": version,
         "internal": False,
         "createdAt": row["created_at"],
         "updatedAt": row["updated_at"],
@@ -103,44 +104,94 @@ def _state(item: WorkPackage) -> dict[str, Any]:
     return {name: value for name, value in msgspec.to_builtins(item, str_keys=True).items() if name not in unsaid}
 
 
-def _details(
-    db: Db, catalogue: Catalogue, before: Mapping[str, Any], after: Mapping[str, Any], journal: int
-) -> Iterator[dict[str, Any]]:
-    fields = {
-        id_: (before.get("custom_values", {}).get(str(id_)), after["custom_values"].get(str(id_)))
-        for id_ in catalogue.fields
-    }
-    pairs = {
-        "Type": _names(catalogue.types, before, after, "type_id"),
-        "Project": _names(catalogue.projects, before, after, "project_id"),
-        "Subject": (before.get("subject"), after["subject"]),
-        "Description": (before.get("description"), after["description"]),
-        "Finish date": (before.get("due_date"), after["due_date"]),
-        "Start date": (before.get("start_date"), after["start_date"]),
-        "Status": _names(catalogue.statuses, before, after, "status_id"),
-        "Assignee": _names(catalogue.users, before, after, "assigned_to_id"),
-        "Priority": _names(catalogue.priorities, before, after, "priority_id"),
-        "Author": _names(catalogue.users, before, after, "author_id"),
-        "Parent": _parents(db, before.get("parent_id"), after["parent_id"]),
-        "Accountable": _names(catalogue.users, before, after, "responsible_id"),
-        "Version": _names(catalogue.versions, before, after, "version_id"),
-        "Category": _names(catalogue.categories, before, after, "category_id"),
-        "Work": _hours(before, after, "estimated_minutes"),
-        "Remaining work": _hours(before, after, "remaining_minutes"),
-        "% Complete": _percent(before, after, "done_ratio"),
-        "Total work": _hours(before, after, "derived_estimated_minutes"),
-        "Total remaining work": _hours(before, after, "derived_remaining_minutes"),
-        "Total % complete": _percent(before, after, "derived_done_ratio"),
-        "Scheduling mode": (_mode(before.get("schedule_manually")), _mode(after["schedule_manually"])),
-        "Working days": (_days(before.get("ignore_non_working_days")), _days(after["ignore_non_working_days"])),
-        **{catalogue.fields[id_]: pair for id_, pair in fields.items()},
-    }
-    for name, (old, new) in pairs.items():
-        if (old or "") != (new or ""):
-            yield _description(old, new, journal) if name == "Description" else _detail(name, old, new)
-    files, kept = before.get("attachments", {}), after.get("attachments", {})
-    for id_ in sorted(files.keys() ^ kept.keys(), key=int):
-        yield _file(id_, kept.get(id_), files.get(id_))
+class Sight:
+    """What journals tell somebody: as if what is hidden from him had never been.
+
+    Args:
+        db: the board's file.
+        viewer: who reads.
+        catalogue: what he sees.
+        item: whose journals they are: he sees who stands on it.
+    """
+
+    def __init__(self, db: Db, viewer: Viewer, catalogue: Catalogue, item: WorkPackage) -> None:
+        self._db = db
+        self._viewer = viewer
+        self._catalogue = catalogue
+        there = {item.author_id, item.assigned_to_id, item.responsible_id}
+        self._users = {id_: row for id_, row in catalogue.people.items() if id_ in catalogue.users or id_ in there}
+        self._tables: Mapping[str, Mapping[int, Row]] = {
+            "project_id": catalogue.projects,
+            "version_id": catalogue.versions,
+            "category_id": catalogue.categories,
+            "assigned_to_id": self._users,
+            "responsible_id": self._users,
+        }
+
+    def told(self, rows: Sequence[Row]) -> tuple[list[list[dict[str, Any]]], list[bool]]:
+        """Of each journal what differs from the one before, and whether it is anything to somebody who sees no more than this."""
+        details, shown = [], []
+        before: dict[str, Any] = {}
+        known: dict[str, Any] = {}
+        for row in rows:
+            state = json.loads(row["data"])
+            after = state if self._catalogue.whole else self._seen(known, state)
+            details.append(list(self._details(known, after, row["id"])))
+            shown.append(bool(details[-1]) or before == state or after != known)
+            before, known = state, after
+        return details, shown
+
+    def _seen(self, before: Mapping[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+        """The state in which nothing had been hidden: where something is, it is as it was before."""
+        hidden = {name for name, table in self._tables.items() if state.get(name) and state[name] not in table}
+        if state.get("parent_id") and self._subject(state["parent_id"]) is None:
+            hidden.add("parent_id")
+        return {**state, **{name: before.get(name) for name in hidden}}
+
+    def _details(self, before: Mapping[str, Any], after: Mapping[str, Any], journal: int) -> Iterator[dict[str, Any]]:
+        fields = {
+            id_: (before.get("custom_values", {}).get(str(id_)), after["custom_values"].get(str(id_)))
+            for id_ in self._catalogue.fields
+        }
+        pairs = {
+            "Type": _names(self._catalogue.types, before, after, "type_id"),
+            "Project": _names(self._catalogue.projects, before, after, "project_id"),
+            "Subject": (before.get("subject"), after["subject"]),
+            "Description": (before.get("description"), after["description"]),
+            "Finish date": (before.get("due_date"), after["due_date"]),
+            "Start date": (before.get("start_date"), after["start_date"]),
+            "Status": _names(self._catalogue.statuses, before, after, "status_id"),
+            "Assignee": _names(self._users, before, after, "assigned_to_id"),
+            "Priority": _names(self._catalogue.priorities, before, after, "priority_id"),
+            "Author": _names(self._users, before, after, "author_id"),
+            "Parent": self._parents(before.get("parent_id"), after["parent_id"]),
+            "Accountable": _names(self._users, before, after, "responsible_id"),
+            "Version": _names(self._catalogue.versions, before, after, "version_id"),
+            "Category": _names(self._catalogue.categories, before, after, "category_id"),
+            "Work": _hours(before, after, "estimated_minutes"),
+            "Remaining work": _hours(before, after, "remaining_minutes"),
+            "% Complete": _percent(before, after, "done_ratio"),
+            "Total work": _hours(before, after, "derived_estimated_minutes"),
+            "Total remaining work": _hours(before, after, "derived_remaining_minutes"),
+            "Total % complete": _percent(before, after, "derived_done_ratio"),
+            "Scheduling mode": (_mode(before.get("schedule_manually")), _mode(after["schedule_manually"])),
+            "Working days": (_days(before.get("ignore_non_working_days")), _days(after["ignore_non_working_days"])),
+            **{self._catalogue.fields[id_]: pair for id_, pair in fields.items()},
+        }
+        for name, (old, new) in pairs.items():
+            if (old or "") != (new or ""):
+                yield _description(old, new, journal) if name == "Description" else _detail(name, old, new)
+        files, kept = before.get("attachments", {}), after.get("attachments", {})
+        for id_ in sorted(files.keys() ^ kept.keys(), key=int):
+            yield _file(id_, kept.get(id_), files.get(id_))
+
+    def _parents(self, before: int | None, after: int | None) -> tuple[str | None, str | None]:
+        # Hardly ever different, and a query each.
+        return (None, None) if before == after else (self._subject(before), self._subject(after))
+
+    def _subject(self, id_: int | None) -> str | None:
+        row = self._db.row("SELECT subject, project_id FROM work_packages WHERE id = ?", id_) if id_ else None
+        return row["subject"] if row and row["project_id"] in self._viewer.projects else None
 
 
 def _description(old: str | None, new: str | None, journal: int) -> dict[str, Any]:
@@ -200,16 +251,6 @@ def _percent(before: Mapping[str, Any], after: Mapping[str, Any], key: str) -> t
         return None if state.get(key) is None else f"{state[key]}%"
 
     return shown(before), shown(after)
-
-
-def _parents(db: Db, before: int | None, after: int | None) -> tuple[str | None, str | None]:
-    # Hardly ever different, and a query each.
-    return (None, None) if before == after else (_subject(db, before), _subject(db, after))
-
-
-def _subject(db: Db, id_: int | None) -> str | None:
-    subject: str | None = db.value("SELECT subject FROM work_packages WHERE id = ?", id_) if id_ else None
-    return subject
 
 
 def _mode(manual: bool | None) -> str | None:

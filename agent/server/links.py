@@ -19,6 +19,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     watched: bool = False
     derived_start: str | None = None
     derived_due: str | None = None
+    work_below: int | None = None
+    remaining_below: int | None = None
 
 
 def of(item: WorkPackage, catalogue: Catalogue, viewer: Viewer, family: Family) -> dict[str, Any]:
@@ -43,9 +45,9 @@ def of(item: WorkPackage, catalogue: Catalogue, viewer: Viewer, family: Family) 
         "project": hal.optional_link("projects", item.project_id, catalogue.projects),
         "projectPhaseDefinition": {"href": None},
         "status": hal.optional_link("statuses", item.status_id, catalogue.statuses),
-        "author": hal.optional_link("users", item.author_id, catalogue.users),
-        "responsible": hal.optional_link("users", item.responsible_id, catalogue.users),
-        "assignee": hal.optional_link("users", item.assigned_to_id, catalogue.users),
+        "author": hal.optional_link("users", item.author_id, catalogue.people),
+        "responsible": hal.optional_link("users", item.responsible_id, catalogue.people),
+        "assignee": hal.optional_link("users", item.assigned_to_id, catalogue.people),
         "version": hal.optional_link("versions", item.version_id, catalogue.versions),
         "parent": ancestors[-1] if has_parent else {"href": None},
         "ancestors": ancestors,

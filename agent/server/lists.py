@@ -82,7 +82,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 def index(call: Call) -> Answer:
     """GET /work_packages and /projects/{project}/work_packages."""
     parameters = params.query(call)
-    known = catalogue.load(call.db)
+    known = catalogue.load(call.db, call.viewer)
     selection = Selection.parse(parameters["select"]) if "select" in parameters else None
     if selection and selection.element is not None and parameters.get("pageSize") == "-1":
         raise internal("")  # OpenProject cannot select the elements of "the largest page" [L]
@@ -151,7 +151,7 @@ def _listing(call: Call, known: Catalogue, parameters: Mapping[str, str]) -> Lis
     scope: list[Condition] = [
         ("+project_id IN (SELECT value FROM json_each(?))", [json.dumps(list(call.viewer.projects))])
     ]
-    if call.viewer.projects.keys() >= known.projects.keys():
+    if known.whole:
         scope = [("1", [])]
     if "project" in call.path:
         project_id = call.project_id()
@@ -271,8 +271,9 @@ def _groups(call: Call, known: Catalogue, listing: Listing, group: Group, *, sum
 
 def _group_document(group: Group, known: Catalogue, value: Any, count: int) -> dict[str, Any]:
     linked = group.kind is not None and value is not None
+    rows = known.people if group.kind == "users" else getattr(known, group.kind or "", {})
     return {
-        "value": getattr(known, group.kind)[value]["name"] if linked and group.kind else value,
+        "value": rows[value]["name"] if linked else value,
         "count": count,
         "_links": {
             "valueLink": [{"href": f"{hal.API}/{group.kind}/{value}" if linked else None}],

@@ -24,7 +24,7 @@ _EQUAL, _TEXT = ("=", "!"), ("~", "!~", "=", "!", "**")
 
 def index(call: Call) -> Answer:
     """GET the visible ones, paged, by name unless sorted otherwise."""
-    found = [row for id_, row in catalogue.load(call.db).projects.items() if id_ in call.viewer.projects]
+    found = [row for id_, row in catalogue.load(call.db, call.viewer).projects.items() if id_ in call.viewer.projects]
     for filter_ in params.filters(call.query) or []:
         matches = _matching(call, filter_)
         negated = filter_.operator.startswith("!")
@@ -39,13 +39,13 @@ def index(call: Call) -> Answer:
 
 def show(call: Call) -> Answer:
     """GET one, by id or by identifier."""
-    return Answer(document=hal.project(catalogue.load(call.db).projects[call.project_id()]))
+    return Answer(document=hal.project(catalogue.load(call.db, call.viewer).projects[call.project_id()]))
 
 
 def types(call: Call) -> Answer:
     """GET the types that a project enables: here all."""
     document = hal.collection(
-        [hal.type_(row) for row in catalogue.load(call.db).types.values()],
+        [hal.type_(row) for row in catalogue.load(call.db, call.viewer).types.values()],
         f"{hal.API}/workspaces/{call.project_id()}/types",
     )
     return Answer(document=document)
@@ -59,7 +59,7 @@ def targets(call: Call) -> Answer:
         permission = "move_work_packages"
     elif not any(permission in held for held in call.viewer.projects.values()):
         raise forbidden()
-    rows = catalogue.load(call.db).projects
+    rows = catalogue.load(call.db, call.viewer).projects
     return paged(call, [hal.project(row) for id_, row in rows.items() if call.viewer.may(permission, id_)])
 
 

@@ -21,20 +21,20 @@ def filter_schemas(call: Call) -> Answer:
     if not any("view_work_packages" in held for held in call.viewer.projects.values()):
         raise forbidden()
     prefix = hal.API if "project" not in call.path else f"{hal.API}/workspaces/{call.project_id()}"
-    known = catalogue.load(call.db)
+    known = catalogue.load(call.db, call.viewer)
     found = [_schema(kind) for kind in filter_kinds.every(known)]
     return Answer(document=hal.collection(found, f"{prefix}/queries/filter_instance_schemas"))
 
 
 def filter_schema(call: Call) -> Answer:
     """GET the schema of one filter."""
-    known = catalogue.load(call.db)
+    known = catalogue.load(call.db, call.viewer)
     return Answer(document=_schema(_find(call, known)))
 
 
 def filter_(call: Call) -> Answer:
     """GET what one filter is called."""
-    kind = _find(call, catalogue.load(call.db))
+    kind = _find(call, catalogue.load(call.db, call.viewer))
     href = f"{hal.API}/queries/filters/{kind.api}"
     document = {
         "_type": "QueryFilter",

@@ -86,6 +86,8 @@ def create(call: Call) -> Answer:
     target = links.get("to") if isinstance(links, dict) else None
     target_id = attributes.link_id("to", target.get("href"), ("work_packages",)) if isinstance(target, dict) else None
     other = work_package.load_one(call.db, target_id) if target_id else None
+    if other is not None and other.project_id not in call.viewer.projects:
+        other = None
     raise_all(_errors(call, item, other, target_id=target_id, kind=kind, lag=body.get("lag")))
     if other is None or not isinstance(kind, str):
         raise not_found()
@@ -114,7 +116,7 @@ def update(call: Call) -> Answer:
     description = attributes.as_text(body.get("description", row["description"]))
     attributes.storable(description or "")
     call.db.run("DELETE FROM relations WHERE id = ?", row["id"])
-    if (kind, source) != (row["relation_type"], row["from_id"]) and _circular(call.db, kind, source, target):
+    if (kind, source) != (row["relation_type"], row["from_id"]) and _circular(call, kind, source, target):
         raise violation("base", "relation_circular")
     call.db.run(
         "INSERT INTO relations (id, from_id, to_id, relation_type, lag, description) VALUES (?, ?, ?, ?, ?, ?)",
@@ -149,7 +151,7 @@ def _errors(
 ) -> list[ApiError]:
     errors = []
     for attribute, end in (("from", item), ("to", other)):
-        if end is None or end.project_id not in call.viewer.projects:
+        if end is None:
             errors.append(violation("to", "relation_target_missing"))
         elif not call.viewer.may("manage_work_package_relations", end.project_id):
             errors.append(violation(attribute, "relation_uneditable"))
@@ -161,7 +163,7 @@ def _errors(
         source, target = (other.id, item.id) if turned else (item.id, other.id)
         if call.db.value("SELECT 1 FROM relations WHERE from_id = ? AND to_id = ?", source, target):
             errors.append(violation("to", "relation_taken"))
-        if _circular(call.db, _TURNED.get(kind, kind), source, target):
+        if _circular(call, _TURNED.get(kind, kind), source, target):
             errors.append(violation("base", "relation_circular"))
     return errors
 
@@ -175,8 +177,12 @@ def _kind_errors(kind: Any, lag: Any) -> list[ApiError]:
     return errors
 
 
-def _circular(db: Db, kind: str, source: int, target: int) -> bool:
-    """Whether the target leads to the source already: itself, by any relation, up or down the hierarchy, or by a chain of this kind [L]."""
+def _circular(call: Call, kind: str, source: int, target: int) -> bool:
+    """Whether the target leads to the source already: itself, by any relation, up or down the hierarchy, or by a chain of this kind [L].
+
+    A chain over what the caller does not see is none to him: a refusal would tell of it.
+    """
+    db = call.db
     if source == target or db.value(
         "SELECT 1 FROM relations WHERE (from_id = ?1 AND to_id = ?2) OR (from_id = ?2 AND to_id = ?1)", source, target
     ):
@@ -188,11 +194,13 @@ def _circular(db: Db, kind: str, source: int, target: int) -> bool:
         return True
     reached = db.column(
         "WITH RECURSIVE family (one, other) AS (SELECT id, id FROM work_packages UNION ALL SELECT ancestor_id, descendant_id FROM hierarchies"
-        " UNION ALL SELECT descendant_id, ancestor_id FROM hierarchies), reached (id) AS (SELECT other FROM family WHERE one = ?1 UNION"
-        " SELECT other FROM reached JOIN relations ON from_id = reached.id AND relation_type = ?2 JOIN family ON one = to_id)"
-        " SELECT id FROM reached",
+        " UNION ALL SELECT descendant_id, ancestor_id FROM hierarchies), reached (id) AS (SELECT other FROM family"
+        " JOIN work_packages ON work_packages.id = other WHERE one = ?1 AND project_id IN (SELECT value FROM json_each(?3)) UNION"
+        " SELECT other FROM reached JOIN relations ON from_id = reached.id AND relation_type = ?2 JOIN family ON one = to_id JOIN work_packages ON work_packages.id = other"
+        " WHERE project_id IN (SELECT value FROM json_each(?3))) SELECT id FROM reached",
         target,
         kind,
+        _visible_projects(call.viewer),
     )
     return source in reached
 
@@ -243,5 +251,5 @@ def _find(call: Call, id_: int) -> Row:
 
 def _single(call: Call, row: Row) -> dict[str, Any]:
     ends = list(work_package.load(call.db, [row["from_id"], row["to_id"]]).values())
-    source, target = documents.elements(call.db, call.viewer, catalogue.load(call.db), ends)
+    source, target = documents.elements(call.db, call.viewer, catalogue.load(call.db, call.viewer), ends)
     return {**hal.relation(row, call.viewer.language), "_embedded": {"from": source, "to": target}}

@@ -1,5 +1,6 @@
 """What a work package must fulfil to be saved (reference sections 4, 5.1, 6): the property errors, in one pass."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,7 +32,7 @@ def errors(
     db: Db, viewer: Viewer, known: Catalogue, before: WorkPackage | None, after: WorkPackage
 ) -> Iterator[ApiError]:
     """All that speaks against saving; `before` is None for a creation."""
-    yield from _people_errors(db, before, after)
+    yield from _people_errors(db, known, before, after)
     if not after.subject.strip():
         yield violation("subject", "blank", name="Subject")
     elif len(after.subject) > MOST_SUBJECT:
@@ -42,7 +43,7 @@ def errors(
         yield violation("dueDate", "due_before_start")
         yield violation("duration", "duration_positive")
     if before and before.project_id != after.project_id:
-        yield from _move_errors(viewer, known, after)
+        yield from _move_errors(viewer, after)
     yield from _version_errors(known, before, after)
     yield from _category_errors(known, before, after)
     if after.parent_id != (before.parent_id if before else None):
@@ -51,8 +52,8 @@ def errors(
         yield from _status_errors(db, viewer, known, before, after)
 
 
-def _people_errors(db: Db, before: WorkPackage | None, after: WorkPackage) -> Iterator[ApiError]:
-    possible = possible_assignees(db, after.project_id)
+def _people_errors(db: Db, known: Catalogue, before: WorkPackage | None, after: WorkPackage) -> Iterator[ApiError]:
+    possible = possible_assignees(db, after.project_id) if after.project_id in known.projects else set()
     for attribute, name, column in (
         ("assignee", "Assignee", "assigned_to_id"),
         ("responsible", "Accountable", "responsible_id"),
@@ -62,10 +63,9 @@ def _people_errors(db: Db, before: WorkPackage | None, after: WorkPackage) -> It
             yield violation(attribute, "not_assignable", name=name)
 
 
-def _move_errors(viewer: Viewer, known: Catalogue, after: WorkPackage) -> Iterator[ApiError]:
-    if after.project_id not in known.projects:
-        yield violation("project", "blank", name="Project")
-    elif not viewer.may("move_work_packages", after.project_id):
+def _move_errors(viewer: Viewer, after: WorkPackage) -> Iterator[ApiError]:
+    # OpenProject tells one that does not exist from one that is hidden; here nobody can.
+    if not viewer.may("move_work_packages", after.project_id):
         yield read_only("project", "Project")
 
 
@@ -133,15 +133,21 @@ def _parent_errors(
         yield violation("parent", "parent_milestone")
     elif parent.id == after.id:
         yield violation("parent", "parent_self")
-    elif before and (parent.id in work_package.descendants(db, before.id) or _related(db, before.id, parent.id)):
+    elif before and (
+        parent.id in work_package.descendants(db, before.id) or _related(db, viewer, before.id, parent.id)
+    ):
         yield violation("parent", "parent_related")
 
 
-def _related(db: Db, id_: int, parent_id: int) -> bool:
+def _related(db: Db, viewer: Viewer, id_: int, parent_id: int) -> bool:
     """Between a work package and those above it no relation is possible [L]."""
     return any(
         db.value(
-            "SELECT 1 FROM relations WHERE (from_id = ?1 AND to_id = ?2) OR (from_id = ?2 AND to_id = ?1)", id_, above
+            "SELECT 1 FROM relations JOIN work_packages ON work_packages.id = ?2 WHERE ((from_id = ?1 AND to_id = ?2)"
+            " OR (from_id = ?2 AND to_id = ?1)) AND project_id IN (SELECT value FROM json_each(?3))",
+            id_,
+            above,
+            json.dumps(list(viewer.projects)),
         )
         for above in (parent_id, *work_package.ancestors(db, parent_id))
     )
@@ -174,10 +180,10 @@ def status_of_type(db: Db, known: Catalogue, type_id: int, status_id: int) -> in
     return known.default_status
 
 
-def with_parents_dates(db: Db, item: WorkPackage, change: Change) -> WorkPackage:
+def with_parents_dates(db: Db, viewer: Viewer, item: WorkPackage, change: Change) -> WorkPackage:
     """A creation that names no dates takes those of its parent where they fit [L]."""
     parent = work_package.load_one(db, item.parent_id) if item.parent_id else None
-    if parent is None:
+    if parent is None or parent.project_id not in viewer.projects:
         return item
     start, due = item.start_date, item.due_date
     if (

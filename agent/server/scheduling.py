@@ -3,15 +3,19 @@
 The first child switches its parent to automatic scheduling (+1), an automatic parent takes its dates from its children (+1 again
 if they differ), the last child's leaving switches it back; a first predecessor does the same to its successor. Each ancestor that
 changes because a child came or moved gets a note in the caller's name.
+
+Only what everybody sees who sees a work package can move it: else its dates, totals and lockVersion would tell the others of what
+is hidden from them.
 """
 
+import json
 from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
 
 from . import journals, progress, work_package, working_days
-from .access import Viewer
+from .access import Viewer, seen_by_all_of
 from .call import stamp
 from .store import Db
 from .texts import child_note
@@ -25,16 +29,18 @@ class Scheduler:
         self._db = db
         self._viewer = viewer
         self._now = now
+        self._open: dict[int, str] = {}
+        self._moving: set[int] = set()
 
     def child_came(self, child: WorkPackage) -> None:
         """It was created under its parent or moved there."""
         parent = self._parent(child.parent_id)
-        if parent is None:
+        if parent is None or child.id not in self._children(parent):
             return
         note = child_note(child.id, self._viewer.language)
-        only = work_package.children(self._db, parent.id) == [child.id]
+        only = self._children(parent) == [child.id]
         after = self._totalled(parent)
-        if parent.schedule_manually and only and not self._predecessors(parent.id):
+        if parent.schedule_manually and only and not self._predecessors(parent):
             after = msgspec.structs.replace(after, schedule_manually=False)
         if after != parent:
             parent = self._save(parent, after, note)
@@ -57,13 +63,17 @@ class Scheduler:
         if after != parent:
             parent = self._save(parent, after, "")
         self._total_ancestors(parent, "")
-        if work_package.children(self._db, parent.id):
+        if self._children(parent):
             self._follow_children(parent, "")
-        elif not parent.schedule_manually and not self._predecessors(parent.id):
+        elif not parent.schedule_manually and not self._predecessors(parent):
             self._save(parent, msgspec.structs.replace(parent, schedule_manually=True), "")
 
     def dates_changed(self, item: WorkPackage) -> None:
         """Its automatic ancestors and successors move along."""
+        # Who sees not all of it can close a circle.
+        if item.id in self._moving:
+            return
+        self._moving.add(item.id)
         for successor in self._db.column(
             "SELECT from_id FROM relations WHERE to_id = ? AND relation_type = 'follows'", item.id
         ):
@@ -71,6 +81,7 @@ class Scheduler:
         parent = self._parent(item.parent_id)
         if parent is not None:
             self._follow_children(parent, child_note(item.id, self._viewer.language))
+        self._moving.discard(item.id)
 
     def predecessor_came(self, successor_id: int) -> None:
         """The first predecessor of a childless work package makes it automatic; its dates may move in the same write (+1 in all) [L]."""
@@ -78,8 +89,8 @@ class Scheduler:
         if (
             successor
             and successor.schedule_manually
-            and len(self._predecessors(successor_id)) == 1
-            and not work_package.children(self._db, successor_id)
+            and len(self._predecessors(successor)) == 1
+            and not self._children(successor)
         ):
             after = self._after_predecessors(msgspec.structs.replace(successor, schedule_manually=False))
             self._save(successor, after, "")
@@ -90,37 +101,42 @@ class Scheduler:
     def predecessor_went(self, successor_id: int) -> None:
         """The last one's leaving switches back to manual (+1) [L]."""
         successor = work_package.load_one(self._db, successor_id)
-        if successor is None or successor.schedule_manually or work_package.children(self._db, successor_id):
+        if successor is None or successor.schedule_manually or self._children(successor):
             return
-        if self._predecessors(successor_id):
+        if self._predecessors(successor):
             self._follow_predecessors(successor_id)
         else:
             self._save(successor, msgspec.structs.replace(successor, schedule_manually=True), "")
 
     def is_driven(self, item: WorkPackage) -> bool:
         """Whether children or predecessors decide about its dates once it is automatic."""
-        return bool(work_package.children(self._db, item.id) or self._predecessors(item.id))
+        return bool(self._children(item) or self._predecessors(item))
 
     def settled(self, item: WorkPackage) -> WorkPackage:
         """Dates that the caller wrote although others decide about them are put back, without a word [L]."""
         if item.schedule_manually:
             return item
-        if work_package.children(self._db, item.id):
+        if self._children(item):
             return self._over_children(item)
         return self._after_predecessors(item)
 
     def _total_ancestors(self, item: WorkPackage, note: str) -> None:
+        below = item
         for above in reversed(work_package.ancestors(self._db, item.id)):
             before = work_package.load_one(self._db, above)
-            after = before and self._totalled(before)
-            if before and after and after != before:
-                self._save(before, after, note)
+            if before is None or below.project_id not in json.loads(self._seen_with(before)):
+                return
+            after = self._totalled(before)
+            below = self._save(before, after, note) if after != before else before
 
     def _totalled(self, item: WorkPackage) -> WorkPackage:
         row = self._db.row(
-            "SELECT count(*) AS number, sum(estimated_minutes) AS work, sum(remaining_minutes) AS remaining FROM work_packages"
-            " WHERE id IN (SELECT descendant_id FROM hierarchies WHERE ancestor_id = ?1 UNION ALL SELECT ?1)",
+            "WITH RECURSIVE family (id) AS (SELECT ?1 UNION ALL SELECT child.id FROM family JOIN work_packages AS child"
+            " ON child.parent_id = family.id WHERE child.project_id IN (SELECT value FROM json_each(?2)))"
+            " SELECT count(*) AS number, sum(estimated_minutes) AS work, sum(remaining_minutes) AS remaining FROM family"
+            " JOIN work_packages USING (id)",
             item.id,
+            self._seen_with(item),
         )
         if row is None:
             return item
@@ -129,8 +145,26 @@ class Scheduler:
     def _parent(self, id_: int | None) -> WorkPackage | None:
         return None if id_ is None else work_package.load_one(self._db, id_)
 
-    def _predecessors(self, id_: int) -> list[int]:
-        return self._db.column("SELECT to_id FROM relations WHERE from_id = ? AND relation_type = 'follows'", id_)
+    def _seen_with(self, item: WorkPackage) -> str:
+        """The projects that everybody sees who sees this work package."""
+        if item.project_id not in self._open:
+            self._open[item.project_id] = json.dumps(seen_by_all_of(self._db, item.project_id))
+        return self._open[item.project_id]
+
+    def _children(self, item: WorkPackage) -> list[int]:
+        return self._db.column(
+            "SELECT id FROM work_packages WHERE parent_id = ? AND project_id IN (SELECT value FROM json_each(?)) ORDER BY id",
+            item.id,
+            self._seen_with(item),
+        )
+
+    def _predecessors(self, item: WorkPackage) -> list[int]:
+        return self._db.column(
+            "SELECT to_id FROM relations JOIN work_packages ON work_packages.id = to_id WHERE from_id = ?"
+            " AND relation_type = 'follows' AND project_id IN (SELECT value FROM json_each(?))",
+            item.id,
+            self._seen_with(item),
+        )
 
     def _follow_children(self, parent: WorkPackage, note: str) -> None:
         after = self._over_children(parent)
@@ -140,13 +174,16 @@ class Scheduler:
     def _over_children(self, parent: WorkPackage) -> WorkPackage:
         if parent.schedule_manually:
             return parent
-        dates = self._db.rows("SELECT start_date, due_date FROM work_packages WHERE parent_id = ?", parent.id)
+        listed = json.dumps(self._children(parent))
+        dates = self._db.rows(
+            "SELECT start_date, due_date FROM work_packages WHERE id IN (SELECT value FROM json_each(?))", listed
+        )
         days = _present(day for row in dates for day in row)
         return msgspec.structs.replace(parent, start_date=min(days, default=None), due_date=max(days, default=None))
 
     def _follow_predecessors(self, successor_id: int) -> None:
         before = work_package.load_one(self._db, successor_id)
-        if before is None or before.schedule_manually or work_package.children(self._db, successor_id):
+        if before is None or before.schedule_manually or self._children(before):
             return
         after = self._after_predecessors(before)
         if (before.start_date, before.due_date) != (after.start_date, after.due_date):
@@ -159,8 +196,10 @@ class Scheduler:
                 working_days.after(row["day"], 1 + (row["lag"] or 0))
                 for row in self._db.rows(
                     "SELECT coalesce(due_date, start_date) AS day, lag FROM relations JOIN work_packages ON work_packages.id = to_id"
-                    " WHERE from_id = ? AND relation_type = 'follows' AND coalesce(due_date, start_date) IS NOT NULL",
+                    " WHERE from_id = ? AND relation_type = 'follows' AND coalesce(due_date, start_date) IS NOT NULL"
+                    " AND project_id IN (SELECT value FROM json_each(?))",
                     item.id,
+                    self._seen_with(item),
                 )
             ),
             default=None,

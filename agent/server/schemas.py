@@ -54,7 +54,7 @@ _PAIR = Whole("a project and a type", r"\d{1,18}-\d{1,18}", sees="a filter of a 
 
 def show(call: Call) -> Answer:
     """GET the schema of a project and a type."""
-    known = catalogue.load(call.db)
+    known = catalogue.load(call.db, call.viewer)
     found = _schema(call, known, call.path["schema"])
     if found is None:
         raise not_found()
@@ -70,7 +70,7 @@ def index(call: Call) -> Answer:
         ids = []
     if not ids:
         raise invalid_query("schema_filters")
-    known = catalogue.load(call.db)
+    known = catalogue.load(call.db, call.viewer)
     found = [schema for schema in (_schema(call, known, id_) for id_ in ids) if schema]
     return Answer(document=hal.collection(found, f"{call.url}?{hal.encoded(call.query)}"))
 

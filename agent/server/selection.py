@@ -72,7 +72,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
         )
         element = {name: value for name, value in values.items() if name in wanted}
         links = {
-            name: hal.optional_link(kind, row[column], getattr(known, kind))
+            name: hal.optional_link(kind, row[column], known.people if kind == "users" else getattr(known, kind))
             for name, (column, kind) in _LINKS.items()
             if name in wanted
         }

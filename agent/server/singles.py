@@ -22,7 +22,7 @@ def document(db: Db, viewer: Viewer, catalogue: Catalogue, item: WorkPackage) ->
         "project": hal.project(catalogue.projects[item.project_id]),
         "status": hal.status(catalogue.statuses[item.status_id]),
         **{
-            role: hal.user(catalogue.users[id_], full=viewer.admin or id_ == viewer.id, to_admin=viewer.admin)
+            role: hal.user(catalogue.people[id_], full=viewer.admin or id_ == viewer.id, to_admin=viewer.admin)
             for role, id_ in people.items()
             if id_ is not None
         },

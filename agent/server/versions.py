@@ -16,7 +16,7 @@ _LONGEST_NAME = 60
 
 def index(call: Call) -> Answer:
     """GET those of all visible projects, paging ignored."""
-    known = catalogue.load(call.db)
+    known = catalogue.load(call.db, call.viewer)
     found = [row for row in known.versions.values() if row["project_id"] in call.viewer.projects]
     for filter_ in params.filters(call.query) or []:
         if filter_.name != "sharing" or filter_.operator not in ("=", "!"):
@@ -28,7 +28,7 @@ def index(call: Call) -> Answer:
 
 def of_project(call: Call) -> Answer:
     """GET the versions of a project, paging ignored."""
-    known, project_id = catalogue.load(call.db), call.project_id()
+    known, project_id = catalogue.load(call.db, call.viewer), call.project_id()
     found = [_document(row, known) for row in known.versions.values() if row["project_id"] == project_id]
     return Answer(document=hal.collection(found, f"{hal.API}/workspaces/{project_id}/versions"))
 
@@ -41,7 +41,7 @@ def show(call: Call) -> Answer:
 def projects(call: Call) -> Answer:
     """GET where one can be used: in its own project only."""
     row = _find(call)
-    project = catalogue.load(call.db).projects[row["project_id"]]
+    project = catalogue.load(call.db, call.viewer).projects[row["project_id"]]
     return Answer(document=hal.collection([hal.project(project)], call.url))
 
 
@@ -49,7 +49,7 @@ def create(call: Call) -> Answer:
     """POST: 201."""
     body = call.body if isinstance(call.body, dict) else {}
     links = body.get("_links") if isinstance(body.get("_links"), dict) else {}
-    known = catalogue.load(call.db)
+    known = catalogue.load(call.db, call.viewer)
     target = links.get("definingProject") if isinstance(links, dict) else None
     project_id = (
         attributes.link_id("definingProject", target.get("href"), ("projects", "workspaces"), known)
@@ -97,7 +97,7 @@ def delete(call: Call) -> Answer:
 
 def categories(call: Call) -> Answer:
     """GET the categories of a project."""
-    known, project_id = catalogue.load(call.db), call.project_id()
+    known, project_id = catalogue.load(call.db, call.viewer), call.project_id()
     found = [_category(row, known) for row in known.categories.values() if row["project_id"] == project_id]
     identifier = known.projects[project_id]["identifier"]
     return Answer(document=hal.collection(found, f"{hal.API}/workspaces/{identifier}/categories"))
@@ -105,7 +105,7 @@ def categories(call: Call) -> Answer:
 
 def category(call: Call) -> Answer:
     """GET one."""
-    known = catalogue.load(call.db)
+    known = catalogue.load(call.db, call.viewer)
     row = known.categories.get(call.id("id"))
     if row is None or row["project_id"] not in call.viewer.projects:
         raise not_found()
@@ -171,14 +171,14 @@ def _day(attribute: str, value: Any) -> str | None:
 
 
 def _find(call: Call) -> Row:
-    row = catalogue.load(call.db).versions.get(call.id("id"))
+    row = catalogue.load(call.db, call.viewer).versions.get(call.id("id"))
     if row is None or row["project_id"] not in call.viewer.projects:
         raise not_found()
     return row
 
 
 def _answer(call: Call, id_: int) -> Answer:
-    known = catalogue.load(call.db)
+    known = catalogue.load(call.db, call.viewer)
     return Answer(document=_document(known.versions[id_], known))
 
 

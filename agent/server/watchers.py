@@ -11,7 +11,9 @@ def index(call: Call) -> Answer:
     """GET them all."""
     item = visible(call, call.id("id"))
     call.viewer.need("view_work_package_watchers", item.project_id)
-    return Answer(document=hal.collection(lookups.people(call, watching.watchers(call.db, item.id)), call.url))
+    seen = visible_users(call.db, call.viewer)
+    found = [id_ for id_ in watching.watchers(call.db, item.id) if id_ in seen]
+    return Answer(document=hal.collection(lookups.people(call, found), call.url))
 
 
 def create(call: Call) -> Answer:

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from . import attachments, attributes, catalogue, journals, progress, rules, singles, watching, work_package
+from . import attachments, attributes, catalogue, documents, journals, progress, rules, singles, watching, work_package
 from .attributes import Change
 from .call import Answer, Call, is_id
 from .catalogue import Catalogue
@@ -18,12 +18,12 @@ from .work_package import WorkPackage
 def show(call: Call) -> Answer:
     """GET one."""
     item = visible(call, call.id("id"))
-    return Answer(document=singles.document(call.db, call.viewer, catalogue.load(call.db), item))
+    return Answer(document=singles.document(call.db, call.viewer, catalogue.load(call.db, call.viewer), item))
 
 
 def create(call: Call) -> Answer:
     """POST: 201 with lockVersion 0 [L]."""
-    known = catalogue.load(call.db)
+    known = catalogue.load(call.db, call.viewer)
     item, errors = draft(call, known)
     raise_all(errors)
     attributes.storable(*item.texts())
@@ -56,7 +56,7 @@ def draft(call: Call, known: Catalogue) -> tuple[WorkPackage, list[ApiError]]:
         id=0, project_id=project_id or 0, type_id=0, status_id=0, priority_id=0, author_id=call.viewer.id
     )
     item = _applied(call.db, known, blank, msgspec.structs.replace(change, columns=columns))
-    item = rules.with_parents_dates(call.db, item, change)
+    item = rules.with_parents_dates(call.db, call.viewer, item, change)
     errors = [
         *change.refused,
         *rules.author_errors(call.viewer.id, change),
@@ -70,7 +70,7 @@ def draft(call: Call, known: Catalogue) -> tuple[WorkPackage, list[ApiError]]:
 def update(call: Call) -> Answer:
     """PATCH, refused in this order: 404, wrong shapes, 403, 409, 422 (sections 1.4, 5.1)."""
     before = visible(call, call.id("id"))
-    known = catalogue.load(call.db)
+    known = catalogue.load(call.db, call.viewer)
     after, errors = changed(call, known, before)
     raise_all(errors)
     attributes.storable(*after.texts())
@@ -102,7 +102,7 @@ def changed(call: Call, known: Catalogue, before: WorkPackage) -> tuple[WorkPack
     errors = [
         *refused,
         *rules.author_errors(before.author_id, change),
-        *rules.derived_errors(before, call.body),
+        *rules.derived_errors(documents.seen(call.db, call.viewer, known, before), call.body),
         *rules.progress_errors(after, change),
         *rules.errors(call.db, call.viewer, known, before, after),
     ]

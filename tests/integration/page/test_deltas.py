@@ -70,7 +70,6 @@ def test_what_one_is_told_leads_to_what_one_would_be_shown(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot, "CLOSED_OF_A_PROJECT", 2)
-    monkeypatch.setattr(snapshot, "FEWEST_CLOSED", 2)
     chance = random.Random(seed)
     server.create(tmp_path)
     server.import_backlog(tmp_path, '[[users]]\nlogin = "agent2"\nname = "Second Agent"\nprojects = []\n')
