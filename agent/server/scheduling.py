@@ -29,7 +29,7 @@ class Scheduler:
         self._db = db
         self._viewer = viewer
         self._now = now
-        self._open: dict[int, str] = {}
+        self._open: dict[int, list[int]] = {}
         self._moving: set[int] = set()
 
     def child_came(self, child: WorkPackage) -> None:
@@ -124,7 +124,7 @@ class Scheduler:
         below = item
         for above in reversed(work_package.ancestors(self._db, item.id)):
             before = work_package.load_one(self._db, above)
-            if before is None or below.project_id not in json.loads(self._seen_with(before)):
+            if before is None or below.project_id not in self._seen(before):
                 return
             after = self._totalled(before)
             below = self._save(before, after, note) if after != before else before
@@ -145,11 +145,14 @@ class Scheduler:
     def _parent(self, id_: int | None) -> WorkPackage | None:
         return None if id_ is None else work_package.load_one(self._db, id_)
 
-    def _seen_with(self, item: WorkPackage) -> str:
+    def _seen(self, item: WorkPackage) -> list[int]:
         """The projects that everybody sees who sees this work package."""
         if item.project_id not in self._open:
-            self._open[item.project_id] = json.dumps(seen_by_all_of(self._db, item.project_id))
+            self._open[item.project_id] = seen_by_all_of(self._db, item.project_id)
         return self._open[item.project_id]
+
+    def _seen_with(self, item: WorkPackage) -> str:
+        return json.dumps(self._seen(item))
 
     def _children(self, item: WorkPackage) -> list[int]:
         return self._db.column(
