@@ -7,6 +7,7 @@ the relay, which asks the model's API and makes development shells for it.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import platform
@@ -144,7 +145,7 @@ class Rooms:
         """
         home = self._folder / "homes" / (run if asks else f"{run}{_CHECKS}")
         if not asks:
-            remove_folder(home)
+            await asyncio.to_thread(remove_folder, home)  # its checks may have left a million files
         with _short_folder() as place:
             socket = place / "out.sock"
             env = environment(path=self._path, home=home, run=run)
