@@ -34,6 +34,8 @@ LARGEST_ANSWER: Final = wire.LARGEST
 """Bytes of one answer, unpacked."""
 
 _PATIENCE: Final = httpx.Timeout(60.0, connect=10.0)
+_PACKED: Final = ("", "identity", "gzip")
+"""One layer, of which a piece from the network becomes a thousand times as much at most; two would make it a million times."""
 _BUSY: Final = frozenset({408, 425, 429})
 
 
@@ -91,7 +93,7 @@ class Exchange:
         self._client = httpx.AsyncClient(
             base_url=address,
             auth=httpx.BasicAuth("apikey", token),
-            headers={"Accept": "application/hal+json, application/json"},
+            headers={"Accept": "application/hal+json, application/json", "Accept-Encoding": "gzip"},
             timeout=_PATIENCE,
             follow_redirects=True,
             transport=transport or _Network(),
@@ -166,6 +168,9 @@ class Exchange:
         known = {"purpose": purpose}  # for a transport that tells what it carries
         body = bytearray()
         async with self._client.stream(method, target, content=sent, headers=headers, extensions=known) as answer:
+            packed = answer.headers.get("content-encoding", "identity").strip().lower()
+            if packed not in _PACKED:
+                raise Malformed(f"The board's answer is packed as “{packed[:40]}”, which was not asked for ({purpose})")
             async for piece in answer.aiter_bytes():
                 body += piece
                 if len(body) > LARGEST_ANSWER:

@@ -1,0 +1,122 @@
+"""The orchestrator takes less than 300 MiB, whatever a repository, a model, a board or Nix gives it, and says what was wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.memory import MOST, peak_of
+
+HOSTILE = {
+    "a dotted key in .agent.toml": """
+from agent.errors import TicketFailure
+from agent.programs.instructions import read_instructions
+for text in ("a." * 30_000 + "a=1", ("a." * 200 + "a=1\\n") * 150, "x=" + "9" * 60_000, "x=" + "[" * 60_000):
+    try:
+        read_instructions(text)
+    except TicketFailure as failure:
+        assert len(failure.reason) < 400
+    else:
+        raise AssertionError(text[:20])
+""",
+    "a variable of a shell": """
+from agent.devshell.flake import ShellRefused
+from agent.devshell.saved import sanitised
+for word in (b"'\\\\''", b"x", b"\\n"):
+    try:
+        sanitised(b"unset shellHook\\nbig='" + word * ((28 << 20) // len(word)) + b"'\\nexport big\\nf () \\n{ \\n}\\neval \\"$shellHook\\"\\n")
+    except ShellRefused as refused:
+        assert "`big`" in str(refused)
+    else:
+        raise AssertionError(word)
+""",
+    "a derivation": """
+import tempfile
+from agent.devshell.client_read import derivation_at
+from agent.devshell.flake import ShellRefused
+for content in (b'Derive("' + b"\\\\n" * (14 << 20), b"Derive(" + b"[]," * (1 << 20), b'Derive("' + b"\\\\n" * (2 << 20) + b'"'):
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        try:
+            derivation_at(file.name)
+        except ShellRefused:
+            continue
+        raise AssertionError(content[:20])
+""",
+    "an answer of the board": """
+from agent.board import wire
+for body in (b"[" + b"{}," * (10 << 20), b"[" * (30 << 20), b"[" + b"1," * (15 << 20), b'["' + b"[{," * (9 << 20) + b'"'):
+    try:
+        wire.parse(body)
+    except wire.Malformed:
+        continue
+    raise AssertionError(body[:20])
+""",
+    "a board that never ends": """
+import asyncio, gzip, httpx
+from agent.board.exchange import Exchange
+from agent.board.wire import Malformed
+from agent.clock import SystemClock, SystemRandomness
+
+class Endless(httpx.AsyncByteStream):
+    def __init__(self, piece): self.piece = piece
+    async def __aiter__(self):
+        for _ in range(5 << 10):
+            yield self.piece
+
+twice = gzip.compress(gzip.compress(b" " * (64 << 20)))
+many = gzip.compress(b" " * (60 << 20))
+
+async def ask(piece, **headers):
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, headers=headers, stream=Endless(piece)))
+    exchange = Exchange("http://board", "token", transport=transport, clock=SystemClock(), randomness=SystemRandomness())
+    try:
+        await exchange.read("x", "a test")
+    except Malformed:
+        return
+    finally:
+        await exchange.close()
+    raise AssertionError(headers)
+
+asyncio.run(ask(b" " * (1 << 20)))
+asyncio.run(ask(many, **{"content-encoding": "gzip"}))
+asyncio.run(ask(twice, **{"content-encoding": "gzip, gzip"}))
+""",
+    "the output of a model": """
+from agent.errors import AgentError
+from agent.programs.runner import Finished
+from agent.programs.verdict import judge
+from agent.texts.evidence import redactor
+for size, line in (
+    (4, b'{"type":"a"}\\n'),
+    (16, b'{"type":"a","b":[' + b"[]," * 300_000 + b"0]}\\n"),
+    (4, b'{"type":"assistant","message":{"content":[{"type":"text","text":"a"}]}}\\n'),
+    (16, b"\\n" * 100),
+    (16, b"{" * 100),
+):
+    done = Finished(0, stdout=line * ((size << 20) // len(line)))
+    try:
+        judge(done, redact=redactor(["correct horse"]), streams=True)
+    except AgentError:
+        continue
+    raise AssertionError(line[:20])
+""",
+    "a listing of a repository": """
+from agent.git import odd
+one = b"H 100644 %s 0\\t" % (b"a" * 40)
+raw = b"".join(one + b"%07d/%07d\\0" % (number, number) for number in range((64 << 20) // 80))
+assert len(odd.read_listing(raw).folders) > 500_000
+del raw
+odd.flake_files(b"".join(b"? %07d.nix/x\\0" % number for number in range(1 << 20)))
+""",
+    "what git says": """
+from agent.texts.evidence import last_words, redactor
+assert len(last_words(b"error: name\\n" * (5 << 20), redact=redactor(["correct horse"]))) <= 8_000
+""",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_hostile_is_refused_in_little_memory(name: str) -> None:
+    peak = peak_of(HOSTILE[name])
+    assert peak < MOST, f"{peak:.0f} MiB"

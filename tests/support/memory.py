@@ -1,0 +1,33 @@
+"""How much memory a piece of code takes: it runs in a process of its own, whose peak the kernel tells."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+MOST: Final = 300
+"""MiB that the orchestrator may take, whatever it is given."""
+_ROOT: Final = Path(__file__).parents[2]
+
+
+def peak_of(code: str, *, timeout: float = 120) -> float:
+    """The peak of resident memory, in MiB, of a Python that runs the code; what it prints stays unread.
+
+    Raises:
+        AssertionError: it failed; with its last words.
+    """
+    env = {**os.environ, "PYTHONPATH": f"{_ROOT}:{_ROOT / 'tests'}"}
+    words = (sys.executable, "-c", f"{code}\n{_TELL}")
+    done = subprocess.run(words, env=env, cwd=_ROOT, capture_output=True, timeout=timeout, check=False)
+    assert done.returncode == 0, done.stderr.decode(errors="replace")[-2_000:]
+    return int(done.stdout.rpartition(b"peak: ")[2]) / 1024
+
+
+# The kernel counts from the start of the program: what the parent took is not in it, as it is in `ru_maxrss`.
+_TELL: Final = """
+from pathlib import Path
+print("peak: " + Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+"""
