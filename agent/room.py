@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import platform
 import shutil
@@ -21,15 +22,15 @@ from typing import Final
 from msgspec import Struct
 
 from agent.devshell import shim
-from agent.devshell.broker import Broker
+from agent.devshell.broker import Broker, HasShells
 from agent.devshell.client import NixClient
-from agent.devshell.client_options import configuration, store_of
 from agent.devshell.enter import DevShell
 from agent.devshell.flake import Copy, Flake
-from agent.devshell.nix import Nix
+from agent.devshell.seen import SeenShells
 from agent.devshell.shells import Shells
 from agent.errors import PodTrouble
 from agent.git.tree import Tree
+from agent.nix_boxes import NixBoxes
 from agent.programs.command import environment, make_folders
 from agent.programs.removal import remove_folder
 from agent.programs.runner import Runner
@@ -38,12 +39,10 @@ from agent.sandbox.check import check
 from agent.sandbox.closed import library
 from agent.sandbox.jail import Jail, Limits
 from agent.sandbox.sandbox import Sandbox
+from agent.sandbox.view import View
 from agent.settings import Ambient, Settings
 from agent.texts.evidence import Redact
 
-_NIX_VARIABLES: Final = ("NIX_REMOTE", "NIX_SSL_CERT_FILE", "SSL_CERT_FILE")
-"""What Nix may need to know of the host besides NIX_CONFIG; nothing of it is secret."""
-_NIX_STORE: Final = Path("/nix/store")
 _LONGEST_PLACE: Final = 80
 """Bytes of a path below which there may be a socket: the kernel takes 107."""
 _CHECKS: Final = ".checks"
@@ -99,10 +98,9 @@ class Rooms:
         self._redact = redact
         self._folder = Path(settings.state).absolute()
         self._path = ambient.children.get("PATH", "/usr/bin:/bin")
-        self._nix_variables = {name: ambient.children[name] for name in _NIX_VARIABLES if name in ambient.children}
         self._boxed = settings.sandbox.kind == "bubblewrap"
         self._limits = Limits(disk=settings.sandbox.disk, processes=settings.sandbox.processes)
-        self._nix = self._plain_nix()
+        self._nix = NixBoxes(settings, ambient, runner, redact)
         self._proved = False
 
     async def check(self) -> None:
@@ -114,9 +112,9 @@ class Rooms:
         if not self._proved:
             if self._boxed:
                 self._refuse_missing()
-                self._refuse_the_hosts_store()
+                self._nix.refuse_the_hosts(self._any)
                 await check(self._runner, {"PATH": self._path})
-            await self._client(()).check()
+            await self._nix.client(self._any).check()
             self._proved = True
 
     def _refuse_missing(self) -> None:
@@ -124,14 +122,15 @@ class Rooms:
             if not Path(path).exists():
                 raise PodTrouble(f"`sandbox.readable` names {path}, which is not on this host: mend the setting")
 
-    def _refuse_the_hosts_store(self) -> None:
-        """Builders of a store without a daemon run in the jail of Nix, where all of that store can be written."""
-        store = store_of(self._settings.nix.settings)
-        if not store.daemon and store.folder == _NIX_STORE:
-            raise PodTrouble(
-                f"Nix works without its daemon here, so what a repository builds could change programs of this host in "
-                f"{_NIX_STORE}: start the daemon, or give the pod a store of its own, `[nix.settings] store = …`"
-            )
+    @property
+    def _any(self) -> str:
+        """A repository whose stores stand for all."""
+        return min(self._settings.repositories, default="any")
+
+    @property
+    def own_stores(self) -> bool:
+        """Whether each repository gets a store of its own, since there is no other on this host."""
+        return self._nix.stores(self._any).builds.own
 
     @asynccontextmanager
     async def open(self, workspace: Tree, run: str, *, asks: bool = True) -> AsyncIterator[Room]:
@@ -155,13 +154,15 @@ class Rooms:
             async def flake() -> Flake:
                 return Flake(folder=workspace.path, files=await workspace.flake_files(patterns))
 
-            shells = self._shells(workspace, patterns, place / _SHELLS)
             python, standard = shim.interpreter()
+            programs = (*self._program(), standard)
+            view = await self._nix.view(workspace.project, programs) if self._boxed else None
+            shells = self._shells(workspace, patterns, place / _SHELLS, view)
             broker = self._broker(flake, shells) if self._brokers() else None
             if broker:
                 shim.install(place, python, socket)
             relay = self._relay(run, broker, asks=asks)
-            inner = self._sandbox(workspace, home, place, standard, closed=asks) if self._boxed else self._runner
+            inner = self._sandbox(workspace, home, view, place, *programs, closed=asks) if view else self._runner
             async with relay.serving(socket):
                 yield Room(
                     runner=DevShell(
@@ -200,7 +201,7 @@ class Rooms:
 
     # -- the parts -------------------------------------------------------------------------------------------------
 
-    def _broker(self, flake: Callable[[], Awaitable[Flake]], shells: Shells) -> Broker:
+    def _broker(self, flake: Callable[[], Awaitable[Flake]], shells: HasShells) -> Broker:
         """Its answers come before the model's command, which waits for them, is ended for its silence."""
         patience = 0.7 * self._settings.execution.idle
         return Broker(flake=flake, shells=shells, redact=self._redact, timeout=patience)
@@ -212,10 +213,10 @@ class Rooms:
         repository = self._settings.repositories.get(workspace.project)
         return repository.shell_files if repository else ()
 
-    def _sandbox(self, workspace: Tree, home: Path, *shown: Path, closed: bool) -> Runner:
+    def _sandbox(self, workspace: Tree, home: Path, view: View, *shown: Path, closed: bool) -> Runner:
         readable, empty, nested = workspace.jail_paths()
-        more = {_whole(one) for one in (*self._program(), *shown, *map(Path, self._settings.sandbox.readable))}
-        visible = (Path("/usr"), self._store)
+        more = (*shown, *map(Path, self._settings.sandbox.readable))
+        visible = (Path("/usr"), *(shelf.seen for shelf in view.shelves))
         jail = Jail(
             writable=(workspace.path, home),
             readable=(
@@ -225,9 +226,8 @@ class Rooms:
             empty=empty,
             nested=nested,
             tmp=home / "tmp",
-            store=self._store,
         )
-        return Sandbox(runner=self._runner, jail=jail, limits=self._limits, closed=closed)
+        return Sandbox(runner=self._runner, jail=jail, limits=self._limits, view=view, closed=closed)
 
     def _program(self) -> Iterator[Path]:
         """Claude Code."""
@@ -235,48 +235,25 @@ class Rooms:
         if self._settings.model.kind == "claude" and found:
             yield Path(found).resolve()
 
-    @property
-    def _store(self) -> Path:
-        return store_of(self._settings.nix.settings).folder
-
-    def _shells(self, workspace: Tree, patterns: tuple[str, ...], shown: Path) -> Shells:
-        return Shells(
-            _Shown(self._client(workspace.jail_paths()[0]), workspace, patterns),
-            self._folder / "shells" / workspace.project,
-            nix=self._nix,
+    def _shells(self, workspace: Tree, patterns: tuple[str, ...], shown: Path, view: View | None) -> HasShells:
+        """The shells of a run, which sees of the store what is in them."""
+        project = workspace.project
+        folder = self._folder / "shells" / project
+        folder.mkdir(parents=True, exist_ok=True)
+        client = self._nix.client(project, workspace.jail_paths()[0])
+        shells = Shells(
+            _Shown(client, workspace, patterns),
+            folder,
+            nix=self._nix.nix(project, folder),
             shown=shown,
-            options=self._settings.nix.settings,
+            options=self._nix.options,
             allowed=self._settings.nix.inputs,
-            scope=workspace.project,
+            scope=project,
         )
-
-    def _client(self, git: tuple[Path, ...]) -> NixClient:
-        return NixClient(
-            jail=self._nix_jail,
-            fetch=self._runner,
-            folder=self._folder / "nix",
-            env=self._nix_env(),
-            options=self._settings.nix.settings,
-            redact=self._redact,
-            allowed_inputs=self._settings.nix.inputs,
-            git=git,
-        )
-
-    def _nix_jail(self, *, readable: tuple[Path, ...], writable: tuple[Path, ...]) -> Runner:
-        """A sandbox for one step of Nix; its home, the last of the writable, is no other's."""
-        if not self._boxed:
-            return self._runner
-        jail = Jail(writable=writable, readable=readable, tmp=writable[-1] / "tmp", store=self._store)
-        return Sandbox(runner=self._runner, jail=jail, limits=self._limits)
-
-    def _plain_nix(self) -> Nix:
-        options = configuration(self._settings.nix.settings)
-        home = self._folder / "nix" / "home"
-        env = {**self._nix_env(), "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "NIX_CONFIG": options}
-        return Nix(runner=self._runner, folder=self._folder / "nix", env=env, redact=self._redact)
-
-    def _nix_env(self) -> dict[str, str]:
-        return {"PATH": self._path, **self._nix_variables}
+        if view is None:
+            return shells
+        closures = self._folder / "closures" / project
+        return SeenShells(shells, closure=client.closure, show=functools.partial(view.show, 0), folder=closures)
 
     def _record(self, run: str) -> Path:
         return self._folder / "usage" / f"{run}.json"
@@ -336,8 +313,3 @@ def _closing(place: Path) -> Path:
     file = place / "closed.so"
     file.write_bytes(library(platform.machine()))
     return file
-
-
-def _whole(path: Path) -> Path:
-    """A program of the host's Nix store needs others of it; a run with a store of its own does not see it else."""
-    return _NIX_STORE if path.is_relative_to(_NIX_STORE) else path

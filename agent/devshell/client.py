@@ -1,7 +1,7 @@
 """Nix for the repository's own code: without a network, inside a jail, and held to what the fleet gives.
 
-The order is the security. The checkout is copied into the store first, and everything later is about that copy, so an edit
-in between changes nothing. Its lock file is read here, without Nix. What it pins and the store lacks is fetched by an
+The order is the security. The checkout is copied into the repository's own store first, and everything later is about that
+copy, so an edit in between changes nothing. Its lock file is read here, without Nix. What it pins and the store lacks is fetched by an
 expression of ours, outside; the repository's code is evaluated inside, where nothing can be reached, and yields the path of
 a derivation. What would have to be built for it is read from the store and judged; only then is anything built: by a
 daemon in the daemon's sandbox, or, with a store of one's own, inside the jail.
@@ -22,11 +22,12 @@ from msgspec import Struct
 from agent.devshell import client_probe
 from agent.devshell.client_failures import build_failed, evaluation_failed, fetch_failed, host_failed, unreachable
 from agent.devshell.client_options import Store
-from agent.devshell.client_read import derivation_at, followed, lock_of, result_at
+from agent.devshell.client_read import derivation_in, followed, lock_of, result_in
 from agent.devshell.client_steps import Inside, Jailed, Steps, Time
 from agent.devshell.closure import Derivation, Plan, objection, plan, shell_objection, store_path, wanted
 from agent.devshell.flake import Copy, Evaluated, Flake, Realised, ShellRefused
 from agent.devshell.inputs import DEFAULT_ALLOWED, Input, locked_inputs
+from agent.devshell.stores import Stores
 from agent.errors import PodTrouble, TicketFailure
 from agent.programs.runner import Finished, Runner
 from agent.texts.bounded import LINE, Unreadable, Whole, from_json
@@ -78,6 +79,7 @@ class NixClient:
         jail: for everything that obeys the repository.
         fetch: starts processes with the host's network; no code of a repository gets there.
         folder: ours, for the homes of Nix; the model cannot write there.
+        own: for the repository's own store; below `folder` if none is given.
         env: PATH, and what else every process gets; nothing secret.
         options: the operator's settings of Nix, `store` among them.
         allowed_inputs: see `locked_inputs`.
@@ -101,12 +103,22 @@ class NixClient:
         allowed_inputs: Sequence[str] = DEFAULT_ALLOWED,
         git: Sequence[Path] = (),
         system: str = "",
+        own: Path | None = None,
     ) -> None:
-        self._steps = Steps(jail=jail, fetch=fetch, folder=folder, env=env, options=options)
+        place = (own or folder / "own").absolute()
+        self._steps = Steps(jail=jail, fetch=fetch, folder=folder, own=place, env=env, options=options)
         self._redact = redact
         self._allowed = tuple(allowed_inputs)
         self._git = tuple(git)
         self._system = system or f"{platform.machine()}-{platform.system().lower()}"
+
+    def stores(self) -> Stores:
+        """The stores of the repository, their folders made.
+
+        Raises:
+            PodTrouble: they cannot be made, or there is no Nix.
+        """
+        return self._steps.stores()
 
     async def check(self) -> None:
         """Prove that Nix works in the jail, and that whoever builds does it without a network; for the preflight.
@@ -114,26 +126,26 @@ class NixClient:
         Raises:
             PodTrouble: it does not.
         """
-        store = self._steps.store()
+        store = self._steps.stores().builds
         with self._steps.inside("check", store) as nix:
             done = await nix.run("store", "info", time=Time(60))
             if not done.ok:
                 raise host_failed(done, self._redact)
             if store.daemon:
-                await self._probe(nix)
+                await self._probe(nix, store)
         self._proved.add(store.uri)
 
-    async def _probe(self, nix: Inside) -> None:
+    async def _probe(self, nix: Inside, store: Store) -> None:
         name = f"agent-probe-{secrets.token_hex(8)}"
         expression = client_probe.expression(str(nix.home), name, self._system)
         done = await nix.run("build", "--no-link", "--print-out-paths", "--expr", expression, time=Time(120))
-        trouble = client_probe.judge(done, result_at(done.stdout.decode().strip()), self._redact)
+        trouble = client_probe.judge(done, _result(store, done), self._redact)
         if trouble is not None:
             raise trouble
 
     async def copy(self, flake: Flake, *, timeout: float) -> Copy:  # noqa: ASYNC109 - the runner's
         """See `Client.copy`."""
-        store = await self._trusted()
+        store = (await self._trusted()).sources
         with self._steps.inside("copy", store, readable=(flake.folder, *self._git)) as nix:
             url = f"git+file://{quote(str(flake.folder))}"
             done = await nix.run("flake", "prefetch", "--json", url, time=Time(timeout))
@@ -148,41 +160,79 @@ class NixClient:
         """See `Client.evaluate`. The checkout is not in this jail: nothing but the copy can be read."""
         if not _NAME.match(shell):
             raise ShellRefused(f"`{one_line(shell, 60)}` is no name of a development shell: ask for `.#NAME`")
-        time, store = Time(timeout), await self._trusted()
+        time, stores = Time(timeout), await self._trusted()
+        store = stores.sources
         with self._steps.inside("evaluate", store) as nix:
-            inputs = locked_inputs(lock_of(copy.path), self._allowed)
-            await self._have(nix, store, inputs, time)
+            inputs = locked_inputs(lock_of(store, copy.path), self._allowed)
+            await self._have(nix, stores, inputs, time)
             drv = await self._derivation(nix, store, (copy, inputs), shell, time)
         sources = dict.fromkeys(one.path(str(store.folder)) for one in inputs)
-        return Evaluated(drv, tuple(map(Path, sources)))
+        return Evaluated(drv, tuple(map(store.here, sources)))
 
     async def realise(self, drv: str, *, timeout: float) -> Realised:  # noqa: ASYNC109 - the runner's
         """See `Client.realise`."""
-        time, store = Time(timeout), await self._trusted()
-        await self._ready(store, derivation_at(drv), time)
-        return await self._built(store, drv, time)
+        time, stores = Time(timeout), await self._trusted()
+        await self._handed(stores, drv, time)
+        await self._ready(stores, derivation_in(stores.sources, drv), time)
+        return await self._built(stores.builds, drv, time)
 
-    async def _trusted(self) -> Store:
-        """The store; if a daemon builds there, it is known to do it in a sandbox."""
-        store = self._steps.store()
-        if store.daemon and store.uri not in self._proved:
+    async def closure(self, *paths: Path, store: Store | None = None) -> tuple[str, ...]:
+        """The names in the store of all that these paths need, themselves among them; by where they are on this host.
+
+        Raises:
+            PodTrouble: the store has lost one of them, or cannot be asked.
+        """
+        store = store or self._steps.stores().fetched
+        with self._steps.inside("closure", store) as nix:
+            done = await nix.run("path-info", "--recursive", *map(store.called, paths), time=Time(60))
+        names = [line.removeprefix(f"{store.folder}/") for line in done.stdout.decode("utf-8", "replace").splitlines()]
+        if not done.ok or not all(store_path(f"{store.folder}/{name}", str(store.folder)) for name in names):
+            raise host_failed(done, self._redact)
+        return tuple(names)
+
+    async def _trusted(self) -> Stores:
+        """The stores; if a daemon builds there, it is known to do it in a sandbox."""
+        stores = self._steps.stores()
+        if stores.builds.daemon and stores.builds.uri not in self._proved:
             await self.check()
-        return store
+        return stores
 
-    async def _have(self, nix: Inside, store: Store, inputs: Sequence[Input], time: Time) -> None:
-        """Every input is in the store when this returns."""
+    async def _handed(self, stores: Stores, drv: str, time: Time) -> None:
+        """The derivation, with all that it is made of, is where it is built."""
+        sources, builds = stores.sources, stores.builds
+        if builds.own:
+            return
+        with self._steps.inside("hand", sources, builds) as nix:
+            words = ("copy", "--no-check-sigs", "--from", sources.uri, "--to", builds.uri, drv)
+            done = await nix.run(*words, time=time)
+        if not done.ok:
+            raise build_failed(done, self._redact)
+
+    async def _have(self, nix: Inside, stores: Stores, inputs: Sequence[Input], time: Time) -> None:
+        """Every input is in the repository's own store when this returns."""
+        store = stores.sources
         paths = [one.path(str(store.folder)) for one in inputs]
         if not paths or (await nix.run("path-info", *paths, time=time)).ok:
             return
         for one, path in zip(inputs, paths, strict=True):
+            if await self._near(stores, path, time):
+                continue
             attributes = _quoted(msgspec.json.encode(one.attributes).decode())
             expression = f"(builtins.fetchTree (builtins.fromJSON {attributes})).outPath"
-            done = await self._steps.outside("eval", "--raw", "--expr", expression, time=time)
+            done = await self._steps.outside("eval", "--raw", "--expr", expression, store=store, time=time)
             what = f"the flake input `{one_line(one.name, 60)}` ({one_line(one.place)})"
             if not done.ok:
                 raise fetch_failed(done, self._redact, what)
             if done.stdout.decode() != path:
                 raise PodTrouble(f"{what} came to lie at {one_line(done.stdout.decode())} and not at {path}")
+
+    async def _near(self, stores: Stores, path: str, time: Time) -> bool:
+        """Whether an input could be had by its hash: from the store that builds, or from a cache."""
+        store, builds = stores.sources, stores.builds
+        words: tuple[str, ...] = ("build", "--no-link", path)
+        if not builds.own and builds.here(path).exists():
+            words = ("copy", "--no-check-sigs", "--from", builds.uri, "--to", store.uri, path)
+        return (await self._steps.outside(*words, store=store, time=time)).ok
 
     async def _derivation(
         self, nix: Inside, store: Store, pinned: tuple[Copy, tuple[Input, ...]], shell: str, time: Time
@@ -192,7 +242,7 @@ class NixClient:
         uris = tuple(sorted({one.scheme for one in inputs}))
         done = await nix.run("eval", "--json", "--expr", _EVALUATE % words, time=time, uris=uris)
         if not done.ok:
-            raise evaluation_failed(done, self._redact, copy.path)
+            raise evaluation_failed(done, self._redact, str(store.here(copy.path)), copy.path)
         answer = _decoded(done, _Answer)
         if not answer.drv:
             some = ", ".join(f"`{one_line(name, 40)}`" for name in answer.names[:_SHOWN]) or "none"
@@ -204,14 +254,16 @@ class NixClient:
             raise ShellRefused(f"the development shell `{shell}` of `flake.nix` is no derivation: make it one")
         return answer.drv
 
-    async def _ready(self, store: Store, drv: Derivation, time: Time) -> None:
+    async def _ready(self, stores: Stores, drv: Derivation, time: Time) -> None:
         """Judge what has to be built for a shell, and take what trusted caches have of the rest."""
         if sentence := shell_objection(drv):
             raise ShellRefused(self._redact(sentence))
         if not drv.inputs:
             return
         asked = wanted(drv.inputs.items())
-        done = await self._steps.outside("build", "--dry-run", "--no-link", "--stdin", time=time, stdin=asked)
+        store = stores.fetched
+        words = ("build", "--dry-run", "--no-link", "--stdin")
+        done = await self._steps.outside(*words, store=store, time=time, stdin=asked)
         if not done.ok:
             raise build_failed(done, self._redact)
         try:
@@ -219,17 +271,17 @@ class NixClient:
         except ValueError as error:
             raise PodTrouble(f"what Nix would build cannot be read: {one_line(str(error))}") from error
         for path in needs.built:
-            if sentence := objection(derivation_at(path)):
+            if sentence := objection(derivation_in(stores.sources, path)):
                 raise unreachable(done, self._redact) or ShellRefused(self._redact(sentence))
-        await self._taken(needs, time)
+        await self._taken(store, needs, time)
 
-    async def _taken(self, needs: Plan, time: Time) -> None:
+    async def _taken(self, store: Store, needs: Plan, time: Time) -> None:
         """Take from trusted caches; paths, not derivations: what a cache does not give after all is not built instead."""
         if needs.unknown:
             raise PodTrouble(f"the Nix store has lost {', '.join(needs.unknown[:3])}: it may be collecting garbage")
         if needs.fetched:
             paths = "\n".join(needs.fetched)
-            done = await self._steps.outside("build", "--no-link", "--stdin", time=time, stdin=paths)
+            done = await self._steps.outside("build", "--no-link", "--stdin", store=store, time=time, stdin=paths)
             if not done.ok:
                 raise fetch_failed(done, self._redact, "a package of the development shell")
 
@@ -245,7 +297,12 @@ class NixClient:
             environment = followed(profile)
         if not store_path(environment, str(store.folder)):
             raise PodTrouble(f"`nix print-dev-env` left no environment, but {one_line(environment) or 'nothing'}")
-        return Realised(done.stdout, Path(environment))
+        return Realised(done.stdout, store.here(environment))
+
+
+def _result(store: Store, done: Finished) -> str:
+    path = done.stdout.decode("utf-8", "replace").strip()
+    return result_in(store, path) if store_path(path, str(store.folder)) else ""
 
 
 def _url(copy: Copy) -> str:

@@ -109,17 +109,17 @@ _WISHES: Final[tuple[tuple[Search[str], _Sentence], ...]] = (
 )
 
 
-def evaluation_failed(done: Finished, redact: Redact, source: str = "") -> AgentError:
+def evaluation_failed(done: Finished, redact: Redact, *sources: str) -> AgentError:
     """Whose fault it is that the flake was not evaluated: without network, by a Nix that obeys the repository.
 
     Args:
         done: the Nix that failed.
         redact: takes out what must not be shown.
-        source: the store path of the repository's copy, which stands for the checkout.
+        sources: what stands for the checkout: itself, or its copy in the store, by where it is and by what it is called.
     """
     if done.ended is not Ended.COMPLETED:
         return _too_long(done, "evaluated", redact)
-    lines = _lines(done, source)
+    lines = _lines(done, *sources)
     text = "\n".join(lines)
     gist = _gist(lines, done, redact)
     for pattern, sentence in _WISHES:
@@ -186,10 +186,10 @@ def _too_long(done: Finished, what: str, redact: Redact) -> TicketFailure:
     )
 
 
-def _lines(done: Finished, source: str = "") -> list[str]:
+def _lines(done: Finished, *sources: str) -> list[str]:
     """What is about the end: warnings come before a retry that may have gone well."""
     text = clean(ending(done.stderr, LONGEST).decode("utf-8", "replace"))
-    if source:
+    for source in sources:
         text = text.replace(f"{source}/", "").replace(source, "flake.nix")
     return [
         line for line in text.splitlines() if line.strip() and not line.startswith(("warning:", "error (ignored):"))

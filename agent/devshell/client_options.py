@@ -7,6 +7,7 @@ host's are in its reach. The operator's own words count inside only where they a
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -38,9 +39,12 @@ _INSIDE: Final = frozenset(
     }
 )  # fmt: skip
 """Settings of the operator that a jailed Nix is told: none of them is secret, opens a network or starts a program."""
+_OWN: Final = {"build-users-group": "", "min-free": "0", "sandbox": "false"}
+"""A repository's own store belongs to the pod's user, who cannot become another; the jail is the builder's sandbox. What is
+kept from being collected is not in the jail, so nothing is collected there."""
 _HOST_STATE: Final = Path("/nix/var/nix")
 _SOCKET: Final = _HOST_STATE / "daemon-socket/socket"
-_HOST_STORE: Final = Path("/nix/store")
+HOST_STORE: Final = Path("/nix/store")
 
 
 def configuration(options: Mapping[str, str]) -> str:
@@ -48,9 +52,14 @@ def configuration(options: Mapping[str, str]) -> str:
     return _lines({**options, **_ALWAYS})
 
 
+def fetching(options: Mapping[str, str], store: Store) -> str:
+    """The text for NIX_CONFIG of a Nix that fetches into this very store, whatever NIX_REMOTE says."""
+    return configuration({**options, **(_OWN if store.own else {}), "store": store.uri})
+
+
 def jailed(options: Mapping[str, str], store: Store, uris: tuple[str, ...] = ()) -> str:
     """The text for NIX_CONFIG of a Nix that handles the repository's code."""
-    chosen = {key: value for key, value in options.items() if key in _INSIDE}
+    chosen = {key: value for key, value in options.items() if key in _INSIDE} | (_OWN if store.own else {})
     return _lines({**chosen, **_ALWAYS, **_JAILED, "allowed-uris": " ".join(uris), "store": store.uri})
 
 
@@ -74,24 +83,63 @@ def private_store(folder: Path) -> dict[str, str]:
     }
 
 
-class Store(Struct, frozen=True):
-    """The store that is used.
+class Store(Struct, frozen=True, kw_only=True):
+    """A store that is used.
 
     Attributes:
         uri: as Nix is told.
-        folder: where its paths lie.
-        state: where Nix keeps what it knows of them.
+        folder: what its paths begin with.
+        real: where that folder is on this host.
+        state: where Nix keeps what it knows of them, on this host.
         daemon: whether a daemon builds, and not the client.
+        own: whether it was made for one repository, below the pod's state.
         readable: what a jailed client must see of it.
         writable: what a jailed client must be able to change.
+        elsewhere: likewise, at another path inside: where it is on this host, and where inside.
     """
 
     uri: str
     folder: Path
+    real: Path
     state: Path
-    daemon: bool
+    daemon: bool = False
+    own: bool = False
     readable: tuple[Path, ...] = ()
     writable: tuple[Path, ...] = ()
+    elsewhere: tuple[tuple[Path, Path], ...] = ()
+
+    def here(self, path: str) -> Path:
+        """Where one of its paths is on this host."""
+        return self.real / Path(path).relative_to(self.folder)
+
+    def called(self, path: Path) -> str:
+        """What something in it is called by Nix."""
+        return str(self.folder / path.relative_to(self.real))
+
+
+def unnamed(options: Mapping[str, str]) -> bool:
+    """Whether the operator left it to us which store there is."""
+    return options.get("store", "auto") in ("auto", "")
+
+
+def alone(options: Mapping[str, str], program: str) -> bool:
+    """Whether Nix has no store on this host yet: none is named, no daemon has its socket, and Nix itself lies in none.
+
+    Args:
+        options: the operator's settings of Nix.
+        program: the path of Nix, without links.
+    """
+    return unnamed(options) and not _answered() and not Path(program).is_relative_to(HOST_STORE.parent)
+
+
+def _answered() -> bool:
+    """Whether a daemon has its socket; where we may not look, it has one, and says no to us."""
+    try:
+        return stat.S_ISSOCK(_SOCKET.stat().st_mode)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 def store_of(options: Mapping[str, str]) -> Store:
@@ -103,8 +151,8 @@ def store_of(options: Mapping[str, str]) -> Store:
         ConfigurationError: it is none of those whose paths are read here.
     """
     uri = options.get("store", "auto")
-    if uri in ("auto", ""):
-        own = os.access(_HOST_STATE, os.R_OK | os.W_OK) and not _SOCKET.is_socket()
+    if unnamed(options):
+        own = os.access(_HOST_STATE, os.R_OK | os.W_OK) and not _answered()
         uri = "local" if own else "daemon"
     kind, _, query = uri.partition("?")
     words = {key: Path(values[-1]) for key, values in parameters(query).items()}
@@ -112,11 +160,10 @@ def store_of(options: Mapping[str, str]) -> Store:
         raise ConfigurationError(
             f"the Nix store `{uri}` cannot be used: `store` is `daemon`, `unix://SOCKET` or `local?store=FOLDER&state=FOLDER`"
         )
-    folder = words.get("store", _HOST_STORE)
+    folder = words.get("store", HOST_STORE)
     state = words.get("state", _HOST_STATE)
     if kind == "local":
-        return Store(
-            uri, folder, state, daemon=False, writable=(folder, state, words.get("log", state.parent / "log/nix"))
-        )
+        writable = (folder, state, words.get("log", state.parent / "log/nix"))
+        return Store(uri=uri, folder=folder, real=folder, state=state, writable=writable)
     socket = Path(kind.removeprefix("unix://")) if kind.startswith("unix://") else _SOCKET
-    return Store(uri, folder, state, daemon=True, readable=(folder, socket.parent))
+    return Store(uri=uri, folder=folder, real=folder, state=state, daemon=True, readable=(folder, socket.parent))

@@ -6,33 +6,37 @@ import contextlib
 import os
 import stat
 from pathlib import Path
+from typing import Final
 
+from agent.devshell.client_options import Store
 from agent.devshell.closure import DERIVATION_LIMIT, Derivation, derivation
 from agent.devshell.flake import ShellRefused
 from agent.devshell.inputs import LOCK_LIMIT
 from agent.errors import PodTrouble, TicketFailure
 
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
-def lock_of(copy: str) -> bytes:
-    """The lock file of a repository's copy; empty if it has none.
+
+def lock_of(store: Store, copy: str) -> bytes:
+    """The lock file of a repository's copy in a store; empty if it has none.
 
     Raises:
         TicketFailure: it is no ordinary file.
     """
-    content = _content(Path(copy) / "flake.lock", LOCK_LIMIT + 1)
+    content = _content(store, f"{copy}/flake.lock", LOCK_LIMIT + 1)
     if content is None:
         raise TicketFailure("`flake.lock` is no ordinary file: restore the committed one")
     return content
 
 
-def derivation_at(path: str) -> Derivation:
-    """A derivation of the store.
+def derivation_in(store: Store, path: str) -> Derivation:
+    """A derivation of a store.
 
     Raises:
         ShellRefused: it is of a form that is not known, or endless.
         PodTrouble: it is not there.
     """
-    content = _content(Path(path), DERIVATION_LIMIT + 1)
+    content = _content(store, path, DERIVATION_LIMIT + 1)
     if not content:
         raise PodTrouble(f"the Nix store has lost {path}: it may be collecting garbage")
     if len(content) > DERIVATION_LIMIT:
@@ -43,9 +47,9 @@ def derivation_at(path: str) -> Derivation:
         raise ShellRefused(f"the development shell is made in a way that is not known here: {error}") from error
 
 
-def result_at(path: str) -> str:
+def result_in(store: Store, path: str) -> str:
     """The beginning of a build's result; empty if there is none."""
-    return (_content(Path(path), 1 << 16) or b"").decode("utf-8", "replace")
+    return (_content(store, path, 1 << 16) or b"").decode("utf-8", "replace")
 
 
 def followed(profile: Path) -> str:
@@ -56,16 +60,26 @@ def followed(profile: Path) -> str:
     return ""
 
 
-def _content(path: Path, limit: int) -> bytes | None:
-    """At most so many bytes of an ordinary file; none of them if it is missing, None if it is something else."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        return b""
-    except OSError:
-        return None
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        return None
-    with os.fdopen(handle, "rb") as file:
-        return file.read(limit)
+def _content(store: Store, path: str, limit: int) -> bytes | None:
+    """At most so many bytes of an ordinary file; none of them if it is missing, None if it is something else.
+
+    What builds in a repository's own store can write there: none of the folders on the way may be a link either.
+    """
+    *folders, name = Path(path).relative_to(store.folder).parts
+    with contextlib.ExitStack() as stack:
+        try:
+            place = os.open(store.real, _FOLDER)
+            stack.callback(os.close, place)
+            for folder in folders:
+                place = os.open(folder, _FOLDER | os.O_NOFOLLOW, dir_fd=place)
+                stack.callback(os.close, place)
+            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place)
+        except FileNotFoundError:
+            return b""
+        except OSError:
+            return None
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            return None
+        with os.fdopen(handle, "rb") as file:
+            return file.read(limit)

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
-from agent.devshell.client_options import Store, configuration, jailed, store_of
+from agent.devshell.client_options import Store, fetching, jailed
+from agent.devshell.stores import Stores, stores_of
 from agent.errors import PodTrouble
 from agent.programs.removal import folder_for_others
 from agent.programs.runner import Finished, Job, Runner, missing
@@ -21,8 +22,14 @@ OUTPUT: Final = 32 << 20
 class Jailed(Protocol):
     """Makes a runner whose processes see the host's programs, these paths and no network."""
 
-    def __call__(self, *, readable: tuple[Path, ...], writable: tuple[Path, ...]) -> Runner:
-        """A jail for one step; what is /tmp inside is no other's."""
+    def __call__(
+        self,
+        *,
+        readable: tuple[Path, ...],
+        writable: tuple[Path, ...],
+        elsewhere: tuple[tuple[Path, Path], ...] = (),
+    ) -> Runner:
+        """A jail for one step; what is /tmp inside is no other's. `elsewhere`: writable, at another path inside."""
         ...
 
 
@@ -66,39 +73,47 @@ class Steps:
         jail: for everything that obeys the repository.
         fetch: starts processes with the host's network.
         folder: ours, for the homes of Nix.
+        own: for the repository's own store.
         env: PATH, and what else every process gets.
         options: the operator's settings of Nix.
     """
 
     def __init__(
-        self, *, jail: Jailed, fetch: Runner, folder: Path, env: Mapping[str, str], options: Mapping[str, str]
+        self,
+        *,
+        jail: Jailed,
+        fetch: Runner,
+        folder: Path,
+        own: Path,
+        env: Mapping[str, str],
+        options: Mapping[str, str],
     ) -> None:
         self._jail = jail
         self._fetch = fetch
         self._folder = folder.absolute()
+        self._own = own
         self._env = dict(env)
         self._options = dict(options)
 
-    def store(self) -> Store:
-        """The store, its folders made.
+    def stores(self) -> Stores:
+        """The stores, their folders made.
 
         Raises:
-            PodTrouble: they cannot be made.
+            PodTrouble: they cannot be made, or there is no Nix.
         """
-        store = store_of(self._options)
-        for path in store.writable:
-            _made(path)
-        for path in store.readable:
-            if not path.is_dir():
-                raise PodTrouble(
-                    f"Nix's daemon is not there ({path} is missing): start it, or set `[nix.settings] store`"
-                )
-        return store
+        stores = stores_of(self._options, self._own, self._program())
+        for store in stores.all:
+            for path in store.writable:
+                _made(path)
+            for path in store.readable:
+                if not path.is_dir():
+                    raise PodTrouble(
+                        f"Nix's daemon is not there ({path} is missing): start it, or set `[nix.settings] store`"
+                    )
+        return stores
 
     @contextlib.contextmanager
-    def inside(
-        self, name: str, store: Store, *, readable: tuple[Path, ...] = (), writable: tuple[Path, ...] = ()
-    ) -> Iterator[Inside]:
+    def inside(self, name: str, store: Store, *others: Store, readable: tuple[Path, ...] = ()) -> Iterator[Inside]:
         """One jail, with a home that no other shares: a builder in it cannot prepare the next evaluation.
 
         Raises:
@@ -110,22 +125,25 @@ class Steps:
             conf = home / "conf"  # empty: the host's files have its tokens and hooks
             conf.mkdir()
             env = {**self._env, **_home(home), "NIX_CONF_DIR": str(conf), "NIX_USER_CONF_FILES": os.devnull}
-            runner = self._jail(readable=(*store.readable, *readable), writable=(*store.writable, *writable, home))
+            stores = (store, *others)
+            paths = (path for one in stores for path in one.readable)
+            folders = (path for one in stores for path in one.writable)
+            runner = self._jail(
+                readable=(*paths, *readable),
+                writable=(*folders, home),
+                **({"elsewhere": store.elsewhere} if store.elsewhere else {}),
+            )
             yield Inside(runner, Job(argv=(program,), cwd=home, env=env), self._options, store)
 
-    async def outside(self, *words: str, time: Time, stdin: str = "") -> Finished:
-        """One command with the host's network.
+    async def outside(self, *words: str, store: Store, time: Time, stdin: str = "") -> Finished:
+        """One command with the host's network, for this store.
 
         Raises:
             PodTrouble: there is no Nix, or no folder can be made.
         """
-        options = {
-            **self._options,
-            "store": store_of(self._options).uri,
-        }  # the very store of the jail, whatever NIX_REMOTE says
         home = self._folder / "fetch"
         _made(home)
-        env = {**self._env, **_home(home), "NIX_CONFIG": configuration(options)}
+        env = {**self._env, **_home(home), "NIX_CONFIG": fetching(self._options, store)}
         job = Job(
             argv=(self._program(), *words),
             cwd=home,

@@ -21,8 +21,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from agent.clock import Clock, SystemClock
+from agent.devshell.broker import HasShells
 from agent.devshell.flake import Flake, Saved
-from agent.devshell.shells import Shells
 from agent.errors import PodTrouble, TicketFailure
 from agent.programs.removal import folder_for_others
 from agent.programs.runner import Ended, Finished, Job, Runner
@@ -71,7 +71,7 @@ class DevShell:
         self,
         *,
         runner: Runner,
-        shells: Shells,
+        shells: HasShells,
         flake: Callable[[], Awaitable[Flake]],
         redact: Redact,
         shell: str = "default",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from agent.devshell.client_options import Store
+from agent.devshell.roots import root
 from agent.errors import PodTrouble
 from agent.programs.runner import Finished, Job, Runner, missing
 from agent.texts.clean import clean
@@ -23,13 +25,24 @@ class Nix:
         folder: where they run.
         env: their whole environment; its PATH leads to Nix, its NIX_CONFIG to the store.
         redact: takes out of Nix's words what must not be shown.
+        stores: the stores of a repository, which are written here and not by Nix: it would follow a link in them. What is in
+            none of them is a daemon's.
     """
 
-    def __init__(self, *, runner: Runner, folder: Path, env: Mapping[str, str], redact: Redact) -> None:
+    def __init__(
+        self,
+        *,
+        runner: Runner,
+        folder: Path,
+        env: Mapping[str, str],
+        redact: Redact,
+        stores: Callable[[], Sequence[Store]] = tuple,
+    ) -> None:
         self._runner = runner
         self._folder = folder
         self._env = dict(env)
         self._redact = redact
+        self._stores = stores
         self._versions: dict[tuple[str, int, int], str] = {}
 
     async def version(self) -> str:
@@ -51,9 +64,14 @@ class Nix:
         Raises:
             PodTrouble: they are gone, or the store cannot be written.
         """
-        if paths:
+        stores = {store.real: store for store in self._stores() if not store.daemon}
+        for number, path in enumerate(paths):
+            if path.parent in stores:
+                root(stores[path.parent], link.with_name(f"{link.name}-{number + 1}" if number else link.name), path)
+        others = [str(path) for path in paths if path.parent not in stores]
+        if others:
             program = self._program("nix-store")
-            await self._run(program, "--realise", *map(str, paths), "--add-root", str(link))
+            await self._run(program, "--realise", *others, "--add-root", str(link))
 
     def _program(self, name: str) -> str:
         found = shutil.which(name, path=self._env.get("PATH", ""))

@@ -117,7 +117,7 @@ class Doctor:
     async def _version(self, program: str, path: str, place: Path) -> Finding:
         try:
             done = await self._here.runner.run(
-                Job(argv=(program, "--version"), cwd=place, env={"PATH": path}, timeout=60)
+                Job(argv=(program, "--version"), cwd=place, env={"PATH": path, "HOME": str(place)}, timeout=60)
             )
         except PodTrouble as trouble:
             return fail(program, str(trouble), "install it on this host")
@@ -132,8 +132,14 @@ class Doctor:
             await rooms.check()
         except PodTrouble as trouble:
             return fail("sandbox and nix", str(trouble), "agents work inside both")
-        boxed = self._settings.sandbox.kind == "bubblewrap"
-        return ok("sandbox and nix", "both work" if boxed else "the store of Nix opens")
+        if self._settings.sandbox.kind != "bubblewrap":
+            return ok("sandbox and nix", "the store of Nix opens")
+        if rooms.own_stores:
+            text = (
+                "both work; Nix has no daemon here, so each repository has a Nix store of its own in the state folder"
+            )
+            return ok("sandbox and nix", f"{text} (for the daemon's, Debian: install nix-setup-systemd)")
+        return ok("sandbox and nix", "both work")
 
     # -- the board -------------------------------------------------------------------------------------------------
 

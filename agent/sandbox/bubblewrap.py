@@ -118,7 +118,6 @@ def _mounts(jail: Jail, host: Host) -> dict[Path, tuple[str, ...]]:
     mounts: dict[Path, tuple[str, ...]] = dict.fromkeys((Path("/home"), Path("/run"), Path("/var")), ("--dir",))
     mounts.update({path: ("--symlink", target) for path, target in host.links})
     mounts.update(_bound("--ro-bind", host.folders))
-    mounts.update(_bound("--ro-bind-try", (jail.store,)))
     mounts[Path("/proc")] = ("--proc",)
     mounts.update(_bound("--ro-bind-try", KERNEL))
     mounts[Path("/dev")] = ("--dev",)

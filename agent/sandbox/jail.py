@@ -20,7 +20,6 @@ class Jail(Struct, frozen=True, kw_only=True):
         empty: folders below a readable one that appear empty; they exist outside.
         nested: read-only paths that lie below a writable or an empty one: the worktree's `.git`, its administrative folder.
         tmp: becomes /tmp; a folder on disk, counted by the limit of the disk. Made if it is missing.
-        store: the Nix store, read-only; may be missing.
         elsewhere: writable folders that lie at another path inside: where they are on this host, and where inside.
         network: whether it has the host's; for programs of ours that fetch, never for a model or what a repository holds.
     """
@@ -30,7 +29,6 @@ class Jail(Struct, frozen=True, kw_only=True):
     empty: tuple[Path, ...] = ()
     nested: tuple[Path, ...] = ()
     tmp: Path
-    store: Path = Path("/nix/store")
     elsewhere: tuple[tuple[Path, Path], ...] = ()
     network: bool = False
 

@@ -45,8 +45,10 @@ async def test_a_shell_is_copied_evaluated_and_realised(bench: Bench) -> None:
     made = await bench.evaluate()
     assert b"SOME_VAR='from the shell'" in made.script
     assert made.environment.name.endswith("-fixture-shell-env")
-    assert (Path(made.copy.path) / "flake.nix").read_text() == FLAKE
-    assert [path.name for path in bench.home.iterdir()] == []
+    assert (bench.copied(made.copy) / "flake.nix").read_text() == FLAKE
+    assert [path.name for path in bench.home.iterdir()] == ["own"], (
+        "a step leaves nothing but the repository's own store"
+    )
 
 
 async def test_what_a_shell_needs_is_built(bench: Bench) -> None:
@@ -82,7 +84,7 @@ async def test_a_worktree_beside_its_repository_needs_its_git_folders(bench: Ben
 
 async def test_only_the_copy_is_made_where_the_checkout_can_be_read_and_nothing_can_write_to_it(bench: Bench) -> None:
     await bench.evaluate()
-    copying, *others = bench.jails.made[-3:]
+    copying, *others = bench.jails.made[-4:]
     assert bench.checkout in copying[0]
     assert not [path for jail in others for paths in jail for path in paths if path == bench.checkout]
     assert not [path for _, writable in bench.jails.made for path in writable if path == bench.checkout]

@@ -189,7 +189,7 @@ async def test_the_jail_alone_holds_where_nobody_judges(
     bench: Bench, listener: Listener, measured: Callable[[str], None]
 ) -> None:
     """The second wall: the same Nix in the same jail, told to build whatever the flake asks for."""
-    store = bench.client._steps.store()
+    store = bench.client.stores().builds
     attacks = [name for name in ATTACKS if name not in FEATURES]
     for attack in attacks:
         plant(bench, ATTACKS[attack], listener, str(store.folder))
@@ -210,8 +210,14 @@ class Editing(Jails):
         self._step = step
         self._edit = edit
 
-    def __call__(self, *, readable: tuple[Path, ...], writable: tuple[Path, ...]) -> Runner:
-        inner = super().__call__(readable=readable, writable=writable)
+    def __call__(
+        self,
+        *,
+        readable: tuple[Path, ...],
+        writable: tuple[Path, ...],
+        elsewhere: tuple[tuple[Path, Path], ...] = (),
+    ) -> Runner:
+        inner = super().__call__(readable=readable, writable=writable, elsewhere=elsewhere)
         return Before(inner, self._edit) if len(self.made) == self._step else inner
 
 
@@ -234,7 +240,7 @@ async def test_an_edit_after_the_copy_changes_nothing(
     assert b"from the shell" in result.script
     assert b"fixed" not in result.script
     assert "fixed" in (bench.checkout / "flake.nix").read_text()
-    assert (Path(result.copy.path) / "flake.nix").read_text() == FLAKE
+    assert (bench.copied(result.copy) / "flake.nix").read_text() == FLAKE
     assert listener.heard() == []
     measured("Nix, one bit out by an edit between check and build: 1 attempt, 0 successes")
 
@@ -256,7 +262,7 @@ async def test_an_edit_back_and_forth_meets_one_copy(bench: Bench) -> None:
     try:
         for _ in range(6):
             result = await bench.evaluate()
-            copied = (Path(result.copy.path) / "flake.nix").read_text()
+            copied = (bench.copied(result.copy) / "flake.nix").read_text()
             assert (b"from the other" in result.script) == ("from the other" in copied)
     finally:
         stop.set()

@@ -53,12 +53,17 @@ class Jails:
         self.folder = folder
         self.made: list[tuple[tuple[Path, ...], tuple[Path, ...]]] = []
 
-    def __call__(self, *, readable: tuple[Path, ...], writable: tuple[Path, ...]) -> Runner:
+    def __call__(
+        self,
+        *,
+        readable: tuple[Path, ...],
+        writable: tuple[Path, ...],
+        elsewhere: tuple[tuple[Path, Path], ...] = (),
+    ) -> Runner:
         self.made.append((readable, writable))
         tmp = self.folder / f"tmp-{len(self.made)}"
-        return Sandbox(
-            runner=Processes(grace=0.3), jail=Jail(writable=writable, readable=readable, tmp=tmp), limits=LIMITS
-        )
+        jail = Jail(writable=writable, readable=readable, elsewhere=elsewhere, tmp=tmp)
+        return Sandbox(runner=Processes(grace=0.3), jail=jail, limits=LIMITS)
 
 
 class Listener:
@@ -158,6 +163,10 @@ class Bench:
 
     async def flake(self) -> Flake:
         return Flake(self.checkout, ("flake.nix",))
+
+    def copied(self, copy: Copy) -> Path:
+        """Where the copy of the checkout lies."""
+        return self.client.stores().sources.here(copy.path)
 
     async def evaluate(self, shell: str = "default", timeout: float = 60) -> Made:  # noqa: ASYNC109
         return await all_steps(self.client, await self.flake(), shell, timeout)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from agent.devshell import client_options
 from agent.devshell.client_failures import build_failed, evaluation_failed, fetch_failed, unreachable
 from agent.devshell.client_options import configuration, jailed, private_store, store_of
 from agent.devshell.client_probe import judge
-from agent.devshell.client_read import derivation_at, followed, lock_of, result_at
+from agent.devshell.client_read import derivation_in, followed, lock_of, result_in
 from agent.devshell.flake import ShellRefused
+from agent.devshell.roots import root
+from agent.devshell.stores import own_store, stores_of
 from agent.errors import ConfigurationError, PodTrouble, TicketFailure
 from agent.programs.runner import Ended, Finished
 from agent.texts.evidence import redactor
@@ -160,25 +163,100 @@ def test_the_probe_knows_a_sandbox() -> None:
 
 
 def test_what_is_read_of_the_store_is_an_ordinary_file(tmp_path: Path) -> None:
-    assert lock_of(str(tmp_path)) == b""
-    lock = tmp_path / "flake.lock"
+    store = own_store(tmp_path, Path("/nix/store"))
+    copy = store.here("/nix/store/x-source")
+    copy.mkdir(parents=True)
+    assert lock_of(store, "/nix/store/x-source") == b""
+    lock = copy / "flake.lock"
     makers: list[Callable[[], None]] = [lambda: lock.symlink_to("/etc/passwd"), lock.mkdir, lambda: os.mkfifo(lock)]
     for make in makers:
         make()
         with pytest.raises(TicketFailure, match="no ordinary file"):
-            lock_of(str(tmp_path))
+            lock_of(store, "/nix/store/x-source")
         if lock.is_dir() and not lock.is_symlink():
             lock.rmdir()
         else:
             lock.unlink()
     lock.write_bytes(b"{}")
-    assert lock_of(str(tmp_path)) == b"{}"
-    assert result_at("") == ""
+    assert lock_of(store, "/nix/store/x-source") == b"{}"
+    (store.real / "y-source").symlink_to(copy)
+    with pytest.raises(TicketFailure, match="no ordinary file"):
+        lock_of(store, "/nix/store/y-source")
+    assert result_in(store, "/nix/store/none") == ""
     with pytest.raises(PodTrouble, match="has lost"):
-        derivation_at(str(tmp_path / "x.drv"))
-    (tmp_path / "x.drv").write_bytes(b"Derive(x")
+        derivation_in(store, "/nix/store/x.drv")
+    (store.real / "x.drv").write_bytes(b"Derive(x")
     with pytest.raises(ShellRefused, match="not known here"):
-        derivation_at(str(tmp_path / "x.drv"))
+        derivation_in(store, "/nix/store/x.drv")
+
+
+@pytest.mark.parametrize(
+    ("options", "program", "there", "expected"),
+    [
+        ({}, "/usr/bin/nix", False, "own"),
+        ({"store": "auto"}, "/usr/bin/nix", False, "own"),
+        ({}, "/usr/bin/nix", True, "daemon"),
+        ({}, "/nix/store/x-nix/bin/nix", False, "daemon"),
+        ({"store": "daemon"}, "/usr/bin/nix", False, "daemon"),
+        ({"store": "local?store=/a/store&state=/a/state"}, "/usr/bin/nix", False, "named"),
+    ],
+)
+def test_only_where_nix_has_no_store_yet_does_a_repository_build_in_its_own(  # noqa: PLR0917 - a table
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str], program: str, there: bool, expected: str
+) -> None:
+    monkeypatch.setattr(client_options, "_SOCKET", tmp_path / "socket")
+    monkeypatch.setattr(client_options, "_HOST_STATE", tmp_path / "none")
+    with _listening(tmp_path / "socket") if there else contextlib.nullcontext():
+        stores = stores_of(options, tmp_path / "place", program)
+    kinds = {
+        "own": stores.builds.own,
+        "daemon": stores.builds.daemon,
+        "named": stores.builds.folder == Path("/a/store"),
+    }
+    assert [kind for kind, so in kinds.items() if so] == [expected]
+    assert stores.sources.own
+    assert stores.sources.folder == stores.builds.folder
+    assert (stores.builds.real == stores.sources.real) == (expected == "own")
+
+
+def test_a_socket_that_may_not_be_looked_at_is_a_daemons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian lets only a group of its own in: what Nix then says is the pod's trouble, and no reason for a second store."""
+
+    class Closed:
+        def stat(self) -> None:
+            raise PermissionError
+
+    monkeypatch.setattr(client_options, "_SOCKET", Closed())
+    assert not client_options.alone({}, "/usr/bin/nix")
+
+
+def test_what_keeps_a_path_goes_with_its_link_and_follows_none(tmp_path: Path) -> None:
+    store = own_store(tmp_path / "place", Path("/nix/store"))
+    store.state.mkdir(parents=True)
+    for name in ("one", "two"):
+        (store.real / name).mkdir(parents=True)
+    links = tmp_path / "shells"
+    root(store, links / "a", store.real / "one")
+    assert (links / "a").readlink() == store.real / "one"
+    (kept,) = (store.state / "gcroots").iterdir()
+    assert {path.name: str(path.readlink()) for path in kept.iterdir()} == {"a": "/nix/store/one"}
+    (links / "a").unlink()
+    root(store, links / "b", store.real / "two")
+    assert {path.name: str(path.readlink()) for path in kept.iterdir()} == {"b": "/nix/store/two"}
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    kept.rename(tmp_path / "moved")
+    kept.symlink_to(elsewhere)
+    with pytest.raises(PodTrouble, match="cannot be kept"):
+        root(store, links / "c", store.real / "two")
+    assert not list(elsewhere.iterdir())
+
+
+@contextlib.contextmanager
+def _listening(place: Path) -> Iterator[None]:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(place))
+        yield
 
 
 def test_a_profile_is_followed_two_steps_and_no_further(tmp_path: Path) -> None:

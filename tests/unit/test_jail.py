@@ -60,7 +60,6 @@ def mount(path: str, jail: Jail = JAIL, host: Host = HOST) -> tuple[int, list[st
         ("/state/work/mine/.git", ["--ro-bind", "/state/work/mine/.git", "/state/work/mine/.git"]),
         ("/usr", ["--ro-bind", "/usr", "/usr"]),
         ("/bin", ["--symlink", "usr/bin", "/bin"]),
-        ("/nix/store", ["--ro-bind-try", "/nix/store", "/nix/store"]),
         ("/proc", ["--proc", "/proc"]),
         ("/proc/sys", ["--ro-bind-try", "/proc/sys", "/proc/sys"]),
         ("/dev", ["--dev", "/dev"]),
@@ -78,6 +77,16 @@ def test_parents_are_mounted_before_what_lies_below_them() -> None:
     assert mount("/state/work/mine")[0] < mount("/state/work/mine/.git")[0]
     below = Jail(writable=(Path("/tmp/pytest/work"),), tmp=Path("/tmp/pytest/tmp"))
     assert mount("/tmp", below)[0] < mount("/tmp/pytest/work", below)[0]
+
+
+def test_a_folder_can_lie_elsewhere_inside_and_counts_where_it_is() -> None:
+    jail = Jail(writable=(STATE,), elsewhere=((Path("/pod/store"), Path("/nix/store")),), tmp=Path("/scratch"))
+    assert mount("/nix/store", jail)[1] == ["--bind", "/pod/store", "/nix/store"]
+    assert Path("/pod/store") in jail.measured
+
+
+def test_only_what_is_said_to_fetch_has_the_network() -> None:
+    assert "--unshare-net" not in options(Jail(writable=(STATE,), tmp=Path("/scratch"), network=True))
 
 
 def test_what_is_more_particular_wins() -> None:
