@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.devshell.client import NixClient
-from agent.devshell.client_options import HOST_STORE, configuration, store_of
+from agent.devshell.client_options import HOST_STORE, alone, configuration, private_store, store_of
 from agent.devshell.nix import Nix
 from agent.devshell.stores import Stores, stores_of
 from agent.errors import PodTrouble
@@ -55,10 +55,15 @@ class NixBoxes:
         self._variables = {name: ambient.children[name] for name in _VARIABLES if name in ambient.children}
         self._boxed = settings.sandbox.kind == "bubblewrap"
         self._limits = Limits(disk=settings.sandbox.disk, processes=settings.sandbox.processes)
-        # Only a box can have a store at /nix.
-        given = settings.nix.settings
-        self.options: Mapping[str, str] = given if self._boxed else {**given, "store": store_of(given).uri}
+        self.options = settings.nix.settings if self._boxed else self._unboxed(settings.nix.settings)
         self._host: list[tuple[str, ...]] = []
+
+    def _unboxed(self, given: Mapping[str, str]) -> Mapping[str, str]:
+        """The settings of Nix where no box can have a store at /nix: it is the host's, or one whose paths begin elsewhere."""
+        store = store_of(given)
+        if alone(given, self._program()) and store.daemon:  # we are not root, and there is none
+            return {**given, **private_store(self._folder / "stores" / "unboxed")}
+        return {**given, "store": store.uri}
 
     def stores(self, project: str) -> Stores:
         """The stores of a repository; none of its folders is made.
@@ -166,7 +171,7 @@ class NixBoxes:
         """A sandbox for a Nix that fetches, which runs no code of a repository."""
         if not self._boxed:
             return self._runner
-        stores = self.stores(project).all
+        stores = self.client(project).stores().all  # which makes their folders
         jail = Jail(
             writable=(*(path for store in stores for path in store.writable), *writable, home),
             readable=(*(path for store in stores for path in store.readable), *self._itself(), *self._reached()),

@@ -132,6 +132,11 @@ def alone(options: Mapping[str, str], program: str) -> bool:
     return unnamed(options) and not _answered() and not Path(program).is_relative_to(HOST_STORE.parent)
 
 
+def _writable(state: Path) -> bool:
+    """Whether we may open the host's store ourselves; root makes it where there is none, as Nix does."""
+    return os.access(state, os.R_OK | os.W_OK) or (os.geteuid() == 0 and not state.exists())
+
+
 def _answered() -> bool:
     """Whether a daemon has its socket; where we may not look, it has one, and says no to us."""
     try:
@@ -152,8 +157,7 @@ def store_of(options: Mapping[str, str]) -> Store:
     """
     uri = options.get("store", "auto")
     if unnamed(options):
-        own = os.access(_HOST_STATE, os.R_OK | os.W_OK) and not _answered()
-        uri = "local" if own else "daemon"
+        uri = "local" if not _answered() and _writable(_HOST_STATE) else "daemon"
     kind, _, query = uri.partition("?")
     words = {key: Path(values[-1]) for key, values in parameters(query).items()}
     if "root" in words or not (kind in ("local", "daemon") or kind.startswith("unix://")):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from agent.devshell.client_options import Store, fetching, jailed
+from agent.devshell.roots import without_links
 from agent.devshell.stores import Stores, stores_of
 from agent.errors import PodTrouble
 from agent.programs.removal import folder_for_others
@@ -105,6 +106,8 @@ class Steps:
         for store in stores.all:
             for path in store.writable:
                 _made(path)
+            if not store.daemon:
+                without_links(store)
             for path in store.readable:
                 if not path.is_dir():
                     raise PodTrouble(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -37,6 +38,24 @@ def root(store: Store, link: Path, path: Path) -> None:
             _linked(link.name, store.called(path), os.dup(place))
     except OSError as error:
         raise PodTrouble(f"the development shell cannot be kept: {error.strerror} ({error.filename})") from error
+
+
+def without_links(store: Store) -> None:
+    """Take away what a builder may have planted where Nix keeps what it knows: there are no links of its own there.
+
+    Raises:
+        PodTrouble: one cannot be taken away.
+    """
+    try:
+        with _inside(store.state, "db") as db, _inside(store.state) as state:
+            for place in (db, state):
+                for name in os.listdir(place):  # noqa: PTH208 - of a descriptor
+                    if stat.S_ISLNK(os.stat(name, dir_fd=place, follow_symlinks=False).st_mode):
+                        os.unlink(name, dir_fd=place)
+    except OSError as error:
+        raise PodTrouble(
+            f"the Nix store {store.real} cannot be looked at: {error.strerror} ({error.filename})"
+        ) from error
 
 
 def _opened(folder: Path) -> int:

@@ -20,6 +20,7 @@ import sys
 
 NEW_MOUNTS, NEW_USER = 0x20000, 0x10000000
 READ_ONLY, NO_SUID, NO_DEVICES, REMOUNT, BIND, REC = 1, 2, 4, 32, 4096, 16384
+NO_PROGRAMS = 8
 SLAVE, SHARED = 1 << 19, 1 << 20
 DEATH = 1
 FIRST = 1
@@ -81,7 +82,8 @@ def begin(place: str, reals: list[str]) -> None:
     for number, real in enumerate(reals):
         here = f"{place}/real/{number}"
         mount(real, here, "none", BIND)  # read-only once, and so is every mount of a part of it
-        mount("none", here, "none", BIND | REMOUNT | READ_ONLY | NO_SUID | NO_DEVICES)
+        strict = os.statvfs(here).f_flag & NO_PROGRAMS  # an ordinary user may not take that away
+        mount("none", here, "none", BIND | REMOUNT | READ_ONLY | NO_SUID | NO_DEVICES | strict)
         os.mkdir(f"{place}/view/{number}", 0o755)  # noqa: PTH102 - likewise
     show(place, 0)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import stat
 import subprocess
 import threading
@@ -23,6 +22,7 @@ from agent.errors import PodTrouble, TicketFailure
 from agent.programs.runner import Finished, Job, Runner
 from support.git_repo import FLAKE, git
 from support.needs import needs
+from support.nix_daemon import Daemon, needs_daemon
 from support.nix_jail import PATH, Bench, Jails, Listener, all_steps, listening
 
 pytestmark = [
@@ -267,44 +267,6 @@ async def test_an_edit_back_and_forth_meets_one_copy(bench: Bench) -> None:
     finally:
         stop.set()
         thread.join()
-
-
-class Daemon:
-    """A Nix daemon of the test's own: its store, its socket, its sandbox or none."""
-
-    def __init__(self, folder: Path, *, sandbox: str) -> None:
-        folder.mkdir(parents=True)
-        self.socket = folder / "run/socket"
-        self.socket.parent.mkdir()
-        own = f"local?store={folder}/store&state={folder}/state&log={folder}/log"
-        settings = {
-            "sandbox": sandbox,
-            "sandbox-fallback": "false",
-            "sandbox-paths": "/bin /usr /lib /lib64",
-            "substituters": "",
-        }
-        config = "".join(f"{key} = {value}\n" for key, value in {**settings, "build-users-group": ""}.items())
-        config += "experimental-features = nix-command flakes\n"
-        env = {"PATH": PATH, "HOME": str(folder), "NIX_CONFIG": config, "NIX_DAEMON_SOCKET_PATH": str(self.socket)}
-        self._process = subprocess.Popen(["nix", "daemon", "--store", own], env=env, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
-        while not self.socket.exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        self.options = {"store": f"unix://{self.socket}?store={folder}/store", "substituters": ""}
-
-    def close(self) -> None:
-        self._process.terminate()
-        self._process.wait()
-
-
-def namespaces() -> bool:
-    return (
-        os.getuid() == 0
-        and subprocess.run(["unshare", "-mpnf", "true"], capture_output=True, check=False).returncode == 0
-    )
-
-
-needs_daemon = pytest.mark.skipif(not namespaces(), reason="a daemon with a sandbox of its own needs root")
 
 
 @pytest.fixture
