@@ -16,12 +16,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agent import briefing
-from agent.briefing import Briefing
+from agent.briefing import Briefing, Word
 from agent.ending import End, Ending
-from agent.errors import BoardError, LifetimeOver, NotFound, PodTrouble, Refused, Superseded, TicketFailure
+from agent.errors import BoardError, LifetimeOver, NotFound, PodTrouble, Refused, Superseded, TicketFailure, Unseen
 from agent.execution import Execution
 from agent.git import refs
-from agent.git.evidence import RUN_TRAILER, TICKET_TRAILER
+from agent.git.evidence import RUN_TRAILER, SEEN_TRAILER, TICKET_TRAILER
+from agent.git.kept import Kept
 from agent.git.refs import ClaimRefRefused, LeaseRefused, PushRefused, Refs, Refusal
 from agent.git.repo import Repository
 from agent.git.workspace import Workspace
@@ -85,6 +86,8 @@ class Attempt:
         self._held = reporter.held
         self._run = reporter.held.token.run
         self._claim_blob: str | None = None
+        self._seen = ""
+        """The hash of the guarded change that a person let through."""
         self._workspace: Workspace | None = None
 
     async def work(self, ticket: WorkPackage, epic: WorkPackage | None) -> End:
@@ -143,7 +146,7 @@ class Attempt:
             await self._repository.fetch()
             return await self._carry_out(ticket, epic, self._branch(ticket, epic))
         except TicketFailure as failure:
-            return await self._failed(RecordedFailure(failure.reason, failure.evidence, failure.question))
+            return await self._failed(_recorded(failure))
         except Superseded as superseded:
             return await self._stopped(str(superseded))
         except LifetimeOver:
@@ -205,6 +208,8 @@ class Attempt:
         self._reporter.remember(started)
         brief = await briefing.read(self._protocol, ticket, epic, started, workspace, tools=self._execution.tools)
         await self._heed(brief)
+        if brief.word and not await self._repository.let_through(brief.word.change, branch):
+            return await self._let_through(workspace, brief, brief.word, ticket)
         result = await watched(
             self._protocol,
             self._held,
@@ -220,7 +225,34 @@ class Attempt:
         commit = await workspace.commit(
             snapshot.tree, outlet.commit(ticket.subject, result.summary, self._trailers(ticket))
         )
+        return await self._finish(workspace, commit, brief, result)
+
+    async def _let_through(self, workspace: Workspace, brief: Briefing, word: Word, ticket: WorkPackage) -> End:
+        """What a person let through by its hash: the kept commit, without a model, brought up to base.
+
+        Raises:
+            TicketFailure: it is nowhere to be had, or conflicts.
+        """
+        owners = dict.fromkeys((self._held.ticket, self._held.owner))
+        for name in (refs.kept_name(owner, word.run) for owner in owners):
+            if kept := await self._repository.fetch_kept(name):
+                break
+        else:
+            name = refs.kept_name(self._held.ticket, word.run)
+            where = f"neither at refs/{name} nor on the host of pod {self._held.token.pod}"
+            raise TicketFailure(f"the work that `push {word.change}` lets through is {where}")
+        self._say(f"taking {kept[:7]}, which a person let through")
+        trailers = self._trailers(ticket) | {SEEN_TRAILER: word.change}
+        summary = f"The kept work, which a person let through by `push {word.change}` on #{word.spike}."
+        commit = await workspace.take(kept, outlet.commit(ticket.subject, summary, trailers))
+        self._seen = word.change
+        result = ModelResult(verdict="done", summary=summary)
+        return await self._finish(workspace, commit, brief, result)
+
+    async def _finish(self, workspace: Workspace, commit: str, brief: Briefing, result: ModelResult) -> End:
+        """Verify, push, report."""
         await self._verify_work(workspace, commit, brief.instructions.verify, result)
+        branch = workspace.branch
         now, commit = await self._publish(workspace, commit, result)
         if workspace.starter != self._reporter.record.starter:  # a rebase made it anew
             self._reporter.remember(replace(self._reporter.record, starter=workspace.starter))
@@ -305,11 +337,14 @@ class Attempt:
             known = RecordedFailure(f"the run was interrupted {self._reporter.tries} times")
         if known is not None:
             await self._open(branch)
+            if known.change:
+                raise Unseen(known.reason, change=known.change, diff=known.diff)
             raise TicketFailure(known.reason, evidence=known.evidence, question=known.question)
 
     async def _publish(self, workspace: Workspace, commit: str, result: ModelResult) -> tuple[WorkPackage, str]:
         """Fence, push; on a branch that others share too: rebase, verify, fence, push."""
         for left in reversed(range(PUSHES)):
+            await self._refuse_unseen(workspace, commit)
             now = await self._reporter.fence()
             self._say(f"pushing {commit[:7]} to {workspace.branch}")
             try:
@@ -321,6 +356,16 @@ class Attempt:
             judge = (await briefing.instructions_of(workspace)).verify  # of the base that the work contains now
             await self._verify_work(workspace, commit, judge, result)
         raise AssertionError("unreachable")
+
+    async def _refuse_unseen(self, workspace: Workspace, commit: str) -> None:
+        """A push starts the forge's CI: what changes that waits for a person's word, unless exactly this has it.
+
+        Raises:
+            Unseen: it does not.
+        """
+        change = await workspace.unseen_change(commit)
+        if change is not None and change.hash != self._seen:
+            raise Unseen(change.reason, change=change.hash, diff=change.diff)
 
     async def _already_done(self, workspace: Workspace, summary: str, judge: Verify, ticket: WorkPackage) -> End:
         """The model says that nothing is left to do: believed only if the branch has its commit, and its tip passes."""
@@ -338,17 +383,18 @@ class Attempt:
     # -- the ends --------------------------------------------------------------------------------------------------
 
     async def _failed(self, failure: RecordedFailure) -> End:
-        """Comment, Spike, back to the pool; the failed work is kept first, since the comment links to it."""
+        """Comment, Spike, back to the pool; the work is kept first, since the comment says where it is."""
         logger.warning("#{}: failed: {}", self._held.ticket, failure.reason)
         self._reporter.remember(with_failure(self._reporter.record, failure))
         try:
             await self._reporter.fence()
-            kept = await self._keep(refs.failed_name(self._held.ticket, self._run))
+            name = refs.kept_name if failure.change else refs.failed_name
+            kept = await self._keep(name(self._held.ticket, self._run))
             spike = await self._reporter.failed(failure, kept, self._execution.spent(self._run))
         except Superseded as superseded:
             return await self._stopped(str(superseded))
         await self._delete_claim_ref()
-        return End(Ending.FAILED, branch=kept, spike=spike, reason=failure.reason)
+        return End(Ending.FAILED, branch=_shown(kept), spike=spike, reason=failure.reason)
 
     async def _interrupted(self, reason: str) -> End:
         """Pod trouble: the claim is kept for a resume, or given back; a failure only if it comes with the ticket."""
@@ -368,18 +414,18 @@ class Attempt:
         kept = await self._keep(refs.kept_name(self._held.ticket, self._run))
         await self._reporter.stopped(why, kept)
         await self._delete_claim_ref()
-        return End(Ending.STOPPED, branch=kept, reason=why)
+        return End(Ending.STOPPED, branch=_shown(kept), reason=why)
 
-    async def _keep(self, name: str) -> str:
-        """The branch with what is there; empty if there is nothing, or the remote does not take it now."""
+    async def _keep(self, name: str) -> Kept | None:
+        """What is there, kept; None if there is nothing, or the remote does not take it now."""
         if self._workspace is None:
-            return ""
+            return None
         message = outlet.commit(f"Work in progress on work package {self._held.ticket}", "", {RUN_TRAILER: self._run})
         try:
-            return name if await self._workspace.keep(name, message) else ""
+            return await self._workspace.keep(name, message)
         except PodTrouble as trouble:
             logger.warning("#{}: the work stays in {}: {}", self._held.ticket, self._workspace.path, trouble)
-            return ""
+            return None
 
     async def _delete_claim_ref(self) -> None:
         """When it is mine; a leftover is harmless."""
@@ -421,3 +467,14 @@ class Attempt:
 
     def _trailers(self, ticket: WorkPackage) -> dict[str, str]:
         return {TICKET_TRAILER: f"#{ticket.id}", "Agent-Pod": self._held.token.pod, RUN_TRAILER: self._run}
+
+
+def _recorded(failure: TicketFailure) -> RecordedFailure:
+    plain = RecordedFailure(failure.reason, failure.evidence, failure.question)
+    if isinstance(failure, Unseen):
+        return replace(plain, change=failure.change, diff=failure.diff)
+    return plain
+
+
+def _shown(kept: Kept | None) -> str:
+    return "" if kept is None else kept.branch or kept.ref or kept.bundle

@@ -31,6 +31,15 @@ class Unanswered(Struct, frozen=True):
     """Whether it stands there: a pod died before it could open the Spike."""
 
 
+class Word(Struct, frozen=True):
+    """`push HASH` by somebody who counts, on the last Spike, which is closed: exactly that change is let through."""
+
+    change: str
+    run: str
+    """The run that kept the work."""
+    spike: int
+
+
 class Briefing(Struct, frozen=True):
     """What one run starts from."""
 
@@ -39,6 +48,7 @@ class Briefing(Struct, frozen=True):
     unanswered: tuple[Unanswered, ...] = ()
     left_out: tuple[str, ...] = ()
     """Whose words were left out, a line each, as far as the ticket does not say so yet."""
+    word: Word | None = None
 
     def prompt(self) -> str:
         """The text for the model."""
@@ -91,6 +101,7 @@ async def read(
         instructions,
         tuple(filter(None, (spike.unanswered() for spike in spikes))),
         tuple(line for line in lines if line not in known),
+        next((spike.word() for spike in reversed(spikes) if spike.run), None),
     )
 
 
@@ -138,6 +149,10 @@ class _Journal:
         foreign = trail.writers(activities, spike.subject) - fleet.users
         self._foreign = {one for one in foreign if not fleet.counts(one, project)}
         self._project = project
+        marks = [mark.event for _, mark in trail.markers(activities, fleet.users)]
+        mark = None if Event.SPIKE_DUPLICATE in marks else report.parse_marker(spike.description)
+        self.run = mark.run if mark is not None else ""
+        """The run that asked; empty where a person did, or a late request asked a second time."""
 
     def mute(self) -> set[int]:
         """Who wrote here and is not read."""
@@ -162,6 +177,12 @@ class _Journal:
         if asked and (end is None or closer in fleet.users or end.id > asked[-1]):
             return None
         return Unanswered(self._spike, _line(closer, fleet), said=bool(asked))
+
+    def word(self) -> Word | None:
+        """What of the fleet's own question a person let through; the last word counts."""
+        spoken = [trail.push_of(one.text) for one in self._said if self._counts(one.user)]
+        change = next(filter(None, reversed(spoken)), "")
+        return Word(change, self.run, self._spike.id) if change else None
 
     def _counts(self, user: int) -> bool:
         return self._fleet.counts(user, self._project)

@@ -22,6 +22,7 @@ from agent.daemon import Pass
 from agent.ending import End, Ending
 from agent.errors import BoardError, NotFound, PodTrouble, Refused, Superseded, TicketFailure, Unreachable
 from agent.execution import Execution
+from agent.git.repo import Repository
 from agent.model import WorkPackage
 from agent.ownership import Held
 from agent.protocol import Claimed, Lost, Protocol
@@ -221,7 +222,7 @@ class Cycle:
             place = await self._place_of(record.project)
         except PodTrouble as trouble:
             logger.warning("#{}: its work stays on this host: {}", item.id, trouble)
-            await self._reporter(held, record).stopped(why, "")
+            await self._reporter(held, record).stopped(why)
         else:
             await self._new_attempt(held, record, place).abandon(why)
 
@@ -239,7 +240,7 @@ class Cycle:
         try:
             claimed = await self._protocol.take_over(item, record, token)
         except Superseded as superseded:
-            await reporter.stopped(str(superseded), "")
+            await reporter.stopped(str(superseded))
             return done
         except Refused as refusal:
             await reporter.refused(refusal)
@@ -366,6 +367,21 @@ class Cycle:
 
     async def _place_of(self, project: int) -> Place:
         if project not in self._places:
-            self._places[project] = await self._ask_place(project)
+            place = await self._ask_place(project)
+            await self._probe(project, place.repository)
+            self._places[project] = place
             self._memory.change(lambda state: state.with_repository(project))
         return self._places[project]
+
+    async def _probe(self, project: int, repository: Repository) -> None:
+        """Whether the remote takes refs that start no CI: asked at first, and after a day."""
+        now, known = self._memory.now(), self._memory.state.probes.get(project)
+        if known is None or known.is_due(now.at, now.boot):
+            try:
+                takes = await repository.probe(self._protocol.fleet.pod)
+            except PodTrouble as silent:
+                logger.info("whether {} takes refs below refs/agent is not known yet: {}", repository.place, silent)
+            else:
+                self._memory.change(lambda state: state.with_probe(project, now.at, now.boot, takes=takes))
+                known = self._memory.state.probes[project]
+        repository.settle(hidden=known.takes if known is not None else None)

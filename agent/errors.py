@@ -12,6 +12,7 @@ AgentError
 ├── PodTrouble             not the ticket's fault: model API, remote, disk, a missing tool
 │   └── LifetimeOver       the claim's lifetime ended under its holder: it writes nothing any more
 └── TicketFailure          the ticket's own: verify failed, the model gave up, nothing changed
+    └── Unseen             it passed, and a person must see first what it changes
 
 `ConfigurationError` and `BoardError` are sentences. The last three are read behind a colon ("Interrupted: …"): they begin
 in lower case and have no full stop at the end.
@@ -91,3 +92,18 @@ class TicketFailure(AgentError):
         self.reason = reason
         self.evidence = evidence
         self.question = question
+
+
+class Unseen(TicketFailure):
+    """The work is done and changes what a person must see before it is at a branch (`agent.git.guarded`).
+
+    Args:
+        reason: as above.
+        change: the hash that names it.
+        diff: what a person gets to see of it.
+    """
+
+    def __init__(self, reason: str, *, change: str, diff: str) -> None:
+        super().__init__(reason)
+        self.change = change
+        self.diff = diff

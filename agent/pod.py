@@ -231,6 +231,7 @@ def repository(
             path=ambient.children.get("PATH", "/usr/bin:/bin"),
             brief=brief,
             disk=settings.sandbox.disk,
+            guarded=one.guarded,
         )
     )
 

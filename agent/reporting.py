@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from agent import epics, farewells, ownership
 from agent.errors import Conflict, LifetimeOver, NotFound, Refused, Superseded, Unreachable
+from agent.git.kept import Kept
 from agent.model import BoardText, Changes, WorkPackage
 from agent.ownership import Held, same_claim
 from agent.protocol import SWAPS, Protocol
@@ -190,22 +191,20 @@ class Reporter:
 
     # -- failed ----------------------------------------------------------------------------------------------------
 
-    async def failed(self, failure: RecordedFailure, kept: str, spent: report.Spent | None) -> int | None:
+    async def failed(self, failure: RecordedFailure, kept: Kept | None, spent: report.Spent | None) -> int | None:
         """Comment, Spike, its number, back to ready: in this order, so that no failed run is offered without a Spike.
 
         Args:
             failure: how it failed.
-            kept: the branch with the failed work; empty if there is none.
+            kept: the failed work, if there is any.
             spent: what it has cost, as far as that was counted.
 
         Returns:
             The number of the Spike; None where the board refused it.
         """
         ticket = await self.fence()
-        url = self._links.branch(kept) if kept else ""
-        text = report.failed(
-            self._run, reason=failure.reason, evidence=failure.evidence, spent=spent, branch=kept, branch_url=url
-        )
+        where = self._where(kept)
+        text = report.failed(self._run, reason=failure.reason, evidence=failure.evidence, spent=spent, **where)
         await self.once(Event.FAILED, text, notify=True)
         ticket = await self.fence()
         description = report.spike_description(
@@ -214,8 +213,9 @@ class Reporter:
             reason=failure.reason,
             question=failure.question,
             evidence=failure.evidence,
-            branch=kept,
-            branch_url=url,
+            change=failure.change,
+            diff=failure.diff,
+            **where,
         )
         try:
             spike = await self._spikes.ask(ticket, self._run, description)
@@ -273,10 +273,21 @@ class Reporter:
         await self._protocol.try_give_back(self.held.ticket, self.held.token)
         await self.release_epic()
 
-    async def stopped(self, why: str, kept: str) -> None:
+    def _where(self, kept: Kept | None) -> dict[str, str]:
+        """Where work is and how people get it, in the words of `report.failed`."""
+        if kept is None:
+            return {}
+        if kept.branch:
+            return {"branch": kept.branch, "branch_url": self._links.branch(kept.branch)}
+        if kept.ref:
+            return {"branch": kept.ref, "fetch": kept.ref}
+        return {"branch": kept.bundle, "host": self.held.token.pod}
+
+    async def stopped(self, why: str, kept: Kept | None = None) -> None:
         """Somebody changed the ticket under the run: give back what is still ours and say where the work is."""
-        url = self._links.branch(kept) if kept else ""
-        text = report.stopped(self._run, kept=kept, kept_url=url, change=why)
+        where = self._where(kept)
+        named = {"kept": where.pop("branch", ""), "kept_url": where.pop("branch_url", ""), **where}
+        text = report.stopped(self._run, change=why, **named)
         await farewells.give_back(self._protocol, self.held.ticket, self.held.token, text, always=True)
         await self.release_epic()
 

@@ -22,6 +22,9 @@ Value = TypeVar("Value")
 MOST_REFUSED: Final = 200
 """Refused claims that are remembered."""
 
+AN_HOUR: Final = 3_600.0
+A_DAY: Final = 86_400.0
+
 LONGEST_BACKOFF_MIN: Final = 60
 """The pauses after trouble are 1, 2, 4 … 60 minutes (DESIGN, section 3, pod trouble)."""
 
@@ -60,6 +63,32 @@ class RecordedFailure(Struct, frozen=True):
     reason: str
     evidence: str = ""
     question: str = ""
+    change: str = ""
+    """The hash of what a person must see first (see `Unseen`); empty for every other failure."""
+    diff: str = ""
+    """As a person gets to see it."""
+
+
+class Probe(Struct, frozen=True):
+    """What is known of a remote's refs below `refs/agent`: `takes` is None until it has said no twice, an hour apart."""
+
+    asked: Reading
+    takes: bool | None = None
+    refused: Reading | None = None
+
+    def is_due(self, now: float, boot: str) -> bool:
+        """A day later, after a boot, and an hour after a first refusal."""
+        age = self.asked.age(now, boot)
+        return age is None or age >= (A_DAY if self.takes is not None else AN_HOUR)
+
+    def answered(self, takes: bool, now: float, boot: str) -> Probe:
+        """The next answer in the remote's own words."""
+        here = Reading(now, boot)
+        if takes:
+            return Probe(here, takes=True)
+        first = self.refused if self.refused is not None and self.refused.age(now, boot) is not None else here
+        known_no = self.takes is False or (first.age(now, boot) or 0.0) >= AN_HOUR
+        return Probe(here, takes=False if known_no else None, refused=first)
 
 
 class RecordedClaim(Struct, frozen=True, kw_only=True):
@@ -149,6 +178,8 @@ class State(Struct, frozen=True, kw_only=True):
     """By ticket: what the next prompt shows beside the present text."""
     farewells: tuple[Farewell, ...] = ()
     """What may still have to be said."""
+    probes: Mapping[int, Probe] = {}
+    """By project: whether its remote takes refs below `refs/agent`."""
     litter: Mapping[int, int] = {}
     """Tickets whose worktree is not needed any more once they are done, with their projects."""
 
@@ -260,6 +291,11 @@ class State(Struct, frozen=True, kw_only=True):
     def repositories_waiting(self, now: float, boot: str) -> frozenset[int]:
         """The projects whose repository is not asked again yet."""
         return frozenset(project for project, wait in self.repositories.items() if wait.left(now, boot) > 0)
+
+    def with_probe(self, project: int, now: float, boot: str, *, takes: bool) -> State:
+        """A remote has said whether it takes refs below `refs/agent`."""
+        before = self.probes.get(project) or Probe(Reading(now, boot))
+        return replace(self, probes={**self.probes, project: before.answered(takes, now, boot)})
 
     # --- refused claims ---
 

@@ -11,6 +11,8 @@ RUN_TRAILER: Final = "Agent-Run"
 """The trailer that proves a run's commit; its value is the run id, which survives a take-over."""
 TICKET_TRAILER: Final = "Work-Package"
 """The trailer that names the ticket, as `#42`."""
+SEEN_TRAILER: Final = "Agent-Seen"
+"""The trailer with the hash by which a person let a guarded change through (`agent.git.guarded`)."""
 STARTER_TRAILER: Final = "Agent-Starter"
 """The trailer of a commit that a run made before its work: it proves nothing."""
 

@@ -111,6 +111,7 @@ class Mirror:
         brief: fetch only the tip of the base, its history and file contents left out, for commands that only look at
             it. Such a mirror is cut short: never in the folder of a pod.
         disk: bytes that one run may add.
+        guarded: the paths of which a person must see every change before it is at a branch.
     """
 
     def __init__(
@@ -126,12 +127,16 @@ class Mirror:
         path: str = os.defpath,
         brief: bool = False,
         disk: int = DISK,
+        guarded: Sequence[str] = (),
     ) -> None:
         self.base = base
         self.disk = disk
         self.folder = folder = folder.absolute()
         self.path = folder / "mirror.git"
         self.place = place_of(url)
+        self.guarded = tuple(guarded)
+        self.hidden: bool | None = None
+        """Whether the remote takes refs below `refs/agent`; None while that is not known, and then it is tried."""
         self._url = url
         self._runner = runner
         self._redact = redact

@@ -16,6 +16,8 @@ from agent.texts.branches import FAILED, KEPT
 from agent.texts.markup import code
 
 CLAIMS: Final = "refs/agent/claim/"
+PROBES: Final = "refs/agent/probe/"
+"""Where a pod tries whether the remote takes such refs, each under its own name."""
 HEADS: Final = "refs/heads/"
 REMOTE: Final = "refs/remotes/origin/"
 """Where the mirror keeps the remote's branches. It has no other refs: any other was made by the model."""
@@ -30,7 +32,7 @@ class ClaimRefRefused(RepositoryUnreachable):
 
 
 class KeepRefused(RepositoryUnreachable):
-    """The remote answers but does not take the branch with work that was not finished."""
+    """The remote answers but does not take the ref with work that was not finished."""
 
 
 class LeaseRefused(AgentError):
@@ -97,12 +99,12 @@ def claim_ref(owner: int) -> str:
 
 
 def kept_name(owner: int, run: str) -> str:
-    """The branch for work that a run left behind."""
+    """Where work goes that a run left behind: below `refs/`, or `refs/heads/` on a remote that takes no such refs."""
     return f"{KEPT}{owner}-{run[:8]}"
 
 
 def failed_name(ticket: int, run: str) -> str:
-    """The branch for work that did not pass."""
+    """The same for work that did not pass."""
     return f"{FAILED}{ticket}-{run[:8]}"
 
 

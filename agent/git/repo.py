@@ -11,7 +11,9 @@ from agent.errors import TicketFailure
 from agent.git.blame import GitFailed, blamed
 from agent.git.checkout import clear_checkouts, forget_carried
 from agent.git.checks import refuse_repository
-from agent.git.evidence import RUN_TRAILER, TICKET_TRAILER, commit_with
+from agent.git.evidence import RUN_TRAILER, SEEN_TRAILER, TICKET_TRAILER, commit_with
+from agent.git.guarded import is_guarded
+from agent.git.kept import fetch_kept, probe
 from agent.git.mirror import Mirror
 from agent.git.refs import (
     CLAIMS,
@@ -50,6 +52,30 @@ class Repository:
     def base(self) -> str:
         """The main branch."""
         return self._mirror.base
+
+    async def probe(self, pod: str) -> bool:
+        """Whether the remote takes refs below `refs/agent`.
+
+        Raises:
+            RepositoryUnreachable: it did not say.
+        """
+        return await probe(self._mirror, pod)
+
+    def settle(self, *, hidden: bool | None) -> None:
+        """What is known of that: where work is kept depends on it (None: it is tried)."""
+        self._mirror.hidden = hidden
+
+    async def fetch_kept(self, name: str) -> str | None:
+        """The commit that was kept under this name; None if it is neither on the remote nor on this host.
+
+        Raises:
+            RepositoryUnreachable: no answer.
+        """
+        return await fetch_kept(self._mirror, name)
+
+    async def let_through(self, change: str, branch: str) -> bool:
+        """Whether a change with this hash is on `branch` (or the base) already, by a person's word."""
+        return await commit_with(self._mirror, SEEN_TRAILER, change, branch) is not None
 
     async def preflight(self) -> Refs:
         """What the remote has now, by one process that also proves that it can be used.
@@ -145,12 +171,27 @@ class Repository:
         Raises:
             RepositoryUnreachable: no answer, or no base branch.
         """
+        return await self._mirror.resolve(f"{await self._base_in(refs)}:{name}") is not None
+
+    async def guarded_at_base(self, refs: Refs) -> list[str]:
+        """The guarded files of the base branch.
+
+        Raises:
+            RepositoryUnreachable: no answer, or no base branch.
+        """
+        tip = await self._base_in(refs)
+        listed = await self._mirror.local("ls-tree", "-r", "-z", "--name-only", tip)
+        paths = listed.stdout.decode("utf-8", "replace").split("\0")[:-1]
+        return [path for path in paths if is_guarded(path, self._mirror.guarded)]
+
+    async def _base_in(self, refs: Refs) -> str:
+        """The tip of the base branch, which is here then."""
         if what := self.lacks(refs):
             raise RepositoryUnreachable(what)
         tip = refs.heads[self.base]
         if await self._mirror.resolve(f"{tip}^{{commit}}") is None:
             await self.fetch()
-        return await self._mirror.resolve(f"{tip}:{name}") is not None
+        return tip
 
     async def commit_of_run(self, run: str, branch: str) -> str | None:
         """The fetched commit of this run on `branch` (or already on the base): the evidence that its push happened."""
@@ -169,7 +210,7 @@ class Repository:
         """The worktree of this owner, ready for `run`; call `fetch` before.
 
         The same run finds its files as it left them. Another run finds the branch brought up to its base, and what
-        the run before left is on `agent/kept/…` first.
+        the run before left is at `refs/agent/kept/…` first.
 
         Raises:
             TicketFailure: base and branch conflict, there is no base, or the repository cannot be worked in.
@@ -188,7 +229,9 @@ class Repository:
             return Workspace(worktree, kept).sealed()
         try:
             await self._keep_leftovers(worktree, record)
-        except KeepRefused as refused:  # no time will mend that
+        except KeepRefused as refused:
+            if self._mirror.hidden is None:
+                raise  # it may be a remote that takes no such refs: that is known in an hour
             raise TicketFailure(f"what an earlier run left in {worktree.path} cannot be kept: {refused}") from refused
         base = await self._mirror.base_tip()
         try:

@@ -20,10 +20,11 @@ from agent.git.checkout import Checkout, checked_out
 from agent.git.checks import refuse_repository, refuse_work
 from agent.git.evidence import RUN_TRAILER, commit_with
 from agent.git.guard import Seal
+from agent.git.guarded import Change
+from agent.git.kept import Kept, keep, unseen_change
 from agent.git.refs import (
     CLAIMS,
     HEADS,
-    KeepRefused,
     PushRefused,
     Refusal,
     RepositoryUnreachable,
@@ -264,10 +265,14 @@ class Workspace(Tree):
         await refuse_repository(self._worktree, listing)
         return sha
 
-    async def keep(self, ref: str, message: CommitText) -> str | None:
-        """Push everything that is there to the branch `ref`; None if there is nothing beyond the start.
+    async def keep(self, name: str, message: CommitText) -> Kept | None:
+        """Keep everything that is there, out of the reach of CI; None if there is nothing beyond the start.
 
         The same files give the same commit, so a repetition changes nothing.
+
+        Args:
+            name: see `agent.git.kept.keep`.
+            message: whole.
 
         Raises:
             GitFailed: nothing of it can be kept.
@@ -279,14 +284,40 @@ class Workspace(Tree):
             return None
         date = await self._worktree.answer("log", "-1", "--format=%cI", self._record.onto)
         sha = await self._worktree.commit(tree, (self._record.onto,), message, date=date)
-        done = await self._mirror.remote("push", "--porcelain", "--no-verify", "origin", f"+{sha}:{HEADS}{ref}")
-        if not done.ok:
-            reasons = rejected(done.stdout.decode("utf-8", "replace")).values()
-            if any(_DIED not in reason for reason in reasons):
-                words = "; ".join((*reasons, *told(self._mirror.said(done)).splitlines()))
-                raise KeepRefused(f"the repository {self._mirror.place} does not take the branch `{ref}`: {words}")
-            raise self._mirror.unreachable(done)
+        kept = await keep(self._mirror, name, sha, base=self._base, tip=self._record.tip)
         self._remember(saved=tree)
+        return kept
+
+    async def unseen_change(self, commit: str) -> Change | None:
+        """What of a commit a person must see before it is at the branch; None if nothing."""
+        return await unseen_change(self._mirror, self._base, commit, self._record.tip)
+
+    @property
+    def _base(self) -> str:
+        return self._record.base or self._record.start
+
+    async def take(self, kept: str, message: CommitText) -> str:
+        """Kept work as this run's own, brought up to where the run started; returns the new commit.
+
+        Args:
+            kept: the commit, which is here.
+            message: whole, with its trailers.
+
+        Raises:
+            TicketFailure: it conflicts; or it cannot be worked in.
+        """
+        onto = self._record.onto
+        try:
+            tree = await self._worktree.merged(onto, kept, base=f"{kept}^")
+        except TicketFailure as error:
+            raise TicketFailure(f"bringing the kept work up to `{self._mirror.base}` failed: {error.reason}") from error
+        finally:
+            self.sealed()
+        sha = await self._worktree.commit(tree, (onto,), message)
+        listing = await self._worktree.reset(sha)
+        self._head = sha
+        self.sealed()
+        await refuse_repository(self._worktree, listing)
         return sha
 
     async def has_leftovers(self) -> bool:

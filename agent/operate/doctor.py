@@ -16,11 +16,13 @@ from msgspec.structs import replace
 from agent.errors import AgentError, BoardError, ConfigurationError, PodTrouble
 from agent.execution import LEAST_DISK
 from agent.git.refs import ClaimRefRefused, LeaseRefused
+from agent.git.refs import names as names_of
 from agent.git.starter import FLAKE
 from agent.operate.doctor_board import BoardDoctor
 from agent.operate.findings import Finding, Kind, fail, ok, unknown, warn
 from agent.operate.station import Station
 from agent.pod import names, repository
+from agent.programs.instructions import NAME
 from agent.programs.runner import Job
 from agent.relay import probe
 from agent.room import Rooms
@@ -175,13 +177,17 @@ class Doctor:
             else:
                 text = f"{identifier}: no {FLAKE} on {one.base}: the first run adds a starter"
                 found.append(warn("repository", text, "add one with the tools that the repository needs"))
+            found += self._ci(identifier, await one.guarded_at_base(refs))
         except AgentError as error:
             return [fail("repository", f"{identifier}: {error}", "`git ls-remote` as the pod's user shows the same")]
         try:
             blob = await one.set_claim(NOBODY, f"doctor {self._here.randomness.uuid()}", refs.claims.get(NOBODY))
             await one.delete_claim(NOBODY, blob)
         except ClaimRefRefused as refused:
-            remedy = "allow refs below refs/agent/ there; until then the lease on the branch tip remains"
+            remedy = (
+                "allow refs below refs/agent/ there; until then the lease on the branch tip remains, kept work goes to "
+                "branches, which start CI, and guarded work stays on this host"
+            )
             found.append(warn("claim ref", f"{identifier}: {refused}", remedy))
         except LeaseRefused:
             found.append(unknown("claim ref", f"{identifier}: not checked, another doctor is at it"))
@@ -191,6 +197,15 @@ class Doctor:
         else:
             found.append(ok("claim ref", f"{identifier}: can be set and deleted"))
         return found
+
+    @staticmethod
+    def _ci(identifier: str, guarded: list[str]) -> list[Finding]:
+        """The forge's CI, as far as git shows it; whom to ask and how pods verify is guarded too, and runs nothing."""
+        runs = [path for path in guarded if path.rpartition("/")[2] not in ("CODEOWNERS", NAME)]
+        if not runs:
+            return []
+        text = f"{identifier}: {names_of(runs)} may run on agent/* with secrets and a network: not to be seen from here"
+        return [warn("ci", text, "docs/operating.md says how to keep both away, and what else to guard")]
 
     def _credential(self, identifier: str) -> str:
         if identifier in self._here.credentials.ssh_keys:

@@ -36,6 +36,12 @@ from agent.settings.readers import (
 )
 from agent.texts.claim_token import POD_NAME
 
+GUARDED: Final = (
+    ".github/**", ".gitea/**", ".forgejo/**", ".gitlab-ci.yml", ".gitlab/**", ".circleci/**", ".woodpecker*", "Jenkinsfile*",
+    "azure-pipelines*", ".buildkite/**", ".drone.yml", "**/CODEOWNERS", ".agent.toml",
+)  # fmt: skip
+"""What decides what a forge's CI does, and who must agree; a pattern stands for all below what it matches, too."""
+
 FORGES: Final = {
     "github": ("/tree/{}", "/commit/{}"),
     "gitlab": ("/-/tree/{}", "/-/commit/{}"),
@@ -171,6 +177,12 @@ KEYS: Final[Mapping[str, Key]] = {
         "a list of paths or patterns inside the repository, such as `rust-toolchain.toml` or `nix/*.json`",
         read_inner_paths,
         (),
+    ),
+    "repositories.*.guarded": Key(
+        "the files of which a person must see every change before it is at a branch, where a push starts the forge's CI",
+        "a list of paths or patterns inside the repository, such as `scripts/ci/**`; the case does not matter",
+        read_inner_paths,
+        GUARDED,
     ),
     "execution.timeout": Key(
         "the lifetime of a claim: at its end its holder stops every effect", _TIME, read_duration, 14_400

@@ -66,6 +66,7 @@ class Repository(Struct, frozen=True, kw_only=True):
     token_file: str
     ssh_key_file: str
     shell_files: tuple[str, ...]
+    guarded: tuple[str, ...]
 
     def branch_url(self, branch: str) -> str:
         """Where people see a branch; empty when `web` is."""
@@ -239,7 +240,7 @@ def _judge_distinct(section: str, rule: str, roles: tuple[tuple[str, tuple[str, 
 def describe() -> list[tuple[str, str, str, str]]:
     """Every setting for the documentation: key, meaning, allowed values, default as TOML would write it."""
     return [
-        (path, key.meaning, key.allowed, "(must be set)" if key.required else _shown(key.default))
+        (path, key.meaning, key.allowed, "(must be set)" if key.required else _whole(key.default))
         for path, key in KEYS.items()
     ]
 
@@ -294,6 +295,10 @@ def _refusal(path: str, key: Key, value: object, why: str) -> ConfigurationError
 
 def _explained(key: Key) -> str:
     return f"It is {key.meaning}. Allowed: {key.allowed}."
+
+
+def _whole(value: Any) -> str:
+    return msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
 
 
 def _shown(value: Any) -> str:

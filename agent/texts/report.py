@@ -210,10 +210,36 @@ def text_changed(run: str, *, commit: str, commit_url: str = "") -> BoardText:
 # --- a run that does not -----------------------------------------------------------------------------------------
 
 
+def _how(fetch: str, host: str) -> str:
+    """How people get work that is at no branch: by its ref, or from the host of a pod."""
+    if fetch:
+        return f"To have it: {code(f'git fetch origin {fetch}')}"
+    return f"That is a file on the host of pod {code(host)}: the remote takes no ref that starts no CI." if host else ""
+
+
 def failed(
-    run: str, *, reason: str, evidence: str = "", spent: Spent | None = None, branch: str = "", branch_url: str = ""
+    run: str,
+    *,
+    reason: str,
+    evidence: str = "",
+    spent: Spent | None = None,
+    branch: str = "",
+    branch_url: str = "",
+    fetch: str = "",
+    host: str = "",
 ) -> BoardText:
-    """The ticket's own failure; `spent` is None where nobody counts, `branch` is where the work so far was pushed."""
+    """The ticket's own failure.
+
+    Args:
+        run: the run id.
+        reason: one line.
+        evidence: output that supports it.
+        spent: None where nobody counts.
+        branch: where the work so far is.
+        branch_url: where people look at it.
+        fetch: the ref that it is at, if that is no branch.
+        host: the pod on whose host it is, if it is on no remote.
+    """
     return _text(
         run,
         Event.FAILED,
@@ -222,6 +248,7 @@ def failed(
         f"Spent: {spent.input_tokens} input tokens / {spent.output_tokens} output tokens, {spent.usd:.2f} USD"
         if spent is not None
         else "",
+        _how(fetch, host),
         f"The work so far is in {link(branch, branch_url)}." if branch else "",
     )
 
@@ -285,13 +312,16 @@ def released(run: str, *, pod: str) -> BoardText:
     return _text(run, Event.RELEASED, f"Returned to the pool: an operator released the claim of pod {code(pod)}")
 
 
-def stopped(run: str, *, kept: str = "", kept_url: str = "", change: str = "") -> BoardText:
-    """A person took the ticket out of our hands; `kept` is the ref of the work, `change` what was seen."""
+def stopped(
+    run: str, *, kept: str = "", kept_url: str = "", fetch: str = "", host: str = "", change: str = ""
+) -> BoardText:
+    """A person took the ticket out of our hands; `kept` is where the work is (see `failed`), `change` what was seen."""
     where = f"the work is in {link(kept, kept_url)}" if kept else "there was no work to keep"
     return _text(
         run,
         Event.STOPPED,
         f"Stopped: this ticket was changed while it was being worked on; {where}",
+        _how(fetch, host),
         f"What changed: {line(change)}" if change else "",
     )
 
@@ -331,8 +361,15 @@ def spike_description(
     evidence: str = "",
     branch: str = "",
     branch_url: str = "",
+    fetch: str = "",
+    host: str = "",
+    change: str = "",
+    diff: str = "",
 ) -> BoardText:
-    """What a person needs to answer: why, the question, the evidence, the work so far, and what to do now."""
+    """What a person needs to answer: why, the question, the evidence, the work so far, and what to do now.
+
+    With `change`, the hash of what a person must see first, the text shows that (`diff`) and how to let it through.
+    """
     return _text(
         run,
         Event.SPIKE,
@@ -341,7 +378,13 @@ def spike_description(
         f"**The model asks:**\n\n{quote(question)}" if question.strip() else "",
         f"**Last lines of the output:**\n\n{fence(last_lines(evidence))}" if evidence.strip() else "",
         f"**The work so far** is in {link(branch, branch_url)}." if branch else "",
-        "**What to do:** answer in a comment here or in this description, or change the text of "
+        _how(fetch, host),
+        f"**The change:**\n\n{fence(diff)}" if change else "",
+        f"**To let exactly this through:** write {code(f'push {change}')} in a line of its own in a comment here, then "
+        "close this Spike. The next run verifies and pushes it without a model; if these lines change meanwhile, you are "
+        f"asked again. Closed without that line, #{ticket} begins anew and reads what you wrote."
+        if change
+        else "**What to do:** answer in a comment here or in this description, or change the text of "
         f"#{ticket}. Then close this Spike: #{ticket} is picked up again, and the next run reads what you wrote.",
     )
 

@@ -19,6 +19,8 @@ from agent.texts.report import Event, Marker, parse_marker
 _STARTS: Final = (Event.CLAIMED, Event.TAKEN_OVER)
 _DESCRIBED: Final = "/diff/description"
 """In the board's sentence about an edited description: the link to what was edited, in no language."""
+_PUSH_WORDS: Final = 2
+_HASH_DIGITS: Final = 16
 _AUTOMATIC: Final = Whole(
     "trail: a note of the board itself",
     r"_[^\n#]*+#\d++[^\n#]*+(?<=_)|_The changes were retracted\._",
@@ -105,3 +107,14 @@ def lines_said(activities: Sequence[Activity], fleet_users: Collection[int], eve
     """The lines of the fleet's own comments of one kind, whatever the run."""
     own = (one.text for one, mark in markers(activities, fleet_users) if mark.event == event)
     return frozenset(line for text in own for line in text.splitlines())
+
+
+def push_of(text: str) -> str:
+    """The hash that a comment lets through: `push HASH`, alone in a line; of several the last, empty if there is none."""
+    found = [line.split() for line in text.splitlines()]
+    words = [line[1] for line in found if len(line) == _PUSH_WORDS and line[0] == "push" and _is_hash(line[1])]
+    return words[-1] if words else ""
+
+
+def _is_hash(word: str) -> bool:
+    return len(word) == _HASH_DIGITS and set(word) <= set("0123456789abcdef")

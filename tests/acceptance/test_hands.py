@@ -108,8 +108,8 @@ def test_an_operator_who_reroutes_a_running_ticket_keeps_the_route(fleet: Fleet,
         None,
     )
     (stopped,) = [line for line in fleet.first_lines(ticket) if line.startswith("Stopped: ")]
-    (kept,) = [one for one in fleet.branches() if one.startswith(f"agent/kept/{ticket}-")]
-    assert f"the work is in `{kept}`" in stopped
+    (kept,) = [one for one in fleet.kept() if one.startswith(f"agent/kept/{ticket}-")]
+    assert f"the work is in `refs/{kept}`" in stopped
     assert fleet.cycle(fleet.pod())["outcome"] == "nothing"
 
 
@@ -123,7 +123,7 @@ def test_a_person_who_takes_a_running_ticket_keeps_it(small_fleet: Fleet, gate: 
     assert working.wait(60) == 0
     assert fleet.assignee(ticket) == "Hanna Human"
     assert (fleet.run_of(ticket), fleet.pod_of(ticket)) == (None, None)
-    assert not [one for one in fleet.branches() if one.startswith(f"agent/{ticket}-")]
+    assert not [one for one in fleet.kept() if one.startswith(f"agent/{ticket}-")]
 
 
 def test_a_ticket_whose_text_changed_is_pushed_and_worked_on_again_with_both_texts(

@@ -152,7 +152,7 @@ class Failure(Scenario):
 
     script: Mapping[str, Any] = {"files": {"broken.txt": "1\n"}}
     sample: tuple[str, ...] = (
-        "after git push +SHA:refs/heads/agent/failed/1-RUN",
+        "after git push +SHA:refs/agent/failed/1-RUN",
         "after comment failed on #1",
         "after create Spike",
         "before comment spike_created on #1",
@@ -177,7 +177,7 @@ class Stopped(Scenario):
 
     hand_at = "before model end"
     sample: tuple[str, ...] = (
-        "after git push +SHA:refs/heads/agent/kept/1-RUN",
+        "after git push +SHA:refs/agent/kept/1-RUN",
         "after end the claim on #1 to New",
     )
     left_over = ("refs/agent/claim/1",)

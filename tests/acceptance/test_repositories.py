@@ -148,7 +148,7 @@ def test_a_refused_push_is_fenced_again(fleet: Fleet, tmp_path: Path) -> None:
     shared.end()
     assert (fleet.status(shared.ticket), fleet.run_of(shared.ticket)) == ("On hold", None)
     assert git(fleet.remote.path, "log", "--format=%an", f"main..{shared.branch}") == "Person"
-    (kept,) = [one for one in fleet.branches() if one.startswith(f"agent/kept/{shared.ticket}-")]
+    (kept,) = [one for one in fleet.kept() if one.startswith(f"agent/kept/{shared.ticket}-")]
     assert fleet.file(kept, "ours.txt") == "1"
 
 
@@ -159,7 +159,7 @@ def test_a_model_that_meddles_with_git_fails_and_the_next_run_is_well(fleet: Fle
     config = fleet.pod(script={"files": files}, sandbox={"kind": "none"})
     assert fleet.cycle(config)["end"]["kind"] == "failed"
     assert fleet.first_lines(ticket)[1] == "Execution failed: the model ran git: `.git` was changed"
-    (failed,) = [one for one in fleet.branches() if one.startswith(f"agent/failed/{ticket}-")]
+    (failed,) = [one for one in fleet.kept() if one.startswith(f"agent/failed/{ticket}-")]
     assert fleet.file(failed, "work.txt") == "1"
     (spike,) = fleet.children(ticket)
     fleet.change(spike, status="Closed")

@@ -76,7 +76,7 @@ def test_failed_work_is_kept_on_a_branch_that_the_spike_names(small_fleet: Fleet
     fleet = small_fleet
     ticket = fleet.add("Break the tests")
     fleet.cycle(fleet.pod(script={"files": {"shop.py": "def total(prices):\n    return 0\n"}}))
-    (branch,) = [one for one in fleet.branches() if one.startswith(f"agent/failed/{ticket}-")]
+    (branch,) = [one for one in fleet.kept() if one.startswith(f"agent/failed/{ticket}-")]
     assert "return 0" in fleet.file(branch, "shop.py")
     (spike,) = fleet.children(ticket)
     assert branch in fleet.get(spike)["description"]["raw"]

@@ -77,7 +77,7 @@ def test_a_ticket_moved_to_a_project_without_a_repository_is_let_go(fleet: Fleet
     fleet.cycle(pod)
     assert (fleet.run_of(ticket), fleet.status(ticket)) == (None, "New")
     assert fleet.first_lines(ticket)[-1].startswith("Stopped: ")
-    assert any(one.startswith(f"agent/kept/{ticket}-") for one in fleet.branches())
+    assert any(one.startswith(f"agent/kept/{ticket}-") for one in fleet.kept())
 
 
 @pytest.mark.parametrize("hand", ["block", "spike", "gate"])
@@ -97,7 +97,7 @@ def test_what_came_up_while_the_pod_was_dead_is_seen_by_the_take_over(fleet: Fle
         )
     assert fleet.cycle(pod)["end"]["kind"] == "stopped"
     assert (fleet.status(ticket), fleet.run_of(ticket)) == ("New", None)
-    assert not [one for one in fleet.branches() if one.startswith(f"agent/{ticket}-")]
+    assert not [one for one in fleet.kept() if one.startswith(f"agent/{ticket}-")]
 
 
 def test_an_epic_with_only_a_closed_done_status_is_closed_when_its_children_wait_for_review(fleet: Fleet) -> None:

@@ -153,7 +153,7 @@ async def test_work_that_was_kept_once_is_not_kept_twice(bench: Bench) -> None:
     write(workspace, {"a.txt": "1"})
     assert await workspace.keep("agent/failed/42-7f9c0000", message())
     await bench.open(NEXT)
-    assert sorted(bench.remote.refs()) == ["refs/heads/agent/failed/42-7f9c0000", "refs/heads/main"]
+    assert sorted(bench.remote.refs()) == ["refs/agent/failed/42-7f9c0000", "refs/heads/main"]
 
 
 async def test_keeping_is_idempotent_and_keeps_what_came_later(bench: Bench) -> None:
@@ -164,10 +164,13 @@ async def test_keeping_is_idempotent_and_keeps_what_came_later(bench: Bench) -> 
     assert git(bench.remote.path, "show", "-s", "--format=%ct %at", KEPT).split() == 2 * [
         git(bench.remote.path, "show", "-s", "--format=%ct", "main")
     ], "no time of its own, so the same files are the same commit at any time"
-    assert first == await workspace.keep(KEPT, message()) == bench.remote.tip(KEPT)
+    assert first is not None
+    assert first == await workspace.keep(KEPT, message())
+    assert first.commit == bench.remote.ref(f"refs/{KEPT}")
     write(workspace, {"b.txt": "2"})
     second = await workspace.keep(KEPT, message())
-    assert second == bench.remote.tip(KEPT)
+    assert second is not None
+    assert second.commit == bench.remote.ref(f"refs/{KEPT}")
     assert (bench.remote.show(KEPT, "a.txt"), bench.remote.show(KEPT, "b.txt")) == ("1", "2")
 
 

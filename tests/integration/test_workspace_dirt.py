@@ -244,7 +244,7 @@ async def test_dirt_never_reaches_the_next_ticket(bench: Bench, *, looked: bool)
             assert (outside / "a.py").read_text() == "theirs\n", said
             shutil.rmtree(outside)
     assert bench.remote.tip("main") == workspace.start
-    assert all(ref == "refs/heads/main" or ref.startswith("refs/heads/agent/kept/42-") for ref in bench.remote.refs())
+    assert all(ref == "refs/heads/main" or ref.startswith("refs/agent/kept/42-") for ref in bench.remote.refs())
 
 
 async def test_what_cannot_be_read_is_made_readable_before_it_is_kept(bench: Bench) -> None:

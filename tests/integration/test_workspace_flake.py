@@ -166,8 +166,9 @@ async def test_a_failed_run_pushes_its_starter_to_the_kept_branch_only(bare: Ben
     assert await workspace.keep(KEPT, message()) is None, "a starter is no work"
     write(workspace, {"a.txt": "1"})
     kept = await workspace.keep(KEPT, message())
-    assert git(bare.remote.path, "rev-parse", f"{kept}^") == starter
-    assert set(bare.remote.refs()) == {"refs/heads/main", f"refs/heads/{KEPT}"}
+    assert kept is not None
+    assert git(bare.remote.path, "rev-parse", f"{kept.commit}^") == starter
+    assert set(bare.remote.refs()) == {"refs/heads/main", f"refs/{KEPT}"}
     after = await bare.open(NEXT)
     assert not (after.path / "flake.nix").is_file()
     assert await after.add_starter(template(bare.folder), CommitText(STARTER.replace(RUN, NEXT)))

@@ -134,13 +134,15 @@ async def test_a_forge_that_refuses_the_branch_says_why(bench: Bench) -> None:
     workspace = await bench.open()
     blob = await bench.claim()
     sha = await work(workspace, {"a.txt": "1"})
-    words = 'case "$1" in refs/heads/*) echo "protected branch:"; echo "ask Kim" >&2; exit 1;; esac'
+    words = 'case "$1" in refs/heads/*|refs/agent/failed/*) echo "protected branch:"; echo "ask Kim" >&2; exit 1;; esac'
     bench.remote.hook("update", words)
     with pytest.raises(PushRefused, match="hook declined") as caught:
         await workspace.publish(sha, claim_blob=blob)
     assert caught.value.kind is Refusal.OTHER
     assert "\nprotected branch:\nask Kim\n" in caught.value.detail, "in the words of the hook"
-    with pytest.raises(KeepRefused, match=r"does not take the branch .*hook declined.*; protected branch:; ask Kim"):
+    with pytest.raises(
+        KeepRefused, match=r"does not take `refs/agent/failed/.*hook declined.*; protected branch:; ask Kim"
+    ):
         await workspace.keep("agent/failed/42-7f9c0000", message())
     assert isinstance(KeepRefused(""), RepositoryUnreachable), "who keeps work after a failure goes on without"
 

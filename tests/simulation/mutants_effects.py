@@ -156,10 +156,10 @@ def a_release_sets_the_status_whatever_it_is() -> Iterator[None]:
 
 @mutant(LOST, people.a_person_takes_a_running_ticket)
 def stopped_work_is_not_kept() -> Iterator[None]:
-    """Stop the model's whole process tree, push the work as `agent/kept/<id>-<run>` (I-35)."""
+    """Stop the model's whole process tree, push the work as `refs/agent/kept/<id>-<run>` (I-35)."""
 
-    async def keep(_: Attempt, __: str) -> str:
-        return ""
+    async def keep(_: Attempt, __: str) -> None:
+        return None
 
     with patched(Attempt, "_keep", keep):
         yield

@@ -29,7 +29,7 @@ async def a_person_takes_a_running_ticket(stage: Stage) -> None:
     stage.hold(PERSON, row.assignee == "human", f"its assignee is {row.assignee or 'nobody'}")
     stage.hold(STOPS, (stage.models[0].end or 0) - taken <= PROMPT, "its model went on")
     stage.hold(SUPERSEDED, not stage.results(), "the result was pushed")
-    stage.hold(LOST, stage.branches(f"agent/kept/{ticket}-"), "the work is nowhere")
+    stage.hold(LOST, stage.kept(f"agent/kept/{ticket}-"), "the work is nowhere")
 
 
 async def a_person_holds_a_running_ticket(stage: Stage) -> None:

@@ -315,6 +315,10 @@ class Stage:
             if one.type == "Spike" and not (opened and one.status in ("Closed", "Rejected"))
         ]
 
+    def kept(self, prefix: str) -> list[str]:
+        """The names of kept work."""
+        return [ref.removeprefix("refs/") for ref in self.remote.refs if ref.startswith(f"refs/{prefix}")]
+
     def branches(self, prefix: str) -> list[str]:
         return [ref.removeprefix(HEADS) for ref in self.remote.refs if ref.startswith(f"{HEADS}{prefix}")]
 

@@ -267,8 +267,8 @@ class SimRemote:
     # -- what a person sees ----------------------------------------------------------------------------------------
 
     def tip(self, branch: str) -> str:
-        """The commit of a branch, empty if there is none."""
-        return self.ref(f"{HEADS}{branch}")
+        """The commit of a branch, or of work that is kept under that name; empty if there is none."""
+        return self.ref(f"{HEADS}{branch}") or self.ref(f"refs/{branch}")
 
     def ref(self, name: str) -> str:
         """What a ref holds, empty if there is none."""

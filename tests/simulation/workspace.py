@@ -17,10 +17,13 @@ from msgspec.structs import replace
 
 from agent.clock import Clock
 from agent.errors import PodTrouble, Superseded, TicketFailure
-from agent.git.evidence import RUN_TRAILER, STARTER_TRAILER, TICKET_TRAILER
+from agent.git.evidence import RUN_TRAILER, SEEN_TRAILER, STARTER_TRAILER, TICKET_TRAILER
+from agent.git.guarded import Change
+from agent.git.kept import Kept
 from agent.git.refs import (
     CLAIMS,
     HEADS,
+    PROBES,
     ClaimRefRefused,
     KeepRefused,
     LeaseRefused,
@@ -50,6 +53,7 @@ class HostFolder:
         self.tips: dict[str, str] = {}
         self.files: dict[int, dict[str, str]] = {}
         self.records: dict[int, Record] = {}
+        self.hidden: bool | None = None
 
 
 class Line:
@@ -158,6 +162,21 @@ class SimRepository:
     async def preflight(self) -> Refs:
         return await self._line.list_refs()
 
+    async def probe(self, pod: str) -> bool:
+        await self._line.step()
+        return not self._remote.refuses(f"{PROBES}{pod}", "blob")
+
+    def settle(self, *, hidden: bool | None) -> None:
+        self._folder.hidden = hidden
+
+    async def fetch_kept(self, name: str) -> str | None:
+        await self._line.step()
+        return self._remote.ref(f"refs/{name}") or None
+
+    async def let_through(self, change: str, branch: str) -> bool:
+        await self._line.step()
+        return self._commit_with(SEEN_TRAILER, change, branch) is not None
+
     def lacks(self, refs: Refs) -> str:
         return "" if self.base in refs.heads else no_base(self.place, self.base, empty=not refs.heads)
 
@@ -238,7 +257,9 @@ class SimRepository:
             return self._workspace(owner, kept)
         try:
             await self._keep_leftovers(owner, record)
-        except KeepRefused as refused:  # no time will mend that
+        except KeepRefused as refused:
+            if folder.hidden is None:
+                raise
             raise TicketFailure(f"what an earlier run left cannot be kept: {refused}") from refused
         self._base_tip()
         now = up_to_date(self._remote, self._folder, branch)
@@ -433,17 +454,23 @@ class SimWorkspace:
         before = remote.commits[starter]
         return remote.commit(remote.merged(onto, starter, base=before.parents[0]), (onto,), before.message)
 
-    async def keep(self, ref: str, message: str) -> str | None:
+    async def unseen_change(self, commit: str) -> Change | None:
+        """Nothing is guarded in this world."""
+        del commit
+        await self._line.step()
+        return None
+
+    async def keep(self, name: str, message: str) -> Kept | None:
         await self._line.step()
         tree, onto = self._remote.tree(self.files), self._record.onto
         if tree == self._tree_of(onto):
             return None
         sha = self._remote.commit(tree, (onto,), message, stamp="kept")
-        name = f"{HEADS}{ref}"
-        if refused := await self._line.push("keep", Update(name, sha, force=True)):
-            raise KeepRefused(f"the repository {self._line.place} does not take the branch `{ref}`: {refused[name]}")
+        ref = f"{HEADS}{name}" if self._folder.hidden is False else f"refs/{name}"
+        if refused := await self._line.push("keep", Update(ref, sha, force=True)):
+            raise KeepRefused(f"the repository {self._line.place} does not take `{ref}`: {refused[ref]}")
         self._remember(saved=tree)
-        return sha
+        return Kept(sha, ref)
 
     async def has_leftovers(self) -> bool:
         if self._record.published:

@@ -140,6 +140,11 @@ class Fleet:
         """The branches of the remote."""
         return git(self.remote.path, "for-each-ref", "--format=%(refname:short)", "refs/heads").split()
 
+    def kept(self) -> list[str]:
+        """The names of work that is at no branch."""
+        found = git(self.remote.path, "for-each-ref", "--format=%(refname)", "refs/agent/kept", "refs/agent/failed")
+        return [one.removeprefix("refs/") for one in found.split()]
+
     def log(self, branch: str) -> str:
         """The messages on a branch beyond main."""
         return git(self.remote.path, "log", "--format=%B", f"main..{branch}")

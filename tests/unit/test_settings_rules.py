@@ -45,7 +45,7 @@ REFUSED = [
     ("[execution]\ntimout = '4h'", "execution.timout is unknown. Did you mean `timeout`? [execution] may hold: grace, idle, margin, timeout, tries."),
     ("[sandbox]\nzzz = 1", "sandbox.zzz is unknown. [sandbox] may hold: disk, kind, nix, processes, readable."),
     ("board.types.bug = ['Bug']", "board.types.bug is unknown. Did you mean `bugs`? [board.types] may hold: bugs, epic, gates, spike, story, tasks."),
-    ("repositories.shop.ur = 'x'", "repositories.shop.ur is unknown. Did you mean `url`? [repositories.shop] may hold: base, branch, forge, shell_files, ssh_key_file, token_file, url, web."),
+    ("repositories.shop.ur = 'x'", "repositories.shop.ur is unknown. Did you mean `url`? [repositories.shop] may hold: base, branch, forge, guarded, shell_files, ssh_key_file, token_file, url, web."),
     # limits are never endless (I-46)
     ("[model]\nkind = 'opus'", 'model.kind = "opus" is refused. It is which coding model works: Claude Code, or any program that prints its result document. Allowed: claude or command.'),
     ("[model]\nname = 'sonnet'", 'model.name = "sonnet" is refused: `sonnet` is an alias. It is the model that Claude Code asks for. Allowed: a full name such as `claude-sonnet-5`; aliases move.'),

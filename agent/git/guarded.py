@@ -1,0 +1,117 @@
+"""Which changes a person must see before they are at a branch: what decides what a forge's CI does (T12). Pure.
+
+A push starts CI, and CI has a network and secrets: the files that say what runs there are a second box, without walls. So
+what a run changed of them waits for a word, and one hash names exactly that change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from agent.git.refs import names
+
+DIGITS: Final = 16
+"""Of a hash that names a change, as people write it."""
+_FIELDS: Final = 5
+
+
+class Entry(Struct, frozen=True, order=True):
+    """A path as a commit has it; zeros where it has it no more."""
+
+    mode: str
+    path: str
+    blob: str
+
+    @property
+    def line(self) -> str:
+        """What of it goes into the hash; no name can look like two lines."""
+        path = self.path.replace("\\", "\\\\").replace("\n", "\\n")
+        return f"{self.mode} {path} {self.blob}"
+
+
+class Change(Struct, frozen=True):
+    """A change of guarded paths that no person has seen."""
+
+    hash: str
+    paths: tuple[str, ...]
+    diff: str = ""
+    """As people read it; cut where it is long."""
+
+    @property
+    def reason(self) -> str:
+        """Why a run stops at it, as it stands behind a colon."""
+        return f"it changes {names(self.paths)}: a person must see that before it is at a branch"
+
+
+def read_entries(raw: bytes) -> list[Entry]:
+    """The answer of `git diff-tree -r -z --raw --no-renames --no-abbrev`: the new side of each path."""
+    words = iter(raw.decode("utf-8", "surrogateescape").split("\0"))
+    found = []
+    for word in words:
+        fields = word.removeprefix(":").split(" ")
+        if word.startswith(":") and len(fields) == _FIELDS:
+            found.append(Entry(fields[1], next(words, ""), fields[3]))
+    return found
+
+
+def hash_of(entries: Iterable[Entry]) -> str:
+    """The name of a change: SHA-256 over its sorted lines."""
+    lines = sorted(entry.line for entry in entries)
+    text = "".join(f"{line}\n" for line in lines)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:DIGITS]
+
+
+def is_guarded(path: str, patterns: Sequence[str]) -> bool:
+    """Whether a path is guarded, or something above what is (a link in the place of `.github`); the case does not matter.
+
+    In a pattern `*` is any characters of a name, `**` any folders.
+    """
+    parts = path.casefold().split("/")
+    return any(_covers(pattern.casefold().strip("/").split("/"), parts) for pattern in patterns)
+
+
+def _covers(pattern: Sequence[str], parts: Sequence[str]) -> bool:
+    """Whether pattern and path agree as far as both go; a pattern that begins with `**` has nothing above it."""
+    reached = {0}
+    for part in parts:
+        reached = _with_skips(pattern, reached)
+        if len(pattern) in reached:
+            return True  # below what the pattern matches
+        reached = {
+            at if pattern[at] == "**" else at + 1 for at in reached if pattern[at] == "**" or _fits(pattern[at], part)
+        }
+        if not reached:
+            return False
+    above = len(parts) in reached and "**" not in pattern[: len(parts)]
+    return above or len(pattern) in _with_skips(pattern, reached)
+
+
+def _with_skips(pattern: Sequence[str], reached: set[int]) -> set[int]:
+    """`**` stands for no folder at all, too."""
+    found = set(reached)
+    for at in sorted(reached):
+        place = at
+        while place < len(pattern) and pattern[place] == "**":
+            place += 1
+            found.add(place)
+    return found
+
+
+def _fits(pattern: str, name: str) -> bool:
+    """A name against a pattern in which `*` is any characters: the pieces in their order, each at its first place."""
+    first, *rest = pattern.split("*")
+    if not rest:
+        return name == pattern
+    if not name.startswith(first):
+        return False
+    at, *middle, last = len(first), *rest
+    for piece in middle:
+        found = name.find(piece, at)
+        if found < 0:
+            return False
+        at = found + len(piece)
+    return name.endswith(last) and len(name) - len(last) >= at
