@@ -60,7 +60,10 @@ class SimBoard:
     def __init__(self, folder: Path, tokens: Mapping[str, str], now: Callable[[], float]) -> None:
         self.tokens = tokens
         self._app = server.app(folder, clock=lambda: (START + dt.timedelta(seconds=now())).replace(tzinfo=None))
-        self._router = self._app._app.router  # type: ignore[attr-defined]
+        inner: Any = self._app
+        while not hasattr(inner, "router"):
+            inner = inner._app
+        self._router = inner.router
         self._every_route = list(self._router.routes)
         self._fitting: dict[tuple[str, str], list[Any]] = {}
         self.db = sqlite3.connect(folder / "board.sqlite3", isolation_level=None)
