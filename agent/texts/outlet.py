@@ -11,20 +11,20 @@ outlet, which is what the board's client and git's commits take; a test looks th
 | board, its subjects | `subject` | one line of text |
 | forge, its Markdown | `forge` | the same as on the board, quoted line by line |
 | commit | `commit` | a subject, quoted lines, our trailers |
-| terminal, log, messages in plain text | `terminal` | what is seen |
+| chat, mail | `message` | what is seen, with no address and no mention that works |
+| terminal, log | `terminal`, `json_line` | what is seen |
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, NewType
 
 from agent.model import BoardText
 from agent.texts import rewrite
-from agent.texts.bounded import LINE, Every, Search, Start
 from agent.texts.clean import INVISIBLE, visible
-from agent.texts.rewrite import Dialect
+from agent.texts.rewrite import Dialect, behind
 
 ForgeText = NewType("ForgeText", str)
 """Markdown that may be written on a forge."""
@@ -37,50 +37,29 @@ SUBJECT: Final = 72
 _LONG: Final = 4_000
 """Characters of what becomes one line that are looked at."""
 
-_SEES: Final = "a text of a model or a ticket that leaves"
-_MENTION: Final = (r"<(?=(?i:!--|/?mention|/?macro))", r"data-id=(?=\")", r"user(?=[#:]\S)", r"group(?=#)")
+_MENTIONS: Final = ("<!--", "<mention", 'data-id="', "user#", 'user:"', "group#")
 """What OpenProject mails people for, in a text as it was written, in code too (create_from_model_service.rb); and comments."""
-_MACRO: Final = (
-    *(r"@(?=\w)", r"##(?=\w)", r"\{(?=\{)", r"\[(?=\[)", r"Label(?=:\S)", r"Value(?=:\S)"),
-    *(rf"{word}(?=[#:]\S)" for word in ("attachment", "commit", "document", "export", "forum", "meeting", "message")),
-    *(rf"{word}(?=[#:]\S)" for word in ("news", "project", "source", "version", "view", "wiki")),
+_MACROS: Final = (
+    *("##", "{{", "[[", "Label:", "Value:", "user:", "group:"),
+    *(f"{word}{sign}" for word in ("attachment", "commit", "document", "export", "forum", "meeting") for sign in ":#"),
+    *(f"{word}{sign}" for word in ("message", "news", "project", "source", "version", "view", "wiki") for sign in ":#"),
 )
 """What it replaces in running text, by values, cards, tables and links (text_formatting/matchers)."""
-_REFERENCE: Final = (r"[#!&%~$](?=\w)", r":(?=\w)", r"GH-(?=\d)", r"[A-Z]-(?=\d)")
-"""What forges link and close, and pictures that they have names for."""
-_CODE: Final = Every("outlet: what a board reads in code", "|".join(_MENTION), sees=_SEES)
-_BOARD: Final = Dialect(
-    text=Every("outlet: what a board reads in text", "|".join(_MENTION + _MACRO), sees=_SEES), code=_CODE
-)
-_FORGE: Final = Dialect(
-    text=Every("outlet: what a forge reads in text", "|".join(_MENTION + _MACRO + _REFERENCE), sees=_SEES), code=_CODE
-)
+_BOARD: Final = Dialect(_MENTIONS, _MACROS, "@")
+_FORGE: Final = Dialect(_MENTIONS, (*_MACROS, "GH-"), "@#!&%~$:")
+"""What forges link and close besides, and pictures that they have names for (`:name:`)."""
 
-_URL: Final = Start(
-    "outlet: an address", r"https?://\S", sees="the operator's settings", longest=LINE, flags=re.IGNORECASE
-)
-_URL_SIGNS: Final = {sign: f"%{sign:02x}" for sign in range(0x3001) if chr(sign).isspace() or chr(sign) in "<>()[]\\"}
-_APART: Final = Every(
-    "outlet: what a forge reads in a commit",
-    r"[@#](?=\w)|!(?=\d)|GH-(?=\d)|://(?=\S)|\*\*\*(?=NO_CI)",
-    sees=_SEES,
-    flags=re.IGNORECASE,
-)
-"""Mentions, issues, requests to merge, addresses of them; one word that switches checks off."""
-_BRACKETS: Final = Every("outlet: brackets in a commit", r"\[([^\[\]\n]{0,60})\]", sees=_SEES)
-_SWITCH: Final = Search(
-    "outlet: what switches checks off", r"\bci\b|skip|actions", sees=_SEES, longest=LINE, flags=re.IGNORECASE
-)
+_NO_LINK: Final = frozenset("<>()[]\\")
+_SWITCHES: Final = ("skip", "actions", "no ci", "no-ci", "ci skip")
 """What stands in brackets where a commit's message switches a forge's checks off: `[skip ci]`, `[no ci]`, `[actions skip]`."""
-_CLOSES: Final = Every(
-    "outlet: words that close",
-    r"\b((?:clos|fix|resolv|implement|reopen|complet)[a-z]{0,3})(?=:?\s{1,5}(?:issues?\s)?[A-Z][A-Z0-9_]{0,20}-\d)",
-    sees=_SEES,
-    flags=re.IGNORECASE,
-)
+_BRACKET: Final = 60
+_CLOSING: Final = frozenset({
+    "close", "closes", "closed", "closing", "fix", "fixes", "fixed", "fixing", "resolve", "resolves", "resolved", "resolving",
+    "implement", "implements", "implemented", "implementing", "reopen", "reopens", "reopened", "reopening", "complete", "completes", "completed",
+})  # fmt: skip
 """Words before which a tracker's number, such as `SHOP-7`, would be closed."""
-_FOLDED: Final = Every("outlet: what git folds", r"(fixup|squash|amend)!", sees=_SEES, flags=re.IGNORECASE)
-"""What `git rebase` folds into another commit."""
+_FOLDED: Final = ("fixup!", "squash!", "amend!")
+"""With what begins the subject of a commit that `git rebase` folds into another."""
 
 
 # --- the board ----------------------------------------------------------------------------------------------------
@@ -113,13 +92,14 @@ def fence(text: str) -> str:
 
 def link(text: str, url: str) -> str:
     """A name that leads to an address of the operator's own; without one it is code alone."""
-    address = visible(url).translate(_URL_SIGNS)
-    return f"[{code(text)}]({address})" if _URL.match(address) else code(text)
+    signs = (f"%{ord(sign):02x}" if sign in _NO_LINK or sign.isspace() else sign for sign in visible(url[:_LONG]))
+    address = "".join(signs)
+    return f"[{code(text)}]({address})" if address.lower().startswith(("http://", "https://")) else code(text)
 
 
 def subject(start: str, text: str = "", limit: int = 255) -> BoardText:
-    """The subject of a work package: words of ours, then one line of others', which no board renders."""
-    words = " ".join(visible(text[:_LONG]).split())
+    """The subject of a work package: words of ours, then one line of others', which no board renders, but looks at."""
+    words = _BOARD.code(" ".join(visible(text[:_LONG]).split()))
     room = limit - len(start)
     return BoardText(start + (words if len(words) <= room else words[: room - 1].rstrip() + "…"))
 
@@ -141,9 +121,11 @@ def commit(subject: str, body: str, trailers: Mapping[str, str]) -> CommitText:
     Subject and body may be others' words: nothing in them is a command, a mention, closes an issue, keeps the forge from its
     checks or is a trailer; each line of the body is quoted.
     """
-    first = _FOLDED.replaced(
-        _inert(" ".join(visible(subject[:_LONG]).split())).lstrip("/# "), lambda found: f"{found[1]}:"
-    )[:SUBJECT].rstrip()
+    first = _inert(" ".join(visible(subject[:_LONG]).split())).lstrip("/# ")
+    for word in _FOLDED:
+        if first.lower().startswith(word):
+            first = f"{first[: len(word) - 1]}:{first[len(word) :]}"
+    first = first[:SUBJECT].rstrip()
     words = _inert(rewrite.cut(body, rewrite.LONGEST))
     ours = "\n".join(f"{key}: {' '.join(visible(value).split())}" for key, value in trailers.items())
     parts = (first or "Work on a ticket", _quoted(words) if words else "", ours)
@@ -157,8 +139,33 @@ def with_trailer(message: CommitText, key: str, value: str) -> CommitText:
 
 def _inert(text: str) -> str:
     """Plain text, seen as it is: commits hold no invisible characters, so what would act gets a space or loses a bracket."""
-    apart = _CLOSES.replaced(_APART.replaced(text, lambda found: f"{found[0]} "), lambda found: f"{found[1]} -")
-    return _BRACKETS.replaced(apart, lambda found: f"({found[1]})" if _SWITCH.first(found[1]) else found[0])
+    for sign in ("@", "#", "!", "://"):
+        text = behind(text, sign, " ")
+    text = text.replace("GH-", "GH- ").replace("***NO_CI", "*** NO_CI")
+    first, *rest = text.split("[")
+    text = first + "".join(_unswitched(part) for part in rest)
+    return "\n".join(" ".join(_unclosed(one.split(" "))) for one in text.split("\n"))
+
+
+def _unswitched(part: str) -> str:
+    """What stands behind a bracket, which stays one unless it switches checks off."""
+    inside, end, after = part.partition("]")
+    switches = end and len(inside) <= _BRACKET and any(one in inside.lower() for one in _SWITCHES)
+    return f"({inside}){after}" if switches else f"[{part}"
+
+
+def _unclosed(words: list[str]) -> Iterator[str]:
+    for number, word in enumerate(words):
+        yield word
+        behind_it = [one for one in words[number + 1 : number + 4] if one and one.lower() not in ("issue", "issues")]
+        if word.lower().rstrip(":").lstrip("(") in _CLOSING and behind_it and _is_number(behind_it[0]):
+            yield "-"
+
+
+def _is_number(word: str) -> bool:
+    """Whether a tracker may take it for one of its numbers."""
+    key, _, number = word.partition("-")
+    return key[:1].isalpha() and number[:1].isdigit()
 
 
 def _quoted(text: str) -> str:
@@ -169,8 +176,13 @@ def _quoted(text: str) -> str:
 
 
 def terminal(text: str) -> str:
-    r"""Text for a terminal, a log or a message without markup: `\n` and `\t` are all that moves the cursor."""
+    r"""Text for a terminal or a log: `\n` and `\t` are all that moves the cursor."""
     return visible(text)
+
+
+def message(text: str, limit: int = rewrite.LONGEST) -> str:
+    """Text for a chat or a mail: nothing in it is fetched for a preview, or calls somebody."""
+    return _inert(rewrite.cut(text, limit))
 
 
 def json_line(document: str) -> str:

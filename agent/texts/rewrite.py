@@ -13,15 +13,12 @@ from __future__ import annotations
 
 import functools
 import html
-import re
-import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from agent.texts import markup
-from agent.texts.bounded import LINE, Every, Start, Whole
 from agent.texts.clean import visible
 
 if TYPE_CHECKING:
@@ -38,40 +35,45 @@ _ROOM: Final = 4
 _DEEPEST: Final = 20
 _CELLS: Final = 2_000
 """Cells of a table, as many as its widest line has for each of its lines; a text with more of them has no table."""
-_SEES: Final = "a text of a model or a ticket that leaves"
-_LANGUAGES: Final = Whole(
-    "rewrite: a language",
-    r"bash|c|console|cpp|css|diff|go|html|ini|java(script)?|jsx?|json|kotlin|lua|make|nix|php|py(thon)?|ruby|rust|sh|shell|sql"
-    r"|text|toml|ts|tsx|typescript|xml|ya?ml",
-    sees=_SEES,
-    longest=LINE,
-)
+_LANGUAGES: Final = frozenset({
+    "bash", "c", "console", "cpp", "css", "diff", "go", "html", "ini", "java", "javascript", "js", "json", "kotlin", "lua", "make", "nix",
+    "php", "py", "python", "ruby", "rust", "sh", "shell", "sql", "text", "toml", "ts", "typescript", "xml", "yaml", "yml",
+})  # fmt: skip
 """What may stand behind a fence: some forges draw or fetch what others name (mermaid, geojson, plantuml)."""
 _ENTITIES: Final = str.maketrans({sign: f"&#{ord(sign)};" for sign in "[\\`$|"} | {"<": "&lt;", "&": "&amp;"})
-_EMPHASIS: Final = Every("rewrite: emphasis", r"(?:[*~]|(?<![^\W_])_|_(?![^\W_]))++", sees=_SEES)
-_LINE_START: Final = Start("rewrite: what begins a block", r"[-+=#>:]|[0-9]{1,9}(?=[.)])", sees=_SEES)
-_ESCAPED: Final = Every("rewrite: an escaped sign", r"\\([-+=#>:*_~.)])", sees=_SEES)
-_ADDRESS: Final = Every(
-    "rewrite: an address",
-    r"://|www\.|(?:mailto|data|javascript|vbscript|file|tel|xmpp):(?=[^\s:])",
-    sees=_SEES,
-    flags=re.IGNORECASE,
-)
-_SCHEME: Final = string.ascii_letters + string.digits + "+.-"
-_LONGEST_SCHEME: Final = 40
-_REST: Final = Start("rewrite: the rest of an address", r"[^\s<>\"'`()\[\]{}|]{0,2000}", sees=_SEES, longest=LINE)
+_EMPHASIS: Final = str.maketrans({"*": r"\*", "~": r"\~"})
+_BEGINS: Final = "-+=#>:"
+"""What begins a block, or is the line below a heading or a table's head."""
+_ESCAPED: Final = (*_BEGINS, ".", ")", "*", "~", "_")
+_ADDRESSES: Final = ("://", "www.", "mailto:", "data:", "javascript:", "vbscript:", "file:", "tel:", "xmpp:")
+_ENDS: Final = frozenset("<>\"'`()[]{}|")
+"""What ends an address, besides a space."""
+_SCHEME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-")
 
 
 class Dialect(Struct, frozen=True):
-    """What an outlet reads out of plain text: after what `APART` goes.
+    """What an outlet reads out of plain text, and `APART` keeps it from.
 
     Attributes:
-        text: in running text.
-        code: in code, for what looks at the text as it was written.
+        words: are parted before their last character, in code too: for what looks at the text as it was written.
+        macros: likewise, in running text alone.
+        signs: are parted from a word behind them, in running text.
     """
 
-    text: Every[str]
-    code: Every[str]
+    words: tuple[str, ...]
+    macros: tuple[str, ...]
+    signs: str
+
+    def code(self, text: str) -> str:
+        """Code, parted."""
+        return _parted(text, self.words)
+
+    def text(self, text: str) -> str:
+        """Running text, parted."""
+        whole = _parted(text, (*self.words, *self.macros))
+        for sign in self.signs:
+            whole = behind(whole, sign, APART)
+        return whole
 
 
 def block(text: str, dialect: Dialect, limit: int = LONGEST) -> str:
@@ -97,17 +99,35 @@ def cut(text: str, limit: int) -> str:
 
 def code(text: str, dialect: Dialect) -> str:
     """A name as inline code."""
-    return markup.code(dialect.code.replaced(visible(text), _parted))
+    return markup.code(dialect.code(visible(text)))
 
 
 def fence(text: str, dialect: Dialect, language: str = "text") -> str:
     """Lines as they were written."""
-    return markup.fence(dialect.code.replaced(visible(text), _parted), language)
+    return markup.fence(dialect.code(visible(text)), language)
 
 
 def plain(line: str) -> str:
     """What `inline` has written, as it is read where nothing renders it."""
-    return html.unescape(_ESCAPED.replaced(line, lambda found: found[1])).replace(APART, "")
+    for sign in _ESCAPED:
+        line = line.replace(f"\\{sign}", sign)
+    return html.unescape(line).replace(APART, "")
+
+
+def behind(text: str, sign: str, by: str) -> str:
+    """The text with something between a sign and a word that follows it at once."""
+    first, *rest = text.split(sign)
+    return first + "".join(f"{sign}{by if _in_word(part[:1]) else ''}{part}" for part in rest)
+
+
+def _parted(text: str, words: Iterable[str]) -> str:
+    for word in words:
+        text = text.replace(word, f"{word[:-1]}{APART}{word[-1]}")
+    return text
+
+
+def _in_word(sign: str) -> bool:
+    return sign.isalnum() or sign == "_"
 
 
 def _narrow(text: str) -> bool:
@@ -154,7 +174,7 @@ class _Writer:
                 yield f"{'#' * int(node.tag[1])} {self.line(node.children[0])}"
             case "fence" | "code_block":
                 language = node.info.strip().lower()
-                shown = language if _LANGUAGES.match(language) else "text"
+                shown = language if language in _LANGUAGES else "text"
                 yield from fence(node.content, self._dialect, shown).split("\n")
             case "hr":
                 yield "***"
@@ -225,15 +245,10 @@ class _Writer:
     def _text(self, text: str, *, cell: bool) -> Iterator[str]:
         """Text, in which an address is code: to be read and copied, and not to be followed by a click or by itself."""
         end = 0
-        for found in _ADDRESS.all(text):
-            if found.start() < end:
-                continue
-            before = text[max(end, found.start() - _LONGEST_SCHEME) : found.start()]
-            start = found.start() - len(before) + len(before.rstrip(_SCHEME))
+        for start, stop in _addresses(text):
             yield self._escaped(text[end:start])
-            rest = _REST.match(text, found.end())
-            end = rest.end() if rest else found.end()
-            yield from self._code(text[start:end], cell=cell)
+            yield from self._code(text[start:stop], cell=cell)
+            end = stop
         yield self._escaped(text[end:])
 
     def _code(self, text: str, *, cell: bool) -> Iterator[str]:
@@ -243,18 +258,30 @@ class _Writer:
             yield code(text, self._dialect)
 
     def _escaped(self, text: str) -> str:
-        apart = self._dialect.text.replaced(text, _parted)
-        return _EMPHASIS.replaced(apart.translate(_ENTITIES), lambda found: "".join(f"\\{sign}" for sign in found[0]))
+        first, *rest = self._dialect.text(text).translate(_ENTITIES).translate(_EMPHASIS).split("_")
+        pieces = [first]
+        for part in rest:  # within a word it is no emphasis
+            inside = pieces[-1][-1:].isalnum() and part[:1].isalnum()
+            pieces += ["_" if inside else r"\_", part]
+        return "".join(pieces)
+
+
+def _addresses(text: str) -> Iterator[tuple[int, int]]:
+    """Where addresses stand in a text, from their scheme to what ends them."""
+    lower, at = text.lower() if text.isascii() else "".join(one.lower() if one.isascii() else one for one in text), 0
+    while found := [place for one in _ADDRESSES if (place := lower.find(one, at)) >= 0]:
+        start = stop = min(found)
+        while start > at and text[start - 1] in _SCHEME:
+            start -= 1
+        while stop < len(text) and text[stop] not in _ENDS and not text[stop].isspace():
+            stop += 1
+        yield start, stop
+        at = stop
 
 
 def _guarded(line: str) -> str:
-    """A line that begins no block."""
-    found = _LINE_START.match(line)
-    if found is None:
-        return line
-    sign, rest = found[0], line[found.end() :]
-    return f"{sign}\\{rest}" if sign.isdigit() else f"\\{sign}{rest}"
-
-
-def _parted(found: re.Match[str]) -> str:
-    return found[0] + APART
+    """A line that begins nothing."""
+    digits = len(line) - len(line.lstrip("0123456789"))
+    if digits and line[digits : digits + 1] in (".", ")"):
+        return f"{line[:digits]}\\{line[digits:]}"
+    return f"\\{line}" if line[:1] in _BEGINS and line else line

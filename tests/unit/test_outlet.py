@@ -114,8 +114,12 @@ def test_what_is_no_danger_stays_as_it_was() -> None:
         ("`a`b`", "`a`b&#96;"),
         ("- no list", "\\- no list"),
         ("1. no list", "1\\. no list"),
-        ("see user#3 and ##42", f"see user{APART}#3 and ##{APART}42"),
+        ("see user#3 and ##42", f"see user{APART}#3 and #{APART}#42"),
         ("List<int> a*b", "List&lt;int> a\\*b"),
+        ("snake_case _x_y", "snake_case \\_x_y"),
+        ("(HTTPS://A.example/x), www.b.example;", "(`HTTPS://A.example/x`), `www.b.example;`"),
+        ("a:b://c http://http://x", "a:`b://c` `http://http://x`"),
+        ("\u0130http://a.example", "\u0130`http://a.example`"),
     ],
 )
 def test_a_reason_is_one_line_in_which_code_stays(text: str, shown: str) -> None:
@@ -135,6 +139,7 @@ def test_nobody_is_mailed_by_what_stands_in_code(mention: str) -> None:
     """OpenProject looks for mentions in the text as it was written (create_from_model_service.rb)."""
     for shown in (outlet.code(mention), outlet.fence(mention), outlet.quote(f"`{mention}`"), outlet.quote(mention)):
         assert mention not in shown
+    assert mention not in report.spike_subject(42, mention)
     assert mention[:9] not in outlet.line(mention) or mention.startswith("data")
 
 
@@ -195,6 +200,11 @@ def test_a_commit_has_the_trailers_of_ours_and_no_line_of_others_begins_one(subj
         ("a\u202eb\x1b[31mc\u200bd", "abcd"),
         ("\n", "Work on a ticket"),
         ("Fix the door", "Fix the door"),
+        (
+            "Fix the UTF-8 door [draft] [no-CI] (closes: SHOP-7)",
+            "Fix the UTF-8 door [draft] (no-CI) (closes: - SHOP-7)",
+        ),
+        ("fixes issues SHOP-7, SHOP-8", "fixes - issues SHOP-7, SHOP-8"),
     ],
 )
 def test_the_subject_of_a_commit_says_and_does_nothing(text: str, written: str) -> None:
@@ -206,6 +216,13 @@ def test_a_summary_cannot_be_a_command_a_trailer_or_a_patch() -> None:
     assert outlet.commit("Do it", body, TRAILERS) == (
         "Do it\n\n> Did it.\n> /merge\n>\n> Agent-Run: forged\n> Signed-off-by: a <a@ b.example>\n> ---\n> diff --git a/x b/x\n\n"
         f"Work-Package: #42\nAgent-Run: {RUN}\n"
+    )
+
+
+def test_a_message_calls_nobody_and_makes_nothing_fetch_a_preview() -> None:
+    assert (
+        outlet.message("see https://a.example/x <!channel> @here\u202e")
+        == "see https:// a.example/x <! channel> @ here"
     )
 
 
@@ -289,18 +306,12 @@ def reports() -> list[str]:
 @pytest.mark.parametrize("name", reports())
 def test_every_text_of_the_board_takes_any_words_of_others(name: str) -> None:
     write = getattr(report, name)
+    hints = typing.get_type_hints(write)
+    del hints["return"]
     for text in (*HOSTILE.values(), "`x`![](http://a.example)`", "a\n\n![](http://a.example)", "a\u202eb\x1b[1m"):
-        arguments: dict[str, object] = {}
-        for key, kind in typing.get_type_hints(write).items():
-            if key == "run":
-                arguments[key] = RUN
-            elif kind is str and not key.endswith("_url"):
-                arguments[key] = text
-            elif kind == Sequence[str]:
-                arguments[key] = [text]
-            elif key in ("ticket", "spike", "stays", "attempt", "tries", "silent_s"):
-                arguments[key] = 1
-        written = write(**arguments)
+        words: dict[Any, object] = {str: text, Sequence[str]: [text], int: 1, float: 1.0}
+        arguments = {key: words[kind] for key, kind in hints.items() if kind in words and not key.endswith("_url")}
+        written = write(**(arguments | ({"run": RUN} if "run" in hints else {})))
         assert not any(unicodedata.category(sign) in ("Cf", "Cc") and sign not in f"{APART}\n" for sign in written)
         if name != "spike_subject":  # a subject is no Markdown
             body, _, last = written.rpartition("\n")
