@@ -79,14 +79,15 @@ class Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.kinds.add(tag)
-        names = {name for name, _ in attrs if not name.startswith("data-hover-card")}
+        names = {name for name, _ in attrs if not name.startswith(("data-hover-card", "aria-"))}
         if tag not in SHOWN or names - HARMLESS:
             self.strange.append(f"<{tag} {attrs}>")
         if tag == "a":
             self._href, self._said = dict(attrs).get("href"), ""
 
     def handle_endtag(self, tag: str) -> None:
-        if tag == "a" and self._href and self._href not in (f"/work_packages/{self._said.strip('#')}", self._said):
+        leads = tag == "a" and self._href and not self._href.startswith("#")  # a heading's own place
+        if leads and self._href not in (f"/work_packages/{self._said.strip('#')}", self._said):
             self.strange.append(f"{self._said} leads to {self._href}")
 
     def handle_data(self, data: str) -> None:

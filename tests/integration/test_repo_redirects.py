@@ -20,12 +20,14 @@ from support.git_http import git_over_http
 from support.git_repo import Remote
 
 TOKEN = "forge-token-0123456789"
+OK = 200
+ADVERTISEMENT = b"001e# service=git-upload-pack\n0000000eversion 2\n000cls-refs\n0000"
+"""What a git server says first: git then asks it, at its own address, with all that it has."""
 
 
 class Answers(ThreadingHTTPServer):
     """What it sent elsewhere, and what it was told."""
 
-    to: str
     heard: list[str]
 
     @property
@@ -35,7 +37,7 @@ class Answers(ThreadingHTTPServer):
 
 @contextmanager
 def redirecting(to: str, status: int = 301) -> Iterator[Answers]:
-    """A server that says of everything that it is elsewhere; `{path}` stands for the path and query."""
+    """A server that says of everything that it is elsewhere; `{path}` stands for the path and query. With 200 it is a forge."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -47,14 +49,19 @@ def redirecting(to: str, status: int = 301) -> Iterator[Answers]:
         def _answer(self) -> None:
             server.heard.append(str(self.headers.get("Authorization")))
             self.send_response(status)
-            self.send_header("Location", server.to.replace("{path}", self.path))
+            if status == OK:
+                self.send_header("Content-Type", "application/x-git-upload-pack-advertisement")
+            else:
+                self.send_header("Location", to.replace("{path}", self.path))
             self.end_headers()
+            if status == OK:
+                self.wfile.write(ADVERTISEMENT)
 
         def log_message(self, *_: object) -> None:
             """Nothing."""
 
     server = Answers(("127.0.0.1", 0), Handler)
-    server.to, server.heard = to, []
+    server.heard = []
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -80,16 +87,16 @@ def repository(folder: Path, url: str) -> Repository:
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 async def test_a_redirect_to_another_origin_is_told_and_never_gets_the_token(tmp_path: Path, status: int) -> None:
     with (
-        redirecting("http://127.0.0.1:9/{path}") as elsewhere,
+        redirecting("", OK) as elsewhere,
         redirecting(f"{elsewhere.url}/new{{path}}", status) as forge,
+        pytest.raises(RepositoryUnreachable) as refused,
     ):
-        with pytest.raises(RepositoryUnreachable) as refused:
-            await repository(tmp_path, f"{forge.url}/shop.git").preflight()
-        assert str(refused.value) == (
-            f"the repository {forge.url}/shop.git cannot be used: the remote is now at {elsewhere.url}/new/shop.git: set `url`"
-        )
+        await repository(tmp_path, f"{forge.url}/shop.git").preflight()
     assert elsewhere.heard == []
     assert all(one.startswith("Basic ") for one in forge.heard)
+    assert str(refused.value) == (
+        f"the repository {forge.url}/shop.git cannot be used: the remote is now at {elsewhere.url}/new/shop.git: set `url`"
+    )
 
 
 async def test_a_redirect_within_the_origin_is_followed(tmp_path: Path) -> None:

@@ -146,9 +146,9 @@ def test_a_url_that_does_not_mean_what_it_seems_to_is_refused(url: str) -> None:
         {**GIT, "ref": "a/../../b"},
     ],
 )
-@pytest.mark.parametrize("kind", ["github", "gitlab", "sourcehut"])
-def test_no_name_of_a_forge_leads_out_of_what_the_list_names(locked: dict[str, Any], kind: str) -> None:
+def test_no_name_of_a_forge_leads_out_of_what_the_list_names(locked: dict[str, Any]) -> None:
     """`github:acme/..` is another place below the same host."""
+    kind = locked["type"]
     allowed = [f"{kind}:NixOS/*", f"{kind}:NixOS/*?host={locked.get('host')}", "https://git.example/"]
     wide = [*allowed, f"{kind}:{locked.get('owner')}/*", f"{kind}:{locked.get('owner')}/{locked.get('repo')}"]
     with pytest.raises(ShellRefused, match=r"in a form that is known here"):
