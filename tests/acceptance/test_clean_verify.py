@@ -40,7 +40,7 @@ DIRT = {
         False,
     ),
     "a keyword that is expanded": (
-        "grep -qxF '$Id$' version.txt",
+        "grep -qx '[$]Id[$]' version.txt",
         "echo '*.txt ident' > .gitattributes; echo '$Id$' > version.txt",
         False,
     ),

@@ -246,6 +246,7 @@ def test_what_a_model_leaves_in_its_home_does_not_reach_the_checks(small_fleet: 
 
 
 def test_checks_run_in_the_sandbox_too(small_fleet: Fleet) -> None:
+    small_fleet.boxed_judge = True
     outside = small_fleet.folder / "outside"
     outside.write_text("x")
     checks = [f"! cat {outside}", "! touch /usr/x", "test ! -e /nix/var", "! cat /proc/1/root/etc/shadow"]
@@ -409,6 +410,7 @@ with socket.socket(socket.AF_UNIX) as one:
 
 
 def test_checks_have_no_model_to_ask(small_fleet: Fleet, newest: Path) -> None:
+    small_fleet.boxed_judge = True
     toml = "[verify]\ncommands = [\"python3 ask.py | grep 'nothing here may ask a model'\"]\n"
     small_fleet.remote.push("main", {"ask.py": ASKS, ".agent.toml": toml})
     small_fleet.add("Greet")

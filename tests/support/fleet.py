@@ -38,6 +38,8 @@ class Fleet:
         self.project = project
         self.folder = folder
         self.remote = Remote(folder / "remote")
+        self.boxed_judge = False
+        """Whether the checks ask about the sandbox, so that nobody else can run them."""
         self._person = board.client("human")
         self._project = self.request("GET", f"/projects/{project}")["id"]
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.programs.survivors import marked
+from support import fresh_clone
 from support.boards import Board, embedded_board, openproject
 from support.fleet import AGENT, Fleet
 from support.git_repo import git
@@ -35,6 +36,7 @@ MODEL_S: Final = 0.3
 """How long the model works, so that some are killed while it does."""
 FAILING: Final = 0.05
 """The part of the tickets that fail once."""
+JUDGE: Final = '[verify]\ncommands = ["python3 -m unittest -q", "ls work/*.txt"]\n'
 LAST_PASS_S: Final = 120.0
 SPIKES: Final = "Spike"
 _MARKER: Final = re.compile(r"<!-- agent run=(\S+) event=(\w+) -->\s*$")
@@ -59,6 +61,7 @@ class Soak:
         self.passes: Counter[str] = Counter()
         self._folder = fleet.folder / "soak"
         self._folder.mkdir()
+        fleet.remote.push("main", {".agent.toml": JUDGE}, "What no ticket is done without")
         self._play = self._folder / "script.json"
         self._pods: dict[Path, subprocess.Popen[str] | None] = {self._settings(n): None for n in range(pods)}
         self.write_script()
@@ -222,6 +225,8 @@ class Soak:
                 yield f"Epic #{epic} was taken {taken} times and given back {given} times"
             if fleet.status(epic) not in ("Closed", "New") or (fleet.status(epic) == "New" and fleet.children(epic)):
                 yield f"Epic #{epic} is {fleet.status(epic)}"
+        yield from (f"fails in a fresh clone: {one}" for one in fresh_clone.failing(fleet.remote.path, self._folder))
+        yield from (f"{one} passes without its work" for one in fresh_clone.needless(fleet.remote.path, self._folder))
         yield from (f"two models at once on #{path.stem}" for path in self._folder.glob("*.two-models"))
         runs = {run for ticket in self.tickets for run, _ in map(_marker, fleet.comments(ticket)) if run}
         yield from (f"processes of run {run} are alive" for run in runs if marked(run))
