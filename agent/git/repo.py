@@ -210,7 +210,7 @@ class Repository:
         """The worktree of this owner, ready for `run`; call `fetch` before.
 
         The same run finds its files as it left them. Another run finds the branch brought up to its base, and what
-        the run before left is at `refs/agent/kept/…` first.
+        the run before left is at `refs/agent/kept/…` first; what git ignores stays only of a run that was published.
 
         Raises:
             TicketFailure: base and branch conflict, there is no base, or the repository cannot be worked in.
@@ -233,6 +233,9 @@ class Repository:
             if self._mirror.hidden is None:
                 raise  # it may be a remote that takes no such refs: that is known in an hour
             raise TicketFailure(f"what an earlier run left in {worktree.path} cannot be kept: {refused}") from refused
+        # Only a run whose work was taken leaves what git ignores to the next.
+        if record is None or not record.published:
+            await asyncio.to_thread(worktree.remove)
         base = await self._mirror.base_tip()
         try:
             worktree.link(base)
