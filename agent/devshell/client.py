@@ -9,6 +9,7 @@ daemon in the daemon's sandbox, or, with a store of one's own, inside the jail.
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import secrets
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ from agent.devshell.closure import Derivation, Plan, objection, plan, shell_obje
 from agent.devshell.flake import Copy, Evaluated, Flake, Realised, ShellRefused
 from agent.devshell.inputs import DEFAULT_ALLOWED, Input, locked_inputs
 from agent.devshell.stores import Stores
+from agent.devshell.untouched import spoilt, stamps, thrown_away
 from agent.errors import PodTrouble, TicketFailure
 from agent.programs.runner import Finished, Runner
 from agent.texts.bounded import LINE, Unreadable, Whole, from_json
@@ -173,8 +175,10 @@ class NixClient:
         """See `Client.realise`."""
         time, stores = Time(timeout), await self._trusted()
         await self._handed(stores, drv, time)
-        await self._ready(stores, derivation_in(stores.sources, drv), time)
-        return await self._built(stores.builds, drv, time)
+        planned = await self._ready(stores, derivation_in(stores.sources, drv), time)
+        if stores.builds.daemon:
+            return await self._built(stores.builds, drv, time)
+        return await self._watched(stores.builds, drv, planned, time)
 
     async def closure(self, *paths: Path, store: Store | None = None) -> tuple[str, ...]:
         """The names in the store of all that these paths need, themselves among them; by where they are on this host.
@@ -254,12 +258,16 @@ class NixClient:
             raise ShellRefused(f"the development shell `{shell}` of `flake.nix` is no derivation: make it one")
         return answer.drv
 
-    async def _ready(self, stores: Stores, drv: Derivation, time: Time) -> None:
-        """Judge what has to be built for a shell, and take what trusted caches have of the rest."""
+    async def _ready(self, stores: Stores, drv: Derivation, time: Time) -> frozenset[str]:
+        """Judge what has to be built for a shell, and take what trusted caches have of the rest.
+
+        Returns:
+            The names in the store of what is going to be built.
+        """
         if sentence := shell_objection(drv):
             raise ShellRefused(self._redact(sentence))
         if not drv.inputs:
-            return
+            return frozenset()
         asked = wanted(drv.inputs.items())
         store = stores.fetched
         words = ("build", "--dry-run", "--no-link", "--stdin")
@@ -270,10 +278,12 @@ class NixClient:
             needs = plan(done.stderr.decode("utf-8", "replace"), str(store.folder))
         except ValueError as error:
             raise PodTrouble(f"what Nix would build cannot be read: {one_line(str(error))}") from error
-        for path in needs.built:
-            if sentence := objection(derivation_in(stores.sources, path)):
+        builds = [derivation_in(stores.sources, path) for path in needs.built]
+        for one in builds:
+            if sentence := objection(one):
                 raise unreachable(done, self._redact) or ShellRefused(self._redact(sentence))
         await self._taken(store, needs, time)
+        return frozenset(Path(output.path).name for one in builds for output in one.outputs.values())
 
     async def _taken(self, store: Store, needs: Plan, time: Time) -> None:
         """Take from trusted caches; paths, not derivations: what a cache does not give after all is not built instead."""
@@ -284,6 +294,37 @@ class NixClient:
             done = await self._steps.outside("build", "--no-link", "--stdin", store=store, time=time, stdin=paths)
             if not done.ok:
                 raise fetch_failed(done, self._redact, "a package of the development shell")
+
+    async def _watched(self, store: Store, drv: str, planned: frozenset[str], time: Time) -> Realised:
+        """Build where builders can write to all of the store; one that changed what others are made of ends with the store.
+
+        Raises:
+            TicketFailure: it did.
+            PodTrouble: the store cannot be thrown away.
+        """
+        before = await asyncio.to_thread(stamps, store.real)
+        made = None
+        try:
+            made = await self._built(store, drv, time)
+        finally:
+            results = planned if made is None else {*planned, made.environment.name}
+            changed = spoilt(before, await asyncio.to_thread(stamps, store.real), results)
+            if changed:
+                await self._thrown_away(store)
+                raise TicketFailure(
+                    f"a build of the development shell changed other paths of the Nix store ({one_line(changed[0], 100)}): "
+                    "let it write to its own result alone; the store was emptied, since nothing in it can be trusted"
+                )
+        return made
+
+    async def _thrown_away(self, store: Store) -> None:
+        try:
+            await asyncio.to_thread(thrown_away, (store.real, store.state))
+        except OSError as error:
+            raise PodTrouble(
+                f"a build changed other paths of the Nix store {store.real}, and it cannot be emptied "
+                f"({error.strerror}): remove it"
+            ) from error
 
     async def _built(self, store: Store, drv: str, time: Time) -> Realised:
         """Build what was judged; a builder in the jail has neither checkout nor saved shells in it."""

@@ -16,9 +16,12 @@ from msgspec import Struct
 
 from agent.devshell.flake import Saved
 from agent.devshell.shells import Shells
-from support.git_repo import PROJECT, git
+from agent.errors import TicketFailure
+from support.git_repo import FLAKE, PROJECT, SETUP, git
 from support.needs import needs
 from support.nix_client import Counting, PlainClient, listed, nix_environment, nix_of, settings, writable
+from support.nix_jail import Bench as ClientBench
+from support.nix_jail import flake
 
 pytestmark = [
     pytest.mark.nix,
@@ -265,3 +268,28 @@ async def test_an_input_that_is_not_taken_any_more_is_judged_again(tmp_path: Pat
         shells = Shells(host.client, tmp_path / "shells", nix=nix, options=host.options, allowed=(allowed,))
         await shells.get(await listed(host.b), timeout=60)
         assert host.client.evaluations == evaluations
+
+
+BUILDER = (
+    'evil = derivation { inherit system; name = "evil"; builder = "/bin/bash"; args = [ "-c" "'
+    'for one in ${"$"}{out%/*}/*; do /bin/chmod -R u+w $one; echo export EVIL=1 >> $one/setup; done; echo evil > $out'
+    '" ]; };'
+)
+
+
+@needs("bwrap")
+async def test_a_builder_that_changes_what_other_shells_are_made_of_ends_with_its_store(tmp_path: Path) -> None:
+    """Without a daemon, builders can write to all of the store; the next ticket's shell would have been made of it."""
+    bench = ClientBench(tmp_path, tmp_path / "nix")
+    before = await bench.evaluate()
+    bench.write("flake.nix", flake(variables=BUILDER))
+    with pytest.raises(
+        TicketFailure, match=r"changed other paths of the Nix store \([a-z0-9]{32}-.*let it write to its own"
+    ):
+        await bench.evaluate()
+    bench.write("flake.nix", FLAKE)
+    after = await bench.evaluate()
+    assert after.environment == before.environment
+    (setup,) = (tmp_path / "nix/store").glob("*-stdenv/setup")
+    assert setup.read_text() == SETUP
+    writable(tmp_path)

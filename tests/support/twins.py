@@ -100,7 +100,7 @@ find WORLD/pod /tmp -name shells -type d -exec sh -c 'echo evil > "$1"/evil.rc' 
 """,
     "store, processes and environment": r"""
 cp flake.nix "$HOME/flake.nix"
-sed -i 's|SOME_VAR = "from the tools";|SOME_VAR = "from the tools"; evil = derivation { inherit system; name = "evil"; builder = "/bin/bash"; args = [ "-c" "echo evil > $out" ]; };|' flake.nix
+sed -i 's|SOME_VAR = "from the tools";|SOME_VAR = "from the tools"; evil = derivation { inherit system; name = "evil"; builder = "/bin/bash"; args = [ "-c" "for one in ${"$"}{out%/*}/*; do /bin/chmod -R u+w $one; echo export EVIL=1 >> $one; echo export EVIL=1 >> $one/setup; done; echo evil > $out" ]; };|' flake.nix
 nix develop .#tools --command true
 cp "$HOME/flake.nix" flake.nix
 store=$(dirname "$stdenv"); chmod -R u+w "$store"; echo evil > "$store/evil"; for one in "$store"/*; do echo evil >> "$one"; done
