@@ -13,7 +13,7 @@ from agent.devshell import client_options
 from agent.devshell.client_options import private_store
 from agent.errors import PodTrouble, TicketFailure
 from agent.programs.processes import Processes
-from agent.programs.runner import Finished, Job
+from agent.programs.runner import Ended, Finished, Job
 from agent.room import Rooms
 from agent.settings import Ambient, load
 from agent.texts.evidence import redactor
@@ -26,7 +26,10 @@ pytestmark = [pytest.mark.nix, needs("nix", "bwrap")]
 CANARY: Final = "canary-of-the-vault-7c1d"
 STORES: Final = ["own", "named", pytest.param("daemon", marks=needs_daemon)]
 SECRETS: Final = {**PROJECT, "stdenv/secret": f"{CANARY}\n", "secret.txt": f"{CANARY}\n"}
-LOOK: Final = "ls $STORE; grep -rsl canary-of-the-vault $STORE /nix / --exclude-dir=proc --exclude-dir=sys 2> /dev/null; ls /nix/var 2>&1"
+LOOK: Final = (
+    "ls $STORE; ls /nix/var 2>&1; "
+    "grep -rsl canary-of-the-vault / --exclude-dir=proc --exclude-dir=sys --exclude-dir=usr --exclude-dir=dev 2> /dev/null"
+)
 
 
 class Tree:
@@ -100,6 +103,7 @@ async def test_from_a_run_of_one_repository_no_byte_of_another_is_seen(pod: Pod)
     assert (await pod.run("vault", 'grep -q canary "$stdenv/secret"')).ok, "it does see its own"
     done = await pod.run("shop", LOOK)
     lines = done.stdout.decode().splitlines()
+    assert done.ended is Ended.COMPLETED, (done.ended, done.limit)
     assert not [line for line in lines if line.startswith("/")], "no file with a secret"
     names = {line[33:] for line in lines if line[32:33] == "-"}
     assert names == {"fixture-shell-env", "stdenv"}, "the closure of its shell, and nothing else"
@@ -124,7 +128,7 @@ async def test_a_builder_of_one_repository_sees_nothing_of_another(pod: Pod) -> 
     assert (await pod.run("vault", "true")).ok
     spy = (
         'spy = derivation { inherit system; name = "spy"; builder = "/bin/bash"; PATH = "/usr/bin:/bin"; '
-        'args = [ "-c" "grep -rs canary-of-the-vaul[t] / --exclude-dir=proc --exclude-dir=sys > $out; echo looked >> $out; exit 0" ]; };'
+        'args = [ "-c" "grep -rs canary-of-the-vaul[t] / --exclude-dir=proc --exclude-dir=sys --exclude-dir=usr --exclude-dir=dev > $out; echo looked >> $out; exit 0" ]; };'
     )
     pod.write("shop", "flake.nix", FLAKE.replace('SOME_VAR = "from the shell";', f'SOME_VAR = "x"; {spy}'))
     assert (await pod.run("shop", 'cat "$spy"')).stdout == b"looked\n"
