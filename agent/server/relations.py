@@ -197,7 +197,8 @@ def _circular(call: Call, kind: str, source: int, target: int) -> bool:
         " UNION ALL SELECT descendant_id, ancestor_id FROM hierarchies), reached (id) AS (SELECT other FROM family"
         " JOIN work_packages ON work_packages.id = other WHERE one = ?1 AND project_id IN (SELECT value FROM json_each(?3)) UNION"
         " SELECT other FROM reached JOIN relations ON from_id = reached.id AND relation_type = ?2 JOIN family ON one = to_id JOIN work_packages ON work_packages.id = other"
-        " WHERE project_id IN (SELECT value FROM json_each(?3))) SELECT id FROM reached",
+        " JOIN work_packages AS passed ON passed.id = to_id WHERE work_packages.project_id IN (SELECT value FROM json_each(?3))"
+        " AND passed.project_id IN (SELECT value FROM json_each(?3))) SELECT id FROM reached",
         target,
         kind,
         _visible_projects(call.viewer),
