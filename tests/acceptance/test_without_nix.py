@@ -174,6 +174,7 @@ def test_doctor_finds_no_fault_and_a_pod_takes_a_ticket_to_its_end(
     small_fleet: Fleet, cache: Cache, *, ordinary: bool
 ) -> None:
     fleet = small_fleet
+    fleet.boxed_judge = True  # its tool is in the shell alone
     fleet.remote.push(
         "main",
         {
