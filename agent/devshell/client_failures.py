@@ -29,7 +29,6 @@ _POD: Final = Search(
     r"|the group '[^']{0,100}' specified in 'build-users-group' does not exist",
     sees=_SEES,
     longest=LINE,
-    flags=re.IGNORECASE,
 )
 """What Nix says when it, its store or its daemon is the trouble."""
 _UNREACHABLE: Final = Search(
@@ -38,7 +37,6 @@ _UNREACHABLE: Final = Search(
     r"|cannot find git revision|program 'git' failed|connection (refused|reset)|unable to access|http error",
     sees=_SEES,
     longest=LINE,
-    flags=re.IGNORECASE,
 )
 _POSITION: Final = Whole("nix: where an error is", r"\s*+at (?!«|<)(\S+:[0-9]+:[0-9]+):?\s*+", sees=_SEES, longest=LINE)
 
@@ -49,7 +47,6 @@ _WISHES: Final[tuple[tuple[Search[str], _Sentence], ...]] = (
             "nix: a download",
             r"access to URI '([^'?]{0,1000})[^']{0,1000}' is forbidden in restricted mode",
             sees=_SEES,
-            flags=re.IGNORECASE,
         ),
         lambda found: (
             f"evaluating `flake.nix` would download {one_line(found[1])}: nothing is fetched while it is evaluated; "
@@ -126,13 +123,13 @@ def evaluation_failed(done: Finished, redact: Redact, *sources: str) -> AgentErr
         found = pattern.first(text)
         if found is not None:
             return ShellRefused(redact(sentence(found)), evidence=_evidence(lines, redact))
-    if _UNREACHABLE.first(gist):
+    if _UNREACHABLE.first(gist.lower()):
         return ShellRefused(
             f"evaluating `flake.nix` would use the network, which is not there: {gist}; "
             "take it from the pinned nixpkgs or put it into the repository",
             evidence=_evidence(lines, redact),
         )
-    if _POD.first(gist):
+    if _POD.first(gist.lower()):
         return PodTrouble(f"Nix cannot evaluate the development shell: {gist}")
     if gist.startswith("path 'flake.nix' does not exist") or "/flake.nix' file" in gist:
         gist = "the repository has no `flake.nix` that git lists"
@@ -145,7 +142,7 @@ def build_failed(done: Finished, redact: Redact) -> AgentError:
         return _too_long(done, "built", redact)
     lines = _lines(done)
     gist = _gist(lines, done, redact)
-    if any(_POD.first(line) for line in lines if line.lstrip().startswith(("error:", "bwrap:"))):
+    if any(_POD.first(line.lower()) for line in lines if line.lstrip().startswith(("error:", "bwrap:"))):
         return PodTrouble(f"Nix cannot build the development shell: {gist}")
     return TicketFailure(
         f"the development shell of `flake.nix` cannot be built: {gist}", evidence=_evidence(lines, redact)
@@ -167,7 +164,7 @@ def fetch_failed(done: Finished, redact: Redact, what: str) -> AgentError:
 def unreachable(done: Finished, redact: Redact) -> PodTrouble | None:
     """A cache that was not reached while Nix made its plan: what it has would seem to be missing."""
     lines = clean(ending(done.stderr, LONGEST).decode("utf-8", "replace")).splitlines()
-    found = [line for line in lines if not line.startswith("  ") and _UNREACHABLE.first(line)]
+    found = [line for line in lines if not line.startswith("  ") and _UNREACHABLE.first(line.lower())]
     return PodTrouble(f"a binary cache cannot be used: {one_line(redact(found[-1]), 300)}") if found else None
 
 

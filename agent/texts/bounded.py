@@ -258,7 +258,6 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "agent/cli/board.py": "an argument of the operator",
     "agent/demo/": "an outsider in a process of its own, which reads its own recipes and what its own stage says",
     "agent/devshell/broker_shim.py": "runs in the box, as a process of the model",
-    "agent/page/detail.py": "what the board itself wrote into its database",
     "agent/pod.py": "the pod's own file",
     "agent/relay/meter.py": "an answer of the API, bounded, of which only the counts become objects",
     "agent/relay/record.py": "the pod's own file",

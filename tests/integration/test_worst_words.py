@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +25,8 @@ MARKER = "<!-- agent run=7f9c0d52-8a4e-4c11-9b5d-0123456789ab event=pushed -->"
 SAMPLE = 32
 """The share of a mebibyte in which the dearest words are found; those alone are tried in full."""
 DEAREST = 3
+REFERENCE = 0.0025
+"""Seconds that an idle processor takes for a search of a quarter of a mebibyte in vain."""
 
 
 @pytest.mark.parametrize("expression", worst_words.expressions(), ids=lambda one: one.name)
@@ -30,7 +34,20 @@ def test_an_expression_takes_fifty_milliseconds_for_a_mebibyte_of_its_worst_word
     made = list(zip(worst_words.words(expression, MEBIBYTE // SAMPLE), worst_words.words(expression), strict=True))
     made.sort(key=lambda pair: -worst_words.cost(expression, pair[0], 1.0))
     for _, word in made[:DEAREST]:
-        assert worst_words.cost(expression, word) <= LIMIT, word[:60]
+        limit = LIMIT * _slowness()
+        assert worst_words.cost(expression, word, limit) <= limit, word[:60]
+
+
+def _slowness() -> float:
+    """How much longer this processor takes now than an idle one, at most four times: neighbours take of its caches."""
+    least = min(_reference() for _ in range(3))
+    return min(4.0, max(1.0, least / REFERENCE))
+
+
+def _reference() -> float:
+    began = time.process_time()
+    deque(re.finditer(r"\bb", "a " * (MEBIBYTE // 8)), maxlen=0)
+    return time.process_time() - began
 
 
 LOOKS: dict[str, Callable[[str], object]] = {
