@@ -5,11 +5,13 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import chain
 from operator import itemgetter
+from pathlib import Path
 from typing import Final
 
 import pytest
 from loguru import logger
 
+from agent.programs.removal import remove_folder
 from support.boards import Board
 from support.heartbeat import Heart, heartbeat
 from support.worlds import filled_openproject
@@ -28,6 +30,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
+@pytest.fixture
+def nothing_deep_is_left(tmp_path: Path) -> Iterator[None]:
+    """For tests that make folders deeper than Python's stack: pytest's own clean-up of earlier runs would end the run."""
+    yield
+    remove_folder(tmp_path)
 
 
 @pytest.fixture

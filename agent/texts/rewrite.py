@@ -217,7 +217,7 @@ class _Writer:
     def _lines(self, node: SyntaxTreeNode, *, cell: bool = False) -> list[str]:
         """Inline content, each line so that it begins no block."""
         pieces: list[str] = []
-        for piece in self._inline(node, cell=cell):
+        for piece in filter(None, self._inline(node, cell=cell)):  # an empty one parts nothing
             if piece.startswith("`") and pieces and pieces[-1].endswith("`"):
                 pieces.append(APART)  # two runs of backticks would be one
             pieces.append(piece)

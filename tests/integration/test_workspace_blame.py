@@ -14,6 +14,8 @@ from agent.programs.runner import Finished
 from support.git_bench import KEPT, NEXT, RUN, Bench, message, read, write
 from support.git_repo import git
 
+pytestmark = pytest.mark.usefixtures("nothing_deep_is_left")
+
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
