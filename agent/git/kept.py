@@ -17,12 +17,14 @@ from agent.git.evidence import SEEN_TRAILER
 from agent.git.guarded import Change, Entry, hash_of, is_guarded, read_entries
 from agent.git.mirror import ADDRESS, Mirror
 from agent.git.refs import HEADS, PROBES, KeepRefused, names, rejected, told
+from agent.texts.clean import spelt_out
 
 MOST_COMMITS: Final = 200
 """People's commits on one branch that are looked at, the newest first."""
 MOST_PATHS: Final = 50
 LONGEST: Final = 20_000
 """Characters of a change that people are shown."""
+SPELT: Final = r"[it has signs that are not seen: each is spelt out here, as \u202e]"
 _DIED: Final = "remote failure"
 """What git reports for a ref when the other side ended without a word: no refusal."""
 _RAW: Final = ("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", "--no-commit-id")
@@ -171,7 +173,10 @@ async def _diff(mirror: Mirror, base: str, commit: str, paths: tuple[str, ...]) 
         done = await mirror.local("diff", *options, base, commit, "--", *shown, env={"GIT_LITERAL_PATHSPECS": "1"})
     except PodTrouble as trouble:  # too long even to be read
         return f"{names(paths)} cannot be shown: {trouble}"
-    text = done.stdout[: 4 * LONGEST].decode("utf-8", "replace")
+    raw = done.stdout[: 4 * LONGEST]
+    text = spelt_out(raw)
+    if text.encode() != raw:
+        text = f"{SPELT}\n{text}"
     rest = "" if len(shown) == len(paths) else f"\n[… and {len(paths) - len(shown)} more files]"
     if len(text) > LONGEST:
         return f"{text[:LONGEST]}\n[… cut here: fetch it to see the whole]{rest}"

@@ -14,7 +14,7 @@ from agent.texts.bounded import Every
 _SEES: Final = "any text that is shown, written or sent"
 _ESCAPES: Final = Every(
     "clean: a terminal sequence",
-    r"(?:\x1b(?:\[[0-?]*+[ -/]*+[@-~]|\][^\x07\x1b]*+(?:\x07|\x1b\\)|[ -/]*+[0-~]))++",
+    r"(?:\x1b(?:\[[0-?]*+[ -/]*+[@-~]|\][^\x07\x1b\r\n]*+(?:\x07|\x1b\\)|[ -/]*+[0-~]))++",
     sees=_SEES,
 )
 _CONTROL: Final = tuple(map(chr, (*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0))))
@@ -27,6 +27,11 @@ _FORMAT: Final = (
 _UNSEEN: Final = Every("clean: what is not seen", f"[{_FORMAT}]++", sees=_SEES)
 INVISIBLE: Final = Every("clean: what JSON does not escape", f"[\x7f-\x9f{_FORMAT}]++", sees=_SEES, longest=64 << 20)
 """The same, and the control characters that JSON does not escape."""
+_BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0").union(
+    map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
+)
+"""What Unicode calls printable (letters, marks, symbols), and nobody sees."""
+_ASCII, _BASIC, _BYTES = 0x80, 0xFFFF, range(0xDC80, 0xDD00)
 
 
 def clean(text: str) -> str:
@@ -48,6 +53,27 @@ def clean(text: str) -> str:
 def visible(text: str) -> str:
     """The same without format characters and the line ends that only some programs know: what is left is what is seen."""
     return _UNSEEN.replaced(clean(text), "")
+
+
+def spelt_out(raw: bytes) -> str:
+    r"""Bytes as text in which everything is seen: for what a person must judge.
+
+    All that is not printed as itself is `\r`, `\x1b` (a control character, or a byte that is no UTF-8), `\u2028` or `\U000e0041`;
+    lines end where they ended, and nowhere else.
+    """
+    return "".join(
+        sign if (sign.isprintable() and sign not in _BLANK) or sign in "\n\t" else _name(sign)
+        for sign in raw.decode("utf-8", "surrogateescape")
+    )
+
+
+def _name(sign: str) -> str:
+    code = ord(sign)
+    if sign == "\r":
+        return "\\r"
+    if code < _ASCII or code in _BYTES:
+        return f"\\x{code & 0xFF:02x}"
+    return f"\\u{code:04x}" if code <= _BASIC else f"\\U{code:08x}"
 
 
 def clean_all(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from agent.git.refs import PROBES, RepositoryUnreachable
 from agent.git.workspace import Workspace
 from agent.programs.runner import Finished
 from agent.settings.keys import GUARDED
-from support.git_bench import BRANCH, KEPT, NEXT, Bench, message, work, write
+from agent.texts import report
+from support.git_bench import BRANCH, KEPT, NEXT, RUN, Bench, message, work, write
 from support.git_repo import git
 
 CI = ".github/workflows/ci.yml"
@@ -39,6 +41,29 @@ async def test_a_changed_file_of_ci_is_shown_whatever_its_attributes_say_and_oth
     assert change is not None
     assert "+on: [create]" in change.diff
     assert "src/a.py" not in change.diff
+
+
+HIDDEN = {
+    "a sequence of the terminal": "node {\n  // build \x1b]\n  sh 'EVIL'\n  // \x07 done\n}\n",
+    "a line's end that YAML knows": "# a note\u2028job: EVIL\n",
+    "another": "# a note\x85job: EVIL\n",
+    "a line's end of old": "steps:\r- EVIL\r# end\n",
+    "an order of its own": "# \u202e EVIL\u200b\n",
+    "a space that is none": "a:\xa0EVIL\u3164\n",
+}
+
+
+@pytest.mark.parametrize("content", HIDDEN.values(), ids=HIDDEN)
+async def test_the_spike_of_a_change_shows_every_sign_and_line_of_it(bench: Bench, content: str) -> None:
+    """T12: a person let through what the Spike did not show: sequences, and what stood between them, were left out."""
+    workspace = await bench.open()
+    change = await workspace.unseen_change(await work(workspace, {CI: content}))
+    assert change is not None
+    text = report.spike_description(RUN, ticket=1, reason="", change=change.hash, diff=change.diff)
+    assert "not seen" in text
+    assert "EVIL" in text
+    added = [line[1:] for line in text.splitlines() if line.startswith("+") and not line.startswith("+++")]
+    assert [ast.literal_eval(f'"{line}"') for line in added] == content.split("\n")[:-1]
 
 
 async def test_its_mode_a_link_in_its_place_and_its_end_are_changes_too(bench: Bench) -> None:
