@@ -114,7 +114,7 @@ class Attempt:
             self._reporter.troubled(str(silent))
             raise
         if end.kind is not Ending.INTERRUPTED or not self._protocol.memory.state.of_ticket(self._held.ticket):
-            self._execution.forget(self._run)
+            await self._execution.forget(self._run)
         if end.kind is Ending.DONE and self._held.epic is None:
             with contextlib.suppress(PodTrouble, OSError):
                 await self._repository.discard(self._held.owner)

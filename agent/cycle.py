@@ -139,7 +139,7 @@ class Cycle:
         """What a pod that died after its run's last step could not clear away any more."""
         state = self._memory.state
         living = (claim_token.parse(one.run) for one in mine if state.recorded(one.run) is not None)
-        self._execution.tidy({token.run for token in living if token is not None})
+        await self._execution.tidy({token.run for token in living if token is not None})
         for ticket, project in state.litter.items():
             if ticket != going_on:
                 with contextlib.suppress(PodTrouble, TicketFailure, OSError):

@@ -91,15 +91,15 @@ class Execution:
         usage = self._rooms.spent(run)
         return None if usage is None else Spent(usage.read_tokens, usage.output_tokens, usage.usd)
 
-    def forget(self, run: str) -> None:
+    async def forget(self, run: str) -> None:
         """The run is over: nothing of it is needed any more."""
-        self._rooms.forget(run)
+        await self._rooms.forget(run)
 
-    def tidy(self, living: Collection[str]) -> None:
+    async def tidy(self, living: Collection[str]) -> None:
         """Forget the runs that are not among the living; where there are none, nothing is loaded for it."""
         homes = self._folder / "homes"
         if homes.is_dir() and any(one.stem not in living for one in homes.iterdir()):
-            self._rooms.tidy(living)
+            await self._rooms.tidy(living)
 
     async def model(self, prompt: str, workspace: Workspace, run: str, seconds: float) -> ModelResult:
         """Let the model work in the worktree.

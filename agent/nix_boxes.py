@@ -7,6 +7,7 @@ and what it needs to reach a cache.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -213,7 +214,7 @@ class _Late:
 
     async def run(self, job: Job) -> Finished:
         """See `Runner.run`."""
-        return await self._make().run(job)
+        return await (await asyncio.to_thread(self._make)).run(job)
 
 
 def _paths_in_store(paths: Iterable[Path | str]) -> tuple[Path, ...]:

@@ -184,20 +184,23 @@ class Rooms:
         """What the model has used in all tries of a run; None where nothing was counted."""
         return spent(self._record(run))
 
-    def forget(self, run: str) -> None:
+    async def forget(self, run: str) -> None:
         """The run is over: its home and its usage go."""
+        await asyncio.to_thread(self._forget, run)
+
+    def _forget(self, run: str) -> None:
         self._record(run).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             for name in (f"{run}{_CHECKS}", run):  # that one last: `tidy` goes by it
                 remove_folder(self._folder / "homes" / name)
 
-    def tidy(self, living: Collection[str]) -> None:
+    async def tidy(self, living: Collection[str]) -> None:
         """Forget every run that is not among the living: its process was killed before it could."""
         homes = self._folder / "homes"
         for folder in homes.iterdir() if homes.is_dir() else ():
             run = folder.name.removesuffix(_CHECKS)
             if run not in living:
-                self.forget(run)
+                await self.forget(run)
 
     # -- the parts -------------------------------------------------------------------------------------------------
 

@@ -128,8 +128,8 @@ class NixClient:
         Raises:
             PodTrouble: it does not.
         """
-        store = self._steps.stores().builds
-        with self._steps.inside("check", store) as nix:
+        store = (await asyncio.to_thread(self._steps.stores)).builds
+        async with self._steps.inside("check", store) as nix:
             done = await nix.run("store", "info", time=Time(60))
             if not done.ok:
                 raise host_failed(done, self._redact)
@@ -148,7 +148,7 @@ class NixClient:
     async def copy(self, flake: Flake, *, timeout: float) -> Copy:  # noqa: ASYNC109 - the runner's
         """See `Client.copy`."""
         store = (await self._trusted()).sources
-        with self._steps.inside("copy", store, readable=(flake.folder, *self._git)) as nix:
+        async with self._steps.inside("copy", store, readable=(flake.folder, *self._git)) as nix:
             url = f"git+file://{quote(str(flake.folder))}"
             done = await nix.run("flake", "prefetch", "--json", url, time=Time(timeout))
         if not done.ok:
@@ -164,7 +164,7 @@ class NixClient:
             raise ShellRefused(f"`{one_line(shell, 60)}` is no name of a development shell: ask for `.#NAME`")
         time, stores = Time(timeout), await self._trusted()
         store = stores.sources
-        with self._steps.inside("evaluate", store) as nix:
+        async with self._steps.inside("evaluate", store) as nix:
             inputs = locked_inputs(lock_of(store, copy.path), self._allowed)
             await self._have(nix, stores, inputs, time)
             drv = await self._derivation(nix, store, (copy, inputs), shell, time)
@@ -186,8 +186,8 @@ class NixClient:
         Raises:
             PodTrouble: the store has lost one of them, or cannot be asked.
         """
-        store = store or self._steps.stores().fetched
-        with self._steps.inside("closure", store) as nix:
+        store = store or (await asyncio.to_thread(self._steps.stores)).fetched
+        async with self._steps.inside("closure", store) as nix:
             done = await nix.run("path-info", "--recursive", *map(store.called, paths), time=Time(60))
         names = [line.removeprefix(f"{store.folder}/") for line in done.stdout.decode("utf-8", "replace").splitlines()]
         if not done.ok or not all(store_path(f"{store.folder}/{name}", str(store.folder)) for name in names):
@@ -196,7 +196,7 @@ class NixClient:
 
     async def _trusted(self) -> Stores:
         """The stores; if a daemon builds there, it is known to do it in a sandbox."""
-        stores = self._steps.stores()
+        stores = await asyncio.to_thread(self._steps.stores)  # a builder may have filled its folders
         if stores.builds.daemon and stores.builds.uri not in self._proved:
             await self.check()
         return stores
@@ -206,7 +206,7 @@ class NixClient:
         sources, builds = stores.sources, stores.builds
         if builds.own:
             return
-        with self._steps.inside("hand", sources, builds) as nix:
+        async with self._steps.inside("hand", sources, builds) as nix:
             words = ("copy", "--no-check-sigs", "--from", sources.uri, "--to", builds.uri, drv)
             done = await nix.run(*words, time=time)
         if not done.ok:
@@ -328,7 +328,7 @@ class NixClient:
 
     async def _built(self, store: Store, drv: str, time: Time) -> Realised:
         """Build what was judged; a builder in the jail has neither checkout nor saved shells in it."""
-        with self._steps.inside("build", store) as nix:
+        async with self._steps.inside("build", store) as nix:
             profile = nix.home / "profile"
             done = await nix.run("print-dev-env", "--profile", str(profile), drv, time=time)
             if not done.ok:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -115,8 +115,10 @@ class Steps:
                     )
         return stores
 
-    @contextlib.contextmanager
-    def inside(self, name: str, store: Store, *others: Store, readable: tuple[Path, ...] = ()) -> Iterator[Inside]:
+    @contextlib.asynccontextmanager
+    async def inside(
+        self, name: str, store: Store, *others: Store, readable: tuple[Path, ...] = ()
+    ) -> AsyncIterator[Inside]:
         """One jail, with a home that no other shares: a builder in it cannot prepare the next evaluation.
 
         Raises:
@@ -124,7 +126,7 @@ class Steps:
         """
         program = self._program()
         _made(self._folder)
-        with folder_for_others(self._folder, f"{name}-") as home:
+        async with folder_for_others(self._folder, f"{name}-") as home:
             conf = home / "conf"  # empty: the host's files have its tokens and hooks
             conf.mkdir()
             env = {**self._env, **_home(home), "NIX_CONF_DIR": str(conf), "NIX_USER_CONF_FILES": os.devnull}

@@ -11,10 +11,11 @@ The words are for honest failures. A hook belongs to the repository as the progr
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -112,7 +113,7 @@ async def enter(runner: Runner, saved: Saved, job: Job, redact: Redact, *, first
     bash = shutil.which("bash", path=job.env.get("PATH", ""))
     if bash is None:
         raise PodTrouble("the program `bash`, which enters development shells, is missing: install the package bash")
-    with _word(Path(job.env.get("TMPDIR") or job.env.get("HOME") or job.cwd)) as (word, handle):
+    async with _word(Path(job.env.get("TMPDIR") or job.env.get("HOME") or job.cwd)) as (word, handle):
         argv = (
             bash,
             "--norc",
@@ -132,13 +133,13 @@ async def enter(runner: Runner, saved: Saved, job: Job, redact: Redact, *, first
     raise _failure(said, done, saved, job, redact)
 
 
-@contextlib.contextmanager
-def _word(place: Path) -> Iterator[tuple[Path, int]]:
+@contextlib.asynccontextmanager
+async def _word(place: Path) -> AsyncIterator[tuple[Path, int]]:
     """A file for the words, where the sandbox lets bash write, and our own hold on it."""
-    with contextlib.ExitStack() as stack:
+    async with contextlib.AsyncExitStack() as stack:
         try:
-            place.mkdir(parents=True, exist_ok=True, mode=0o700)
-            word = stack.enter_context(folder_for_others(place, "enter-")) / "word"
+            await asyncio.to_thread(place.mkdir, parents=True, exist_ok=True, mode=0o700)
+            word = await stack.enter_async_context(folder_for_others(place, "enter-")) / "word"
             handle = os.open(word, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise PodTrouble(f"no file can be made in {place}: {error.strerror}") from error

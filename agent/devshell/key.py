@@ -32,6 +32,8 @@ FORMAT: Final = "2"
 """Counts up when what is saved under a key changes its shape."""
 LARGEST: Final = 32 << 20
 """Bytes that all files of a key may have together: one sparse file of a terabyte would be read for hours."""
+MOST: Final = 100_000
+"""Files of a key."""
 _HOPS: Final = 40
 """Symbolic links in one path, as the kernel counts them."""
 
@@ -131,8 +133,13 @@ def look(flake: Flake) -> Look:
     """Read the flake's files.
 
     Raises:
-        ShellRefused: they are larger than any flake's.
+        ShellRefused: they are larger than any flake's, or more.
     """
+    if len(flake.files) > MOST:
+        raise ShellRefused(
+            f"more than {MOST} files make the development shell: keep `*.nix` files and symbolic links few, "
+            "or let git ignore them"
+        )
     reader = _Reader(flake.folder)
     facts: dict[tuple[str, str], Fact] = {}
     for name in sorted(set(flake.files)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -64,14 +65,17 @@ class Nix:
         Raises:
             PodTrouble: they are gone, or the store cannot be written.
         """
+        if others := await asyncio.to_thread(self._rooted, paths, link):
+            program = self._program("nix-store")
+            await self._run(program, "--realise", *others, "--add-root", str(link))
+
+    def _rooted(self, paths: Sequence[Path], link: Path) -> list[str]:
+        """Links for the paths of local stores, whose folders a builder may have filled; which are of others."""
         stores = {store.real: store for store in self._stores() if not store.daemon}
         for number, path in enumerate(paths):
             if path.parent in stores:
                 root(stores[path.parent], link.with_name(f"{link.name}-{number + 1}" if number else link.name), path)
-        others = [str(path) for path in paths if path.parent not in stores]
-        if others:
-            program = self._program("nix-store")
-            await self._run(program, "--realise", *others, "--add-root", str(link))
+        return [str(path) for path in paths if path.parent not in stores]
 
     def _program(self, name: str) -> str:
         found = shutil.which(name, path=self._env.get("PATH", ""))

@@ -95,7 +95,7 @@ class Shells:
         for left in reversed(range(TRIES)):
             around = await self._surroundings(shell)
             seen = await asyncio.to_thread(look, flake)
-            files = key_of(seen.facts, around)
+            files = await asyncio.to_thread(key_of, seen.facts, around)
             if saved := self._entries.find(self._known.get(files, "")):
                 return self._handed(saved)
             try:
@@ -119,7 +119,7 @@ class Shells:
             PodTrouble: there is no Nix.
         """
         around = await self._surroundings(shell)
-        return key_of((await asyncio.to_thread(look, flake)).facts, around)
+        return await asyncio.to_thread(lambda: key_of(look(flake).facts, around))
 
     def prune(self) -> int:
         """Remove what nobody entered for long, what is too much, and what killed processes left; how many entries."""

@@ -75,25 +75,29 @@ async def checked_out(worktree: Worktree, commit: str, carry: Sequence[str]) -> 
     place = Worktree(mirror, owner, name=f"{_PLACE}-{owner}", place=_PLACE)
     try:
         with blamed(mirror.folder):
-            await asyncio.to_thread(place.remove)
+            await place.remove()
             await mirror.local("worktree", "add", "--detach", "--quiet", str(place.path), commit)
         carried = [name for name in carry if await _carry_over(worktree, place.path, name)]
         yield Checkout(place, carry, tuple(carried))
     finally:
         with contextlib.suppress(OSError):  # the next one tries it again
-            await asyncio.to_thread(place.remove)
+            await place.remove()
 
 
 async def clear_checkouts(mirror: Mirror) -> None:
     """Nothing is verified now: put away what a killed pod left."""
-    await asyncio.to_thread(remove, mirror.folder / _PLACE)
+    await asyncio.to_thread(_clear, mirror)
+
+
+def _clear(mirror: Mirror) -> None:
+    remove(mirror.folder / _PLACE)
     for admin in (mirror.path / "worktrees").glob(f"{_PLACE}-*"):
         remove(admin)
 
 
-def forget_carried(worktree: Worktree) -> None:
+async def forget_carried(worktree: Worktree) -> None:
     """The branch owner is done."""
-    remove(_carried(worktree))
+    await asyncio.to_thread(remove, _carried(worktree))
 
 
 def _carried(worktree: Worktree) -> Path:

@@ -35,7 +35,7 @@ class FlakeFiles:
                 _, new = await self._sorted(patterns)
                 if not new:
                     return
-                self._worktree.unlock()
+                await self._worktree.unlock()
                 done = await self._worktree.add("--intent-to-add", paths=new, ok=(0, 128) if left else (0,))
                 if done.ok:  # else one of them is gone already
                     return

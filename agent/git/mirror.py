@@ -8,8 +8,8 @@ and leaves no half-made state behind.
 
 from __future__ import annotations
 
+import asyncio
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +18,7 @@ from typing import Final
 from agent.errors import PodTrouble, TicketFailure
 from agent.git import guard as tampering
 from agent.git.blame import GitFailed
-from agent.git.folder import read_plain, write_plain
+from agent.git.folder import read_plain, remove, write_plain
 from agent.git.refs import (
     CLAIMS,
     HEADS,
@@ -165,11 +165,14 @@ class Mirror:
             **{f"GIT_{role}_EMAIL": ADDRESS for role in ("AUTHOR", "COMMITTER")},
         }
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         """Make the mirror if there is none; clear what a killed git left; put its configuration right."""
+        await asyncio.to_thread(self._prepare)
+
+    def _prepare(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.path / "HEAD").exists():
-            shutil.rmtree(self.path, ignore_errors=True)
+            remove(self.path)
             for part in ("objects/info", "objects/pack", "refs/heads", "info"):
                 (self.path / part).mkdir(parents=True)
             (self.path / "config").write_text(CONFIG)
@@ -182,13 +185,16 @@ class Mirror:
             write_plain(self.path / "config", CONFIG.encode())
             self.repaired = True
 
-    def mend(self, changes: Sequence[str] = ()) -> None:
+    async def mend(self, changes: Sequence[str] = ()) -> None:
         """Put away what is not ours, and what was touched.
 
         Args:
             changes: from `guard.touched`.
         """
-        self.prepare()
+        await asyncio.to_thread(self._mend, changes)
+
+    def _mend(self, changes: Sequence[str]) -> None:
+        self._prepare()
         tampering.mend(self.path, changes, living=[path.name for path in (self.folder / "work").glob("*")])
         if read_plain(self.path / "HEAD") != HEAD.encode():
             write_plain(self.path / "HEAD", HEAD.encode())
@@ -219,7 +225,7 @@ class Mirror:
             GitHung: no end in time.
             GitFailed: any other exit code, or too much memory.
         """
-        self.prepare()
+        await self.prepare()
         more = {"GIT_DIR": str(gitdir or self.path), **({"GIT_WORK_TREE": str(tree)} if tree else {}), **(env or {})}
         guard = _memory if tree else None  # rules of git that a model wrote are held in memory
         done = await self._run(arguments, cwd=tree or self.folder, env=more, stdin=stdin, timeout=timeout, guard=guard)
@@ -286,7 +292,7 @@ class Mirror:
         return True
 
     async def _talk(self, *arguments: str, env: Mapping[str, str] = _NOTHING) -> Finished:
-        self.prepare()
+        await self.prepare()
         count = int(self._credential.get("GIT_CONFIG_COUNT", "0"))
         more = {
             "GIT_DIR": str(self.path),
@@ -353,7 +359,7 @@ class Mirror:
         words = ("fetch", "--no-tags", "--no-write-fetch-head", "--quiet", *what)
         done = await self.remote(*words)
         if not done.ok and _BROKEN.first(done.stderr):
-            tampering.forget_refs(self.path)
+            await asyncio.to_thread(tampering.forget_refs, self.path)
             done = await self.remote(*words)
         if not done.ok:
             raise self.unreachable(done)

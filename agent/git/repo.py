@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 from loguru import logger
 
@@ -219,14 +217,14 @@ class Repository:
         worktree = Worktree(self._mirror, owner)
         record = worktree.record()
         await clear_checkouts(self._mirror)
-        self._mirror.mend()
-        if record is not None and record.run == run and worktree.exists():
+        await self._mirror.mend()
+        if record is not None and record.run == run and await worktree.exists():
             with blamed(self._mirror.folder):
                 await worktree.adopt(record.onto)
             base = record.base or await worktree.answer("merge-base", record.start, await self._mirror.base_tip())
             kept = msgspec.structs.replace(record, branch=branch, base=base, published="", saved="")
             worktree.write(kept)
-            return Workspace(worktree, kept).sealed()
+            return await Workspace(worktree, kept).sealed()
         try:
             await self._keep_leftovers(worktree, record)
         except KeepRefused as refused:
@@ -235,28 +233,28 @@ class Repository:
             raise TicketFailure(f"what an earlier run left in {worktree.path} cannot be kept: {refused}") from refused
         # Only a run whose work was taken leaves what git ignores to the next.
         if record is None or not record.published:
-            await asyncio.to_thread(worktree.remove)
+            await worktree.remove()
         base = await self._mirror.base_tip()
         try:
-            worktree.link(base)
+            await worktree.link(base)
             now = await worktree.up_to_date(branch)
             listing = await worktree.reset(now.onto)
         except (GitFailed, OSError) as failed:  # what an earlier run left is in the way
             logger.warning("the worktree of #{} is made anew: {}", owner, failed)
             await self._put_aside(worktree)
-            worktree.link(base)
+            await worktree.link(base)
             now = await worktree.up_to_date(branch)
             listing = await worktree.reset(now.onto)
         await refuse_repository(worktree, listing)
         fresh = Record(run=run, branch=branch, start=now.onto, onto=now.onto, base=now.base, tip=now.tip)
         worktree.write(fresh)
-        return Workspace(worktree, fresh).sealed()
+        return await Workspace(worktree, fresh).sealed()
 
     async def _keep_leftovers(self, worktree: Worktree, record: Record | None) -> None:
         """Nothing of the run before is lost; its record goes once its work is safe."""
         if record is None:
             return
-        if worktree.exists():
+        if await worktree.exists():
             if not await self._mirror.resolve(f"{record.onto}^{{commit}}"):  # the mirror was made anew
                 record = msgspec.structs.replace(record, onto=await self._mirror.base_tip())
             try:
@@ -272,15 +270,15 @@ class Repository:
         worktree.forget()
 
     async def _put_aside(self, worktree: Worktree) -> None:
-        place = await asyncio.to_thread(worktree.set_aside)
+        place = await worktree.set_aside()
         logger.warning("the worktree of #{} is in {} now: delete it if nobody needs it", worktree.owner, place)
-        self._mirror.mend()
+        await self._mirror.mend()
 
     async def discard(self, owner: int) -> None:
         """Remove the worktree of a finished owner; unpublished work is pushed first, siblings are untouched."""
         worktree = Worktree(self._mirror, owner)
         await clear_checkouts(self._mirror)
         await self._keep_leftovers(worktree, worktree.record())
-        await asyncio.to_thread(worktree.remove)
+        await worktree.remove()
         worktree.forget()
-        await asyncio.to_thread(forget_carried, worktree)
+        await forget_carried(worktree)

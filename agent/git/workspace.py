@@ -129,16 +129,16 @@ class Workspace(Tree):
             self._remember(onto=sha, starter=sha)
         return sha
 
-    def sealed(self) -> Workspace:
+    async def sealed(self) -> Workspace:
         """This one; from here on git's files must stay as they are."""
-        self._seal = self._worktree.seal()
+        self._seal = await self._worktree.seal()
         return self
 
     async def _refuse_tampering(self, who: str) -> None:
         """Raise if git's files are not as they were, after putting them right: the work can still be kept."""
-        if what := self._worktree.tampered(self._seal):
-            self._worktree.link(self._head)
-            self.sealed()
+        if what := await self._worktree.tampered(self._seal):
+            await self._worktree.link(self._head)
+            await self.sealed()
             raise TicketFailure(f"{who} ran git: {what}")
 
     async def snapshot(self) -> Snapshot:
@@ -183,7 +183,7 @@ class Workspace(Tree):
     async def _move(self, head: str) -> None:
         await self._worktree.git("update-ref", "--no-deref", "HEAD", head)
         self._head = head
-        self.sealed()
+        await self.sealed()
 
     async def publish(self, sha: str, *, claim_blob: str | None) -> str:
         """Push the result and give the claim ref back, in one atomic push; returns the commit that the remote shows.
@@ -227,7 +227,7 @@ class Workspace(Tree):
         if tip == sha:
             return sha
         await self._mirror.fetch()
-        self.sealed()
+        await self.sealed()
         if found := await commit_with(self._mirror, RUN_TRAILER, self.run, self.branch):
             return found
         if claim_blob and refs.claims.get(self._worktree.owner) != claim_blob:
@@ -254,14 +254,14 @@ class Workspace(Tree):
         except TicketFailure as error:
             raise TicketFailure(f"rebasing on `{self.branch}`, which moved, failed: {error.reason}") from error
         finally:
-            self.sealed()
+            await self.sealed()
         onto = starter or now.onto
         sha = await self._worktree.commit(tree, (onto,), await self._worktree.message(self._head))
         with blamed(self._mirror.folder):
             listing = await self._worktree.reset(sha)
         self._head = sha
         self._remember(onto=onto, base=now.base, tip=now.tip, starter=starter)
-        self.sealed()
+        await self.sealed()
         await refuse_repository(self._worktree, listing)
         return sha
 
@@ -312,11 +312,11 @@ class Workspace(Tree):
         except TicketFailure as error:
             raise TicketFailure(f"bringing the kept work up to `{self._mirror.base}` failed: {error.reason}") from error
         finally:
-            self.sealed()
+            await self.sealed()
         sha = await self._worktree.commit(tree, (onto,), message)
         listing = await self._worktree.reset(sha)
         self._head = sha
-        self.sealed()
+        await self.sealed()
         await refuse_repository(self._worktree, listing)
         return sha
 

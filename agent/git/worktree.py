@@ -136,18 +136,24 @@ class Worktree:
 
     # -- the folder
 
-    def exists(self) -> bool:
+    async def exists(self) -> bool:
         """Whether there are files that may be somebody's work."""
+        return await asyncio.to_thread(self._exists)
+
+    def _exists(self) -> bool:
         if self.path.is_symlink() or not self.path.is_dir():
             return False
         return any(entry.name != ".git" for entry in self.path.iterdir())
 
-    def link(self, head: str) -> None:
+    async def link(self, head: str) -> None:
         """Tie folder and mirror together, HEAD at `head`; operations that were under way are forgotten.
 
         The index stays, since it makes git fast.
         """
-        self.mirror.prepare()
+        await self.mirror.prepare()
+        await asyncio.to_thread(self._link, head)
+
+    def _link(self, head: str) -> None:
         for folder in (self.path, self.admin):
             if folder.is_symlink() or not folder.is_dir():
                 remove(folder)
@@ -162,7 +168,7 @@ class Worktree:
 
     async def reset(self, commit: str) -> Listing:
         """Everything as in `commit`, nothing of what was there; ignored files stay."""
-        self.link(commit)
+        await self.link(commit)
         try:
             await self.git("reset", "--hard", "--quiet", commit)
         except PodTrouble:  # a damaged index, and folders without rights, are what linking does not mend
@@ -186,7 +192,7 @@ class Worktree:
 
     async def adopt(self, commit: str) -> None:
         """The files as they are, seen as changes to `commit`."""
-        self.link(commit)
+        await self.link(commit)
         done = await self.git("ls-files", "-z", "-s", "-v", ok=(0, 128))
         if done.returncode or (await asyncio.to_thread(odd.read_listing, done.stdout)).hidden:
             (self.admin / "index").unlink(missing_ok=True)
@@ -197,8 +203,11 @@ class Worktree:
         raw = (await self.git("ls-files", "-z", "-s", "-v")).stdout
         return await asyncio.to_thread(odd.read_listing, raw)  # a million names keep it busy for seconds
 
-    def unlock(self) -> None:
+    async def unlock(self) -> None:
         """Put away what a killed git left; nobody of ours runs git here now."""
+        await asyncio.to_thread(self._unlock)
+
+    def _unlock(self) -> None:
         for lock in self.admin.glob("*.lock"):
             remove(lock)
 
@@ -218,7 +227,7 @@ class Worktree:
 
     async def add_all(self, *, keep: bool = False, env: Mapping[str, str] | None = None) -> Finished:
         """Everything that is there and not ignored, into the index; with `keep`, what can be."""
-        self.unlock()
+        await self.unlock()
         words = ("add", "--all", *(["--ignore-errors"] if keep else []), "--", ":/")
         done = await self.git(*words, env=env, ok=(0, 1, 128))
         if _DENIED in done.stderr:
@@ -287,27 +296,40 @@ class Worktree:
 
     # -- trust
 
-    def seal(self) -> Seal:
+    async def seal(self) -> Seal:
         """What must be as it was when the model is done."""
+        return await asyncio.to_thread(self._seal)
+
+    def _seal(self) -> Seal:
         self.mirror.known = guard.seal(self.mirror.path, self.admin, self.pointer, self.mirror.known)
         return self.mirror.known
 
-    def tampered(self, before: Seal) -> str:
+    async def tampered(self, before: Seal) -> str:
         """What is not as it was, all of it mended; empty if all is."""
-        after = self.seal()
-        changes = guard.touched(before, after)
-        what = guard.said(changes, before, after) or (guard.CONFIGURATION if self.mirror.repaired else "")
+        changes, what = await asyncio.to_thread(self._compared, before)
+        what = what or (guard.CONFIGURATION if self.mirror.repaired else "")
         if what:
-            self.mirror.mend(changes)
+            await self.mirror.mend(changes)
         return what
 
-    def remove(self) -> None:
+    def _compared(self, before: Seal) -> tuple[list[str], str]:
+        after = self._seal()
+        changes = guard.touched(before, after)
+        return changes, guard.said(changes, before, after)
+
+    async def remove(self) -> None:
         """The folder and its ties are gone; the mirror and the siblings are untouched."""
+        await asyncio.to_thread(self._remove)
+
+    def _remove(self) -> None:
         remove(self.path)
         remove(self.admin)
 
-    def set_aside(self) -> Path:
+    async def set_aside(self) -> Path:
         """Put the folder out of the way as it is, and its ties; returns where it is now. Of such folders a few are kept."""
+        return await asyncio.to_thread(self._set_aside)
+
+    def _set_aside(self) -> Path:
         aside = self.mirror.folder / _ASIDE
         aside.mkdir(parents=True, exist_ok=True)
         place = aside / f"{self.path.name}-{secrets.token_hex(4)}"

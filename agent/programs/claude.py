@@ -133,6 +133,12 @@ def transcripts(home: Path, session: str) -> list[Path]:
     return sorted((home / ".claude" / "projects").glob(f"*/{session}.jsonl"))
 
 
+def _lose(home: Path, session: str) -> None:
+    """A session that cannot be read; left there, its id could not be used again."""
+    for lost in transcripts(home, session):
+        lost.unlink()
+
+
 class Claude:
     """A coding model of kind `claude`.
 
@@ -187,11 +193,11 @@ class Claude:
             PodTrouble: the program, Nix or the model's API is the trouble.
             TicketFailure: it came to no verdict, or the relay has ended the run's budget.
         """
-        resume = bool(transcripts(self._home, run))
+        resume = bool(await asyncio.to_thread(transcripts, self._home, run))
         done = await self._once(prompt, cwd=cwd, run=run, timeout=timeout, idle=idle, resume=resume)
         if await asyncio.to_thread(_elsewhere, done, resume=resume):
-            for lost in transcripts(self._home, run) if resume else ():
-                lost.unlink()  # it cannot be read; left there, its id could not be used again
+            if resume:
+                await asyncio.to_thread(_lose, self._home, run)
             left = None if timeout is None else max(0.0, timeout - done.duration)
             done = await self._once(prompt, cwd=cwd, run=run, timeout=left, idle=idle, resume=not resume)
         # A model that prints a million small events keeps this busy for a second.

@@ -6,12 +6,14 @@ than Python's stack. Here a folder within a folder is opened up and moved to the
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -64,8 +66,8 @@ def _entries(place: int) -> list[os.DirEntry[str]]:
         return list(entries)
 
 
-@contextlib.contextmanager
-def folder_for_others(place: Path, prefix: str) -> Iterator[Path]:
+@asynccontextmanager
+async def folder_for_others(place: Path, prefix: str) -> AsyncIterator[Path]:
     """A folder that programs of others may fill as they like; it goes with the block, as far as it can.
 
     Raises:
@@ -76,4 +78,4 @@ def folder_for_others(place: Path, prefix: str) -> Iterator[Path]:
         yield folder
     finally:
         with contextlib.suppress(OSError):
-            remove_folder(folder)
+            await asyncio.to_thread(remove_folder, folder)  # it may hold a million files

@@ -193,7 +193,7 @@ async def test_the_jail_alone_holds_where_nobody_judges(
     attacks = [name for name in ATTACKS if name not in FEATURES]
     for attack in attacks:
         plant(bench, ATTACKS[attack], listener, str(store.folder))
-        with bench.client._steps.inside("evaluate", store, readable=(bench.checkout,)) as nix:
+        async with bench.client._steps.inside("evaluate", store, readable=(bench.checkout,)) as nix:
             words = ("--impure", "--no-write-lock-file", "--option", "restrict-eval", "false")
             more = ("--option", "substitute", "true", "--option", "allow-import-from-derivation", "true")
             await nix.run("print-dev-env", *words, *more, f"git+file://{bench.checkout}", time=Time(60))

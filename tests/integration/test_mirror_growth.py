@@ -50,7 +50,7 @@ async def test_what_is_not_published_stays(bench: Bench) -> None:
     sha = await workspace.commit((await workspace.snapshot()).tree, message())
     for _ in range(2):
         await bench.repo.fetch()
-    workspace.sealed()
+    await workspace.sealed()
     git(bench.folder / "state/mirror.git", "fsck", "--connectivity-only", sha, workspace.start)
     assert await workspace.publish(sha, claim_blob=None) == sha
     again = await bench.open(f"{1:08}{RUN[8:]}", owner=43, branch="agent/43-other", repo=bench.pod("state"))

@@ -108,10 +108,10 @@ class SimExecution:
     def spent(self, run: str) -> None:
         """Nobody counts here."""
 
-    def forget(self, run: str) -> None:
+    async def forget(self, run: str) -> None:
         self._behaviours.pop(run, None)
 
-    def tidy(self, living: Collection[str]) -> None:
+    async def tidy(self, living: Collection[str]) -> None:
         self._behaviours = {run: how for run, how in self._behaviours.items() if run in living}
 
     async def model(self, prompt: str, workspace: SimWorkspace, run: str, seconds: float) -> ModelResult:

@@ -1,5 +1,6 @@
 """What programs of others leave goes, whatever it is."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -68,8 +69,8 @@ def test_links_are_removed_and_never_followed(tmp_path: Path) -> None:
     remove_folder(folder)
 
 
-def test_a_folder_for_others_goes_with_its_block(tmp_path: Path) -> None:
-    with folder_for_others(tmp_path, "enter-") as folder:
+async def test_a_folder_for_others_goes_with_its_block(tmp_path: Path) -> None:
+    async with folder_for_others(tmp_path, "enter-") as folder:
         assert folder.parent == tmp_path
-        subprocess.run([sys.executable, "-c", DEEP], cwd=folder, check=True)
-    assert list(tmp_path.iterdir()) == []
+        await asyncio.to_thread(subprocess.run, [sys.executable, "-c", DEEP], cwd=folder, check=True)
+    assert not await asyncio.to_thread(os.listdir, tmp_path)
