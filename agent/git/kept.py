@@ -17,13 +17,17 @@ from agent.git.evidence import SEEN_TRAILER
 from agent.git.guarded import Change, Entry, hash_of, is_guarded, read_entries
 from agent.git.mirror import ADDRESS, Mirror
 from agent.git.refs import HEADS, PROBES, KeepRefused, names, rejected, told
+from agent.git.worktree import UpToDate
 from agent.texts.clean import spelt_out
 
 MOST_COMMITS: Final = 200
-"""People's commits on one branch that are looked at, the newest first."""
+"""Commits on one branch that are looked at, the newest first."""
 MOST_PATHS: Final = 50
 LONGEST: Final = 20_000
 """Characters of a change that people are shown."""
+UNDONE: Final = (
+    "[what people changed on the branch is undone: this is against the branch, and what comes of it is as in the base]"
+)
 SPELT: Final = r"[it has signs that are not seen: each is spelt out here, as \u202e]"
 _DIED: Final = "remote failure"
 """What git reports for a ref when the other side ended without a word: no refusal."""
@@ -70,15 +74,14 @@ async def probe(mirror: Mirror, pod: str) -> bool:
     return True
 
 
-async def keep(mirror: Mirror, name: str, commit: str, *, base: str, tip: str) -> Kept:
+async def keep(mirror: Mirror, name: str, commit: str, below: UpToDate) -> Kept:
     """Keep a commit under the name `agent/kept/…` or `agent/failed/…`.
 
     Args:
         mirror: of the repository.
         name: below `refs/`, or `refs/heads/`.
         commit: what to keep.
-        base: the base that it contains.
-        tip: of the remote's branch that it contains; empty if there is none.
+        below: what it is made on.
 
     Raises:
         KeepRefused: the remote says no; everything is still here.
@@ -86,8 +89,8 @@ async def keep(mirror: Mirror, name: str, commit: str, *, base: str, tip: str) -
     """
     ref = f"refs/{name}"
     if mirror.hidden is False:
-        if await unseen(mirror, base, commit, tip):
-            return Kept(commit, bundle=str(await _bundle(mirror, name, commit, base)))
+        if await unseen(mirror, below, commit):
+            return Kept(commit, bundle=str(await _bundle(mirror, name, commit, below.base)))
         ref = f"{HEADS}{name}"
     done = await mirror.remote("push", "--porcelain", "--no-verify", "origin", f"+{commit}:{ref}")
     if done.ok:
@@ -135,38 +138,57 @@ def _place(mirror: Mirror, name: str) -> Path:
 # --- what a person has not seen -----------------------------------------------------------------------------------
 
 
-async def unseen(mirror: Mirror, base: str, commit: str, tip: str) -> list[Entry]:
-    """The guarded paths that differ between base and commit, less what people's own commits on the branch made so.
+async def unseen(mirror: Mirror, below: UpToDate, commit: str) -> list[Entry]:
+    """The guarded paths of which a commit has something that neither the base nor people's own commits left there.
 
-    What a person let through by its hash counts as theirs; see `SEEN_TRAILER`.
+    What the run itself made of a path is new, be it what people took back or what the base has and people changed on the
+    branch. What was there before is theirs if the last commit of the branch that changed it is a person's: one that a person
+    let through by its hash counts as that (see `SEEN_TRAILER`).
     """
-    changed = [one for one in await _entries(mirror, base, commit) if is_guarded(one.path, mirror.guarded)]
-    if not changed or not tip:
-        return changed
+    differs = await _guarded(mirror, below.base, commit)
+    made = await _guarded(mirror, below.onto, commit)
+    if not below.tip or not (differs or made):
+        return list(differs.values())
+    theirs = await _theirs(mirror, below)
+    undone = [one for path, one in made.items() if path not in differs and path in theirs]
+    return undone + [one for path, one in differs.items() if path in made or theirs.get(path) != one]
+
+
+async def _guarded(mirror: Mirror, *commits: str) -> dict[str, Entry]:
+    """The guarded paths that differ between two commits, or that one commit changed, as it has them, by path."""
+    done = await mirror.local(*_RAW, "--root", "--diff-merges=first-parent", *commits)
+    return {one.path: one for one in read_entries(done.stdout) if is_guarded(one.path, mirror.guarded)}
+
+
+async def _theirs(mirror: Mirror, below: UpToDate) -> dict[str, Entry]:
+    """What people's commits left of guarded paths at the tip: each path as the last commit that changed it has it."""
     form = f"--format=%H%x00%ce%x00%(trailers:key={SEEN_TRAILER},valueonly,unfold)%x01"
-    log = await mirror.local("log", form, tip, f"^{base}", "--")
-    theirs: set[Entry] = set()
+    log = await mirror.local("log", "--first-parent", form, below.tip, f"^{below.base}", "--")
+    left: dict[str, Entry | None] = {}
     for entry in log.stdout.decode("utf-8", "replace").split("\x01")[:MOST_COMMITS]:
         sha, address, seen = (*entry.strip().split("\0"), "", "")[:3]
-        if sha and (address != ADDRESS or seen.strip()):
-            theirs.update(await _entries(mirror, sha))
-    return [one for one in changed if one not in theirs]
+        if sha:
+            counts = address != ADDRESS or seen.strip()
+            for path, one in (await _guarded(mirror, sha)).items():
+                left.setdefault(path, one if counts else None)
+    return {path: one for path, one in left.items() if one is not None}
 
 
-async def _entries(mirror: Mirror, *commits: str) -> list[Entry]:
-    return read_entries((await mirror.local(*_RAW, "--root", "--diff-merges=first-parent", *commits)).stdout)
-
-
-async def unseen_change(mirror: Mirror, base: str, commit: str, tip: str) -> Change | None:
+async def unseen_change(mirror: Mirror, below: UpToDate, commit: str) -> Change | None:
     """The same as people read it; None where nothing waits for them."""
-    entries = await unseen(mirror, base, commit, tip)
+    entries = await unseen(mirror, below, commit)
     if not entries:
         return None
     paths = tuple(sorted(one.path for one in entries))
-    return Change(hash_of(entries), paths, await _diff(mirror, base, commit, paths))
+    differs = await _guarded(mirror, below.base, commit)
+    shown = await _diff(mirror, below.base, commit, tuple(path for path in paths if path in differs))
+    undone = await _diff(mirror, below.onto, commit, tuple(path for path in paths if path not in differs))
+    return Change(hash_of(entries), paths, "\n".join(filter(None, (shown, undone and f"{UNDONE}\n{undone}"))))
 
 
 async def _diff(mirror: Mirror, base: str, commit: str, paths: tuple[str, ...]) -> str:
+    if not paths:
+        return ""
     shown = paths[:MOST_PATHS]
     options = ("--text", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--full-index")
     try:

@@ -37,7 +37,7 @@ from agent.git.salvage import tree_to_keep
 from agent.git.sizes import refuse_excess
 from agent.git.starter import commit_starter, move_starter
 from agent.git.tree import Tree
-from agent.git.worktree import Record, Worktree
+from agent.git.worktree import Record, UpToDate, Worktree
 from agent.texts.outlet import CommitText
 
 _DIED: Final = "remote failure"
@@ -284,13 +284,17 @@ class Workspace(Tree):
             return None
         date = await self._worktree.answer("log", "-1", "--format=%cI", self._record.onto)
         sha = await self._worktree.commit(tree, (self._record.onto,), message, date=date)
-        kept = await keep(self._mirror, name, sha, base=self._base, tip=self._record.tip)
+        kept = await keep(self._mirror, name, sha, self._below)
         self._remember(saved=tree)
         return kept
 
     async def unseen_change(self, commit: str) -> Change | None:
         """What of a commit a person must see before it is at the branch; None if nothing."""
-        return await unseen_change(self._mirror, self._base, commit, self._record.tip)
+        return await unseen_change(self._mirror, self._below, commit)
+
+    @property
+    def _below(self) -> UpToDate:
+        return UpToDate(self._base, self._record.tip, self._record.onto)
 
     @property
     def _base(self) -> str:

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from agent.git.evidence import SEEN_TRAILER
 from agent.git.refs import PROBES, RepositoryUnreachable
 from agent.git.workspace import Workspace
 from agent.programs.runner import Finished
 from agent.settings.keys import GUARDED
-from agent.texts import report
+from agent.texts import outlet, report
 from support.git_bench import BRANCH, KEPT, NEXT, RUN, Bench, message, work, write
 from support.git_repo import git
 
 CI = ".github/workflows/ci.yml"
+THIRD = "9d9d0000-0000-4000-8000-000000000003"
 NOT_HERE = 'case "$1" in refs/agent/*) echo "no such refs" >&2; exit 1;; esac'
 
 
@@ -83,6 +85,67 @@ async def test_what_people_committed_on_the_branch_passes_and_what_a_run_made_of
     workspace = await bench.open()
     assert await seen(workspace, {"src/a.py": "2\n"}) == ()
     assert await seen(workspace, {CI: "on: [a person's, a run's]\n"}) == (CI,)
+
+
+LEAKS, SAFE, SAFER = ("on: [a leak]\n", "on: [a person's]\n", "on: [a person's second]\n")
+
+
+@pytest.mark.parametrize(
+    ("base", "people", "mine"),
+    [
+        ("on: [push]\n", [LEAKS, SAFE], LEAKS),
+        ("on: [push]\n", [SAFE, SAFER], SAFE),
+        (LEAKS, [SAFE], LEAKS),
+        (LEAKS, [SAFE, SAFER], LEAKS),
+        ("on: [push]\n", [LEAKS, "on: [push]\n"], LEAKS),
+    ],
+)
+async def test_only_the_last_that_people_made_of_a_path_passes(
+    bench: Bench, base: str, people: list[str], mine: str
+) -> None:
+    """T12: any state that people had ever left on the branch passed again, and the base's: what they took back came back."""
+    bench.remote.push("main", {CI: base, "x": "1"})
+    for content in people:
+        bench.remote.push(BRANCH, {CI: content})
+    workspace = await bench.open()
+    assert await seen(workspace, {"src/a.py": "2\n"}) == ()
+    assert await seen(workspace, {CI: mine}) == (CI,)
+    change = await workspace.unseen_change(workspace._head)
+    assert change is not None
+    assert f"+{mine}" in change.diff
+    assert await seen(workspace, {CI: people[-1]}) == (), "as they left it"
+
+
+async def test_what_was_let_through_and_taken_back_is_asked_again(bench: Bench) -> None:
+    first = await bench.open()
+    write(first, {CI: LEAKS})
+    snapshot = await first.snapshot()
+    change = await first.unseen_change(await first.commit(snapshot.tree, message()))
+    assert change is not None
+    let_through = outlet.commit("Do the work", "", {SEEN_TRAILER: change.hash, "Agent-Run": RUN})
+    await first.publish(await first.commit(snapshot.tree, let_through), claim_blob=None)
+    second = await bench.open(NEXT)
+    assert await seen(second, {"src/a.py": "2\n"}) == ()
+    bench.remote.push(BRANCH, {CI: SAFE})
+    third = await bench.open(THIRD)
+    assert await seen(third, {"src/a.py": "2\n"}) == ()
+    assert await seen(third, {CI: LEAKS}) == (CI,)
+
+
+async def test_what_the_base_made_of_a_path_since_passes_and_what_it_was_before_does_not(bench: Bench) -> None:
+    bench.remote.push(BRANCH, {"src/b.py": "1\n"})
+    bench.remote.push("main", {CI: LEAKS})
+    bench.remote.push("main", {CI: SAFE})
+    workspace = await bench.open()
+    assert await seen(workspace, {"src/a.py": "2\n"}) == ()
+    assert await seen(workspace, {CI: LEAKS}) == (CI,)
+
+
+async def test_a_run_may_take_back_what_no_person_made(bench: Bench) -> None:
+    workspace = await bench.open()
+    await workspace.publish(await work(workspace, {CI: LEAKS}), claim_blob=None)
+    after = await bench.open(NEXT)
+    assert await seen(after, {CI: "on: [push]\n"}) == ()
 
 
 async def test_a_commit_of_ours_on_the_branch_is_no_persons(bench: Bench) -> None:
