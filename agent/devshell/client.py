@@ -21,7 +21,14 @@ import msgspec
 from msgspec import Struct
 
 from agent.devshell import client_probe
-from agent.devshell.client_failures import build_failed, evaluation_failed, fetch_failed, host_failed, unreachable
+from agent.devshell.client_failures import (
+    build_failed,
+    evaluation_failed,
+    fetch_failed,
+    host_failed,
+    input_failed,
+    unreachable,
+)
 from agent.devshell.client_options import Store
 from agent.devshell.client_read import derivation_in, followed, lock_of, result_in
 from agent.devshell.client_steps import Inside, Jailed, Steps, Time
@@ -226,7 +233,7 @@ class NixClient:
             done = await self._steps.outside("eval", "--raw", "--expr", expression, store=store, time=time)
             what = f"the flake input `{one_line(one.name, 60)}` ({one_line(one.place)})"
             if not done.ok:
-                raise fetch_failed(done, self._redact, what)
+                raise input_failed(done, self._redact, what)
             if done.stdout.decode() != path:
                 raise PodTrouble(f"{what} came to lie at {one_line(done.stdout.decode())} and not at {path}")
 

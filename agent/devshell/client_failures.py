@@ -38,6 +38,21 @@ _UNREACHABLE: Final = Search(
     sees=_SEES,
     longest=LINE,
 )
+_NOT_THERE: Final = Search(
+    "nix: an input that is not there",
+    r"http error 4(?:04|10|22)|unrecognized archive format|not supported by scheme|is not an? (?:string|boolean|integer)"
+    r"|cannot find git revision",
+    sees=_SEES,
+    longest=LINE,
+)
+"""What Nix says when a place has no such thing as `flake.lock` names."""
+_NOT_ASKED: Final = Search(
+    "nix: git did not get through",
+    r"unable to access|could not (?:resolve|read|connect)|authentication failed|connection (?:refused|reset)|timed out",
+    sees=_SEES,
+    longest=LINE,
+)
+"""What git says before Nix misses the revision that it did not get."""
 _POSITION: Final = Whole("nix: where an error is", r"\s*+at (?!«|<)(\S+:[0-9]+:[0-9]+):?\s*+", sees=_SEES, longest=LINE)
 
 _Sentence = Callable[[re.Match[str]], str]
@@ -159,6 +174,18 @@ def fetch_failed(done: Finished, redact: Redact, what: str) -> AgentError:
             evidence=_evidence(lines, redact),
         )
     return PodTrouble(f"{what} cannot be fetched: {gist if done.ended is Ended.COMPLETED else done.ended.value}")
+
+
+def input_failed(done: Finished, redact: Redact, what: str) -> AgentError:
+    """Whose fault it is that an input could not be had: whoever writes `flake.lock` can name what is nowhere."""
+    lines = _lines(done)
+    gist = _gist(lines, done, redact)
+    if _NOT_THERE.first(gist.lower()) and not any(_NOT_ASKED.first(line.lower()) for line in lines):
+        return TicketFailure(
+            f"{what} cannot be had as `flake.lock` pins it: {gist}; restore the committed `flake.lock`",
+            evidence=_evidence(lines, redact),
+        )
+    return fetch_failed(done, redact, what)
 
 
 def unreachable(done: Finished, redact: Redact) -> PodTrouble | None:

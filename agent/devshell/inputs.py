@@ -28,21 +28,18 @@ LOCK_LIMIT: Final = 1 << 20
 _NODES: Final = 500
 _VERSIONS: Final = (5, 6, 7)
 _FORGES: Final = ("github", "gitlab", "sourcehut")
-_FETCHED: Final = (
-    "type",
-    "owner",
-    "repo",
-    "host",
-    "url",
-    "ref",
-    "rev",
-    "narHash",
-    "submodules",
-    "shallow",
-    "allRefs",
-    "lfs",
-)
-_KNOWN: Final = frozenset((*_FETCHED, "dir", "lastModified", "revCount", "path", "exportIgnore", "__final"))
+_FORGE: Final = {"type": str, "owner": str, "repo": str, "host": str, "ref": str, "rev": str, "narHash": str}
+_ARCHIVE: Final = {"type": str, "url": str, "rev": str, "narHash": str}
+_FETCHED: Final[Mapping[str, Mapping[str, type]]] = {
+    **dict.fromkeys(_FORGES, _FORGE),
+    "git": {"type": str, "url": str, "ref": str, "rev": str, "narHash": str, "shallow": bool, "allRefs": bool},
+    "tarball": _ARCHIVE,
+    "file": _ARCHIVE,
+}
+"""What goes on to a fetch, by type, and what it is there; Nix refuses anything else as if the host were in trouble."""
+_LEFT_OUT: Final = frozenset(("dir", "lastModified", "revCount", "path", "exportIgnore", "__final"))
+_LEADING_ON: Final = ("submodules", "lfs")
+"""What makes git ask whatever address the content of the input names."""
 _SEES: Final = "`flake.lock` of a repository"
 _NAME: Final = Whole("inputs: a name on a forge", r"(?!\.\.?\Z)[A-Za-z0-9_.~-]++", sees=_SEES, longest=LINE)
 """A part of an address: no way up, and nothing that is written in escapes and read as something else."""
@@ -159,23 +156,26 @@ def _inside(name: str, locked: Mapping[str, Any]) -> None:
 
 
 def _judged(name: str, locked: Mapping[str, Any], allowed: Sequence[str]) -> Input:
-    unknown = sorted(set(locked) - _KNOWN)
+    kind = str(locked.get("type", ""))
+    if kind not in _FETCHED:
+        raise _refused(name, f"is of the type `{one_line(kind, 40)}`, which cannot be fetched by its hash")
+    fetched = _FETCHED[kind]
+    off = {key for key in _LEADING_ON if kind == "git" and locked.get(key) is False}
+    unknown = sorted(set(locked) - fetched.keys() - _LEFT_OUT - off)
     if unknown:
-        raise _refused(name, f"is pinned with `{one_line(unknown[0], 40)}`, which is not known here")
-    attributes = {key: locked[key] for key in _FETCHED if key in locked}
-    if not all(isinstance(value, str | bool) for value in attributes.values()):
+        raise _refused(name, f"is pinned with `{one_line(unknown[0], 40)}`, which is not taken here")
+    attributes = {key: locked[key] for key in fetched if key in locked}
+    if not all(isinstance(value, fetched[key]) for key, value in attributes.items()):
         raise _refused(name, "is not pinned in a form that is known here")
-    kind = attributes.get("type")
     place = _place(attributes)
     if kind in _FORGES:
         owner = str(attributes.get("owner", ""))
         groups = owner.replace("%2f", _GROUP).split(_GROUP) if kind == "gitlab" else [owner]
         parts = (*groups, str(attributes.get("repo", "")), str(attributes.get("host", "host")))
-        well = all(map(_NAME.match, parts)) and "rev" in attributes and "url" not in attributes
-    elif kind in ("git", "tarball", "file"):
-        well = _plain(str(attributes.get("url", ""))) and (kind != "git" or "rev" in attributes)
+        well = all(map(_NAME.match, parts)) and "rev" in attributes
     else:
-        raise _refused(name, f"is of the type `{one_line(str(kind), 40)}`, which cannot be fetched by its hash", place)
+        url = str(attributes.get("url", ""))
+        well = _plain(url) and (kind != "git" or ("rev" in attributes and "?" not in url))
     digest = _digest(attributes.get("narHash"))
     ref = str(attributes.get("ref", "a"))
     pinned = digest and _REV.match(str(attributes.get("rev", "0" * 40))) and _REF.match(ref) and ".." not in ref
@@ -204,7 +204,9 @@ def _plain(url: str) -> bool:
         return False
     path = unquoted(parts.path)
     up = ".." in path.split("/") or "//" in path or "%" in path or "\\" in path
-    return bool(parts.scheme) and bool(host) and "@" not in parts.netloc.removeprefix("git@") and not up
+    return (
+        bool(parts.scheme) and bool(host) and "#" not in url and "@" not in parts.netloc.removeprefix("git@") and not up
+    )
 
 
 def _digest(nar_hash: Any) -> bytes:

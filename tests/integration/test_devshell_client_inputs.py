@@ -12,6 +12,7 @@ import tarfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,7 +71,7 @@ class Forge:
         self.url = f"{self.place}far.tar.gz"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def lock(self, **changes: str) -> str:
+    def lock(self, **changes: Any) -> str:
         locked = {"type": "tarball", "url": self.url, "narHash": self.hash, **changes}
         node = {"locked": locked, "original": {"type": "tarball", "url": locked["url"]}}
         return json.dumps({"nodes": {"far": node, "root": {"inputs": {"far": "far"}}}, "root": "root", "version": 7})
@@ -109,6 +110,29 @@ async def test_an_input_that_is_not_what_the_lock_says(bench: Bench, forge: Forg
     with pytest.raises(
         TicketFailure, match=r"^the flake input `far` \(tarball\+http://127.*\) is not what `flake.lock` says"
     ):
+        await bench.evaluate()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"url": "nothing.tar.gz"},
+        {"url": "tree/flake.nix"},
+        {"type": "git", "url": "far.git", "rev": "0" * 40},
+        {"type": "git", "url": "far.git", "rev": "0" * 40, "submodules": True},
+        {"submodules": True},
+        {"shallow": "yes"},
+    ],
+)
+async def test_an_input_that_is_not_there_is_the_tickets_failure(
+    bench: Bench, forge: Forge, changes: dict[str, Any]
+) -> None:
+    wrong = "sha256-" + base64.b64encode(hashlib.sha256(str(changes).encode()).digest()).decode()
+    bench.client = bench.make(allowed_inputs=[forge.place])
+    bench.write("flake.nix", forge.flake())
+    url = forge.place + changes["url"] if "url" in changes else forge.url
+    bench.write("flake.lock", forge.lock(**{"narHash": wrong, **changes, "url": url}))
+    with pytest.raises(TicketFailure, match=r"^the flake input `far`"):
         await bench.evaluate()
 
 

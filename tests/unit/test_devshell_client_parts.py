@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.devshell import client_options
-from agent.devshell.client_failures import build_failed, evaluation_failed, fetch_failed, unreachable
+from agent.devshell.client_failures import build_failed, evaluation_failed, fetch_failed, input_failed, unreachable
 from agent.devshell.client_options import configuration, jailed, private_store, store_of
 from agent.devshell.client_probe import judge
 from agent.devshell.client_read import derivation_in, followed, lock_of, result_in
@@ -132,6 +132,40 @@ def test_nothing_secret_is_quoted() -> None:
         unreachable(said("warning: unable to download 'https://hunter2hunter2'"), REDACT),
     ):
         assert "hunter2hunter2" not in f"{found} {getattr(found, 'evidence', '')}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "error: Failed to open archive (Source threw exception: error: unable to download 'http://a/b': HTTP error 404",
+        "error: unable to download 'http://a/b': HTTP error 422 ()",
+        "error: Failed to open archive (Unrecognized archive format)",
+        "error: input attribute 'shallow' not supported by scheme 'tarball'",
+        "error: input attribute 'ref' is not a string",
+        "fatal: repository 'http://a/b/' not found\nerror: Cannot find Git revision '00' in ref 'main' of repository 'http://a/b'!",
+        "fatal: couldn't find remote ref refs/heads/x\nerror: Cannot find Git revision '00' in ref 'x' of repository 'http://a/b'!",
+    ],
+)
+def test_an_input_that_is_not_where_the_lock_says_is_the_tickets_failure(words: str) -> None:
+    failure = input_failed(said(words), REDACT, "the flake input `far`")
+    assert isinstance(failure, TicketFailure)
+    assert str(failure).startswith("the flake input `far` cannot be had as `flake.lock` pins it: ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "error: unable to download 'http://a/b': HTTP error 503",
+        "error: unable to download 'http://a/b': HTTP error 401",
+        "error: unable to download 'http://a/b': Could not resolve hostname (6)",
+        "fatal: unable to access 'http://a/b/': Could not resolve host: a\nerror: Cannot find Git revision '00' in ref 'x'",
+        "fatal: Authentication failed for 'http://a/b/'\nerror: Cannot find Git revision '00' in ref 'x'",
+        "fatal: Could not read from remote repository.\nerror: Cannot find Git revision '00' in ref 'x'",
+        "error: opening lock file '/nix/store/x.lock': Permission denied",
+    ],
+)
+def test_an_input_whose_place_cannot_be_asked_is_the_pods_trouble(words: str) -> None:
+    assert isinstance(input_failed(said(words), REDACT, "it"), PodTrouble)
 
 
 def test_limits_are_the_tickets_failure() -> None:
