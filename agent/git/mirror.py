@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -89,6 +90,9 @@ _TRACED: Final = MappingProxyType({"GIT_TRACE_CURL": "1", "GIT_TRACE_CURL_NO_DAT
 _REDIRECTS: Final = 5
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+_ALONE: Final = MappingProxyType({"PATH": os.devnull, "GIT_EXEC_PATH": os.devnull})
+"""For a git on files that a model wrote: it finds no program to start. In a repository that a model made within its
+worktree, git starts another git, which would run what that one's configuration names (filters)."""
 
 
 class GitHung(GitFailed):
@@ -215,7 +219,7 @@ class Mirror:
         Args:
             arguments: the git command.
             gitdir: the git directory, the mirror if none is given.
-            tree: the work tree, and where the command runs.
+            tree: the work tree, and where the command runs; it can start no program then.
             stdin: what it reads.
             env: more environment.
             ok: exit codes that are answers.
@@ -226,7 +230,9 @@ class Mirror:
             GitFailed: any other exit code, or too much memory.
         """
         await self.prepare()
-        more = {"GIT_DIR": str(gitdir or self.path), **({"GIT_WORK_TREE": str(tree)} if tree else {}), **(env or {})}
+        more = {"GIT_DIR": str(gitdir or self.path), **(env or {})}
+        if tree:
+            more |= {"GIT_WORK_TREE": str(tree), **_ALONE}
         guard = _memory if tree else None  # rules of git that a model wrote are held in memory
         done = await self._run(arguments, cwd=tree or self.folder, env=more, stdin=stdin, timeout=timeout, guard=guard)
         if done.ended is Ended.TIMED_OUT:
@@ -322,8 +328,9 @@ class Mirror:
         guard: Guard | None = None,
     ) -> Finished:
         settings = [word for one in NEUTRAL for word in ("-c", one)]
-        argv = ("git", *settings, *arguments)
         whole = {**self._env, **env}
+        program = shutil.which("git", path=self._env["PATH"]) if whole["PATH"] == os.devnull else None
+        argv = (program or "git", *settings, *arguments)
         return await self._runner.run(
             Job(argv=argv, cwd=cwd, env=whole, stdin=stdin, timeout=timeout, output_limit=OUTPUT, guard=guard)
         )

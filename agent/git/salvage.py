@@ -37,11 +37,12 @@ async def tree_to_keep(worktree: Worktree, onto: str) -> str:
 
 
 async def _tree(worktree: Worktree, onto: str) -> str:
-    if too_much := await excess(worktree, onto):
-        for path in too_much.paths:
-            await _put_away(worktree, path)
-        if too_much := await excess(worktree, onto):
-            raise GitFailed(f"the work in {worktree.path} cannot be kept: {too_much.reason}", too_much.reason)
+    for left in reversed(range(_TRIES)):  # behind a repository there may be another one
+        if not (wrong := await excess(worktree, onto)):
+            break
+        gone = [await _put_away(worktree, path) for path in wrong.paths]
+        if not left or not any(gone):
+            raise GitFailed(f"the work in {worktree.path} cannot be kept: {wrong.reason}", wrong.reason)
     env: dict[str, str] = {}
     done = await worktree.add_all(keep=True)
     for _ in range(_TRIES):

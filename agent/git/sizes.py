@@ -1,4 +1,4 @@
-"""How much git would read, by the sizes that files claim: one sparse file of a terabyte would be read for hours.
+"""What git would read, before it does: a sparse file of a terabyte for hours, a repository's own configuration.
 
 Nothing is opened. Git lists the names, and reads its rules for that; so these are looked at first.
 """
@@ -14,6 +14,7 @@ from typing import Final
 from msgspec import Struct
 
 from agent.errors import TicketFailure
+from agent.git import odd
 from agent.git.blame import GitFailed, shown
 from agent.git.folder import RULES, entries
 from agent.git.refs import names
@@ -26,11 +27,11 @@ LARGEST_RULES: Final = 1 << 20
 
 
 class Excess(Struct, frozen=True):
-    """What is too large.
+    """What git must not read.
 
     Attributes:
         reason: a sentence.
-        paths: what has to go to be within the bounds.
+        paths: what has to go before it may read the rest.
     """
 
     reason: str
@@ -38,7 +39,7 @@ class Excess(Struct, frozen=True):
 
 
 async def excess(worktree: Worktree, onto: str) -> Excess | None:
-    """What git would add, if it is too much.
+    """What git would add, if it is too much; and repositories, whose configuration a model wrote.
 
     A file that is no larger than in the commit `onto` is its repository's, and does not count.
     """
@@ -53,6 +54,8 @@ async def excess(worktree: Worktree, onto: str) -> Excess | None:
             raise
         fullest = await asyncio.to_thread(_fullest, worktree.path)
         return Excess(f"{failed.said}; most of the names are in {names([shown(fullest)])}", (fullest,))
+    if inner := await asyncio.to_thread(_repositories, worktree.path, listed.stdout):
+        return Excess(odd.NESTED.format(names(map(shown, inner))), tuple(f"{path}/.git" for path in inner))
     sizes = await asyncio.to_thread(_sizes, worktree.path, listed.stdout)
     most = worktree.mirror.disk
     if max(sizes.values(), default=0) <= LARGEST and sum(sizes.values()) <= most:
@@ -62,10 +65,10 @@ async def excess(worktree: Worktree, onto: str) -> Excess | None:
 
 
 async def refuse_excess(worktree: Worktree, onto: str) -> None:
-    """Raise if there is too much.
+    """Raise if there is any.
 
     Raises:
-        TicketFailure: and of what.
+        TicketFailure: and what.
     """
     if found := await excess(worktree, onto):
         raise TicketFailure(found.reason)
@@ -94,6 +97,16 @@ def _judged(sizes: dict[bytes, int], before: bytes, most: int) -> Excess | None:
         if total <= most:
             break
     return Excess(reason, tuple(gone))
+
+
+def _repositories(folder: Path, listed: bytes) -> list[str]:
+    """Those that git would look into: it lists new ones with a stroke behind, and known names may have become some."""
+    found = []
+    for name in listed.split(b"\0")[:-1]:
+        path = os.fsdecode(name.removesuffix(b"/"))
+        if name.endswith(b"/") or os.path.lexists(folder / path / ".git"):
+            found.append(path)
+    return found
 
 
 def _sizes(folder: Path, listed: bytes) -> dict[bytes, int]:

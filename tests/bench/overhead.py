@@ -78,7 +78,7 @@ def _kind(job: Job) -> str:
         return MODEL
     if "unittest" in words or f"sleep {CHECKED_S}" in words:
         return VERIFY
-    if job.argv[0] == "git":
+    if job.argv[0].endswith("git"):
         return "git, remote" if any(one in job.argv for one in ("push", "fetch", "ls-remote")) else "git, local"
     return "nix and preflight"
 

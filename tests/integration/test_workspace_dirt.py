@@ -212,7 +212,7 @@ class Unprivileged(Faulty):
     """Runs git without root's right to read and remove everything: as a pod, which is no root."""
 
     async def run(self, job: Job) -> Finished:
-        words = ("setpriv", "--securebits=+noroot", "--inh-caps=-all", "--bounding-set=-all", "--")
+        words = ("/usr/bin/setpriv", "--securebits=+noroot", "--inh-caps=-all", "--bounding-set=-all", "--")
         return await super().run(replace(job, argv=(*words, *job.argv)))
 
 
