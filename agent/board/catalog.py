@@ -72,7 +72,7 @@ def find(names: Iterable[str], among: Sequence[Named | Status | Principal]) -> l
     """The ids of those that exist, in the order of the names."""
     ids = {one.id for one in among}
     by_name = {one.name: one.id for one in among}
-    found = [int(name) if name.isdecimal() and int(name) in ids else by_name.get(name) for name in names]
+    found = [int(name) if _is_id(name) and int(name) in ids else by_name.get(name) for name in names]
     return [one for one in found if one is not None]
 
 
@@ -109,7 +109,7 @@ def missing(names: Names, catalog: Catalog) -> list[str]:
             "create it (Administration → Custom fields → Work packages, format Text, “Used as a filter” and "
             "“For all projects” on) and add it to every type of the fleet."
         )
-    unknown = [name for name in names.fleet_users if not find([name], _users(catalog))]
+    unknown = [name for name in names.fleet_users if not _of_the_fleet([name], catalog)]
     gone += [f"The fleet user “{name}” is no possible assignee in any project of the fleet." for name in unknown]
     for key, named in names.accounts.items():
         for name in named:
@@ -131,6 +131,11 @@ def accounts(named: Iterable[str], catalog: Catalog) -> frozenset[int]:
     known = [*_users(catalog), *catalog.members]
     found = {int(one) for one in named if _is_id(one)}
     return frozenset(found | {one.id for one in known if one.name in named and not _is_id(one.name)})
+
+
+def _of_the_fleet(named: Iterable[str], catalog: Catalog) -> frozenset[int]:
+    """Those of the accounts that can be assigned."""
+    return accounts(named, catalog) & {one.id for one in _users(catalog)}
 
 
 def by_name(names: Names, catalog: Catalog) -> list[str]:
@@ -168,7 +173,7 @@ def fleet(names: Names, catalog: Catalog, *, pod: str, tokens: Iterable[str], un
     if gone:
         raise ConfigurationError("\n".join(gone))
     spikes = frozenset(find([names.spike], catalog.types))
-    users = frozenset(find(names.fleet_users, _users(catalog))) | {catalog.me.id}
+    users = _of_the_fleet(names.fleet_users, catalog) | {catalog.me.id}
     return Fleet(
         pod=pod,
         me=catalog.me.id,

@@ -140,6 +140,16 @@ def test_fleet_users_are_found_by_name_or_id_and_the_own_account_is_always_one()
     assert fleet(replace(NAMES, fleet_users=("71", "Coding Agent")), BOARD, pod="p", tokens=()).users == {69, 71}
 
 
+@pytest.mark.parametrize("number", ["77", "\uff17\uff17"])
+def test_whoever_calls_himself_by_the_id_of_another_account_is_not_taken_for_it(number: str) -> None:
+    """The account 77 may not be assigned any more; 75 has its number for a name."""
+    names = replace(NAMES, fleet_users=(number,), people=("77",), integrations=("77",))
+    board = replace(BOARD, people=(*BOARD.people, Principal("users", 75, "77")))
+    assert missing(names, board) == [f"The fleet user “{number}” is no possible assignee in any project of the fleet."]
+    known = fleet(replace(names, fleet_users=("70",)), board, pod="p", tokens=())
+    assert not {75} & (known.users | known.people | known.integrations)
+
+
 def test_words_count_of_whom_may_be_assigned_there_or_is_named_and_never_of_the_fleet_or_an_integration() -> None:
     """T13: everybody who could comment spoke to the model."""
     who = fleet(replace(NAMES, people=("72",), integrations=("Second Agent", "74")), BOARD, pod="p", tokens=())
