@@ -60,6 +60,8 @@ async def refuse_work(worktree: Worktree, listing: Listing, onto: str) -> None:
 
 
 async def _odd(worktree: Worktree, listing: Listing) -> str:
+    if listing.far:
+        return f"{names(listing.far)} is more than {odd.DEEPEST} folders deep, or longer than {odd.LONGEST} bytes"
     if listing.links:
         wanted = "".join(f"{blob}\n" for blob in listing.links.values())
         blobs = await worktree.git("cat-file", "--batch", stdin=wanted.encode())

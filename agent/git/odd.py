@@ -6,7 +6,8 @@ It is read from git's index, so that the same eyes judge what a run starts from 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -19,6 +20,10 @@ LONGEST_TARGET: Final = 4_095
 """Bytes of a link's target on Linux; with more it cannot be made."""
 STEPS: Final = 1_000_000
 """Parts of paths that are followed for all links of a tree."""
+DEEPEST: Final = 100
+"""Folders within folders: what walks over a tree holds each open."""
+LONGEST: Final = 2_000
+"""Bytes of a path in a tree: git takes 4,095, and so does the kernel with all that stands before it."""
 _LINK: Final = "120000"
 _REPOSITORY: Final = "160000"
 _NEW: Final = "?"
@@ -35,7 +40,8 @@ class Listing(Struct, frozen=True):
         links: symbolic links, and the blob that holds the target.
         repositories: submodules, or repositories that a model made.
         hidden: files that git was told not to look at.
-        folders: all that hold a file of the index, "" for the topmost.
+        folders: all that hold a file of the index themselves, and "" for the topmost; see `with_parents`.
+        far: paths that are deeper or longer than what can be worked with; their folders are in none of the others.
         attributes: whether there are `.gitattributes`.
     """
 
@@ -44,6 +50,7 @@ class Listing(Struct, frozen=True):
     hidden: tuple[str, ...]
     folders: frozenset[str]
     attributes: bool
+    far: tuple[str, ...] = ()
 
 
 def read_listing(raw: bytes) -> Listing:
@@ -51,12 +58,16 @@ def read_listing(raw: bytes) -> Listing:
     links: dict[str, str] = {}
     repositories: list[str] = []
     hidden: list[str] = []
+    far: list[str] = []
     folders = {""}
     attributes = False
     for line in _entries(raw):
         head, _, path = line.partition("\t")
         folder, _, name = path.rpartition("/")
-        folders.add(folder)
+        if _is_far(path):
+            far.append(path)
+        else:
+            folders.add(folder)
         attributes = attributes or name == ".gitattributes"
         if not head.startswith(_SEEN):
             hidden.append(path)
@@ -64,12 +75,22 @@ def read_listing(raw: bytes) -> Listing:
             links[path] = head.split(" ")[2]
         elif head.startswith(_REPOSITORY, 2):
             repositories.append(path)
-    for folder in tuple(folders):
-        above = folder.rpartition("/")[0]
-        while above not in folders:
-            folders.add(above)
-            above = above.rpartition("/")[0]
-    return Listing(links, tuple(repositories), tuple(hidden), frozenset(folders), attributes)
+    return Listing(links, tuple(repositories), tuple(hidden), frozenset(folders), attributes, tuple(far))
+
+
+def _is_far(path: str) -> bool:
+    return path.count("/") > DEEPEST or len(path.encode("utf-8", "surrogateescape")) > LONGEST
+
+
+def with_parents(folders: Iterable[str]) -> Iterator[str]:
+    """Folders and all that they lie in, each once; one after the other, since each of them may lie in a hundred more."""
+    before = ""
+    for folder in sorted(folders, key=lambda name: f"{name}/"):
+        start = len(os.path.commonpath((before, folder))) if before else 0
+        while (start := folder.find("/", start + 1)) > 0:
+            yield folder[:start]
+        yield folder
+        before = folder
 
 
 def read_blobs(raw: bytes, wanted: Mapping[str, str]) -> dict[str, str]:

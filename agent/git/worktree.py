@@ -181,7 +181,7 @@ class Worktree:
         if done.returncode or _DENIED in done.stderr:
             await asyncio.to_thread(open_up, self.path)
             await self.git("clean", "-ffd", "--quiet")
-        await asyncio.to_thread(scrub, self.path, listing.folders)
+        await asyncio.to_thread(scrub, self.path, odd.with_parents(listing.folders))
         return listing
 
     async def _from_scratch(self, commit: str) -> Listing:

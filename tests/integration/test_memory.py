@@ -109,6 +109,15 @@ assert len(odd.read_listing(raw).folders) > 500_000
 del raw
 odd.flake_files(b"".join(b"? %07d.nix/x\\0" % number for number in range(1 << 20)))
 """,
+    "a listing of deep folders": """
+from agent.git import odd
+one = b"H 100644 %s 0\\t" % (b"a" * 40)
+for count, deep in ((300, 2_030), (100_000, 99)):
+    raw = b"".join(one + b"%06d/" % number + b"a/" * deep + b"f\\0" for number in range(count))
+    listing = odd.read_listing(raw)
+    assert len(listing.far) == count * (deep > 100)
+    assert sum(1 for _ in odd.with_parents(listing.folders)) == 1 + count * (deep + 1) * (deep <= 100)
+""",
     "what git says": """
 from agent.texts.evidence import last_words, redactor
 assert len(last_words(b"error: name\\n" * (5 << 20), redact=redactor(["correct horse"]))) <= 8_000

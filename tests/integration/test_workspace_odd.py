@@ -1,5 +1,6 @@
 """Repositories that no run can work in fail the ticket, with a reason for a person, and so does work that is like them."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,7 +41,37 @@ def lfs_pointer(path: Path) -> None:
     (path / "art/a.png").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
 
 
+def below(path: Path, *folders: str) -> None:
+    """A file in folders within folders, whose whole path the kernel need not take."""
+    here = os.open(path, os.O_RDONLY)
+    for name in folders:
+        os.mkdir(name, dir_fd=here)
+        inner = os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(os.open("f", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(here)
+
+
+def deep_path(path: Path) -> None:
+    below(path, *["a"] * 101)
+
+
+def long_path(path: Path) -> None:
+    below(path, *["b" * 250] * 8)
+
+
+def path_that_git_takes_and_the_kernel_does_not(path: Path) -> None:
+    below(path, *["c" * 253] * 16)
+
+
+FAR = "more than 100 folders deep, or longer than 2000 bytes"
+
+
 ODD = [
+    (deep_path, f"`{'a/' * 99}a…` is {FAR}"),
+    (long_path, f"`{'b' * 199}…` is {FAR}"),
+    (path_that_git_takes_and_the_kernel_does_not, f"`{'c' * 199}…` is {FAR}"),
     (absolute_link, "`etc -> /etc/passwd`: a symbolic link may not lead out of it"),
     (climbing_link, "`deep/up -> ../../secrets`: a symbolic link may not lead out of it"),
     (link_by_way_of_a_link, "`harmless -> a/b/top/../secrets`: a symbolic link may not lead out of it"),
