@@ -28,8 +28,8 @@ LINE: Final = 4_096
 """Characters of what is one line or one name: a path, an address, what a program says."""
 TEXT: Final = 1 << 20
 """Characters of a text that somebody reads, or bytes of an output."""
-MOST_DOTS: Final = 256
-"""In a line of TOML: the parser takes time and memory by the square of the parts of a dotted key."""
+MOST_STEPS: Final = 400_000
+"""For the keys of one TOML document, as `_steps` counts them: 50 ms of processor time."""
 MOST_TABLES: Final = 300_000
 """Objects and lists in one JSON document: each takes up to 232 bytes, however few it is written with."""
 MOST_VALUES: Final = 1_200_000
@@ -182,8 +182,8 @@ def from_toml(text: str, *, longest: int) -> dict[str, Any]:
     """
     if len(text) > longest:
         raise Unreadable(f"it is longer than {_size(longest)}")
-    if any(line.count(".") > MOST_DOTS for line in text.split("\n")):
-        raise Unreadable(f"it has a line with more than {MOST_DOTS} dots")
+    if _steps(text) > MOST_STEPS:
+        raise Unreadable("its keys have too many parts: use fewer dots in a line, and tables that are less deep")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -192,6 +192,13 @@ def from_toml(text: str, *, longest: int) -> dict[str, Any]:
         raise Unreadable("it is too deeply nested") from error
     except (ValueError, OverflowError) as error:  # 5,000 digits, or a moment that no calendar has
         raise Unreadable("a number or moment in it is beyond what can be read") from error
+
+
+def _steps(text: str) -> int:
+    """What the keys of a TOML document take at most: for each part of one the parser walks down all of its table."""
+    lines = text.split("\n")
+    deepest = max((line.count(".") for line in lines if line.lstrip().startswith("[")), default=0)
+    return sum((deepest + dots) * (dots + 1) for dots in (line.count(".") for line in lines))
 
 
 def _size(longest: int) -> str:

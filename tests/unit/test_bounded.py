@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import agent
 from agent.git.odd import leading_out, read_blobs
 from agent.git.refs import names
+from agent.server import bounded as server
 from agent.texts import bounded
 from agent.texts.bounded import Every, Search, Start, Unreadable, Whole, from_json, from_toml, nearest
 from support import worst_words
@@ -121,6 +123,13 @@ TOML = {
     "a dotted key": "a." * 30_000 + "a = 1",
     "dotted keys": ("a." * 200 + "a = 1\n") * 150,
     "a dotted table": "[" + "a." * 30_000 + "a]",
+    "keys in a deep table": "[" + "a." * 249 + "a]\n" + "".join(f"{number}=1\n" for number in range(10_000)),
+    "keys in a deep list": "[[" + "a." * 249 + "a]]\n" + "".join(f"{number}=1\n" for number in range(10_000)),
+    "dotted keys in a deep table": " ["
+    + "a." * 200
+    + "a]\n"
+    + "".join(f"{number}.b.b.b=1\n" for number in range(5_000)),
+    "dotted keys in a list": "x = [" + ("{" + "a." * 60 + "a=1}, ") * 450 + "]",
     "depth": "x = " + "[" * 30_000,
     "tables": "x = " + "{a=" * 15_000,
     "no moment": "x = 2024-02-31T25:61:61+99:99",
@@ -145,10 +154,20 @@ JSON: dict[str, bytes | str] = {
 
 @pytest.mark.parametrize("name", TOML)
 def test_hostile_toml_is_refused_with_a_word_and_soon(name: str) -> None:
-    began = time.process_time()
-    with pytest.raises(Unreadable, match=r"\w"):
-        from_toml(TOML[name], longest=64 * 1024)
-    assert time.process_time() - began < MOMENT
+    for parse in (partial(from_toml, longest=64 * 1024), server.from_toml):
+        began = time.process_time()
+        with pytest.raises((Unreadable, server.Unreadable), match=r"\w"):
+            parse(TOML[name])
+        assert time.process_time() - began < MOMENT
+
+
+def test_toml_that_people_write_is_read_however_long_its_lines_are() -> None:
+    prose = "See a.b.c, and the file x.toml. " * 100
+    commands = ", ".join(f'"pytest tests/test_{number}.py"' for number in range(200))
+    text = f'notes = """\n{prose}\n{prose}\n"""\n[verify]\ncommands = [{commands}]\n'
+    assert from_toml(text, longest=64 * 1024)["verify"]["commands"][199] == "pytest tests/test_199.py"
+    deep = "".join(f"[a.b.c.d{number}]\nkey.word = 1.5\n" for number in range(1_500))
+    assert len(from_toml(deep, longest=64 * 1024)["a"]["b"]["c"]) == 1_500
 
 
 @pytest.mark.parametrize("name", JSON)
