@@ -58,6 +58,7 @@ class NixBoxes:
         self._limits = Limits(disk=settings.sandbox.disk, processes=settings.sandbox.processes)
         self.options = settings.nix.settings if self._boxed else self._unboxed(settings.nix.settings)
         self._host: list[tuple[str, ...]] = []
+        self._nix: dict[tuple[str, Path], Nix] = {}
 
     def _unboxed(self, given: Mapping[str, str]) -> Mapping[str, str]:
         """The settings of Nix where no box can have a store at /nix: it is the host's, or one whose paths begin elsewhere."""
@@ -103,17 +104,21 @@ class NixBoxes:
         )
 
     def nix(self, project: str, roots: Path) -> Nix:
-        """What is asked about no repository, and keeps store paths of this one by links in `roots`."""
+        """What is asked about no repository, and keeps store paths of this one by links in `roots`; one for all runs."""
+        if known := self._nix.get((project, roots)):
+            return known
         home = self._folder / "nix" / project / "home"
         options = {**self.options, "store": self.stores(project).fetched.uri}
         env = {**self._env(), "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
-        return Nix(
+        made = Nix(
             runner=_Late(lambda: self._outer(project, home, roots)),
             folder=home,
             env={**env, "NIX_CONFIG": configuration(options)},
             redact=self._redact,
             stores=lambda: self.client(project).stores().all,
         )
+        self._nix[project, roots] = made
+        return made
 
     # -- what a run sees -------------------------------------------------------------------------------------------
 
