@@ -54,6 +54,7 @@ NEUTRAL: Final = (
     "core.fsmonitor=false",
     "core.untrackedCache=false",
     "core.splitIndex=false",
+    "checkout.workers=0",
     "core.protectNTFS=false",
     "core.attributesFile=/dev/null",
     "core.excludesFile=/dev/null",
@@ -385,8 +386,9 @@ class Mirror:
             ("prune", "--expire=now"),
             ("gc", "--prune=now", "--quiet"),
         ):  # the second takes long, and packs the rest
-            if await self._loose() > LOOSE:
-                await self.local(*words, ok=(0, 1, 128))
+            if await self._loose() <= LOOSE:
+                return
+            await self.local(*words, ok=(0, 1, 128))
 
     async def _loose(self) -> int:
         """Bytes of objects outside of packs."""

@@ -254,7 +254,7 @@ class Repository:
         """Nothing of the run before is lost; its record goes once its work is safe."""
         if record is None:
             return
-        if await worktree.exists():
+        if not record.published and await worktree.exists():  # else it is the work, and what came after is litter
             if not await self._mirror.resolve(f"{record.onto}^{{commit}}"):  # the mirror was made anew
                 record = msgspec.structs.replace(record, onto=await self._mirror.base_tip())
             try:
