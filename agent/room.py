@@ -152,7 +152,9 @@ class Rooms:
             patterns = self._patterns(workspace)
 
             async def flake() -> Flake:
-                return Flake(folder=workspace.path, files=await workspace.flake_files(patterns))
+                made_of = workspace.made_of()  # before the files: whoever was let in meanwhile has asked before
+                files = await workspace.flake_files(patterns)
+                return Flake(folder=workspace.path, files=files, commit=made_of)
 
             python, standard = shim.interpreter()
             programs = (*self._program(), standard)
@@ -294,7 +296,8 @@ class _Shown:
 
     async def copy(self, flake: Flake, *, timeout: float) -> Copy:  # noqa: ASYNC109 - the runner's
         """See `Client.copy`."""
-        await self._workspace.show_to_nix(self._patterns)
+        if not flake.commit:  # else none is new
+            await self._workspace.show_to_nix(self._patterns)
         return await self._client.copy(flake, timeout=timeout)
 
 

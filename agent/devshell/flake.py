@@ -17,10 +17,12 @@ class Flake(Struct, frozen=True):
         folder: the checkout.
         files: relative paths of every `*.nix`, every `flake.lock`, every symbolic link and whatever the settings name
             besides, as git lists them: tracked, or new and not ignored. A listed file may be gone.
+        commit: what git has just made the checkout of, and nobody but us was in it since; empty if that is not known.
     """
 
     folder: Path
     files: tuple[str, ...]
+    commit: str = ""
 
 
 class Copy(Struct, frozen=True):

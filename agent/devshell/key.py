@@ -1,7 +1,8 @@
 """The keys of a shell: hashes over everything that decides what it holds.
 
-There are three. `derivation_key` is what a shell is saved by: the derivation names all that it is made from. `tree_key` is
-what leads there without an evaluation, in every run: the whole tree, since a flake can read any file of it. `key_of` leads
+There are four. `derivation_key` is what a shell is saved by: the derivation names all that it is made from. `tree_key` is
+what leads there without an evaluation, in every run: the whole tree, since a flake can read any file of it. `commit_key` leads there
+without a copy of the tree, where git has just made it. `key_of` leads
 there within one run, fast, by those files alone that usually decide: what it overlooks harms nobody but that run, as verify
 asks with a tree of its own.
 
@@ -102,6 +103,11 @@ def tree_key(tree: str, allowed: Sequence[str], around: Surroundings) -> str:
         around: what decides besides.
     """
     return _digest(("tree", tree, around.shell, *_machine(around)), _options(around), sorted(allowed))
+
+
+def commit_key(commit: str, allowed: Sequence[str], around: Surroundings) -> str:
+    """Pure: of a checkout that git has just made of this commit; else as `tree_key`."""
+    return tree_key(f"commit {commit}", allowed, around)
 
 
 def derivation_key(drv: str, around: Surroundings) -> str:

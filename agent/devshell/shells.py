@@ -1,6 +1,7 @@
 """The saved shells of a pod: what was made once is entered again without Nix, by whoever has the same.
 
-Three steps, and what each saves. To copy the checkout says which tree it is; a tree that is a commit's and was evaluated
+Three steps, and what each saves. A checkout that git has just made of a commit, and that nobody was in, is known by the
+commit: not even a copy is needed. To copy the checkout says which tree it is; a tree that is a commit's and was evaluated
 before leads to its shell in every run. To evaluate says which derivation it is, and nothing of that is kept where the
 checkout differed from its commit: not for the next run, not for another. To realise is what is expensive, and is saved by
 the derivation. Within a run nothing of it happens as long as the files that usually decide are as they were.
@@ -18,7 +19,7 @@ from typing import Final
 from agent.clock import Clock, SystemClock
 from agent.devshell.entries import Entries
 from agent.devshell.flake import Client, Evaluated, Flake, Saved
-from agent.devshell.key import Look, Surroundings, derivation_key, host_system, key_of, look, tree_key
+from agent.devshell.key import Look, Surroundings, commit_key, derivation_key, host_system, key_of, look, tree_key
 from agent.devshell.nix import Nix
 from agent.devshell.saved import sanitised
 from agent.errors import PodTrouble, TicketFailure
@@ -134,11 +135,17 @@ class Shells:
 
     async def _made(self, flake: Flake, shell: str, around: Surroundings, time: _Time) -> tuple[str, Saved]:
         """The derivation's key and its shell, for the checkout as it is at the moment of the copy."""
+        commit = commit_key(flake.commit, self._allowed, around) if flake.commit else ""
+        led = self._entries.of_tree(commit) if commit else ""
+        if saved := self._entries.find(led):
+            return led, saved
         copy = await self._client.copy(flake, timeout=time.left)
         tree = tree_key(copy.hash, self._allowed, around)
         async with self._alone(tree, time):
             known = self._known.get(tree) or (self._entries.of_tree(tree) if copy.committed else "")
             if saved := self._entries.find(known):
+                if commit and copy.committed:
+                    self._entries.lead(commit, known)
                 return known, saved
             evaluated = await self._client.evaluate(copy, shell, timeout=time.left)
             key = derivation_key(evaluated.drv, around)
@@ -147,7 +154,8 @@ class Shells:
                 await self._keep_inputs(key, evaluated)
             self._known[tree] = key
             if copy.committed:
-                self._entries.lead(tree, key)
+                for one in filter(None, (tree, commit)):
+                    self._entries.lead(one, key)
         self.prune()
         return key, saved
 

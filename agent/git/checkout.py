@@ -34,12 +34,13 @@ class Checkout(Tree):
 
     Args:
         worktree: made of the commit.
+        commit: which.
         carry: folders that may be carried over, as relative paths without links.
         carried: those that were.
     """
 
-    def __init__(self, worktree: Worktree, carry: Sequence[str], carried: tuple[str, ...]) -> None:
-        super().__init__(worktree)
+    def __init__(self, worktree: Worktree, commit: str, carry: Sequence[str], carried: tuple[str, ...]) -> None:
+        super().__init__(worktree, made_of="" if carried else commit)
         self._carry = tuple(carry)
         self.carried = carried
         """The folders that came from the last checkout that passed."""
@@ -78,7 +79,7 @@ async def checked_out(worktree: Worktree, commit: str, carry: Sequence[str]) -> 
             await place.remove()
             await mirror.local("worktree", "add", "--detach", "--quiet", str(place.path), commit)
         carried = [name for name in carry if await _carry_over(worktree, place.path, name)]
-        yield Checkout(place, carry, tuple(carried))
+        yield Checkout(place, commit, carry, tuple(carried))
     finally:
         with contextlib.suppress(OSError):  # the next one tries it again
             await place.remove()

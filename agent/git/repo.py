@@ -232,7 +232,8 @@ class Repository:
                 raise  # it may be a remote that takes no such refs: that is known in an hour
             raise TicketFailure(f"what an earlier run left in {worktree.path} cannot be kept: {refused}") from refused
         # Only a run whose work was taken leaves what git ignores to the next.
-        if record is None or not record.published:
+        made = record is None or not record.published
+        if made:
             await worktree.remove()
         base = await self._mirror.base_tip()
         try:
@@ -248,7 +249,7 @@ class Repository:
         await refuse_repository(worktree, listing)
         fresh = Record(run=run, branch=branch, start=now.onto, onto=now.onto, base=now.base, tip=now.tip)
         worktree.write(fresh)
-        return await Workspace(worktree, fresh).sealed()
+        return await Workspace(worktree, fresh, made=made).sealed()
 
     async def _keep_leftovers(self, worktree: Worktree, record: Record | None) -> None:
         """Nothing of the run before is lost; its record goes once its work is safe."""

@@ -15,10 +15,12 @@ class Tree:
 
     Args:
         worktree: the folder and its ties.
+        made_of: the commit that git has just made the folder of, with nothing in it besides; empty if it was there before.
     """
 
-    def __init__(self, worktree: Worktree) -> None:
+    def __init__(self, worktree: Worktree, *, made_of: str = "") -> None:
         self._worktree = worktree
+        self._made_of = made_of
         self._mirror = worktree.mirror
         self._flake = FlakeFiles(worktree)
 
@@ -31,6 +33,14 @@ class Tree:
     def project(self) -> str:
         """The project that the repository belongs to, by identifier: the name of the mirror's folder."""
         return self._mirror.folder.name
+
+    def made_of(self) -> str:
+        """The commit that all files are as git has just made them; empty if there may be others.
+
+        It is said once: whoever asks is about to let programs of others in, and nobody looks at every file after that.
+        """
+        commit, self._made_of = self._made_of, ""
+        return commit
 
     async def flake_files(self, patterns: Sequence[str] = ()) -> tuple[str, ...]:
         """The files that decide about a development shell, by their relative names: one process, no file is read.

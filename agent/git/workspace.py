@@ -57,10 +57,11 @@ class Workspace(Tree):
     Args:
         worktree: the folder and its ties.
         record: the run.
+        made: whether git has just made the folder, of the commit that the run starts from.
     """
 
-    def __init__(self, worktree: Worktree, record: Record) -> None:
-        super().__init__(worktree)
+    def __init__(self, worktree: Worktree, record: Record, *, made: bool = False) -> None:
+        super().__init__(worktree, made_of=record.onto if made else "")
         self._record = record
         self._head = record.onto
         self._seal: Seal = {}
@@ -182,7 +183,7 @@ class Workspace(Tree):
 
     async def _move(self, head: str) -> None:
         await self._worktree.git("update-ref", "--no-deref", "HEAD", head)
-        self._head = head
+        self._head, self._made_of = head, ""
         await self.sealed()
 
     async def publish(self, sha: str, *, claim_blob: str | None) -> str:
@@ -259,7 +260,7 @@ class Workspace(Tree):
         sha = await self._worktree.commit(tree, (onto,), await self._worktree.message(self._head))
         with blamed(self._mirror.folder):
             listing = await self._worktree.reset(sha)
-        self._head = sha
+        self._head, self._made_of = sha, ""
         self._remember(onto=onto, base=now.base, tip=now.tip, starter=starter)
         await self.sealed()
         await refuse_repository(self._worktree, listing)
@@ -319,7 +320,7 @@ class Workspace(Tree):
             await self.sealed()
         sha = await self._worktree.commit(tree, (onto,), message)
         listing = await self._worktree.reset(sha)
-        self._head = sha
+        self._head, self._made_of = sha, ""
         await self.sealed()
         await refuse_repository(self._worktree, listing)
         return sha

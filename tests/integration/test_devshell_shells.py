@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from agent.clock import SystemClock
 from agent.devshell.flake import Copy, Evaluated, Saved, ShellRefused
@@ -115,6 +116,37 @@ async def test_another_run_copies_the_tree_and_evaluates_nothing_where_that_is_k
     bench.runner.started.clear()
     assert await bench.get(bench.more()) == first
     assert bench.runner.nix() == ["--version", "flake"]
+
+
+async def test_a_checkout_that_git_has_just_made_of_a_known_commit_is_not_even_copied(bench: Bench) -> None:
+    made = replace(await listed(bench.checkout), commit=git(bench.checkout, "rev-parse", "HEAD"))
+    first = await bench.shells.get(made, timeout=60)
+    bench.runner.started.clear()
+    assert await bench.more().get(made, timeout=60) == first
+    assert bench.runner.nix() == ["--version"]
+
+
+async def test_a_tree_that_is_known_by_another_commit_is_copied_once_and_then_known_by_this_one(bench: Bench) -> None:
+    first = await bench.get()
+    made = replace(await listed(bench.checkout), commit=git(bench.checkout, "rev-parse", "HEAD"))
+    for asked in (["--version", "flake"], ["--version"]):
+        bench.runner.started.clear()
+        assert await bench.more().get(made, timeout=60) == first
+        assert bench.runner.nix() == asked
+
+
+async def test_files_that_differ_from_the_commit_that_they_are_said_to_be_lead_nobody_else_to_their_shell(
+    bench: Bench,
+) -> None:
+    head = git(bench.checkout, "rev-parse", "HEAD")
+    bench.value("in no commit")
+    assert (
+        "in no commit"
+        in (await bench.shells.get(replace(await listed(bench.checkout), commit=head), timeout=60)).script.read_text()
+    )
+    git(bench.checkout, "checkout", "--quiet", "--", ".")
+    other = await bench.more().get(replace(await listed(bench.checkout), commit=head), timeout=60)
+    assert "in no commit" not in other.script.read_text()
 
 
 async def test_edits_of_what_makes_no_shell_hit_and_edits_of_the_flake_miss(bench: Bench) -> None:

@@ -84,6 +84,36 @@ async def test_flake_files_are_listed_tracked_and_new_and_by_one_process(bench: 
     assert (await workspace.snapshot()).changed
 
 
+async def test_what_git_has_just_made_is_known_by_its_commit_until_somebody_is_let_in(bench: Bench) -> None:
+    workspace = await bench.open()
+    assert [workspace.made_of(), workspace.made_of()] == [workspace.start, ""]
+    sha = await work(workspace, {"a.txt": "1"})
+    async with workspace.checkout(sha) as clean:
+        assert [clean.made_of(), clean.made_of()] == [sha, ""]
+
+
+async def test_a_folder_that_was_somebodys_is_known_by_no_commit(bench: Bench) -> None:
+    await bench.open()
+    resumed = await bench.open()
+    assert resumed.made_of() == "", "the run before was in it"
+    await resumed.publish(await work(resumed, {"a.txt": "1"}), claim_blob=None)
+    assert (await bench.open(NEXT)).made_of() == "", "the Epic's last run was in it"
+    anew = await bench.open(RUN)
+    assert anew.made_of() == anew.start, "what was not published is kept elsewhere, and the folder is a new one"
+
+
+async def test_a_folder_with_more_than_its_commit_is_known_by_none(bare: Bench) -> None:
+    workspace = await bare.open()
+    await workspace.add_starter(template(bare.folder), STARTER)
+    assert workspace.made_of() == ""
+    async with workspace.checkout(workspace.start, ["target"]) as clean:
+        write(clean, {"target/new.nix": "{}"})
+        await clean.passed()
+    async with workspace.checkout(workspace.start, ["target"]) as clean:
+        assert clean.carried
+        assert clean.made_of() == ""
+
+
 async def test_every_link_is_listed_since_a_file_may_be_reached_through_it(bench: Bench) -> None:
     (bench.remote.clone / "current").symlink_to("stdenv")
     bench.remote.push("main", {})

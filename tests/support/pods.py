@@ -16,6 +16,7 @@ import httpx
 from agent.clock import Clock, Randomness, SystemClock, SystemRandomness
 from agent.pod import Pod, open_pod
 from agent.programs.processes import Processes
+from agent.programs.runner import Runner
 from agent.settings import ambient, credentials, load
 from support.boards import Board
 
@@ -113,6 +114,7 @@ async def opened(
     transport: httpx.AsyncBaseTransport | None = None,
     clock: Clock | None = None,
     randomness: Randomness | None = None,
+    runner: Runner | None = None,
 ) -> AsyncIterator[Pod]:
     """The pod of these settings, in this process, with real processes and a real network."""
     settings = load(str(config), environ={"HOME": str(config.parent)})
@@ -123,7 +125,7 @@ async def opened(
         surroundings,
         clock=clock or SystemClock(),
         randomness=randomness or SystemRandomness(),
-        runner=Processes(),
+        runner=runner or Processes(),
         transport=transport,
     ) as pod:
         yield pod
