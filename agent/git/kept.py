@@ -146,7 +146,7 @@ async def unseen(mirror: Mirror, below: UpToDate, commit: str) -> list[Entry]:
     let through by its hash counts as that (see `SEEN_TRAILER`).
     """
     differs = await _guarded(mirror, below.base, commit)
-    made = await _guarded(mirror, below.onto, commit)
+    made = differs if below.onto == below.base else await _guarded(mirror, below.onto, commit)
     if not below.tip or not (differs or made):
         return list(differs.values())
     theirs = await _theirs(mirror, below)
