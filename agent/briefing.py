@@ -69,17 +69,20 @@ async def read(
     Raises:
         TicketFailure: `.agent.toml` of the base cannot be understood.
     """
-    board, fleet = protocol.board, protocol.fleet
+    board = protocol.board
     instructions = await instructions_of(workspace)
     run = workspace.run
     activities = await board.activities(ticket.id, "what people said")
+    answered = [
+        (one, await board.activities(one.id, f"the answers in Spike #{one.id}"))
+        for one in await _answered(protocol, ticket)
+    ]
+    lets_through = any(trail.push_of(one.text) for _, journal in answered for one in journal)
+    fleet = await protocol.who_counts(ticket.project) if lets_through else protocol.fleet
     said = trail.comments_for_run(activities, fleet.users, run=run)
     story = await _story(protocol, ticket)
     text = protocol.memory.state.texts.get(ticket.id)
-    spikes = [
-        _Journal(one, await board.activities(one.id, f"the answers in Spike #{one.id}"), fleet, ticket.project)
-        for one in await _answered(protocol, ticket)
-    ]
+    spikes = [_Journal(one, journal, fleet, ticket.project) for one, journal in answered]
     facts = PromptFacts(
         work_package=_item(ticket),
         kind="Bug" if ticket.type in fleet.bugs else "",

@@ -35,10 +35,13 @@ from agent.protocol import Protocol
 from agent.reporting import Links
 from agent.settings import Ambient, BoardSettings, Credentials, Secret, Settings
 from agent.settings import Repository as RepositorySettings
+from agent.state import Reading
 from agent.state_folder import StateFolder
 
 STARTER: Final = Path(__file__).with_name("starter")
 """The flake on nixpkgs that a repository without one gets."""
+CATALOG_AGE: Final = 3600.0
+"""Seconds after which the board is discovered anew: nothing else tells a pod that somebody may be assigned no more."""
 
 
 class Pod(Struct, frozen=True, kw_only=True):
@@ -132,10 +135,10 @@ async def open_pod(
         if look_only:
             place = stack.enter_context(tempfile.TemporaryDirectory(prefix="agent-", ignore_cleanup_errors=True))
             scratch = replace(settings, state=place)
-        found = await load_catalog(board, settings, credentials.board, folder, keep=not look_only)
-        board.fields = found.fields
         memory = Memory(folder, clock, kept=not look_only)
         now = memory.now()
+        found = await load_catalog(board, settings, credentials.board, folder, now, keep=not look_only)
+        board.fields = found.fields
         waiting = memory.state.repositories_waiting(now.at, now.boot)
         fleet = catalogs.fleet(names(settings.board), found, pod=settings.pod, tokens=(), unreachable=waiting)
         protocol = Protocol(
@@ -159,9 +162,9 @@ async def open_pod(
 
 
 async def load_catalog(
-    board: Board, settings: Settings, token: Secret, folder: StateFolder, *, keep: bool = True
+    board: Board, settings: Settings, token: Secret, folder: StateFolder, now: Reading, *, keep: bool = True
 ) -> Catalog:
-    """The cached discovery if it was made with these settings and this account, else a new one."""
+    """The cached discovery if it was made with these settings and this account, and lately; else a new one."""
     key = _fingerprint(settings, token)
     raw = folder.load_catalog()
     if raw is not None:
@@ -170,16 +173,18 @@ async def load_catalog(
         except msgspec.DecodeError as error:
             logger.info("the cached catalog cannot be read, asking the board again: {}", error)
         else:
-            if cached.key == key:
+            age = cached.made.age(now.at, now.boot)
+            if cached.key == key and age is not None and age < CATALOG_AGE:
                 return cached.catalog
     found = await discover(board, names(settings.board), settings.repositories)
     if keep:
-        folder.save_catalog(msgspec.json.encode(_Cached(key, found)))
+        folder.save_catalog(msgspec.json.encode(_Cached(key, now, found)))
     return found
 
 
 class _Cached(Struct, frozen=True):
     key: str
+    made: Reading
     catalog: Catalog
 
 

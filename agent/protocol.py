@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from agent import choose, ownership
 from agent.board.client import Board
+from agent.board.discovery import assignable_in, users_of
 from agent.board.query import one_of
 from agent.choose import Reason, Why
 from agent.clock import Clock, Randomness
@@ -81,6 +82,11 @@ class Protocol:
         """Who is who, with the tokens that are mine at this moment."""
         refused = frozenset(self.memory.state.refused.items())
         return replace(self._fleet, tokens=self.memory.tokens, refused=refused)
+
+    async def who_counts(self, project: int) -> Fleet:
+        """The same, with whom work in a project can be assigned to now: before a word lets something through."""
+        now = users_of(await assignable_in(self.board, project) or ())
+        return replace(self.fleet, assignable={**self._fleet.assignable, project: now})
 
     # -- claiming --------------------------------------------------------------------------------------------------
 

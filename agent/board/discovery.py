@@ -33,13 +33,13 @@ async def discover(board: Board, names: Names, identifiers: Iterable[str]) -> Ca
         except NotFound:
             continue
         enabled = frozenset(one.id for one in await board.project_types(project.id))
-        assignable = await _assignable(board, project.id)
+        assignable = await assignable_in(board, project.id)
         people |= {one.id: one for one in assignable or ()}
         facts.append(
             ProjectFacts(
                 project=project,
                 types=enabled,
-                assignable=frozenset(one.id for one in assignable or () if one.kind == "users"),
+                assignable=users_of(assignable or ()),
                 listed=assignable is not None,
             )
         )
@@ -63,7 +63,7 @@ async def discover(board: Board, names: Names, identifiers: Iterable[str]) -> Ca
     return catalog
 
 
-async def _assignable(board: Board, project: int) -> list[Principal] | None:
+async def assignable_in(board: Board, project: int) -> list[Principal] | None:
     """The possible assignees; None where this account may not even ask for them."""
     try:
         return await board.assignable(project)
@@ -71,3 +71,8 @@ async def _assignable(board: Board, project: int) -> list[Principal] | None:
         if refusal.status != HTTPStatus.FORBIDDEN:
             raise
         return None
+
+
+def users_of(principals: Iterable[Principal]) -> frozenset[int]:
+    """The accounts of people among them: groups and placeholders speak for nobody."""
+    return frozenset(one.id for one in principals if one.kind == "users")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from support.commands import operate
 from support.fleet import Fleet
 from support.git_repo import git
 
@@ -70,6 +71,20 @@ def test_closed_without_the_word_the_run_begins_anew_and_reads_what_was_said(
     (told,) = (tmp_path / "again").glob(f"{ticket}-*.txt")
     assert "Leave the workflow alone." in told.read_text()
     assert WORKFLOW not in git(fleet.remote.path, "ls-tree", "-r", "--name-only", result["end"]["branch"])
+
+
+def test_the_word_of_somebody_who_may_no_longer_be_assigned_lets_nothing_through(
+    small_fleet: Fleet, tmp_path: Path
+) -> None:
+    """T12, T13: who counts was known from an earlier pass, and somebody who had lost the right let the change through."""
+    fleet, users = small_fleet, small_fleet.board.users
+    _, spike, change = asked(fleet, tmp_path)
+    fleet.say(spike, f"push {change}")
+    fleet.change(spike, status="Closed")
+    role = f"SELECT role_id FROM members WHERE user_id = {users['reader']} LIMIT 1"
+    operate(fleet.board, f"UPDATE members SET role_id = ({role}) WHERE user_id = {users['human']}")
+    assert fleet.cycle(fleet.pod())["end"]["kind"] == "stopped", "the Spike is open again"
+    assert fleet.branches() == ["main"]
 
 
 def test_guarded_lines_that_changed_meanwhile_are_asked_again(small_fleet: Fleet, tmp_path: Path) -> None:

@@ -255,10 +255,10 @@ class SimPod:
         token = Secret(around.network.board.tokens[self._account])
         wire = Wire(around.network, process, folder=self.folder, pod=self.name)
         async with Board(settings.board.url, token.reveal(), clock=process, randomness=chance, transport=wire) as board:
-            found = await load_catalog(board, settings, token, folder)
-            board.fields = found.fields
             memory = Memory(folder, process)
             now = memory.now()
+            found = await load_catalog(board, settings, token, folder, now)
+            board.fields = found.fields
             waiting = memory.state.repositories_waiting(now.at, now.boot)
             fleet = catalogs.fleet(names(settings.board), found, pod=self.name, tokens=(), unreachable=waiting)
             protocol = Protocol(board, fleet, memory, clock=process, randomness=chance, lifetime=self.lifetime)
