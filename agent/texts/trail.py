@@ -96,11 +96,11 @@ def closing(activities: Sequence[Activity], statuses: Collection[str], closed: C
 
 
 def writers(activities: Sequence[Activity], subject: str) -> frozenset[int]:
-    """Who last edited the description and who last set the present subject; who only created it is no writer."""
-    edits = activities[1:]
-    described = [one.user for one in edits if any(_DESCRIBED in change.text for change in one.changes)]
-    named = [one.user for one in edits if any(change.values[-1:] == (subject,) for change in one.changes)]
-    return frozenset(described[-1:] + named[-1:])
+    """Whose the description and the present subject are: who last edited them, else who made the work package."""
+    made = [one.user for one in activities[:1]]
+    described = [one.user for one in activities if any(_DESCRIBED in change.text for change in one.changes)]
+    named = [one.user for one in activities if any(change.values[-1:] == (subject,) for change in one.changes)]
+    return frozenset((made + described)[-1:] + (made + named)[-1:])
 
 
 def lines_said(activities: Sequence[Activity], fleet_users: Collection[int], event: str) -> frozenset[str]:

@@ -125,14 +125,15 @@ def test_who_closed_a_work_package_is_told_by_the_statuses_alone_in_any_language
     assert (None if end is None else end.user) == who
 
 
-def test_the_last_hand_on_a_text_is_its_writer_and_who_only_created_it_is_none() -> None:
+def test_the_last_hand_on_a_text_is_its_writer_and_before_that_who_made_it() -> None:
     described = Change("Beschreibung geändert (/journals/9/diff/description)")
     renamed = Change("Subject changed from S to T", ("S", "T"))
-    assert writers(journal(MADE), "S") == frozenset()
-    assert writers(journal(MADE, changed(5, described)), "S") == {5}
-    assert writers(journal(MADE, changed(5, described), changed(ANN, described)), "S") == {ANN}
+    assert writers(journal(MADE), "S") == {POD}
+    assert writers([], "S") == frozenset()
+    assert writers(journal(MADE, changed(5, described)), "S") == {POD, 5}
+    assert writers(journal(MADE, changed(5, described), changed(ANN, described)), "S") == {POD, ANN}
     assert writers(journal(MADE, changed(ANN, described), changed(5, renamed)), "T") == {ANN, 5}
-    assert writers(journal(MADE, changed(5, renamed), changed(ANN, Change("", ("T", "S")))), "S") == {ANN}
+    assert writers(journal(MADE, changed(5, renamed), changed(ANN, Change("", ("T", "S")))), "S") == {POD, ANN}
 
 
 def test_lines_of_the_fleets_own_comments_are_found_whatever_the_run_and_a_copy_of_one_is_not() -> None:
