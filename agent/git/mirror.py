@@ -54,7 +54,6 @@ NEUTRAL: Final = (
     "core.fsmonitor=false",
     "core.untrackedCache=false",
     "core.splitIndex=false",
-    "checkout.workers=0",
     "core.protectNTFS=false",
     "core.attributesFile=/dev/null",
     "core.excludesFile=/dev/null",
