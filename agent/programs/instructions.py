@@ -11,6 +11,7 @@ Nothing in it is ever guessed: what cannot be read, or is not known here, fails 
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Final
 
 import msgspec
@@ -71,11 +72,18 @@ def read_instructions(text: str | None) -> Instructions:
         raise TicketFailure(f"`{NAME}` cannot be used: {_explained(str(error))}") from error
     if any(not command.strip() for command in instructions.verify.commands):
         raise TicketFailure(f"`{NAME}` cannot be used: `verify.commands` has an empty command")
+    for name, texts in (("verify.commands", instructions.verify.commands), ("notes", (instructions.notes,))):
+        if any(map(_has_control, texts)):  # no program can be started with a NUL
+            raise TicketFailure(f"`{NAME}` cannot be used: `{name}` has a control character")
     if wrong := [name for name in instructions.verify.folders if not _plain(name)]:
         raise TicketFailure(
             f"`{NAME}` cannot be used: `verify.carry` has {wrong[0]!r}, which is no plain relative path"
         )
     return instructions
+
+
+def _has_control(text: str) -> bool:
+    return any(unicodedata.category(sign) == "Cc" and sign not in "\n\t" for sign in text)
 
 
 def _plain(path: str) -> bool:

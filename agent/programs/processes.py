@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from agent.clock import SystemClock
-from agent.errors import PodTrouble
+from agent.errors import PodTrouble, TicketFailure
 from agent.programs.runner import Ended, Finished, Job, missing
 from agent.programs.survivors import RUN_MARK, end, marked, members
 
@@ -254,6 +254,10 @@ def _start(job: Job) -> subprocess.Popen[bytes]:
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
+    except ValueError as error:
+        raise TicketFailure(
+            f"`{job.argv[0]}` cannot be started: an argument or a variable holds what none can"
+        ) from error
     except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
         if not job.cwd.is_dir():
             raise PodTrouble(f"the folder {job.cwd} is gone, so `{job.argv[0]}` cannot run in it") from error

@@ -9,11 +9,12 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.clock import SystemClock
-from agent.errors import PodTrouble
+from agent.errors import PodTrouble, TicketFailure
 from agent.programs.processes import Processes
 from agent.programs.runner import Ended, Finished, Job
 from agent.programs.survivors import RUN_MARK, kill_survivors, members
@@ -55,6 +56,13 @@ async def test_arguments_with_spaces_reach_the_agent(tmp_path: Path) -> None:
     words = ["two words", 'a "quote"', "$HOME", "", "*"]
     done = await Processes().run(Job(argv=("printf", r"%s\n", *words), cwd=tmp_path, env=ENV))
     assert done.stdout.decode().split("\n") == [*words, ""]
+
+
+@pytest.mark.parametrize("more", [{"argv": ("sh", "-c", "a\0b")}, {"env": {"A": "\0"}}, {"env": {"A=B": ""}}])
+async def test_what_no_program_can_be_started_with_is_the_tickets_failure(tmp_path: Path, more: dict[str, Any]) -> None:
+    job = Job(**{"argv": ("true",), "cwd": tmp_path, "env": {}, **more})
+    with pytest.raises(TicketFailure, match="cannot be started"):
+        await Processes(grace=0.3).run(job)
 
 
 async def test_nothing_is_inherited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

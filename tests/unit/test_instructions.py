@@ -34,6 +34,13 @@ def test_only_plain_relative_paths_are_carried_over(path: str) -> None:
     assert "`verify.carry` has " in caught.value.reason
 
 
+@pytest.mark.parametrize("sign", ["\\u0000", "\\u0007", "\\u001b", "\\u007f", "\\u0085"])
+@pytest.mark.parametrize("text", ['notes = "a{}b"', 'verify.commands = ["true", "echo a{}b"]'])
+def test_control_characters_are_refused(text: str, sign: str) -> None:
+    with pytest.raises(TicketFailure, match=r"^`.agent.toml` cannot be used: .* a control character$"):
+        read_instructions(text.format(sign))
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
