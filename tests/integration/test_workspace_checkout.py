@@ -37,6 +37,16 @@ async def test_a_checkout_is_what_a_fresh_clone_is(bench: Bench) -> None:
     assert [one.name for one in (bench.folder / "state/mirror.git/worktrees").iterdir()] == ["42"]
 
 
+async def test_a_repository_of_more_files_than_git_would_share_among_workers_is_checked_out(bench: Bench) -> None:
+    """From 100 on; a worker is a program, which git may not start here."""
+    names = {f"many/{number}" for number in range(150)}
+    bench.remote.push("main", dict.fromkeys(names, "1"))
+    workspace = await bench.open()
+    async with workspace.checkout(workspace.start) as clean:
+        for tree in (workspace, clean):
+            assert {f"many/{one.name}" for one in (tree.path / "many").iterdir()} == names
+
+
 async def test_what_a_killed_pod_left_of_a_checkout_is_cleared(bench: Bench) -> None:
     workspace = await bench.open()
     context = workspace.checkout(workspace.start)
