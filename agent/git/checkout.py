@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import stat
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Final
 from loguru import logger
 
 from agent.errors import PodTrouble
+from agent.git import published
 from agent.git.blame import blamed
 from agent.git.folder import remove
 from agent.git.mirror import Mirror
@@ -45,12 +48,20 @@ class Checkout(Tree):
         self.carried = carried
         """The folders that came from the last checkout that passed."""
 
+    def jail_paths(self) -> tuple[tuple[Path, ...], tuple[Path, ...], tuple[Path, ...]]:
+        """See `Tree.jail_paths`: what a fresh clone has, and nothing of the mirror."""
+        return (published.objects_of(self._mirror),), (), (self._worktree.admin,)
+
     async def passed(self) -> None:
         """It passed: the next one may get what is to be carried over."""
         await asyncio.to_thread(self._keep)
 
     def _keep(self) -> None:
-        """One that is killed in here leaves nothing to carry over, which is always right."""
+        """One that is killed in here leaves nothing to carry over, which is always right; so does one that may not."""
+        with contextlib.suppress(OSError):
+            self._carry_on()
+
+    def _carry_on(self) -> None:
         kept = _carried(self._worktree)
         fresh = kept.with_name(f"{kept.name}.new")
         for old in (fresh, kept):
@@ -74,10 +85,12 @@ async def checked_out(worktree: Worktree, commit: str, carry: Sequence[str]) -> 
     """
     mirror, owner = worktree.mirror, worktree.owner
     place = Worktree(mirror, owner, name=f"{_PLACE}-{owner}", place=_PLACE)
+    place.admin = place.pointer  # a repository of its own, as whoever clones has one
     try:
         with blamed(mirror.folder):
             await place.remove()
-            await mirror.local("worktree", "add", "--detach", "--quiet", str(place.path), commit)
+            await published.clone(mirror, place.admin, commit)
+            await place.git("reset", "--hard", "--quiet", commit)
         carried = [name for name in carry if await _carry_over(worktree, place.path, name)]
         yield Checkout(place, commit, carry, tuple(carried))
     finally:
@@ -87,13 +100,7 @@ async def checked_out(worktree: Worktree, commit: str, carry: Sequence[str]) -> 
 
 async def clear_checkouts(mirror: Mirror) -> None:
     """Nothing is verified now: put away what a killed pod left."""
-    await asyncio.to_thread(_clear, mirror)
-
-
-def _clear(mirror: Mirror) -> None:
-    remove(mirror.folder / _PLACE)
-    for admin in (mirror.path / "worktrees").glob(f"{_PLACE}-*"):
-        remove(admin)
+    await asyncio.to_thread(remove, mirror.folder / _PLACE)
 
 
 async def forget_carried(worktree: Worktree) -> None:
@@ -108,9 +115,7 @@ def _carried(worktree: Worktree) -> Path:
 async def _carry_over(worktree: Worktree, checkout: Path, name: str) -> bool:
     """A copy: if these checks fail, the next ones get what the last good ones left."""
     source, target = _plain(_carried(worktree), name), checkout / name
-    if source is None or target.is_symlink() or target.exists():  # git has it: that is what is pushed
-        return False
-    if not _made(checkout, name):
+    if source is None or not _made(checkout, name):
         return False
     try:
         await worktree.mirror.copy(source, target)
@@ -126,17 +131,26 @@ def _plain(root: Path, name: str) -> Path | None:
     path = root
     for part in name.split("/"):
         path /= part
-        if path.is_symlink() or not path.is_dir():
+        if not _is_folder(path):
             return None
     return path
 
 
 def _made(root: Path, name: str) -> bool:
-    """Whether the folders above it are there, or could be made."""
+    """Whether it is not there yet, as what git has and is pushed, and the folders above it are there, or could be made."""
     path = root
     for part in name.split("/")[:-1]:
         path /= part
-        if path.is_symlink() or (path.exists() and not path.is_dir()):
+        with contextlib.suppress(OSError):
+            path.mkdir(exist_ok=True)
+        if not _is_folder(path):
             return False
-        path.mkdir(exist_ok=True)
-    return True
+    return not os.path.lexists(root / name)
+
+
+def _is_folder(path: Path) -> bool:
+    """Not by a link; what is closed to us is none."""
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except OSError:
+        return False

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.git.folder import remove
 from support.git_bench import BRANCH, NEXT, Bench, message, write
 from support.git_repo import git
 
@@ -45,6 +46,59 @@ async def test_a_repository_of_more_files_than_git_would_share_among_workers_is_
     async with workspace.checkout(workspace.start) as clean:
         for tree in (workspace, clean):
             assert {f"many/{one.name}" for one in (tree.path / "many").iterdir()} == names
+
+
+def objects(folder: Path) -> set[str]:
+    return set(git(folder, "cat-file", "--batch-all-objects", "--batch-check").splitlines())
+
+
+def branches(folder: Path) -> list[str]:
+    lines = git(folder, "for-each-ref", "--format=%(objectname) %(refname)", "refs/remotes").splitlines()
+    return [line for line in lines if not line.endswith("/HEAD")]
+
+
+async def test_a_checkout_has_the_objects_that_a_fresh_clone_has(bench: Bench) -> None:
+    """Whatever other runs left in the mirror, and whatever became of the remote's branches meanwhile."""
+
+    async def failed(run: str, content: str) -> None:
+        workspace = await bench.open(run, owner=43, branch="agent/43-failed")
+        write(workspace, {"answer.txt": content})
+        await workspace.commit((await workspace.snapshot()).tree, message(run))
+        assert await workspace.keep(f"agent/failed/43-{run[:8]}", message(run))
+
+    async def same_as_a_clone(number: int) -> None:
+        await failed(f"{number:08}{NEXT[8:]}", f"the answer {number}\n")
+        run = f"{number + 100:08}{NEXT[8:]}"
+        workspace = await bench.open(run)
+        write(workspace, {"work.txt": str(number)})
+        sha = await workspace.commit((await workspace.snapshot()).tree, message(run))
+        async with workspace.checkout(sha) as clean:
+            found, refs, log = objects(clean.path), branches(clean.path), git(clean.path, "log", "--format=%H %s")
+        await workspace.publish(sha, claim_blob=None)
+        clone = bench.folder / f"clone-{number}"
+        git(bench.folder, "clone", "-q", "-b", BRANCH, bench.remote.path.as_uri(), str(clone))
+        assert found == objects(clone)
+        assert log == git(clone, "log", "--format=%H %s")
+        assert [line for line in refs if BRANCH not in line] == [line for line in branches(clone) if BRANCH not in line]
+
+    await same_as_a_clone(1)
+    bench.remote.push("main", {"more.txt": "1"})
+    bench.remote.push("side", {"side.txt": "1"})
+    await same_as_a_clone(2)
+    git(bench.remote.path, "branch", "-q", "-D", "side")
+    await same_as_a_clone(3)
+    remove(bench.folder / "state/mirror.git")
+    await same_as_a_clone(4)
+
+
+async def test_what_cannot_be_carried_over_is_not(bench: Bench) -> None:
+    workspace = await bench.open()
+    carry = ["n" * 300, f"{'n' * 300}/deep", "target"]
+    for carried in ((), ("target",)):
+        async with workspace.checkout(workspace.start, carry) as clean:
+            assert clean.carried == carried
+            write(clean, {"target/a": "1"})
+            await clean.passed()
 
 
 async def test_what_a_killed_pod_left_of_a_checkout_is_cleared(bench: Bench) -> None:

@@ -62,7 +62,8 @@ class _Clone:
 
     def __enter__(self) -> Self:
         self._folder.parent.mkdir(parents=True, exist_ok=True)
-        git(self._folder.parent, "clone", "--quiet", "--no-checkout", str(self._remote), str(self._folder))
+        address = self._remote.absolute().as_uri()  # by its path, all objects would come along
+        git(self._folder.parent, "clone", "--quiet", "--no-checkout", address, str(self._folder))
         git(self._folder, "checkout", "--quiet", "--detach", self._commit)
         return self
 

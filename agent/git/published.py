@@ -1,0 +1,85 @@
+"""What a fresh clone of the remote has, as a folder of objects: the mirror holds more, what runs left that did not pass.
+
+It follows the remote's branches by packs, each with what is new, and is made anew where they lost something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+from agent.git.blame import GitFailed
+from agent.git.folder import read_plain, remove
+from agent.git.mirror import Mirror
+from agent.git.refs import REMOTE
+
+_MOST_PACKS: Final = 50
+"""With more, git becomes slow."""
+_CONFIG: Final = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n"
+
+
+def objects_of(mirror: Mirror) -> Path:
+    """The folder."""
+    return mirror.folder / "published" / "objects"
+
+
+async def clone(mirror: Mirror, gitdir: Path, commit: str) -> None:
+    """Make a repository that has what a fresh clone has after a push of `commit`, which is its HEAD.
+
+    Raises:
+        GitFailed: git cannot.
+    """
+    branches = await _follow(mirror)
+    await asyncio.to_thread(_lay_out, gitdir, objects_of(mirror), commit, branches)
+    known = {line.split(b" ")[0].decode() for line in branches.splitlines()}
+    await _pack(mirror, gitdir / "objects", {commit} - known, known)
+
+
+def _lay_out(gitdir: Path, objects: Path, commit: str, branches: bytes) -> None:
+    for part in ("objects/info", "objects/pack", "refs"):
+        (gitdir / part).mkdir(parents=True)
+    (gitdir / "config").write_text(_CONFIG)
+    (gitdir / "objects/info/alternates").write_text(f"{objects}\n")
+    (gitdir / "packed-refs").write_bytes(branches)
+    (gitdir / "HEAD").write_text(f"{commit}\n")
+
+
+async def _follow(mirror: Mirror) -> bytes:
+    """Bring the folder to where the remote's branches are; returns them, as lines of `packed-refs`."""
+    objects = objects_of(mirror)
+    note = objects.with_name("branches")
+    branches = (await mirror.local("for-each-ref", "--format=%(objectname) %(refname)", REMOTE)).stdout
+    before = await asyncio.to_thread(read_plain, note, len(branches) + (64 << 20)) or b""
+    if before == branches:
+        return branches
+    known, wanted = ({line.split(b" ")[0].decode() for line in lines.splitlines()} for lines in (before, branches))
+    packs = len(list((objects / "pack").glob("*.pack")))
+    if packs >= _MOST_PACKS or await _lost(mirror, known - wanted):
+        known = set()
+    if not known:
+        await asyncio.to_thread(remove, objects.parent)
+    (objects / "pack").mkdir(parents=True, exist_ok=True)
+    await _pack(mirror, objects, wanted - known, known)
+    note.write_bytes(branches)  # last: until then, all of it is made again
+    return branches
+
+
+async def _lost(mirror: Mirror, gone: set[str]) -> bool:
+    """Whether something of these commits is at no branch any more."""
+    if not gone:
+        return False
+    try:
+        left = await mirror.local("rev-list", "--max-count=1", *sorted(gone), "--not", f"--glob={REMOTE}*")
+    except GitFailed:  # not even here
+        return True
+    return bool(left.stdout)
+
+
+async def _pack(mirror: Mirror, objects: Path, wanted: set[str], known: set[str]) -> None:
+    """What leads from `wanted` and not from `known`, as a pack."""
+    if wanted:
+        revisions = "".join(f"{sha}\n" for sha in wanted) + "".join(f"^{sha}\n" for sha in known)
+        await mirror.local(
+            "pack-objects", "--revs", "--non-empty", "-q", str(objects / "pack/pack"), stdin=revisions.encode()
+        )
