@@ -39,7 +39,18 @@ LONGEST_PROMPT: Final = 8 << 20
 """Characters; what `agent.texts.prompt` makes is shorter, even where all of it had to be escaped."""
 _SETTINGS: Final = json.dumps({"env": {"LD_PRELOAD": ""}})
 """What it starts is no part of it, and begins without the library that it was started with."""
-_PRELOAD: Final = 'LD_PRELOAD=$0; export LD_PRELOAD; exec "$@"'
+_PRELOAD: Final = """\
+while IFS= read -r line; do
+  name=${line#export }; name=${name%%=*}
+  case $name in *[!A-Z0-9_]*) ;; BUN_*|LD_AUDIT|LD_DEBUG*|LD_PROFILE*|GCONV_PATH) unset "$name" ;; esac
+done <<END
+$(export -p)
+END
+unset line name
+LD_PRELOAD=$0; export LD_PRELOAD; exec "$@"
+"""
+"""The program is made with Bun, which takes code from `BUN_OPTIONS`, as the loader does from its own variables: those of a
+development shell are the repository's, and would make it a part of the coder."""
 _MENTION: Final = Every("claude: a path that is read in", r"(?<!\S)@", sees="the whole prompt", longest=LONGEST_PROMPT)
 _SILENCE: Final = 900.0
 """Seconds, for the program's own limits where the run has none."""

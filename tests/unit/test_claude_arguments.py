@@ -1,7 +1,10 @@
 """How Claude Code is called: its arguments, its environment, its prompt."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agent.programs.claude import FRESH, NO_KEY, RESUMED, Options, arguments, environment, spoken, transcripts
+from agent.programs.claude import _PRELOAD, FRESH, NO_KEY, RESUMED, Options, arguments, environment, spoken, transcripts
 from agent.texts.prompt import VERDICT_SCHEMA
 
 SESSION = "00000000-0000-4000-8000-000000000003"
@@ -81,5 +84,28 @@ def test_a_transcript_is_found_whatever_folder_it_ran_in(tmp_path: Path) -> None
 def test_in_a_sandbox_a_shell_starts_it_with_the_library_that_closes_it() -> None:
     options = replace(OPTIONS, preload=Path("/place/closed.so"))
     plain = arguments(OPTIONS, {}, "x", resume=False)
-    shell = ("/bin/sh", "-c", 'LD_PRELOAD=$0; export LD_PRELOAD; exec "$@"', "/place/closed.so")
+    shell = ("/bin/sh", "-c", _PRELOAD, "/place/closed.so")
     assert arguments(options, {}, "x", resume=False) == (*shell, *plain)
+
+
+@pytest.mark.parametrize("shell", [("/bin/sh",), ("bash", "--posix")])
+def test_no_variable_of_a_development_shell_brings_code_into_the_program(
+    shell: tuple[str, ...], tmp_path: Path
+) -> None:
+    """A value may have lines that look like further variables."""
+    own = {
+        "PATH": os.environ["PATH"],
+        "BUN_LIKE_IT": "kept? no",
+        "NODE_OPTIONS": "--x",
+        "OTHER": "a\nexport PATH='x'\nexport no-name=1\nb",
+    }
+    bad = {"BUN_OPTIONS": "--preload ./evil.js", "BUN_INSPECT": "1", "LD_AUDIT": "evil.so", "LD_DEBUG_OUTPUT": "a\nb"}
+    words = (*shell, "-c", _PRELOAD, "", sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))")
+    done = subprocess.run(words, env={**own, **bad}, cwd=tmp_path, capture_output=True, check=True)
+    seen = json.loads(done.stdout)
+    assert not [name for name in seen if name.startswith(("BUN_", "LD_AUDIT", "LD_DEBUG"))]
+    assert {name: seen[name] for name in ("PATH", "NODE_OPTIONS", "OTHER")} == {
+        name: own[name] for name in ("PATH", "NODE_OPTIONS", "OTHER")
+    }
+    assert "line" not in seen
+    assert seen["LD_PRELOAD"] == ""
