@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 from pathlib import Path
+
+from markdown_it import MarkdownIt
 
 from support.fleet import Fleet
 
@@ -154,7 +157,7 @@ def test_a_secret_that_model_or_checks_print_is_not_on_the_ticket(small_fleet: F
     assert fleet.cycle(fleet.pod(script={}))["end"]["kind"] == "failed"
     for ticket in (said, printed):
         (spike,) = fleet.children(ticket)
-        shown = "\n".join([*fleet.comments(ticket), fleet.get(spike)["description"]["raw"]])
-        assert "[redacted]" in shown
+        shown = "\n\n".join([*fleet.comments(ticket), fleet.get(spike)["description"]["raw"]])
+        assert "[redacted]" in html.unescape(MarkdownIt().render(shown)), "as people read it"
         assert secret not in shown
         assert basic not in shown
