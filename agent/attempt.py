@@ -208,7 +208,7 @@ class Attempt:
         self._reporter.remember(started)
         brief = await briefing.read(self._protocol, ticket, epic, started, workspace, tools=self._execution.tools)
         await self._heed(brief)
-        if brief.word and not await self._repository.let_through(brief.word.change, branch):
+        if brief.word and not await self._repository.let_through(brief.word.seen, branch):
             return await self._let_through(workspace, brief, brief.word, ticket)
         result = await watched(
             self._protocol,
@@ -242,7 +242,7 @@ class Attempt:
             where = f"neither at refs/{name} nor on the host of pod {self._held.token.pod}"
             raise TicketFailure(f"the work that `push {word.change}` lets through is {where}")
         self._say(f"taking {kept[:7]}, which a person let through")
-        trailers = self._trailers(ticket) | {SEEN_TRAILER: word.change}
+        trailers = self._trailers(ticket) | {SEEN_TRAILER: word.seen}
         summary = f"The kept work, which a person let through by `push {word.change}` on #{word.spike}."
         commit = await workspace.take(kept, outlet.commit(ticket.subject, summary, trailers))
         self._seen = word.change

@@ -39,6 +39,11 @@ class Word(Struct, frozen=True):
     """The run that kept the work."""
     spike: int
 
+    @property
+    def seen(self) -> str:
+        """As the commit says it: the same change asked about again is another question."""
+        return f"{self.change} {self.run[:8]}"
+
 
 class Briefing(Struct, frozen=True):
     """What one run starts from."""
@@ -182,7 +187,13 @@ class _Journal:
         return Unanswered(self._spike, _line(closer, fleet), said=bool(asked))
 
     def word(self) -> Word | None:
-        """What of the fleet's own question a person let through; the last word counts."""
+        """What of the fleet's own question a person let through; the last word counts.
+
+        None where somebody who does not count ever changed the question: what stood there may not be what it was about.
+        """
+        hands = trail.described_by(self._activities) - self._fleet.users
+        if not all(map(self._counts, hands)):
+            return None
         spoken = [trail.push_of(one.text) for one in self._said if self._counts(one.user)]
         change = next(filter(None, reversed(spoken)), "")
         return Word(change, self.run, self._spike.id) if change else None

@@ -12,7 +12,7 @@ RUN_TRAILER: Final = "Agent-Run"
 TICKET_TRAILER: Final = "Work-Package"
 """The trailer that names the ticket, as `#42`."""
 SEEN_TRAILER: Final = "Agent-Seen"
-"""The trailer with the hash by which a person let a guarded change through (`agent.git.guarded`)."""
+"""The trailer with the hash by which a person let a guarded change through (`agent.git.guarded`), and the run that asked."""
 STARTER_TRAILER: Final = "Agent-Starter"
 """The trailer of a commit that a run made before its work: it proves nothing."""
 

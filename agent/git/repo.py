@@ -71,9 +71,9 @@ class Repository:
         """
         return await fetch_kept(self._mirror, name)
 
-    async def let_through(self, change: str, branch: str) -> bool:
-        """Whether a change with this hash is on `branch` (or the base) already, by a person's word."""
-        return await commit_with(self._mirror, SEEN_TRAILER, change, branch) is not None
+    async def let_through(self, seen: str, branch: str) -> bool:
+        """Whether what this word of a person lets through is on `branch` (or the base) already."""
+        return await commit_with(self._mirror, SEEN_TRAILER, seen, branch) is not None
 
     async def preflight(self) -> Refs:
         """What the remote has now, by one process that also proves that it can be used.

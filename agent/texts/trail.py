@@ -103,6 +103,12 @@ def writers(activities: Sequence[Activity], subject: str) -> frozenset[int]:
     return frozenset((made + described)[-1:] + (made + named)[-1:])
 
 
+def described_by(activities: Sequence[Activity]) -> frozenset[int]:
+    """Everybody who ever had a hand on the description: who made the work package, and who edited it."""
+    edited = [one.user for one in activities if any(_DESCRIBED in change.text for change in one.changes)]
+    return frozenset([one.user for one in activities[:1]] + edited)
+
+
 def lines_said(activities: Sequence[Activity], fleet_users: Collection[int], event: str) -> frozenset[str]:
     """The lines of the fleet's own comments of one kind, whatever the run."""
     own = (one.text for one, mark in markers(activities, fleet_users) if mark.event == event)
@@ -110,10 +116,24 @@ def lines_said(activities: Sequence[Activity], fleet_users: Collection[int], eve
 
 
 def push_of(text: str) -> str:
-    """The hash that a comment lets through: `push HASH`, alone in a line; of several the last, empty if there is none."""
-    found = [line.split() for line in text.splitlines()]
-    words = [line[1] for line in found if len(line) == _PUSH_WORDS and line[0] == "push" and _is_hash(line[1])]
-    return words[-1] if words else ""
+    """The hash that a comment lets through: `push HASH`, alone in a line; of several the last, empty if there is none.
+
+    What is indented or fenced is somebody's quotation.
+    """
+    found, fenced = "", False
+    for line in text.splitlines():
+        words = line.split()
+        if line.lstrip().startswith(("```", "~~~")):
+            fenced = not fenced
+        elif (
+            not fenced
+            and len(words) == _PUSH_WORDS
+            and line.startswith("push")
+            and words[0] == "push"
+            and _is_hash(words[1])
+        ):
+            found = words[1]
+    return found
 
 
 def _is_hash(word: str) -> bool:

@@ -87,6 +87,42 @@ def test_the_word_of_somebody_who_may_no_longer_be_assigned_lets_nothing_through
     assert fleet.branches() == ["main"]
 
 
+def test_what_is_let_through_is_what_the_fleet_showed(small_fleet: Fleet, tmp_path: Path) -> None:
+    """T12: an integration changed what the Spike shows, and a person let through what they had not seen."""
+    fleet = small_fleet
+    _, spike, change = asked(fleet, tmp_path)
+    text = fleet.get(spike)["description"]["raw"]
+    fleet.change(spike, text=text.replace("curl", "true # curl"), account="deutsch")
+    fleet.change(spike, text=text.replace("curl", "true # curl "), account="human")
+    fleet.say(spike, f"push {change}")
+    fleet.change(spike, status="Closed")
+    accounts = {"integrations": [fleet.board.users["deutsch"]]}
+    script = {"files": {WORKFLOW: EVIL}}
+    assert fleet.cycle(fleet.pod(script=script, accounts=accounts))["end"]["kind"] == "failed", "it is shown anew"
+    assert fleet.branches() == ["main"]
+
+
+def test_the_same_change_taken_back_and_asked_about_again_can_be_let_through_again(
+    small_fleet: Fleet, tmp_path: Path
+) -> None:
+    """The hash is the same, so the word was taken for spent: run after run of the model, Spike after Spike."""
+    fleet = small_fleet
+    ticket, spike, change = asked(fleet, tmp_path)
+    fleet.say(spike, f"push {change}")
+    fleet.change(spike, status="Closed")
+    branch = fleet.cycle(fleet.pod())["end"]["branch"]
+    fleet.remote.push(branch, {WORKFLOW: "on: [push]\n"})
+    fleet.change(ticket, status="New")
+    assert fleet.cycle(fleet.pod(script={"files": {WORKFLOW: EVIL}}))["end"]["kind"] == "failed"
+    again = max(fleet.children(ticket))
+    assert f"`push {change}`" in fleet.get(again)["description"]["raw"]
+    fleet.say(again, f"push {change}")
+    fleet.change(again, status="Closed")
+    assert fleet.cycle(fleet.pod(script={"prompts": str(tmp_path / "again")}))["end"]["kind"] == "done"
+    assert not (tmp_path / "again").exists(), "no model was asked"
+    assert fleet.file(branch, WORKFLOW) == EVIL.strip()
+
+
 def test_guarded_lines_that_changed_meanwhile_are_asked_again(small_fleet: Fleet, tmp_path: Path) -> None:
     fleet = small_fleet
     ticket, spike, _ = asked(fleet, tmp_path)

@@ -10,6 +10,7 @@ from agent.texts.trail import (
     is_automatic_note,
     lines_said,
     markers,
+    push_of,
     releases_since_person,
     writers,
 )
@@ -146,3 +147,21 @@ def test_lines_of_the_fleets_own_comments_are_found_whatever_the_run_and_a_copy_
 
 def test_a_change_and_its_undoing_is_nothing_that_a_person_said() -> None:
     assert is_automatic_note("_The changes were retracted._")
+
+
+@pytest.mark.parametrize(
+    ("text", "let_through"),
+    [
+        (f"I have read it.\n\npush {'ab' * 8}\n", "ab" * 8),
+        (f"push {'ab' * 8}\r\npush {'cd' * 8}", "cd" * 8),
+        (f"    push {'ab' * 8}", ""),
+        (f"Somebody wants:\n```\npush {'ab' * 8}\n```\nbut no.", ""),
+        (f"~~~\npush {'ab' * 8}\n~~~\npush {'cd' * 8}", "cd" * 8),
+        (f"> push {'ab' * 8}", ""),
+        (f"not: push {'ab' * 8}", ""),
+        (f"push {'AB' * 8}", ""),
+        ("push abc", ""),
+    ],
+)
+def test_a_word_that_lets_through_stands_alone_in_a_line_and_is_no_quotation(text: str, let_through: str) -> None:
+    assert push_of(text) == let_through
