@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.server import body, call, hal, params, working_days
+from agent.server import access, body, call, hal, params, working_days
 from agent.server.errors import ApiError
 
 
@@ -83,3 +83,9 @@ def test_whatever_a_text_holds_its_html_has_no_tags_of_it(raw: str) -> None:
 )
 def test_what_may_be_an_id(text: str, is_one: bool) -> None:
     assert call.is_id(text) == is_one
+
+
+@pytest.mark.parametrize("credentials", ["é", "\xc3\xa9", "a", "====", "/w==", ""])
+def test_credentials_that_are_none_are_nobodys(credentials: str) -> None:
+    """T8: beyond ASCII they were an error of the server, before sign-in, with a traceback in the log for each."""
+    assert access._token(f"Basic {credentials}") is None
