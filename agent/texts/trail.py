@@ -125,13 +125,9 @@ def push_of(text: str) -> str:
         words = line.split()
         if line.lstrip().startswith(("```", "~~~")):
             fenced = not fenced
-        elif (
-            not fenced
-            and len(words) == _PUSH_WORDS
-            and line.startswith("push")
-            and words[0] == "push"
-            and _is_hash(words[1])
-        ):
+        elif fenced or line.expandtabs(4).startswith("    "):
+            continue
+        elif len(words) == _PUSH_WORDS and words[0] == "push" and _is_hash(words[1]):
             found = words[1]
     return found
 
