@@ -122,7 +122,8 @@ def behind(text: str, sign: str, by: str) -> str:
 
 def _parted(text: str, words: Iterable[str]) -> str:
     for word in words:
-        text = text.replace(word, f"{word[:-1]}{APART}{word[-1]}")
+        apart = f"{word[:-1]}{APART}{word[-1]}"
+        text = text.replace(word, apart).replace(word, apart)  # `[[[` holds it twice
     return text
 
 

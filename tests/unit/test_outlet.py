@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import enum
+import html
 import inspect
 import json
 import re
@@ -347,3 +348,10 @@ def test_nobody_else_says_that_a_text_has_passed_the_door() -> None:
             if called in found:
                 found[called].add(str(path.relative_to(folder)))
     assert found == MAKERS
+
+
+@pytest.mark.parametrize("sign", ["[", "{", "#"])
+@pytest.mark.parametrize("times", range(2, 9))
+def test_no_macro_is_left_of_any_number_of_its_signs(sign: str, times: int) -> None:
+    """T5: `[[[page|other words]]` came through the door with its last two brackets together: a link on the board."""
+    assert 2 * sign not in html.unescape(outlet.quote(f"x {times * sign}page"))
