@@ -20,6 +20,7 @@ from agent.settings.readers import (
     read_count,
     read_duration,
     read_git,
+    read_guarded,
     read_http,
     read_inner_paths,
     read_model,
@@ -38,7 +39,9 @@ from agent.texts.claim_token import POD_NAME
 
 GUARDED: Final = (
     ".github/**", ".gitea/**", ".forgejo/**", ".gitlab-ci.yml", ".gitlab/**", ".circleci/**", ".woodpecker*", "Jenkinsfile*",
-    "azure-pipelines*", ".buildkite/**", ".drone.yml", "**/CODEOWNERS", ".agent.toml",
+    "azure-pipelines*", ".buildkite/**", ".drone.yml", ".travis.yml", "bitbucket-pipelines.yml", ".build.yml", ".builds/**",
+    ".cirrus.*", ".tekton/**", ".semaphore/**", "appveyor.yml", ".appveyor.yml", "action.yml", "action.yaml",
+    "**/CODEOWNERS", ".agent.toml",
 )  # fmt: skip
 """What decides what a forge's CI does, and who must agree; a pattern stands for all below what it matches, too."""
 
@@ -181,7 +184,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "repositories.*.guarded": Key(
         "the files of which a person must see every change before it is at a branch, where a push starts the forge's CI",
         "a list of paths or patterns inside the repository, such as `scripts/ci/**`; the case does not matter",
-        read_inner_paths,
+        read_guarded,
         GUARDED,
     ),
     "execution.timeout": Key(

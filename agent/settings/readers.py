@@ -149,6 +149,16 @@ def read_inner_paths(value: object) -> tuple[str, ...]:
     return paths
 
 
+def read_guarded(value: object) -> tuple[str, ...]:
+    """The same; what would match nothing, since it is of another language of patterns, is refused: it guards nothing."""
+    paths = read_inner_paths(value)
+    for path in paths:
+        parts = path.removesuffix("/").split("/")
+        if any(part in ("", ".") or ("**" in part and part != "**") for part in parts) or set(path) & set("?[]{}!\\"):
+            raise Unfit(f"`{path}` matches nothing: `*` is any characters of a name and `**`, alone, any folders")
+    return paths
+
+
 _ALIASES: Final = ("best", "default", "haiku", "opus", "opusplan", "sonnet")
 """What Claude Code understands, and moves to another model one day; the relay lets only the one that was named through."""
 

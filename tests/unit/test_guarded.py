@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from agent.git.guarded import Entry, hash_of, is_guarded, read_entries
 from agent.settings.keys import GUARDED
+from agent.settings.readers import Unfit, read_guarded
 from agent.state import A_DAY, AN_HOUR, State
 from agent.texts.trail import push_of
 
@@ -38,6 +39,15 @@ A, B, NONE = "a" * 40, "b" * 40, "0" * 40
         "docs/codeowners",
         "a/b/CODEOWNERS",
         ".agent.toml",
+        ".travis.yml",
+        "bitbucket-pipelines.yml",
+        ".build.yml",
+        ".builds/x.yml",
+        ".cirrus.star",
+        ".tekton/x.yaml",
+        ".semaphore/semaphore.yml",
+        "appveyor.yml",
+        "action.yml",
     ],
 )
 def test_what_decides_what_ci_does_is_guarded_in_any_case_and_at_any_place(path: str) -> None:
@@ -72,6 +82,19 @@ def test_a_pattern_stands_for_what_it_matches_all_below_and_what_is_above(
     path: str, pattern: str, guarded: bool
 ) -> None:
     assert is_guarded(path, (pattern,)) is guarded
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["./.github/**", ".github//x", "ci/[ab].sh", "ci/?.sh", "ci/{a,b}.sh", ".github\\**", "ci/**.sh", "!x", ".", ""],
+)
+def test_a_pattern_of_another_language_is_refused_and_guards_nothing_in_silence(pattern: str) -> None:
+    with pytest.raises(Unfit):
+        read_guarded([".github/**", pattern])
+
+
+def test_the_default_list_and_folders_are_patterns() -> None:
+    assert read_guarded([*GUARDED, "scripts/ci/", "**"]) == (*GUARDED, "scripts/ci/", "**")
 
 
 def test_the_hash_is_of_the_sorted_lines_and_a_deleted_path_has_zeros() -> None:
