@@ -24,7 +24,7 @@ MOST_COMMITS: Final = 200
 """Commits on one branch that are looked at, the newest first."""
 MOST_PATHS: Final = 50
 LONGEST: Final = 20_000
-"""Characters of a change that people are shown."""
+"""Characters of a change that people are shown, all its files together; each may have the same."""
 UNDONE: Final = (
     "[what people changed on the branch is undone: this is against the branch, and what comes of it is as in the base]"
 )
@@ -183,23 +183,28 @@ async def unseen_change(mirror: Mirror, below: UpToDate, commit: str) -> Change 
     differs = await _guarded(mirror, below.base, commit)
     shown = await _diff(mirror, below.base, commit, tuple(path for path in paths if path in differs))
     undone = await _diff(mirror, below.onto, commit, tuple(path for path in paths if path not in differs))
-    return Change(hash_of(entries), paths, "\n".join(filter(None, (shown, undone and f"{UNDONE}\n{undone}"))))
+    listed = "\n".join(f"{one.mode} {one.path}" for one in sorted(entries, key=lambda one: one.path))
+    named = spelt_out(listed.encode("utf-8", "surrogateescape"))[:LONGEST] if len(paths) > 1 else ""
+    return Change(hash_of(entries), paths, "\n".join(filter(None, (named, shown, undone and f"{UNDONE}\n{undone}"))))
 
 
 async def _diff(mirror: Mirror, base: str, commit: str, paths: tuple[str, ...]) -> str:
-    if not paths:
-        return ""
+    """Each file's for itself, so that a long one hides no other."""
     shown = paths[:MOST_PATHS]
+    texts = [await _diff_of(mirror, base, commit, path, LONGEST // len(shown)) for path in shown]
+    if len(shown) < len(paths):
+        texts.append(f"[… and {len(paths) - len(shown)} more files: fetch it to see them]")
+    return "\n".join(texts)
+
+
+async def _diff_of(mirror: Mirror, base: str, commit: str, path: str, longest: int) -> str:
     options = ("--text", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--full-index")
     try:
-        done = await mirror.local("diff", *options, base, commit, "--", *shown, env={"GIT_LITERAL_PATHSPECS": "1"})
+        done = await mirror.local("diff", *options, base, commit, "--", path, env={"GIT_LITERAL_PATHSPECS": "1"})
     except PodTrouble as trouble:  # too long even to be read
-        return f"{names(paths)} cannot be shown: {trouble}"
-    raw = done.stdout[: 4 * LONGEST]
+        return f"{names((path,))} cannot be shown: {trouble}"
+    raw = done.stdout[: 4 * longest]
     text = spelt_out(raw)
     if text.encode() != raw:
         text = f"{SPELT}\n{text}"
-    rest = "" if len(shown) == len(paths) else f"\n[… and {len(paths) - len(shown)} more files]"
-    if len(text) > LONGEST:
-        return f"{text[:LONGEST]}\n[… cut here: fetch it to see the whole]{rest}"
-    return text + rest
+    return text if len(text) <= longest else f"{text[:longest]}\n[… cut here: fetch it to see the whole]"

@@ -68,6 +68,18 @@ async def test_the_spike_of_a_change_shows_every_sign_and_line_of_it(bench: Benc
     assert [ast.literal_eval(f'"{line}"') for line in added] == content.split("\n")[:-1]
 
 
+async def test_no_long_file_hides_another(bench: Bench) -> None:
+    """T12: what came behind 20,000 characters was neither shown nor named, and could be let through."""
+    workspace = await bench.open()
+    long = {f".github/{name}.md": "a line\n" * 4_000 for name in "abcdefg"}
+    change = await workspace.unseen_change(await work(workspace, {**long, CI: "on: [everything]\n"}))
+    assert change is not None
+    assert f"100644 {CI}" in change.diff.splitlines()
+    assert "+on: [everything]" in change.diff
+    assert change.diff.count("cut here") == len(long)
+    assert len(change.diff) < 25_000
+
+
 async def test_its_mode_a_link_in_its_place_and_its_end_are_changes_too(bench: Bench) -> None:
     workspace = await bench.open()
     (workspace.path / CI).chmod(0o755)
