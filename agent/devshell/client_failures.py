@@ -23,8 +23,8 @@ _SEES: Final = "what Nix says, and a flake by `throw`"
 _POD: Final = Search(
     "nix: trouble of the pod",
     r"cannot connect to (the )?(socket|daemon)|bwrap: "
-    r"|(opening lock file|opening file|creating directory|getting status of) '[^']{0,500}': (permission denied|read-only file system)"
-    r"|no space left on device|opening pseudoterminal|database disk image is malformed|database .{0,500} is (locked|busy)"
+    r"|(opening lock file|opening file|creating directory|getting status of) '[^']{0,500}+': (permission denied|read-only file system)"
+    r"|no space left on device|opening pseudoterminal|database disk image is malformed|database (?:'[^']{0,500}+' )?is (?:locked|busy)"
     r"|is required, but there is no substituter|does not support the kernel namespaces|out of memory|cannot allocate memory"
     r"|the group '[^']{0,100}' specified in 'build-users-group' does not exist",
     sees=_SEES,
@@ -60,7 +60,7 @@ _WISHES: Final[tuple[tuple[Search[str], _Sentence], ...]] = (
     (
         Search(
             "nix: a download",
-            r"access to URI '([^'?]{0,1000})[^']{0,1000}' is forbidden in restricted mode",
+            r"access to URI '([^'?]{0,1000}+)(?:\?[^']{0,1000}+)?' is forbidden in restricted mode",
             sees=_SEES,
         ),
         lambda found: (
@@ -93,7 +93,7 @@ _WISHES: Final[tuple[tuple[Search[str], _Sentence], ...]] = (
     (
         Search(
             "nix: an unfree package",
-            r"Package [\u2018'`]([^\u2019']{0,200})[\u2019'].{0,200} has an unfree license",
+            r"Package [\u2018'`]([^\u2018\u2019'`]{0,200}+)[\u2019'][^\u2018\u2019'`\n]{0,200} has an unfree license",
             sees=_SEES,
         ),
         lambda found: (

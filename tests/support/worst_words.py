@@ -27,6 +27,8 @@ LIMIT: Final = 0.05
 """Seconds of processor time for a word of a mebibyte."""
 _ENDS: Final = "\0\n!@Z"
 _TOKENS: Final = 1_000
+_FEW, _MANY = 4, 5_000
+"""A repeat with a bound between them is worst where it is filled up to that, again and again."""
 _OUTER: Final = 12
 """How many of its pieces are combined with each other."""
 LISTED_WORDS: Final = (
@@ -54,6 +56,8 @@ def words(expression: Any, size: int = MEBIBYTE) -> Iterator[str | bytes]:
     units = dict.fromkeys(alone)
     units |= dict.fromkeys(one + two for one in alone[:_OUTER] for two in alone[:_OUTER] if one != two)
     units |= dict.fromkeys(one + 100 * two for one, two in heads if one)
+    for one, two, most in _bounded(tree, ""):
+        units |= dict.fromkeys((one, one + most * two) if one else ())
     units |= dict.fromkeys(LISTED_WORDS)
     starts = list(dict.fromkeys(["", *(one for one, _ in heads)]))
     for unit in units:
@@ -128,6 +132,24 @@ def _pieces(tree: Any, before: str) -> tuple[list[tuple[str, str]], list[str]]:
             pieces += more[1]
         before += sample
     return heads, pieces
+
+
+def _bounded(tree: Any, before: str) -> Iterator[tuple[str, str, int]]:
+    """What may repeat so many times and no more, with what comes before it."""
+    for node in tree:
+        kind, value = node
+        if kind in (op.MAX_REPEAT, op.MIN_REPEAT, op.POSSESSIVE_REPEAT):
+            if _FEW < value[1] < _MANY:
+                yield before, _sample(value[2]), value[1]
+            yield from _bounded(value[2], before)
+        elif kind is op.SUBPATTERN:
+            yield from _bounded(value[3], before)
+        elif kind is op.ATOMIC_GROUP:
+            yield from _bounded(value, before)
+        elif kind is op.BRANCH:
+            for one in value[1]:
+                yield from _bounded(one, before)
+        before += _node(node)
 
 
 def _sample(tree: Any) -> str:
