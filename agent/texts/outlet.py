@@ -53,6 +53,11 @@ _NO_LINK: Final = frozenset("<>()[]\\")
 _SWITCHES: Final = ("skip", "actions", "no ci", "no-ci", "ci skip")
 """What stands in brackets where a commit's message switches a forge's checks off: `[skip ci]`, `[no ci]`, `[actions skip]`."""
 _BRACKET: Final = 60
+_REFERENCES: Final = ("issue:", "work_item:", "epic:", "merge_request:")
+"""What GitLab reads as `#7` where it stands in brackets."""
+_MARKS: Final = "*_~`\"'([{<,.:;"
+"""What may stand before a tracker's number: `**SHOP-7**`."""
+_LETTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _CLOSING: Final = frozenset({
     "close", "closes", "closed", "closing", "fix", "fixes", "fixed", "fixing", "resolve", "resolves", "resolved", "resolving",
     "implement", "implements", "implemented", "implementing", "reopen", "reopens", "reopened", "reopening", "complete", "completes", "completed",
@@ -151,20 +156,32 @@ def _unswitched(part: str) -> str:
     """What stands behind a bracket, which stays one unless it switches checks off."""
     inside, end, after = part.partition("]")
     switches = end and len(inside) <= _BRACKET and any(one in inside.lower() for one in _SWITCHES)
-    return f"({inside}){after}" if switches else f"[{part}"
+    if switches or inside.lower().startswith(_REFERENCES):
+        return f"({inside}){after}"
+    return f"[{part}"
 
 
 def _unclosed(words: list[str]) -> Iterator[str]:
     for number, word in enumerate(words):
+        first, colon, rest = word.partition(":")
+        if rest and _closes(first) and _is_number(rest):
+            yield f"{first}{colon} - {rest}"
+            continue
         yield word
         behind_it = [one for one in words[number + 1 : number + 4] if one and one.lower() not in ("issue", "issues")]
-        if word.lower().rstrip(":").lstrip("(") in _CLOSING and behind_it and _is_number(behind_it[0]):
+        if _closes(word.rstrip(":")) and behind_it and _is_number(behind_it[0]):
             yield "-"
+
+
+def _closes(word: str) -> bool:
+    """Whether a word ends in a closing one, whatever stands before it: trackers look from any word's boundary on."""
+    before = word.rstrip(_LETTERS)
+    return word[len(before) :].lower() in _CLOSING
 
 
 def _is_number(word: str) -> bool:
     """Whether a tracker may take it for one of its numbers."""
-    key, _, number = word.partition("-")
+    key, _, number = word.lstrip(_MARKS).partition("-")
     return key[:1].isalpha() and number[:1].isdigit()
 
 

@@ -192,6 +192,12 @@ def test_a_commit_has_the_trailers_of_ours_and_no_line_of_others_begins_one(subj
     [
         ("Closes #7", "Closes # 7"),
         ("fixes acme/shop#7, resolves !8 and GH-9", "fixes acme/shop# 7, resolves ! 8 and GH- 9"),
+        ("Closes [issue:7]", "Closes (issue:7)"),
+        ("Fixes [work_item:acme/shop#8] [x]", "Fixes (work_item:acme/shop# 8) [x]"),
+        ("*Closes SHOP-7", "*Closes - SHOP-7"),
+        ("/x,Closes: SHOP-7", "x,Closes: - SHOP-7"),
+        ("fix **SHOP-7** (fix (SHOP-8)", "fix - **SHOP-7** (fix - (SHOP-8)"),
+        ("Fixes:SHOP-7", "Fixes: - SHOP-7"),
         ("closes https://forge.example/acme/shop/issues/7", "closes https:// forge.example/acme/shop/issues/7"),
         ("Closes issue SHOP-7", "Closes - issue SHOP-7"),
         ("thanks @alice, OP#42 and PP#43", "thanks @ alice, OP# 42 and PP# 43"),
