@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import os
 import socket
 from collections.abc import Iterator
 from typing import Final
@@ -20,6 +21,22 @@ STANDS: Final = 60.0
 BEATS: Final = 12
 """So many beats fit into the time that the loop may stand."""
 _STDERR: Final = 2
+
+
+@contextlib.contextmanager
+def _unwaiting(stream: int) -> Iterator[int]:
+    """The same stream, opened anew: to write to it never waits, for a reader that is gone would keep the process alive."""
+    try:
+        handle = os.open(
+            f"/proc/self/fd/{stream}", os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        )
+    except OSError:  # a socket: that is a unit's, which has a watchdog
+        yield stream
+        return
+    try:
+        yield handle
+    finally:
+        os.close(handle)
 
 
 class Watchdog:
@@ -36,24 +53,26 @@ class Watchdog:
         self._stands = seconds if self._systemd else STANDS
         self.pause = self._stands / BEATS
         """Seconds from beat to beat."""
+        self._dump = _STDERR
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """Inside, the process is ready and lives as long as `beat` is called in time."""
         self._tell("READY=1")
-        self.beat()
-        try:
-            yield
-        finally:
-            if not self._systemd:
-                faulthandler.cancel_dump_traceback_later()
+        with _unwaiting(_STDERR) as self._dump:
+            self.beat()
+            try:
+                yield
+            finally:
+                if not self._systemd:
+                    faulthandler.cancel_dump_traceback_later()
 
     def beat(self) -> None:
         """The event loop goes on."""
         if self._systemd:
             self._tell("WATCHDOG=1")
         else:
-            faulthandler.dump_traceback_later(self._stands, exit=True, file=_STDERR)
+            faulthandler.dump_traceback_later(self._stands, exit=True, file=self._dump)
 
     def _tell(self, word: str) -> None:
         """One datagram; nobody waits for systemd, which misses a word rather than holding the loop."""

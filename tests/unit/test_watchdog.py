@@ -1,5 +1,8 @@
 import faulthandler
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +55,31 @@ def test_a_word_that_systemd_does_not_take_is_logged_and_holds_nothing(tmp_path:
             dog.beat()
     logger.remove(sink)
     assert said[0].startswith("systemd was not told WATCHDOG=1: ")
+
+
+STUCK = """
+import sys
+from agent import watchdog
+watchdog.STANDS = 0.2
+with watchdog.Watchdog().watching():
+    while True:
+        sys.argv[1:] and print("x" * 4096, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("words", [(), ("it stands in a write",)])
+def test_a_process_that_stands_ends_though_nobody_reads_what_it_says(words: tuple[str, ...]) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    try:
+        while True:
+            os.write(writer, bytes(4096))
+    except BlockingIOError:
+        os.set_blocking(writer, True)
+    with subprocess.Popen([sys.executable, "-c", STUCK, *words], stderr=writer) as process:
+        try:
+            assert process.wait(20)
+        finally:
+            process.kill()
+            os.close(reader)
+            os.close(writer)
