@@ -83,13 +83,14 @@ def _allow(path: Path, rights: int) -> None:
 
 
 def unblock(root: Path) -> None:
-    """Remove what git would wait for without end: a pipe or the like where it reads its rules, in any folder."""
-    waiting = [str(root)]
+    """Remove what git would wait for without end: a pipe or the like where it reads its rules, or what a repository is."""
+    waiting = [(str(root), False)]
     while waiting:
-        for entry in entries(waiting.pop()):
+        folder, inner = waiting.pop()
+        for entry in entries(folder):
             if entry.is_dir(follow_symlinks=False):
-                waiting.append(entry.path)
-            elif entry.name in RULES and not entry.is_symlink() and not entry.is_file():
+                waiting.append((entry.path, inner or entry.name == ".git"))
+            elif (inner or entry.name in RULES) and not entry.is_symlink() and not entry.is_file():
                 remove(Path(entry.path))
 
 

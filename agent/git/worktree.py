@@ -30,6 +30,8 @@ from agent.texts.bounded import LINE, Unreadable, from_json
 from agent.texts.outlet import CommitText
 
 _DENIED: Final = b"Permission denied"
+_STRICT: Final = ("-c", "core.protectNTFS=true")
+"""Names that other systems take for `.git` (`git~1`, `.git.`): their clones, and Nix, refuse a commit that has them."""
 _ASIDE: Final = "aside"
 """The folder of worktrees that could neither be kept nor cleaned."""
 _MOST_ASIDE: Final = 3
@@ -228,7 +230,8 @@ class Worktree:
     async def add_all(self, *, keep: bool = False, env: Mapping[str, str] | None = None) -> Finished:
         """Everything that is there and not ignored, into the index; with `keep`, what can be."""
         await self.unlock()
-        words = ("add", "--all", *(["--ignore-errors"] if keep else []), "--", ":/")
+        how = ("add", "--all", "--ignore-errors") if keep else (*_STRICT, "add", "--all")
+        words = (*how, "--", ":/")
         done = await self.git(*words, env=env, ok=(0, 1, 128))
         if _DENIED in done.stderr:
             await asyncio.to_thread(open_up, self.path)

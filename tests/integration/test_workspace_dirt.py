@@ -293,12 +293,13 @@ async def test_a_link_in_place_of_a_folder_of_ours_is_not_followed(bench: Bench,
     assert not (await after.snapshot()).changed
 
 
-@pytest.mark.parametrize("name", [".gitignore", "src/.gitattributes"])
+@pytest.mark.parametrize("name", [".gitignore", "src/.gitattributes", "src/sub/.git/HEAD"])
 async def test_a_pipe_where_git_reads_its_rules_holds_nobody_up(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(worktree, "PATIENCE", 0.5)
     workspace = await bench.open()
+    (workspace.path / name).parent.mkdir(parents=True, exist_ok=True)
     (workspace.path / "src").mkdir(exist_ok=True)
     (workspace.path / "src/new.py").write_text("1")
     (workspace.path / name).unlink(missing_ok=True)
