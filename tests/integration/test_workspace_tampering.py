@@ -161,10 +161,12 @@ async def test_a_check_that_runs_git_fails_the_run_too(bench: Bench) -> None:
     write(workspace, {"work.txt": "1"})
     sha = await workspace.commit((await workspace.snapshot()).tree, message())
     async with workspace.checkout(sha) as clean:
-        git(clean.path, "branch", "mine")
+        git(clean.path, "branch", "harmless")  # in a repository of its own, which goes with it
+        git(workspace.path, "branch", "mine")
     with pytest.raises(TicketFailure, match="a check ran git: `refs/heads/mine` was made"):
         await workspace.publish(sha, claim_blob=blob)
     assert not bench.remote.tip(BRANCH)
+    assert not git(workspace.path, "branch", "--list", "harmless")
     assert await workspace.keep(KEPT, message())
 
 
