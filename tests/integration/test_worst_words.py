@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from agent.git.checks import read_markers
-from agent.git.odd import leading_out
+from agent.git.odd import leading_out, read_blobs
 from agent.git.refs import names, trouble
 from agent.texts import markup, outlet, prompt, told, trail
 from agent.texts.clean import clean
 from agent.texts.evidence import last_words, redactor
+from agent.texts.rewrite import LONGEST
 from support import worst_words
 from support.worst_words import LIMIT, LISTED_WORDS, MEBIBYTE
 
@@ -83,3 +84,35 @@ def test_a_mebibyte_of_anything_is_done_with_in_a_moment(look: str) -> None:
         if time.process_time() - began > MOMENT:
             late.append(piece)
     assert not late
+
+
+def test_many_links_are_looked_at_in_a_moment() -> None:
+    count = 20_000
+    raw = b"".join(b"%040d blob 3\n../\n" % number for number in range(count))
+    began = time.process_time()
+    targets = read_blobs(raw, {f"a/{number}": "" for number in range(count)})
+    assert not leading_out(targets)
+    assert time.process_time() - began < MOMENT
+
+
+def test_links_that_lead_through_each_other_end_and_are_refused() -> None:
+    chain = {f"l{number}": "/".join([f"l{number + 1}"] * 400) for number in range(200)}
+    began = time.process_time()
+    assert leading_out(chain), "they cannot be followed, so they are no part of a tree that a run works in"
+    assert time.process_time() - began < 8 * MOMENT
+
+
+WORST = ("a|" * 400 + "\n" + "-|" * 400 + "\n" + "x\n" * 3200, "[" * LONGEST, "`a``" * 2000, "*a" * 4000, "> - " * 2000, "<!--" * 2000, "&" * LONGEST, "![](" * 2000, "://" * 2600, "a." * 4000, "@user#" * 1300)  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(WORST)))
+def test_the_worst_text_costs_little(number: int) -> None:
+    whole = WORST[number] * 100
+    for write in (outlet.quote, outlet.line, outlet.forge, lambda text: outlet.commit(text, text, {})):
+        assert any(seconds(write, whole) < 0.25 for _ in range(3))
+
+
+def seconds(write: Callable[[str], object], text: str) -> float:
+    began = time.process_time()
+    write(text)
+    return time.process_time() - began

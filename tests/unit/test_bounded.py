@@ -12,7 +12,6 @@ import msgspec
 import pytest
 
 import agent
-from agent.git.odd import leading_out, read_blobs
 from agent.git.refs import names
 from agent.server import bounded as server
 from agent.texts import bounded
@@ -92,22 +91,6 @@ def test_what_is_beyond_the_longest_is_not_looked_at() -> None:
     assert search.first("bba", 2)
     assert every.replaced("babbb", "c") == "bcb"
     assert [found[0] for found in every.all("ababab")] == ["a", "a"]
-
-
-def test_many_links_are_looked_at_in_a_moment() -> None:
-    count = 20_000
-    raw = b"".join(b"%040d blob 3\n../\n" % number for number in range(count))
-    began = time.process_time()
-    targets = read_blobs(raw, {f"a/{number}": "" for number in range(count)})
-    assert not leading_out(targets)
-    assert time.process_time() - began < MOMENT
-
-
-def test_links_that_lead_through_each_other_end_and_are_refused() -> None:
-    chain = {f"l{number}": "/".join([f"l{number + 1}"] * 400) for number in range(200)}
-    began = time.process_time()
-    assert leading_out(chain), "they cannot be followed, so they are no part of a tree that a run works in"
-    assert time.process_time() - began < 8 * MOMENT
 
 
 def test_a_name_in_a_sentence_is_short_and_the_rest_is_counted() -> None:

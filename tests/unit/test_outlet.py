@@ -8,7 +8,6 @@ import html
 import inspect
 import json
 import re
-import time
 import types
 import typing
 import unicodedata
@@ -38,7 +37,7 @@ from agent.operate.release import Released
 from agent.operate.status import Status
 from agent.texts import outlet, report
 from agent.texts.outlet import CommitText
-from agent.texts.rewrite import APART, LONGEST
+from agent.texts.rewrite import APART
 from support.outlet_texts import texts
 
 RUN = "7f9c0d52-8a4e-4c11-9b5d-0123456789ab"
@@ -153,22 +152,6 @@ def test_a_link_of_ours_leads_to_the_web_or_nowhere() -> None:
     assert outlet.link("x", "") == "`x`"
     assert outlet.link("x", "https://forge/a)b c") == "[`x`](https://forge/a%29b%20c)"
     assert outlet.link("x", "javascript:alert(1)") == "`x`"
-
-
-WORST = ("a|" * 400 + "\n" + "-|" * 400 + "\n" + "x\n" * 3200, "[" * LONGEST, "`a``" * 2000, "*a" * 4000, "> - " * 2000, "<!--" * 2000, "&" * LONGEST, "![](" * 2000, "://" * 2600, "a." * 4000, "@user#" * 1300)  # fmt: skip
-
-
-@pytest.mark.parametrize("number", range(len(WORST)))
-def test_the_worst_text_costs_little(number: int) -> None:
-    whole = WORST[number] * 100
-    for write in (outlet.quote, outlet.line, outlet.forge, lambda text: outlet.commit(text, text, {})):
-        assert any(seconds(write, whole) < 0.25 for _ in range(3))
-
-
-def seconds(write: Callable[[str], object], text: str) -> float:
-    began = time.process_time()
-    write(text)
-    return time.process_time() - began
 
 
 # --- commits and terminals ----------------------------------------------------------------------------------------
