@@ -19,6 +19,8 @@ from agent.texts.report import Event, Marker, parse_marker
 _STARTS: Final = (Event.CLAIMED, Event.TAKEN_OVER)
 _DESCRIBED: Final = "/diff/description"
 """In the board's sentence about an edited description: the link to what was edited, in no language."""
+_LOOKED_AT: Final = 20_000
+"""Characters of a comment in which that is looked for: a mebibyte of line ends would hold the loop."""
 _PUSH_WORDS: Final = 2
 _HASH_DIGITS: Final = 16
 _AUTOMATIC: Final = Whole(
@@ -118,10 +120,10 @@ def lines_said(activities: Sequence[Activity], fleet_users: Collection[int], eve
 def push_of(text: str) -> str:
     """The hash that a comment lets through: `push HASH`, alone in a line; of several the last, empty if there is none.
 
-    What is indented or fenced is somebody's quotation.
+    What is indented or fenced is somebody's quotation, and what stands far down in a long text is no answer.
     """
     found, fenced = "", False
-    for line in text.splitlines():
+    for line in text[:_LOOKED_AT].splitlines():
         words = line.split()
         if line.lstrip().startswith(("```", "~~~")):
             fenced = not fenced

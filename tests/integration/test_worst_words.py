@@ -66,6 +66,7 @@ LOOKS: dict[str, Callable[[str], object]] = {
     "the last lines": markup.last_lines,
     "a prompt": prompt.escape,
     "a note of the board": lambda word: trail.is_automatic_note(f"_{word}"),
+    "a word that lets through": trail.push_of,
     "a comment of the fleet": lambda word: told.read(f"{word}\n\n{word}\n\n{MARKER}"),
     "names": lambda word: names([word]),
     "a remote's words": lambda word: trouble("x", word),

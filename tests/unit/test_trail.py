@@ -165,3 +165,9 @@ def test_a_change_and_its_undoing_is_nothing_that_a_person_said() -> None:
 )
 def test_a_word_that_lets_through_stands_alone_in_a_line_and_is_no_quotation(text: str, let_through: str) -> None:
     assert push_of(text) == let_through
+
+
+def test_a_word_that_lets_through_is_looked_for_where_people_write_it_and_no_further() -> None:
+    word = "push 0123456789abcdef"
+    assert push_of("\n" * 1000 + word) == word[5:]
+    assert not push_of("\n" * 1_000_000 + word)
