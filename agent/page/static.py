@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from importlib.resources import files
 from typing import Final
@@ -9,8 +10,6 @@ from typing import Final
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-
-from agent.texts.bounded import LINE, Whole
 
 TYPES: Final = {
     "css": "text/css; charset=utf-8",
@@ -22,12 +21,6 @@ TYPES: Final = {
     "webmanifest": "application/manifest+json",
     "woff2": "font/woff2",
 }
-_NAME: Final = Whole(
-    "page: the name of a file",
-    r"[A-Za-z0-9_-]++(?:\.[A-Za-z0-9_-]++)*\.([a-z0-9]++)",
-    sees="what a browser asks for",
-    longest=LINE,
-)
 
 
 async def index(request: Request) -> Response:
@@ -41,14 +34,17 @@ async def asset(request: Request) -> Response:
 
 
 def _file(request: Request, name: str) -> Response:
-    match = _NAME.match(name)
-    kind = TYPES.get(match[1]) if match else None
-    path = files(__package__) / "assets" / name
-    if kind is None or not path.is_file():
+    if name not in assets():
         raise HTTPException(404)
-    content = path.read_bytes()
-    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    content, tag = assets()[name]
     headers = {"etag": tag, "cache-control": "no-cache"}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    return Response(content, headers={**headers, "content-type": kind})
+    return Response(content, headers={**headers, "content-type": TYPES[name.rpartition(".")[2]]})
+
+
+@functools.cache
+def assets() -> dict[str, tuple[bytes, str]]:
+    """All files and their tags, by name. Read once: whoever comes by may ask for them as often as he likes."""
+    found = ((path.name, path.read_bytes()) for path in (files(__package__) / "assets").iterdir())
+    return {name: (content, f'"{hashlib.sha256(content).hexdigest()[:32]}"') for name, content in found}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any, Final
 
@@ -20,7 +19,6 @@ from agent.relay.record import Record
 from agent.relay.refusal import Refusal
 from agent.relay.request import Malformed, Unfit, judge
 from agent.relay.upstream import Question, Upstream
-from agent.texts.bounded import LINE, Whole
 
 LARGEST_REQUEST: Final = 32 << 20
 """Bytes of a request to the model: the API takes no larger one."""
@@ -28,11 +26,10 @@ LARGEST_QUESTION: Final = 1 << 20
 """Bytes of a request to the broker."""
 GRACE: Final = 2.0
 """Seconds that a request waits for its predecessor: a client that gave one up may ask again at once."""
-FORWARDED: Final = (b"content-type", b"anthropic-version", b"anthropic-beta")
-"""The headers of a request that the API gets."""
-_QUERY: Final = Whole(
-    "relay: a query", r"[\w.~%=&+,:;/?@!$'()*-]{0,1000}", sees="what a box asks the relay", longest=LINE, flags=re.ASCII
-)
+FORWARDED: Final = (b"anthropic-version", b"anthropic-beta")
+"""The headers of a request that the API gets; what the body is, the relay says itself: it has judged it as that."""
+QUERIES: Final = ("", "beta=true")
+"""What the tried programs ask with. A gateway may look for a model or a beta there, and nobody has priced those."""
 
 Develop = Callable[[bytes], Awaitable[tuple[int, Mapping[str, Any]]]]
 """The Nix broker: from the body of a request to the status and the document of an answer. It bounds itself."""
@@ -126,8 +123,8 @@ class App:
 
     async def _question(self, request: Request) -> tuple[Question, float]:
         query = request.scope["query_string"].decode("latin-1")
-        if not _QUERY.match(query):
-            raise Refusal(400, "the query holds what no query of the API does")
+        if query not in QUERIES:
+            raise Refusal(400, f"the query is none of a known program: {' or '.join(map(repr, QUERIES))}")
         body = await _body(request, LARGEST_REQUEST)
         betas = [one.strip() for line in request.headers.getlist("anthropic-beta") for one in line.split(",")]
         try:  # in a thread, since it may be large

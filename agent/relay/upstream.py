@@ -74,7 +74,7 @@ class Upstream:
             httpx.HTTPError: there was no answer.
         """
         url = f"{self._base}/v1/messages" + (f"?{question.query}" if question.query else "")
-        headers = httpx.Headers(list(question.headers))
+        headers = httpx.Headers([*question.headers, (b"content-type", b"application/json")])
         async with self._client.stream("POST", url, headers=headers, content=question.body) as answer:
             yield answer
 

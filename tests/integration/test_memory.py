@@ -31,14 +31,16 @@ for word in (b"'\\\\''", b"x", b"\\n"):
 """,
     "a derivation": """
 import tempfile
-from agent.devshell.client_read import derivation_at
+from pathlib import Path
+from agent.devshell.client_options import Store
+from agent.devshell.client_read import derivation_in
 from agent.devshell.flake import ShellRefused
 for content in (b'Derive("' + b"\\\\n" * (14 << 20), b"Derive(" + b"[]," * (1 << 20), b'Derive("' + b"\\\\n" * (2 << 20) + b'"'):
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(content)
-        file.flush()
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "x.drv").write_bytes(content)
         try:
-            derivation_at(file.name)
+            place = Path(folder)
+            derivation_in(Store(uri="local", folder=place, real=place, state=place), f"{folder}/x.drv")
         except ShellRefused:
             continue
         raise AssertionError(content[:20])

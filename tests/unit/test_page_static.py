@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.page.static import _NAME, TYPES
+from agent.page.static import TYPES, assets
 
 ASSETS = Path(str(files("agent.page") / "assets"))
 NAMES = sorted(path.name for path in ASSETS.iterdir())
@@ -16,10 +16,13 @@ NAMES = sorted(path.name for path in ASSETS.iterdir())
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_asset_has_a_name_and_a_type_that_are_served(name: str) -> None:
-    match = _NAME.match(name)
-    assert match is not None
-    assert match[1] in TYPES
-    assert (ASSETS / name).is_file()
+    assert name.rpartition(".")[2] in TYPES
+    assert assets()[name][0] == (ASSETS / name).read_bytes()
+
+
+def test_the_assets_are_read_once() -> None:
+    """Strangers may ask for them as often as they like."""
+    assert assets() is assets()
 
 
 def test_the_page_refers_to_assets_that_are_there() -> None:

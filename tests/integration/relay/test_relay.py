@@ -64,19 +64,32 @@ async def test_a_request_passes_with_its_three_headers_its_query_its_body_and_th
     relay = relay_for(api, tmp_path, api=api.url + "/pre/v1/")
     body = json.dumps(ASK, indent=3).encode()
     async with relay.serving(socket), client_of(socket) as client:
-        headers = [("content-type", "application/json"), ("anthropic-beta", "three")]
-        answer = await client.post("/v1/messages?beta=true&a=%20b", content=body, headers=httpx.Headers(headers))
+        headers = [("content-type", "application/json; charset=utf-7"), ("anthropic-beta", "three")]
+        answer = await client.post("/v1/messages?beta=true", content=body, headers=httpx.Headers(headers))
     assert answer.status_code == 200
     (seen,) = api.seen
-    assert (seen.method, seen.target, seen.body) == ("POST", "/pre/v1/messages?beta=true&a=%20b", body)
+    assert (seen.method, seen.target, seen.body) == ("POST", "/pre/v1/messages?beta=true", body)
     names = {"host", "accept", "connection", "content-length", "accept-encoding", "user-agent"}
     assert {name for name, _ in seen.headers} - names == {
         "x-api-key", "content-type", "anthropic-version", "anthropic-beta",
     }  # fmt: skip
     assert seen.header("x-api-key") == [KEY]
     assert seen.header("user-agent") == ["agent-relay"]
+    assert seen.header("content-type") == ["application/json"], "it is read as the relay has judged it"
     assert seen.header("anthropic-beta") == ["three"]
     assert seen.header("anthropic-version") == ["2023-06-01"]
+
+
+@pytest.mark.parametrize(
+    "query", ["betas=context-1m-2025-08-07", "model=other", "beta=true&beta=false", "beta=true%00"]
+)
+async def test_a_query_that_no_known_program_asks_with_is_refused(
+    api: Api, tmp_path: Path, socket: Path, query: str
+) -> None:
+    async with relay_for(api, tmp_path).serving(socket), client_of(socket) as client:
+        answer = await client.post(f"/v1/messages?{query}", json=ASK)
+    assert answer.status_code == 400
+    assert not api.seen
 
 
 async def test_the_answer_passes_as_it_is_with_four_headers(api: Api, tmp_path: Path, socket: Path) -> None:
