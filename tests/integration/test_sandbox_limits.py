@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.programs.runner import Ended, Finished
@@ -48,14 +49,9 @@ print(json.dumps({"ended": done.ended.name, "limit": done.limit, "duration": don
 
 async def run(cell: Cell, *argv: str, within: float = 30, limits: Limits | None = None) -> Finished:
     """All of it as the user: the watch, too, may look only where that one may."""
-    jail = {
-        name: [str(path) for path in value] if isinstance(value, tuple) else str(value)
-        for name in cell.jail.__struct_fields__
-        for value in (getattr(cell.jail, name),)
-    }
     limits = limits or cell.limits
     given = {
-        "jail": jail,
+        "jail": msgspec.to_builtins(cell.jail, enc_hook=str),
         "limits": {"disk": limits.disk, "processes": limits.processes},
         "user": NOBODY if cell.who == "nobody" else None,
         "job": {"argv": argv, "cwd": str(cell.worktree), "env": cell.env(), "timeout": within},
