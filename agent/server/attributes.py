@@ -122,7 +122,7 @@ def link_id(name: str, href: Any, kinds: tuple[str, ...], catalogue: Catalogue |
     """The id that a link leads to; 0 leads nowhere. Absolute addresses and those with a sub-path are accepted [L]."""
     if href is None:
         return None
-    *path, id_ = href.rsplit("/", 4)[1:] if isinstance(href, str) else [""]
+    *path, id_ = (href.rsplit("/", 4)[1:] if isinstance(href, str) else ()) or ("",)
     if not id_ or {"?", "#"} & set(id_) or path not in [["api", "v3", kind] for kind in kinds]:
         expected = " or ".join(f"'/api/v3/{kind}/:id'" for kind in kinds if kind not in ("programs", "portfolios"))
         raise ApiError(
