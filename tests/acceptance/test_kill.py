@@ -83,7 +83,7 @@ class Standalone(Scenario):
         "after git update-ref",
         "after model start",
         "before model end",
-        "after git worktree",
+        "after git pack-objects",
         "after verify",
         "before git push :refs/agent/claim/1",
         "after git push :refs/agent/claim/1",

@@ -39,6 +39,9 @@ class Tree:
         self.project = project
         self.path = path
 
+    def made_of(self) -> str:
+        return ""
+
     async def flake_files(self, _patterns: object = ()) -> tuple[str, ...]:
         return ("flake.nix",)
 
