@@ -104,7 +104,8 @@ def _repositories(folder: Path, listed: bytes) -> list[str]:
     found = []
     for name in listed.split(b"\0")[:-1]:
         path = os.fsdecode(name.removesuffix(b"/"))
-        if name.endswith(b"/") or os.path.lexists(folder / path / ".git"):
+        place = folder / path
+        if name.endswith(b"/") or (os.path.lexists(place / ".git") and not place.is_symlink()):
             found.append(path)
     return found
 
