@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import settings
 from loguru import logger
 
 from agent.programs.removal import remove_folder
 from support.boards import Board
 from support.heartbeat import Heart, heartbeat
 from support.worlds import filled_openproject
+
+settings.register_profile("no clock", deadline=None)
+settings.load_profile("no clock")  # what an example takes says more of the machine than of the code
 
 logger.remove()
 """Tests that read the log add their own sink; nothing is printed while the others run."""

@@ -28,7 +28,7 @@ GIT = {
     "the files of the two shells": {"ls-files": 2},
     "the snapshot": {"ls-files": 2, "add": 1, "write-tree": 1, "rev-parse": 1, "diff-index": 1},
     "the commit": {"commit-tree": 1, "update-ref": 1},
-    "the clean checkout": {"worktree": 1},
+    "the clean checkout": {"for-each-ref": 1, "pack-objects": 2, "reset": 1},
     "what a person must see": {"diff-tree": 1},
 }
 """Each has its reason; of all of them, the worktree and the checkout alone write every file."""
