@@ -223,12 +223,12 @@ class _Late:
 
 
 def _paths_in_store(paths: Iterable[Path | str]) -> tuple[Path, ...]:
-    """The paths of the host's store, whole, that these lead into."""
+    """The paths of the host's store, whole, that these lie in and lead into: an environment's `bin` may be a link itself."""
     found: dict[Path, None] = {}
     for path in paths:
-        parts = Path(os.path.realpath(path)).parts
-        if parts[:3] == HOST_STORE.parts and len(parts) > len(HOST_STORE.parts):
-            found[HOST_STORE / parts[3]] = None
+        for parts in (Path(path).parts, Path(os.path.realpath(path)).parts):
+            if parts[:3] == HOST_STORE.parts and len(parts) > len(HOST_STORE.parts):
+                found[HOST_STORE / parts[3]] = None
     return tuple(found)
 
 

@@ -36,11 +36,13 @@ ln -s fd/1 dev/stdout
 ln -s fd/2 dev/stderr
 mount -t tmpfs -o mode=755 run run
 mount -t tmpfs -o mode=1777 tmp tmp
-[ ! -e nix/store/system ] || ln -s /nix/store/system run/current-system
+system=nix/store/$(printf %032d 0)-nixos-system-host
+[ ! -e "$system" ] || ln -s "/$system" run/current-system
 hostname "$name"
 mkdir old
 pivot_root . old
 umount -l /old
 rmdir /old
+env -i PATH=/usr/bin HOME=/root NIX_REMOTE=local nix-store --register-validity < etc/fleet/store
 mount --make-rshared /   # else the files of LoadCredential= never appear in the service
 exec env -i container=fleet PATH=/usr/sbin:/usr/bin /lib/systemd/systemd --system --show-status=no

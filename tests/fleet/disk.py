@@ -88,6 +88,7 @@ def furnish(disk: Path, name: str) -> None:
         (disk / "etc/fleet/secrets" / file).chmod(0o600)
     _packages(disk, rendered)
     _system(disk, rendered)
+    _register(disk)
 
 
 def _etc(etc: Path, name: str, rendered: Rendered) -> None:
@@ -158,6 +159,12 @@ def _packages(disk: Path, rendered: Rendered) -> None:
             (place / "sbin").symlink_to("/usr/sbin")
 
 
+def _register(disk: Path) -> None:
+    """List the store paths for Nix, which is told of them at boot: what it does not know of, it shows to no run."""
+    paths = [path.name for path in (disk / "nix/store").iterdir() if re.fullmatch(r"[0-9a-z]{32}-.+", path.name)]
+    _write(disk, "/etc/fleet/store", "".join(f"/nix/store/{name}\n\n0\n" for name in sorted(paths)))
+
+
 def _agent() -> str:
     return f"""\
 #!{PYTHON} -IB
@@ -170,7 +177,7 @@ main()
 
 def _system(disk: Path, rendered: Rendered) -> None:
     """What a NixOS host has as /run/current-system: commands for operators, and another configuration to switch to."""
-    system = disk / "nix/store/system"
+    system = disk / f"nix/store/{'0' * 32}-nixos-system-host"
     commands = system / "sw/bin"
     commands.mkdir(parents=True)
     _write(commands, "/agent", _agent())
