@@ -23,11 +23,19 @@ def peak_of(code: str, *, timeout: float = 120) -> float:
     words = (sys.executable, "-c", f"{code}\n{_TELL}")
     done = subprocess.run(words, env=env, cwd=_ROOT, capture_output=True, timeout=timeout, check=False)
     assert done.returncode == 0, done.stderr.decode(errors="replace")[-2_000:]
-    return int(done.stdout.rpartition(b"peak: ")[2]) / 1024
+    return float(done.stdout.rpartition(b"peak: ")[2])
 
 
-# The kernel counts from the start of the program: what the parent took is not in it, as it is in `ru_maxrss`.
+def peak() -> float:
+    """The peak of this process's resident memory, in MiB, since its program began.
+
+    `ru_maxrss` begins with what the *parent* had when it made the process (getrusage(2) says nothing of it; measured), so a
+    test worker that had once taken 1 GiB made each later process a spendthrift.
+    """
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
+
+
 _TELL: Final = """
-from pathlib import Path
-print("peak: " + Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+from support.memory import peak
+print(f"peak: {peak()}")
 """

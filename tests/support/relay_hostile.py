@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -20,6 +19,7 @@ import httpx
 from agent.relay import Budget, Prices, Relay
 from agent.relay.app import LARGEST_REQUEST
 from support.heartbeat import Heart
+from support.memory import peak
 
 MODEL: Final = "claude-sonnet-5"
 FLOOD: Final = 5 << 30
@@ -68,18 +68,17 @@ async def main(sent: str, answered: str) -> None:
             transport=httpx.MockTransport(api),
         )
         async with relay.serving(Path(folder) / "s"):
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            before = peak()
             heart = Heart()
             status, size = await ask(Path(folder) / "s", sent)
             heart.look()
             heart.stop()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     found = {
         "status": status,
         "size": size,
         "sent": flood.sent,
-        "before": before >> 10,
-        "peak": peak >> 10,
+        "before": int(before),
+        "peak": int(peak()),
         "stood": heart.longest,
         "tokens": relay.usage.tokens,
         "unfit": relay.unfit,
