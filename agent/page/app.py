@@ -169,17 +169,19 @@ class Page:
 
         def whole(db: Db) -> bytes:
             # Once more: what is visible is looked up after the cards were read.
-            viewer = self._find(db, request).viewer
-            return msgspec.json.encode(
+            view = live.view(db, self._find(db, request).viewer, now)
+            content = msgspec.json.encode(
                 {
-                    "version": self.live.version(now),
-                    "now": stamp(self._clock()),
-                    "catalog": catalog(db, viewer, now.known),
-                    "cards": live.cards(now, viewer.projects),
-                    "closed": live.closed(now, viewer.projects),
-                    "pods": live.pods_of(now, viewer.projects),
+                    "catalog": catalog(db, view),
+                    "cards": live.cards(now, view),
+                    "closed": live.closed(now, view),
+                    "pods": live.pods_of(now, view),
                 }
             )
+            version = self.live.versions.name(view.viewer.id, content)
+            self.live.versions.keep(version, self.live.told(view, now))
+            head = msgspec.json.encode({"version": version, "now": stamp(self._clock())})
+            return head[:-1] + b"," + content[1:]
 
         return Response(await self._desk.read(whole), media_type="application/json")
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from agent.page import authors
-from agent.page.scene import Setting
+from agent.page.snapshot import View
 from agent.server import catalogue
 from agent.server.access import Viewer, possible_assignees, visible_users
 from agent.server.store import Db
 
 
-def catalog(db: Db, viewer: Viewer, known: Setting) -> dict[str, Any]:
+def catalog(db: Db, view: View) -> dict[str, Any]:
     """Everything by id, in its order, as far as the viewer may know it."""
     tables = catalogue.load(db)
-    words = known.words
+    viewer, words = view.viewer, view.known.words
     people = visible_users(db, viewer)
-    fleet = authors.fleet(db, words.run_field, viewer.projects)
     return {
         "statuses": [
             {
@@ -52,7 +50,7 @@ def catalog(db: Db, viewer: Viewer, known: Setting) -> dict[str, Any]:
             if id_ in viewer.projects
         ],
         "users": [
-            {"id": id_, "name": row["name"], "fleet": id_ in fleet}
+            {"id": id_, "name": row["name"], "fleet": id_ in view.fleet}
             for id_, row in sorted(tables.users.items(), key=lambda one: one[1]["name"])
             if id_ in people
         ],

@@ -1,46 +1,45 @@
 """The board as it goes on: one snapshot for all who listen, and what changed since any version that they may have.
 
-    commit ──► heard within TICK ──► snapshot (in a thread, at most two a second) ──► every stream writes its own difference
+    commit ──► heard at the next beat ──► snapshot (in a thread) ──► every stream writes its own difference
 
-Nothing is read while nobody listens. A stream holds a version and nothing else: however slow its reader is, what it is owed is
-worked out when it can be sent.
+Nothing is read while nobody listens. A stream holds what it told last and nothing else: however slow its reader is, what it is
+owed is worked out when it can be sent.
+
+What somebody may not see changes nothing of what they are given, nor when: the beat is the same whatever happens, whoever asks
+waits for a snapshot of their own, and versions, orders and what is still remembered depend on what they were told alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
-from agent.page import snapshot
+from agent.page import authors, snapshot
 from agent.page.cards import Card, Pod
 from agent.page.desk import Desk
 from agent.page.pods import Seen, pods
 from agent.page.scene import Setting
 from agent.page.sightings import Sightings
-from agent.page.snapshot import Look, Sight
+from agent.page.snapshot import Look, Sight, View
+from agent.page.versions import KEPT, Told, Versions
 from agent.page.words import Words
 from agent.server import sessions
 from agent.server.access import Viewer
 from agent.server.store import Db
 
-TICK: Final = 0.1
-"""Seconds between two looks whether the file has changed."""
-PAUSE: Final = 0.5
-"""Seconds from one snapshot to the next."""
-VERSIONS: Final = 500
-"""So many differences are remembered."""
-CHANGES: Final = 50_000
-"""And no more changed cards than these."""
-FRAMES: Final = 20
-"""Of accounts, projects and members as they were: they rarely change."""
+SLACK: Final = 60.0
+"""Differences are remembered so many seconds longer than what was told."""
+CHANGES: Final = 20_000
+"""And no more changed cards than these, for the sake of memory."""
 
 
 class Frame(Struct, frozen=True, kw_only=True):
@@ -52,8 +51,8 @@ class Frame(Struct, frozen=True, kw_only=True):
     projects: list[tuple[Any, ...]]
     members: list[tuple[Any, ...]]
 
-    def seen_by(self, viewer: Viewer) -> Frame:
-        """As much of it as somebody sees."""
+    def seen_by(self, viewer: Viewer, fleet: frozenset[int]) -> Frame:
+        """As much of it as somebody sees, to whom these accounts are the fleet's."""
         if viewer.admin:
             return self
         # Whoever sees a project is a member of it.
@@ -62,7 +61,7 @@ class Frame(Struct, frozen=True, kw_only=True):
         users = {viewer.id, *(user for _, user, _ in members)}
         return Frame(
             words=self.words,
-            fleet=self.fleet & users,
+            fleet=fleet & users,
             users=[one for one in self.users if one[0] in users],
             projects=[one for one in self.projects if one[0] in own],
             members=members,
@@ -85,7 +84,6 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 class Delta(Struct, frozen=True, kw_only=True):
     """What somebody is to be told. Of a card that is gone its number only."""
 
-    version: str
     changed: list[Card]
     gone: list[int]
     closed: int
@@ -104,19 +102,17 @@ class Live:
         self.desk = Desk(folder, "snapshots")
         """Where all of this is done, `delta` too."""
         self._clock = clock
-        self._life = secrets.token_bytes(16)
+        self.versions = Versions()
         self._sightings = Sightings()
         self._latest: Snapshot | None = None
         self._look: Look | None = None
         self._heard = -1
-        self._begun_at = self._ended_at = 0.0
+        self._begun_at = 0.0
         self._turn = asyncio.Lock()
-        self._history: deque[tuple[int, dict[int, Sight | None]]] = deque()
-        """Of each snapshot, what differs from the one before: what was there, None if nothing was."""
-        self._frames: deque[tuple[int, Frame]] = deque(maxlen=FRAMES)
-        """Since when each was so."""
-        self._names: dict[str, int] = {}
-        """The numbers of snapshots by what they are called: how many there were between two is nobody's business."""
+        self._history: deque[tuple[int, float, dict[int, Sight | None]]] = deque()
+        """Of each snapshot, when it was made and what differs from the one before: what was there, None if nothing was."""
+        self._catalogs: dict[int, tuple[Frame, View, bytes]] = {}
+        """The last digest for each account, and of what."""
         self.count = 0
         """Snapshots made so far."""
 
@@ -125,19 +121,16 @@ class Live:
         self.desk.close()
 
     async def latest(self) -> Snapshot:
-        """The board as it is now, or was while this was waited for."""
+        """The board as it was while this was waited for. It is read in any case: how long that takes tells nothing."""
         time = asyncio.get_running_loop().time
         asked = time()
         async with self._turn:
-            if self._latest is not None and (
-                self._begun_at >= asked or await self.desk.do(self.desk.store.changes) == self._heard
-            ):
-                return self._latest
-            await asyncio.sleep(self._ended_at + PAUSE - time())
-            self._begun_at = time()
-            made = await self.desk.do(self._make)
-            self._ended_at = time()
-            return made
+            if self._latest is None or self._begun_at < asked:
+                # Whoever asks at the same time shares it.
+                await asyncio.sleep(0)
+                self._begun_at = time()
+                return await self.desk.do(self._make)
+            return self._latest
 
     @property
     def present(self) -> Snapshot | None:
@@ -152,10 +145,11 @@ class Live:
         """The sessions that have not ended."""
         return await self.desk.read(lambda db: sessions.alive(db, self._clock()))
 
-    def session(self, cookie: str) -> sessions.Session | None:
-        """Whose cookie it is; called at the desk."""
+    def view_of(self, cookie: str, now: Snapshot) -> View | None:
+        """With whose eyes a cookie looks; None if the session is over. Called at the desk."""
         with self.desk.store.transaction(write=False) as db:
-            return sessions.find(db, cookie, self._clock())
+            session = sessions.find(db, cookie, self._clock())
+            return None if session is None else view(db, session.viewer, now)
 
     def _make(self) -> Snapshot:
         # Heard before it is read: what comes in between is seen now and heard of again.
@@ -168,92 +162,93 @@ class Live:
         self.count += 1
         before = self._latest
         number = before.number + 1 if before else 1
-        if before is None or before.frame != frame:
-            self._frames.append((number, frame))
         if before is not None:
             changes = {
                 id_: one
                 for id_ in before.sights.keys() | found.keys()
                 if (one := before.sights.get(id_)) is not (other := found.get(id_)) and one != other
             }
-            if not changes and before.frame == frame and before.closed == closed and before.seen == seen:
-                return before
-            self._history.append((number, changes))
+            if before.frame == frame:
+                frame = before.frame
+                if not changes and before.closed == closed and before.seen == seen:
+                    return before
+            self._history.append((number, monotonic(), changes))
             self._forget()
-        self._names[self._name(number)] = number
         self._latest = Snapshot(number=number, known=known, frame=frame, sights=found, closed=closed, seen=seen)
         return self._latest
 
     def _forget(self) -> None:
-        while len(self._history) > VERSIONS or sum(len(changes) for _, changes in self._history) > CHANGES:
-            number, _ = self._history.popleft()
-            self._names.pop(self._name(number - 1), None)
+        until = monotonic() - KEPT - SLACK
+        while self._history and (
+            self._history[0][1] < until or sum(len(changes) for _, _, changes in self._history) > CHANGES
+        ):
+            self._history.popleft()
 
-    def _name(self, number: int) -> str:
-        return hashlib.blake2b(str(number).encode(), key=self._life, digest_size=8).hexdigest()
+    def told(self, view: View, now: Snapshot) -> Told:
+        """What somebody knows who is told how the board is now."""
+        viewer = view.viewer
+        frame, old, catalog = self._catalogs.get(viewer.id, (None, None, b""))
+        if frame is not now.frame or old is None or (old.viewer, old.fleet) != (viewer, view.fleet):
+            catalog = _digest([now.frame.seen_by(viewer, view.fleet), viewer.admin, sorted(viewer.projects.items())])
+            self._catalogs[viewer.id] = now.frame, view, catalog
+        rest = _digest([closed(now, view), pods_of(now, view)])
+        return Told(user=viewer.id, number=now.number, catalog=catalog, rest=rest, at=monotonic())
 
-    def version(self, of: Snapshot) -> str:
-        """A snapshot's name, for this process only."""
-        return self._name(of.number)
-
-    def number(self, version: str) -> int | None:
-        """The number of a version, if this process gave it and still knows what has changed since."""
-        return self._names.get(version)
-
-    def leads_on(self, number: int, now: Snapshot, viewer: Viewer) -> bool:
-        """Whether one who has that snapshot can be told what differs, or must ask for everything again."""
-        oldest = self._history[0][0] - 1 if self._history else now.number
-        frame = next((frame for since, frame in reversed(self._frames) if since <= number), None)
+    def leads_on(self, before: Told, after: Told) -> bool:
+        """Whether one who knows the first can be told what differs, or must ask for everything again."""
+        oldest = self._history[0][0] - 1 if self._history else after.number
         return (
-            oldest <= number <= now.number
-            and frame is not None
-            and (frame is now.frame or frame.seen_by(viewer) == now.frame.seen_by(viewer))
+            before.catalog == after.catalog and oldest <= before.number <= after.number and after.at - before.at <= KEPT
         )
 
-    def delta(self, number: int, now: Snapshot, projects: Mapping[int, object]) -> Delta:
-        """What somebody who sees these projects and has that version is to be told."""
+    def delta(self, number: int, now: Snapshot, view: View) -> Delta:
+        """What somebody with these eyes who knows that snapshot is to be told."""
         before: dict[int, Sight | None] = {}
-        for at, changes in self._history:
+        for at, _, changes in self._history:
             if number < at <= now.number:
                 for id_, sight in changes.items():
                     before.setdefault(id_, sight)
         changed, gone = [], []
-        for id_, sight in before.items():
-            old = snapshot.seen_by(now.known, sight, projects) if sight is not None else None
-            card = snapshot.seen_by(now.known, now.sights[id_], projects) if id_ in now.sights else None
+        for id_, sight in sorted(before.items()):
+            old = snapshot.seen_by(view, sight) if sight is not None else None
+            card = snapshot.seen_by(view, now.sights[id_]) if id_ in now.sights else None
             if card is not None and card != old:
                 changed.append(card)
             elif card is None and old is not None:
                 gone.append(id_)
-        return Delta(
-            version=self.version(now),
-            changed=changed,
-            gone=gone,
-            closed=closed(now, projects),
-            pods=pods_of(now, projects),
-        )
+        return Delta(changed=changed, gone=gone, closed=closed(now, view), pods=pods_of(now, view))
 
 
-def cards(now: Snapshot, projects: Mapping[int, object]) -> list[Card]:
-    """All that somebody sees who sees these projects."""
-    found = (snapshot.seen_by(now.known, sight, projects) for sight in now.sights.values())
+def view(db: Db, viewer: Viewer, now: Snapshot) -> View:
+    """Somebody's eyes: to them, accounts are the fleet's for what these did in projects that they see."""
+    fleet = authors.fleet(db, now.known.words.run_field, viewer.projects)
+    return View(viewer=viewer, known=now.known.with_fleet(fleet))
+
+
+def cards(now: Snapshot, view: View) -> list[Card]:
+    """All that somebody sees."""
+    found = (snapshot.seen_by(view, sight) for sight in now.sights.values())
     return [card for card in found if card is not None]
 
 
-def closed(now: Snapshot, projects: Mapping[int, object]) -> int:
+def closed(now: Snapshot, view: View) -> int:
     """How many closed ones there are, shown or not."""
-    return sum(count for project, count in now.closed.items() if project in projects)
+    return sum(count for project, count in now.closed.items() if project in view.projects)
 
 
-def pods_of(now: Snapshot, projects: Mapping[int, object]) -> list[Pod]:
-    """The pods as these projects show them."""
+def pods_of(now: Snapshot, view: View) -> list[Pod]:
+    """The pods as somebody's projects show them."""
     seen: dict[str, Seen] = {}
     for project, of_project in now.seen.items():
-        if project in projects:
+        if project in view.projects:
             for name, one in of_project.items():
                 seen[name] = max(one, seen.get(name, one), key=lambda found: found.at)
     of_pods = (s.card for s in now.sights.values() if s.card.pod or s.card.claim)
-    return pods((card for card in of_pods if card.project in projects), seen, now.known.words)
+    return pods((card for card in of_pods if card.project in view.projects), seen, now.known.words)
+
+
+def _digest(document: Any) -> bytes:
+    return hashlib.blake2b(msgspec.json.encode(document, order="deterministic"), digest_size=16).digest()
 
 
 def _frame(db: Db, known: Setting) -> Frame:

@@ -11,7 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from agent import choose
 from agent.model import Around, Principal, Relation, WorkPackage
@@ -33,9 +34,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     fleet: frozenset[int]
     """The accounts that pods act as, as far as the board shows."""
     people: Mapping[int, Principal]
-    projects: frozenset[int]
-    unassignable: frozenset[int]
-    """Projects in which no account of the fleet can be an assignee."""
+    assignable: Mapping[int, frozenset[int]]
+    """Who can be an assignee, by project: all of them."""
 
 
 class Setting(Struct, frozen=True):
@@ -43,6 +43,20 @@ class Setting(Struct, frozen=True):
 
     facts: Facts
     judge: Judge
+    is_whole: bool = True
+    """Whether the fleet is all that it is known to be to whoever sees everything."""
+    narrower: dict[frozenset[int], Setting] = field(default_factory=dict)
+    """As others see it, by the fleet that they know."""
+
+    def with_fleet(self, fleet: frozenset[int]) -> Setting:
+        """The same for those to whom only these accounts are the fleet's."""
+        if fleet == self.facts.fleet:
+            return self
+        found = self.narrower.get(fleet)
+        if found is None:
+            facts = replace(self.facts, fleet=fleet)
+            found = self.narrower[fleet] = Setting(facts, _judge(facts), is_whole=False)
+        return found
 
     @property
     def words(self) -> Words:
@@ -112,12 +126,16 @@ def setting(db: Db, before: Setting | None = None, *, projects: Iterable[int] | 
         words=words,
         fleet=fleet,
         people={id_: Principal("users", id_, row["name"]) for id_, row in known.users.items()},
-        projects=frozenset(known.projects),
-        unassignable=frozenset(id_ for id_ in known.projects if not assignable[id_] & fleet),
+        assignable={id_: frozenset(assignable[id_]) for id_ in known.projects},
     )
     if before is not None and before.facts == facts:
         return before
-    return Setting(facts, Judge(words, fleet, facts.projects, facts.unassignable))
+    return Setting(facts, _judge(facts))
+
+
+def _judge(facts: Facts) -> Judge:
+    unassignable = (id_ for id_, users in facts.assignable.items() if not users & facts.fleet)
+    return Judge(facts.words, facts.fleet, facts.assignable, unassignable)
 
 
 def of_open(db: Db, known: Setting, recent: Iterable[int] = (), before: Scene | None = None) -> Scene:

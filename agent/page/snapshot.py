@@ -21,13 +21,31 @@ CLOSED_OF_A_PROJECT: Final = 200
 
 
 class Sight(Struct, frozen=True):
-    """A card for those who see all that surrounds it; and the work package itself with that, if some of it is in other projects."""
+    """A card for those who see all that surrounds it and all that the fleet did; and the work package itself with that."""
 
     card: Card
-    foreign: frozenset[int] = frozenset()
-    """Those projects."""
-    item: WorkPackage | None = None
-    near: Near | None = None
+    foreign: frozenset[int]
+    """The other projects of what surrounds it."""
+    item: WorkPackage
+    near: Near
+
+
+class View(Struct, frozen=True, kw_only=True):
+    """Somebody's eyes."""
+
+    viewer: Viewer
+    known: Setting
+    """To whom these accounts are the fleet's, for what they did in visible projects."""
+
+    @property
+    def projects(self) -> Mapping[int, object]:
+        """All that are visible."""
+        return self.viewer.projects
+
+    @property
+    def fleet(self) -> frozenset[int]:
+        """The accounts that pods act as, as far as is visible."""
+        return self.known.facts.fleet
 
 
 class Look(Struct, frozen=True, kw_only=True):
@@ -51,23 +69,23 @@ def one(db: Db, viewer: Viewer, known: Setting, id_: int) -> tuple[Card, list[Be
         return None
     item = found.items[id_]
     near = found.near(item)
-    card = seen_by(known, _sight(known, item, near), viewer.projects)
+    card = seen_by(View(viewer=viewer, known=known), _sight(known, item, near))
     if card is None:
         return None
     around = scene.around(visible(near, viewer.projects))
     return card, [Because(str(why.reason), why.detail) for why in known.judge.reasons(item, around)]
 
 
-def seen_by(known: Setting, sight: Sight, projects: Mapping[int, object]) -> Card | None:
-    """A card as somebody sees it who sees these projects; None if it is in none of them.
+def seen_by(view: View, sight: Sight) -> Card | None:
+    """A card as somebody sees it; None if it is in no project that they see.
 
     It is judged as a pod with the same eyes judges it: by what it sees.
     """
-    if sight.card.project not in projects:
+    if sight.card.project not in view.projects:
         return None
-    if sight.item is None or sight.near is None or all(one in projects for one in sight.foreign):
+    if view.known.is_whole and all(one in view.projects for one in sight.foreign):
         return sight.card
-    return _sight(known, sight.item, visible(sight.near, projects)).card
+    return _sight(view.known, sight.item, visible(sight.near, view.projects)).card
 
 
 def visible(near: Near, projects: Mapping[int, object]) -> Near:
@@ -92,7 +110,7 @@ def look(db: Db, before: Look | None = None) -> Look:
     old = before if before is not None and before.scene.known is known else None
     sights: dict[int, Sight] = {}
     inputs: dict[int, tuple[object, ...]] = {}
-    for id_ in found.shown:
+    for id_ in sorted(found.shown):
         item = found.items[id_]
         near = found.near(item)
         inputs[id_] = (item, near)
@@ -151,8 +169,7 @@ def _sight(known: Setting, item: WorkPackage, near: Near) -> Sight:
         badges=verdict.badges,
         reasons=verdict.reasons,
     )
-    foreign = _foreign(item, near)
-    return Sight(card, foreign, item, near) if foreign else Sight(card)
+    return Sight(card, _foreign(item, near), item, near)
 
 
 def _foreign(item: WorkPackage, near: Near) -> frozenset[int]:

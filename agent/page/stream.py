@@ -11,9 +11,11 @@ import msgspec
 from loguru import logger
 from starlette.types import Receive, Scope, Send
 
-from agent.page.live import TICK, Live, Snapshot
+from agent.page.live import Live, Snapshot
 from agent.server.sessions import Session
 
+BEAT: Final = 0.5
+"""Seconds from one look whether the file has changed to the next."""
 HEARTBEAT: Final = 15.0
 """Seconds of silence after which a comment says that the stream is alive."""
 PATIENCE: Final = 1.0
@@ -79,7 +81,7 @@ class Hub:
             except Exception as error:  # noqa: BLE001 - a disk that is full for a moment must not end it
                 logger.opt(exception=error).error("the page cannot read the board")
                 await asyncio.sleep(1.0)
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(BEAT)
 
 
 class EventStream:
@@ -98,8 +100,8 @@ class EventStream:
         self._cookie = cookie
         self._news = asyncio.Event()
         self._end = asyncio.Event()
-        self._number = hub.live.number(version)
-        self._last: tuple[Any, ...] | None = None
+        self._version = version
+        self._told = hub.live.versions.find(version, session.viewer.id)
 
     def wake(self) -> None:
         """There may be something to tell."""
@@ -155,19 +157,20 @@ class EventStream:
     def _event(self, now: Snapshot) -> tuple[bytes, bool]:
         """What is to be sent now, and whether anything may follow."""
         live = self._hub.live
-        session = live.session(self._cookie)
-        if session is None:
+        view = live.view_of(self._cookie, now)
+        if view is None:
             return _event("signed-out"), False
-        version, number = live.version(now), self._number
-        self._number = now.number
-        if number is None or not live.leads_on(number, now, session.viewer):
-            self._last = None
-            return _event("reset", id_=version), True
-        delta = live.delta(number, now, session.viewer.projects)
-        rest = (delta.closed, delta.pods)
-        quiet = not delta.changed and not delta.gone and (rest == self._last or number == now.number)
-        self._last = rest
-        return (b"" if quiet else _event("board", delta, version)), True
+        before, self._told = self._told, live.told(view, now)
+        name, data, body = "reset", {}, b"reset"
+        if before is not None and live.leads_on(before, self._told):
+            delta = live.delta(before.number, now, view)
+            if not delta.changed and not delta.gone and before.rest == self._told.rest:
+                live.versions.keep(self._version, self._told)
+                return b"", True
+            name, data, body = "board", msgspec.to_builtins(delta), msgspec.json.encode(delta)
+        self._version = live.versions.name(view.viewer.id, self._version.encode(), body)
+        live.versions.keep(self._version, self._told)
+        return _event(name, data and {"version": self._version, **data}, self._version), True
 
 
 async def _gone(receive: Receive) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,9 +36,7 @@ async def answer(client: httpx.AsyncClient, step: Step) -> tuple[int, dict[str, 
         kwargs = {"json": step.body}
     got = await client.request(step.method, step.path, **kwargs)
     client.headers.pop("content-type", None)
-    # What a snapshot is called is drawn by lot for each process.
-    content = re.sub(rb'"version":"[0-9a-f]{16}"', b'"version":"?"', got.content)
-    return got.status_code, dict(got.headers), content
+    return got.status_code, dict(got.headers), got.content
 
 
 STRIDE = 41

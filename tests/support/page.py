@@ -14,6 +14,11 @@ from typing import Any
 
 import httpx
 
+from agent.page import live
+from agent.page.live import Live, Snapshot
+from agent.page.snapshot import View
+from agent.server.access import Viewer
+
 API = "/api/v3"
 SOON = 10.0
 """Seconds in which whatever is to come has come, on a busy machine too."""
@@ -69,6 +74,13 @@ class Listening:
 def numbers(event: Event) -> set[int]:
     """The work packages that an event tells of."""
     return {card["id"] for card in event.data.get("changed", ())} | set(event.data.get("gone", ()))
+
+
+def eyes(board: Live, now: Snapshot, *projects: int) -> View:
+    """Those of somebody who sees these projects."""
+    viewer = Viewer(id=99, name="Somebody", admin=False, language="en", projects=dict.fromkeys(projects, frozenset()))
+    with board.desk.store.transaction(write=False) as db:
+        return live.view(db, viewer, now)
 
 
 class Visitor:

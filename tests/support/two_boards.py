@@ -20,6 +20,7 @@ import pytest
 
 from agent import server
 from agent.page.app import Page
+from agent.page.versions import Versions
 from agent.server import seed, sessions, store
 from agent.server.store import Db, Store
 from agent.texts import report
@@ -45,6 +46,7 @@ work_packages = [
   { key = "bug", type = "Bug", subject = "Broken", assignee = "mia" },
   { key = "free", subject = "Nothing holds it" },
   { key = "closed", subject = "Done", status = "Closed" },
+  { key = "taken", subject = "In the hands of somebody", assignee = "both" },
 ]
 relations = [{ type = "blocks", from = "bug", to = "task" }, { type = "follows", from = "free", to = "child" }]
 """
@@ -161,6 +163,9 @@ class Sides:
         tokens = json.loads((self.full / "tokens.json").read_text())
         self.tokens: dict[str, str] = {name: tokens[name] for name in ACCOUNTS}
         self._pages = [Page(one, lambda: NOW) for one in (self.full, self.bare)]
+        # Versions are named with a key that is drawn by lot for each process.
+        for page in self._pages:
+            page.live.versions = Versions(b"the same on both")
         self._apps = [
             server.app(one, clock=lambda: NOW, site=page)
             for one, page in zip((self.full, self.bare), self._pages, strict=True)

@@ -29,7 +29,7 @@ from agent.texts import claim_token, report
 from support.backlogs import into_embedded
 from support.boards import Board
 from support.fake_clock import FakeClock, FixedRandomness
-from support.page import Visitor
+from support.page import Visitor, eyes
 from support.random_boards import random_backlog
 from support.values import names
 
@@ -320,7 +320,7 @@ def test_5000_open_ones_are_shown_soon_however_many_are_closed(tmp_path: Path, m
         now = one.present
         assert now is not None
         assert len(now.sights) == 5200
-        assert [card.subject for card in one.delta(1, now, {101: ()}).changed] == ["Changed"]
+        assert [card.subject for card in one.delta(1, now, eyes(one, now, 101)).changed] == ["Changed"]
         taken[closed] = first, again, changed
         one.close()
     measured(

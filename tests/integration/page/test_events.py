@@ -20,6 +20,7 @@ from agent.page import live, stream
 from agent.page.app import MOST_STREAMS, Page
 from agent.page.live import Live
 from agent.page.stream import EventStream
+from agent.page.versions import Told
 from agent.server import sessions, store
 from agent.server.access import authenticate_as
 from support.boards import Board, _ServerThread
@@ -27,13 +28,13 @@ from support.page import SOON, Visitor, numbers
 
 Visit = Callable[..., Visitor]
 NOW = dt.datetime(2026, 12, 1, 12)  # noqa: DTZ001 - the board's clock is UTC without a zone
-PAUSE = live.PAUSE
+BEAT = stream.BEAT
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Snapshots follow each other as fast as they can, where a test does not count them."""
-    monkeypatch.setattr(live, "PAUSE", 0.02)
+    monkeypatch.setattr(stream, "BEAT", 0.02)
 
 
 def create(board: Board, subject: str, project: str = "shop", account: str = "human") -> int:
@@ -65,7 +66,7 @@ def is_idle(board: Board) -> bool:
 def is_settled(board: Board) -> bool:
     """Whether there was nothing to read for some time."""
     before = snapshots(board)
-    time.sleep(2 * PAUSE)
+    time.sleep(2 * BEAT)
     return snapshots(board) == before
 
 
@@ -164,11 +165,12 @@ def test_from_an_unknown_version_all_is_to_be_asked_for_again(shared_board: Boar
     with one.listen(version.replace("LIFE", life)) as heard:
         event = heard.next()
         assert (event.name, event.data) == ("reset", {})
-        assert event.id == one.board()["version"]
         # From there on it goes on.
         made = create(shared_board, "Later")
         assert heard.next().name == "board"
         assert made in one.cards()
+    with one.listen(last=event.id) as heard:
+        assert made in numbers(heard.next())
 
 
 def test_after_a_restart_all_is_to_be_asked_for_again(board: Board, visit: Visit) -> None:
@@ -268,7 +270,7 @@ def test_while_nobody_listens_nothing_is_read(board: Board, visit: Visit) -> Non
 def test_without_changes_nothing_is_read_and_with_many_twice_a_second_for_all(
     board: Board, visit: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "PAUSE", PAUSE)
+    monkeypatch.setattr(stream, "BEAT", BEAT)
     visitors = [visit(board) for _ in range(3)]
     version = visitors[0].board()["version"]
     with visitors[0].listen(version) as first, visitors[1].listen(version) as second, visitors[2].listen(version):
@@ -283,7 +285,7 @@ def test_without_changes_nothing_is_read_and_with_many_twice_a_second_for_all(
         first.until(last)
         second.until(last)
         seconds = time.monotonic() - began
-        assert snapshots(board) - before <= 1 + seconds / PAUSE
+        assert snapshots(board) - before <= 1 + seconds / BEAT
 
 
 def test_a_silent_stream_says_that_it_is_alive(board: Board, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,7 +328,10 @@ async def test_who_does_not_read_is_owed_one_difference_however_much_happens(tmp
         cookie = sessions.start(db, token, NOW)
         session = sessions.find(db, cookie, NOW)
     assert session is not None
-    version = page.live.version(await page.live.latest())
+    now = await page.live.latest()
+    version = "a version"
+    with page.live.desk.store.transaction(write=False) as db:
+        page.live.versions.keep(version, page.live.told(live.view(db, session.viewer, now), now))
     reads, tried, sent = asyncio.Event(), list[bytes](), list[bytes]()
     reads.set()
 
@@ -372,24 +377,36 @@ async def test_many_who_ask_at_once_share_one_snapshot(tmp_path: Path) -> None:
     one.close()
 
 
-async def test_what_is_too_long_ago_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "VERSIONS", 3)
-    monkeypatch.setattr(live, "PAUSE", 0.0)
+@pytest.mark.parametrize("account", ["human", "admin"])
+async def test_what_was_told_too_long_ago_is_forgotten_and_nothing_sooner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, account: str
+) -> None:
+    """Whatever happens meanwhile: neither many changes nor none make a difference to what is remembered."""
+    minutes = 0.0
+    monkeypatch.setattr(live, "monotonic", lambda: 60 * minutes)
     server.create(tmp_path)
     server.import_backlog(tmp_path, '[[projects]]\nidentifier = "a"\nname = "A"')
     one = Live(tmp_path, lambda: NOW)
-    versions = []
-    for n in range(6):
-        versions.append(one.version(await one.latest()))
+    given: list[Told] = []
+    for n in range(15):
+        minutes = float(n)
+        now = await one.latest()
+        with one.desk.store.transaction(write=False) as db:
+            view = live.view(db, authenticate_as(db, account), now)
+        given.append(one.told(view, now))
+        one.versions.keep(f"version {n}", given[n])
         server.import_backlog(tmp_path, f'[[work_packages]]\nkey = "a"\nsubject = "{n}"')
     now = await one.latest()
-    numbers = [one.number(version) for version in versions]
-    assert numbers == [None, None, None, 4, 5, 6]
     with one.desk.store.transaction(write=False) as db:
-        human = authenticate_as(db, "human")
-    assert all(one.leads_on(number, now, human) for number in (4, 5, 6))
-    assert not one.leads_on(3, now, human)
-    assert len(one.delta(4, now, {101: ()}).changed) == 3
+        view = live.view(db, authenticate_as(db, account), now)
+    after = one.told(view, now)
+    assert [one.leads_on(told, after) for told in given] == [n >= 4 for n in range(15)]
+    assert len(one.delta(given[4].number, now, view).changed) == 11
+    found = [one.versions.find(f"version {n}", view.viewer.id) for n in range(15)]
+    assert found == [None] * 4 + given[4:]
+    assert one.versions.find("version 14", view.viewer.id + 1) is None
+    # Of the differences themselves a little more is kept.
+    assert len(one._history) == 13
     one.close()
 
 
