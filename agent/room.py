@@ -164,7 +164,7 @@ class Rooms:
             if broker:
                 shim.install(place, python, socket)
             relay = self._relay(run, broker, asks=asks)
-            inner = self._sandbox(workspace, home, view, place, *programs, closed=asks) if view else self._runner
+            inner = await self._sandbox(workspace, home, view, place, *programs, closed=asks) if view else self._runner
             async with relay.serving(socket):
                 yield Room(
                     runner=DevShell(
@@ -218,18 +218,18 @@ class Rooms:
         repository = self._settings.repositories.get(workspace.project)
         return repository.shell_files if repository else ()
 
-    def _sandbox(self, workspace: Tree, home: Path, view: View, *shown: Path, closed: bool) -> Runner:
-        readable, empty, nested = workspace.jail_paths()
+    async def _sandbox(self, workspace: Tree, home: Path, view: View, *shown: Path, closed: bool) -> Runner:
+        git = await workspace.jail_paths()
         more = (*shown, *map(Path, self._settings.sandbox.readable))
         visible = (Path("/usr"), *(shelf.seen for shelf in view.shelves))
         jail = Jail(
             writable=(workspace.path, home),
             readable=(
-                *readable,
+                *git.readable,
                 *(one for one in more if not any(one.is_relative_to(place) for place in visible)),
             ),
-            empty=empty,
-            nested=nested,
+            instead=git.instead,
+            nested=git.nested,
             tmp=home / "tmp",
         )
         return Sandbox(runner=self._runner, jail=jail, limits=self._limits, view=view, closed=closed)
@@ -245,7 +245,7 @@ class Rooms:
         project = workspace.project
         folder = self._folder / "shells" / project
         folder.mkdir(parents=True, exist_ok=True)
-        client = self._nix.client(project, workspace.jail_paths()[0])
+        client = self._nix.client(project, workspace.ties)
         shells = Shells(
             _Shown(client, workspace, patterns),
             folder,

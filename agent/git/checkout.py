@@ -23,7 +23,7 @@ from agent.git import published
 from agent.git.blame import blamed
 from agent.git.folder import remove
 from agent.git.mirror import Mirror
-from agent.git.tree import Tree
+from agent.git.tree import JailPaths, Tree
 from agent.git.worktree import Worktree
 
 _PLACE: Final = "checks"
@@ -48,9 +48,14 @@ class Checkout(Tree):
         self.carried = carried
         """The folders that came from the last checkout that passed."""
 
-    def jail_paths(self) -> tuple[tuple[Path, ...], tuple[Path, ...], tuple[Path, ...]]:
-        """See `Tree.jail_paths`: what a fresh clone has, and nothing of the mirror."""
-        return (published.objects_of(self._mirror),), (), (self._worktree.admin,)
+    @property
+    def ties(self) -> tuple[Path, ...]:
+        """See `Tree.ties`."""
+        return (published.objects_of(self._mirror),)
+
+    async def jail_paths(self) -> JailPaths:
+        """See `Tree.jail_paths`."""
+        return JailPaths(readable=self.ties, instead=(), nested=(self._worktree.admin,))
 
     async def passed(self) -> None:
         """It passed: the next one may get what is to be carried over."""

@@ -24,22 +24,22 @@ def objects_of(mirror: Mirror) -> Path:
     return mirror.folder / "published" / "objects"
 
 
-async def clone(mirror: Mirror, gitdir: Path, commit: str) -> None:
+async def clone(mirror: Mirror, gitdir: Path, commit: str, *, config: str = _CONFIG) -> None:
     """Make a repository that has what a fresh clone has after a push of `commit`, which is its HEAD.
 
     Raises:
         GitFailed: git cannot.
     """
     branches = await _follow(mirror)
-    await asyncio.to_thread(_lay_out, gitdir, objects_of(mirror), commit, branches)
+    await asyncio.to_thread(_lay_out, gitdir, objects_of(mirror), commit, branches, config)
     known = {line.split(b" ")[0].decode() for line in branches.splitlines()}
     await _pack(mirror, gitdir / "objects", {commit} - known, known)
 
 
-def _lay_out(gitdir: Path, objects: Path, commit: str, branches: bytes) -> None:
+def _lay_out(gitdir: Path, objects: Path, commit: str, branches: bytes, config: str) -> None:
     for part in ("objects/info", "objects/pack", "refs"):
         (gitdir / part).mkdir(parents=True)
-    (gitdir / "config").write_text(_CONFIG)
+    (gitdir / "config").write_text(config)
     (gitdir / "objects/info/alternates").write_text(f"{objects}\n")
     (gitdir / "packed-refs").write_bytes(branches)
     (gitdir / "HEAD").write_text(f"{commit}\n")

@@ -5,9 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from msgspec import Struct
+
 from agent.git.blame import blamed
 from agent.git.flake import FlakeFiles
 from agent.git.worktree import Worktree
+
+
+class JailPaths(Struct, frozen=True):
+    """Paths for a sandbox, all of them read-only.
+
+    Attributes:
+        readable: as they are.
+        instead: folders that lie at another path inside: where they are on this host, and where inside.
+        nested: below one of those, or below the folder.
+    """
+
+    readable: tuple[Path, ...]
+    instead: tuple[tuple[Path, Path], ...]
+    nested: tuple[Path, ...]
 
 
 class Tree:
@@ -59,12 +75,15 @@ class Tree:
         with blamed(self._mirror.folder):
             await self._flake.show(patterns)
 
-    def jail_paths(self) -> tuple[tuple[Path, ...], tuple[Path, ...], tuple[Path, ...]]:
-        """What git needs inside a sandbox to look and not to write, besides the folder.
+    @property
+    def ties(self) -> tuple[Path, ...]:
+        """The folders outside that the `.git` of the folder refers to."""
+        return (self._mirror.path,)
 
-        Returns:
-            What is read-only; what below it appears empty (the worktrees of others); what is read-only below that or
-            below the folder.
+    async def jail_paths(self) -> JailPaths:
+        """What git needs inside a sandbox to look and not to write, besides the folder: no more than a fresh clone has.
+
+        Raises:
+            GitFailed: it cannot be had.
         """
-        worktree = self._worktree
-        return (self._mirror.path,), (worktree.admin.parent,), (worktree.admin, worktree.pointer)
+        raise NotImplementedError

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from agent.errors import Superseded, TicketFailure
+from agent.git import published
 from agent.git.blame import blamed
 from agent.git.checkout import Checkout, checked_out
 from agent.git.checks import refuse_repository, refuse_work
@@ -36,7 +37,7 @@ from agent.git.refs import (
 from agent.git.salvage import tree_to_keep
 from agent.git.sizes import refuse_excess
 from agent.git.starter import commit_starter, move_starter
-from agent.git.tree import Tree
+from agent.git.tree import JailPaths, Tree
 from agent.git.worktree import Record, UpToDate, Worktree
 from agent.texts.outlet import CommitText
 
@@ -105,6 +106,18 @@ class Workspace(Tree):
             carry: see `Checkout`.
         """
         return checked_out(self._worktree, commit, carry)
+
+    async def jail_paths(self) -> JailPaths:
+        """See `Tree.jail_paths`: in the mirror's place there is a clone, made anew.
+
+        The mirror has more, what runs left that failed: one run would speak to the next by it.
+        """
+        seen = await self._worktree.clone_to_see(self._head)
+        return JailPaths(
+            readable=(published.objects_of(self._mirror),),
+            instead=((seen, self._mirror.path),),
+            nested=(self._worktree.admin, self._worktree.pointer),
+        )
 
     async def add_starter(self, template: Path, message: CommitText) -> str | None:
         """Give a repository without a `flake.nix` the files of a template, by a commit below the run's own one.

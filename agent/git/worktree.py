@@ -18,10 +18,10 @@ import msgspec
 from msgspec import Struct
 
 from agent.errors import PodTrouble, TicketFailure
-from agent.git import blame, guard, odd
+from agent.git import blame, guard, odd, published
 from agent.git.folder import open_up, remove, scrub, unblock, write_plain
 from agent.git.guard import Seal
-from agent.git.mirror import LOCAL_TIMEOUT, GitHung, Mirror
+from agent.git.mirror import CONFIG, LOCAL_TIMEOUT, GitHung, Mirror
 from agent.git.odd import Listing
 from agent.git.refs import names
 from agent.programs.runner import Finished
@@ -90,6 +90,7 @@ class Worktree:
         self.admin = mirror.path / "worktrees" / name
         self._note = mirror.folder / "runs" / f"{owner}.json"
         self.pointer = self.path / ".git"
+        self._seen = mirror.folder / "seen" / name
 
     async def git(
         self,
@@ -204,6 +205,13 @@ class Worktree:
         """What the index holds."""
         raw = (await self.git("ls-files", "-z", "-s", "-v")).stdout
         return await asyncio.to_thread(odd.read_listing, raw)  # a million names keep it busy for seconds
+
+    async def clone_to_see(self, commit: str) -> Path:
+        """What programs in the folder may see of git: a bare clone with `commit`, and a place for this worktree's ties."""
+        await asyncio.to_thread(remove, self._seen)
+        await published.clone(self.mirror, self._seen, commit, config=CONFIG)
+        (self._seen / "worktrees" / self.admin.name).mkdir(parents=True)
+        return self._seen
 
     async def unlock(self) -> None:
         """Put away what a killed git left; nobody of ours runs git here now."""
@@ -325,8 +333,8 @@ class Worktree:
         await asyncio.to_thread(self._remove)
 
     def _remove(self) -> None:
-        remove(self.path)
-        remove(self.admin)
+        for folder in (self.path, self.admin, self._seen):
+            remove(folder)
 
     async def set_aside(self) -> Path:
         """Put the folder out of the way as it is, and its ties; returns where it is now. Of such folders a few are kept."""

@@ -108,9 +108,7 @@ def arguments(jail: Jail, *, host: Host, cwd: Path, views: tuple[tuple[Path, Pat
     mounts = _mounts(jail, host) | dict(_moved("--ro-bind", views))
     for path, mount in sorted(mounts.items(), key=lambda entry: entry[0].parts):
         options += [*mount, str(path)]
-    for path in sorted({Path("/dev"), *jail.empty}):
-        options += ["--remount-ro", str(path)]
-    return [*options, "--remount-ro", "/", "--chdir", str(cwd)]
+    return [*options, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", str(cwd)]
 
 
 def _mounts(jail: Jail, host: Host) -> dict[Path, tuple[str, ...]]:
@@ -124,7 +122,7 @@ def _mounts(jail: Jail, host: Host) -> dict[Path, tuple[str, ...]]:
     mounts[Path("/dev/shm")] = ("--perms", "1777", "--size", str(SHARED_MEMORY), "--tmpfs")  # noqa: S108 - a mount point
     mounts.update({path: ("--bind", str(jail.tmp)) for path in (Path("/tmp"), Path("/var/tmp"))})  # noqa: S108 - likewise
     mounts.update(_bound("--ro-bind", jail.readable))
-    mounts.update(dict.fromkeys(jail.empty, ("--tmpfs",)))
+    mounts.update(_moved("--ro-bind", jail.instead))
     mounts.update(_bound("--bind", (*jail.writable, jail.tmp)))
     mounts.update(_moved("--bind", jail.elsewhere))
     mounts.update(_bound("--ro-bind", jail.nested))

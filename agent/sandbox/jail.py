@@ -17,8 +17,8 @@ class Jail(Struct, frozen=True, kw_only=True):
     Attributes:
         writable: the worktree, HOME and the like.
         readable: more read-only paths.
-        empty: folders below a readable one that appear empty; they exist outside.
-        nested: read-only paths that lie below a writable or an empty one: the worktree's `.git`, its administrative folder.
+        instead: read-only folders that lie at another path inside: where they are on this host, and where inside.
+        nested: read-only paths that lie below one of those or a writable one: the worktree's `.git`, its administrative folder.
         tmp: becomes /tmp; a folder on disk, counted by the limit of the disk. Made if it is missing.
         elsewhere: writable folders that lie at another path inside: where they are on this host, and where inside.
         network: whether it has the host's; for programs of ours that fetch, never for a model or what a repository holds.
@@ -26,7 +26,7 @@ class Jail(Struct, frozen=True, kw_only=True):
 
     writable: tuple[Path, ...]
     readable: tuple[Path, ...] = ()
-    empty: tuple[Path, ...] = ()
+    instead: tuple[tuple[Path, Path], ...] = ()
     nested: tuple[Path, ...] = ()
     tmp: Path
     elsewhere: tuple[tuple[Path, Path], ...] = ()

@@ -12,6 +12,7 @@ import pytest
 from agent.devshell import client_options
 from agent.devshell.client_options import private_store
 from agent.errors import PodTrouble, TicketFailure
+from agent.git.tree import JailPaths
 from agent.programs.processes import Processes
 from agent.programs.runner import Ended, Finished, Job
 from agent.room import Rooms
@@ -47,8 +48,10 @@ class Tree:
 
     async def show_to_nix(self, _patterns: object = ()) -> None: ...
 
-    def jail_paths(self) -> tuple[tuple[Path, ...], tuple[Path, ...], tuple[Path, ...]]:
-        return (), (), (self.path / ".git",)
+    ties: tuple[Path, ...] = ()
+
+    async def jail_paths(self) -> JailPaths:
+        return JailPaths((), (), (self.path / ".git",))
 
 
 class Pod:

@@ -74,8 +74,7 @@ class Cell:
     def jail(self) -> Jail:
         return Jail(
             writable=(self.worktree, self.home),
-            readable=(self.mirror,),
-            empty=(self.mirror / "worktrees",),
+            instead=((self.state / "seen", self.mirror),),
             nested=(self.worktree / ".git", self.mirror / "worktrees" / "mine"),
             tmp=self.state / "tmp",
         )
@@ -144,8 +143,10 @@ def _furnish(cell: Cell) -> None:
         ["-C", str(seed), *identity, "commit", "-q", "--allow-empty", "-m", "first"],
         ["clone", "-q", "--bare", str(seed), str(cell.mirror)],
         ["-C", str(cell.mirror), "worktree", "add", "-q", "--detach", str(cell.worktree)],
+        ["clone", "-q", "--bare", str(seed), str(cell.state / "seen")],
     ):
         subprocess.run(["git", *command], check=True, capture_output=True)
+    (cell.state / "seen/worktrees/mine").mkdir(parents=True)
     cell.own()
 
 

@@ -1,9 +1,9 @@
 """The same ticket B twice on the same board: after a hostile ticket A, and without it. What B meets must be the same.
 
 B's model is a witness: it writes everything that it can see into its worktree (the prompt, the environment, the files of
-home, /tmp, worktree and of all folders of the pod that are shown, git's settings, the store, the shells that it enters), so
-that all of it is in the tree that is pushed. Both worlds lie at the same path, one after the other: names in the Nix store
-depend on it.
+home, /tmp, worktree and of all folders of the pod that are shown, git's settings and objects, the store, the shells that it
+enters), so that all of it is in the tree that is pushed. Both worlds lie at the same path, one after the other: names in the
+Nix store depend on it.
 """
 
 from __future__ import annotations
@@ -128,6 +128,7 @@ find "$store" -type f -exec sha256sum {} + | LC_ALL=C sort -k2 > seen/store-sums
 list WORLD \( -path "$PWD" -o -path "$HOME" -o -path "$store" -o -name objects -o -name refs -o -name logs -o -name packed-refs \
   -o -name FETCH_HEAD -o -name index \) -prune -o > seen/pod
 git=$(git rev-parse --git-common-dir)
+{ git cat-file --batch-all-objects --batch-check="%(objectname)"; git for-each-ref --format="%(refname)"; } > seen/objects
 { git config --list --show-origin; git status --porcelain --ignored; git ls-files -v -s; git stash list; git worktree list --porcelain | grep -v ^HEAD
   git log -3 --format='%T %s' HEAD; cat "$git"/info/* "$git"/config; ls -la "$git"/hooks | tail -n +2 | cut -c1-10; } > seen/git 2>&1
 cut -d' ' -f5 /proc/self/mountinfo | LC_ALL=C sort > seen/mounts
@@ -202,8 +203,8 @@ class World:
         worktree = self.config.parent / "state/repositories/shop/work" / str(self.a)
         wait_until(lambda: (worktree / "ready-to-be-killed").exists() or pod.poll() is not None)
         assert pod.poll() is None, (self.config.parent / "log").read_text()
-        pod.send_signal(signal.SIGKILL)
-        pod.wait()
+        with pod:
+            pod.send_signal(signal.SIGKILL)
         self.theirs.change(self.a, status="On hold")
 
     def look(self) -> dict[str, str]:
@@ -218,9 +219,20 @@ class World:
         run = next(line for line in seen["seen/environment"].splitlines() if line.startswith("AGENT_RUN=")).split("=")[
             1
         ]
+        seen["seen/objects"] = self._unpublished(seen["seen/objects"])
         seen["comments"] = "\n".join(self.shop.comments(self.b))
         seen["status"] = self.shop.status(self.b)
         return {name: self._plain(text, run) for name, text in seen.items()}
+
+    def _unpublished(self, seen: str) -> str:
+        """What B could read of git and whoever clones the remote could not, by its name: objects and refs."""
+        objects = git(self.shop.remote.path, "rev-list", "--objects", "--no-object-names", "--branches")
+        refs = git(
+            self.shop.remote.path, "for-each-ref", "--format=refs/remotes/origin/%(refname:lstrip=2)", "refs/heads"
+        )
+        found = seen.splitlines()
+        assert set(found) & set(refs.splitlines()), "it looked"
+        return "".join(f"{line}\n" for line in found if line not in {*objects.splitlines(), *refs.splitlines()})
 
     def _plain(self, text: str, run: str) -> str:
         """Without what chance and the clock have put there."""

@@ -17,8 +17,8 @@ STATE = Path("/state")
 HOST = Host(folders=(Path("/usr"), Path("/etc/passwd")), links=((Path("/bin"), "usr/bin"),))
 JAIL = Jail(
     writable=(STATE / "work/mine", STATE / "home"),
-    readable=(STATE / "mirror.git",),
-    empty=(STATE / "mirror.git/worktrees",),
+    readable=(STATE / "published",),
+    instead=((STATE / "seen/mine", STATE / "mirror.git"),),
     nested=(STATE / "work/mine/.git", STATE / "mirror.git/worktrees/mine"),
     tmp=STATE / "home/tmp",
 )
@@ -55,8 +55,8 @@ def mount(path: str, jail: Jail = JAIL, host: Host = HOST) -> tuple[int, list[st
         ("/state/home/tmp", ["--bind", "/state/home/tmp", "/state/home/tmp"]),
         ("/tmp", ["--bind", "/state/home/tmp", "/tmp"]),
         ("/var/tmp", ["--bind", "/state/home/tmp", "/var/tmp"]),
-        ("/state/mirror.git", ["--ro-bind", "/state/mirror.git", "/state/mirror.git"]),
-        ("/state/mirror.git/worktrees", ["--tmpfs", "/state/mirror.git/worktrees"]),
+        ("/state/published", ["--ro-bind", "/state/published", "/state/published"]),
+        ("/state/mirror.git", ["--ro-bind", "/state/seen/mine", "/state/mirror.git"]),
         ("/state/work/mine/.git", ["--ro-bind", "/state/work/mine/.git", "/state/work/mine/.git"]),
         ("/usr", ["--ro-bind", "/usr", "/usr"]),
         ("/bin", ["--symlink", "usr/bin", "/bin"]),
@@ -72,7 +72,7 @@ def test_each_path_is_mounted_as_it_should_be(path: str, expected: list[str]) ->
 
 
 def test_parents_are_mounted_before_what_lies_below_them() -> None:
-    chain = ["/state/mirror.git", "/state/mirror.git/worktrees", "/state/mirror.git/worktrees/mine"]
+    chain = ["/state/mirror.git", "/state/mirror.git/worktrees/mine"]
     assert [mount(path)[0] for path in chain] == sorted(mount(path)[0] for path in chain)
     assert mount("/state/work/mine")[0] < mount("/state/work/mine/.git")[0]
     below = Jail(writable=(Path("/tmp/pytest/work"),), tmp=Path("/tmp/pytest/tmp"))
@@ -108,7 +108,7 @@ def test_no_wall_is_optional(option: str) -> None:
     assert not [word for word in options() if word.endswith("-try") and word.startswith("--unshare")]
 
 
-@pytest.mark.parametrize("path", ["/", "/dev", "/state/mirror.git/worktrees"])
+@pytest.mark.parametrize("path", ["/", "/dev"])
 def test_what_lies_in_memory_ends_read_only(path: str) -> None:
     words = options()
     place = max(place for place, word in enumerate(words) if word == "--remount-ro" and words[place + 1] == path)
