@@ -184,10 +184,11 @@ async def test_no_process_survives_a_cancellation_even_a_repeated_one(tmp_path: 
 async def test_no_process_survives_the_end_of_the_event_loop(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(f"""
-import asyncio
+import asyncio, signal
 from pathlib import Path
 from agent.programs.processes import Processes
 from agent.programs.runner import Job
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits "ignored"
 script = "echo $$ > own; while :; do sleep 1; done"
 asyncio.run(Processes(grace=0.3).run(Job(argv=("sh", "-c", script), cwd=Path({str(tmp_path)!r}), env={{"PATH": {PATH!r}}})))
 """)
