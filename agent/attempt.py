@@ -293,6 +293,7 @@ class Attempt:
 
         Raises:
             Superseded: one is open again: the ticket waits for its answer.
+            TicketFailure: one must not stay closed so, and the board does not let it be opened: it is asked anew.
         """
         if brief.left_out:
             await self._reporter.fence()
@@ -300,8 +301,11 @@ class Attempt:
         waiting = []
         for one in brief.unanswered:
             await self._reporter.fence()
-            if await Spikes(self._protocol).reopen(one.spike, self._run, one.line, said=one.said):
+            if await Spikes(self._protocol).reopen(one.spike, self._run, one.line, said=one.said, never=one.never):
                 waiting.append(f"Spike #{one.spike.id} is open")
+            elif one.never:
+                why = f"Spike #{one.spike.id} was closed, and not by anybody who may be assigned here"
+                raise TicketFailure(f"{why}; the board does not let it be opened again")
         if waiting:
             raise Superseded("; ".join(waiting))
 

@@ -6,7 +6,7 @@ ticket, by a forge's integration for instance, does not speak to the model. Text
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
@@ -28,7 +28,9 @@ class Unanswered(Struct, frozen=True):
     line: str
     """Why, as it stands on the Spike."""
     said: bool
-    """Whether it stands there: a pod died before it could open the Spike."""
+    """Whether it stands there: a pod died before it could open the Spike, or it was closed once more."""
+    never: bool
+    """Whether such a closing is no answer however often: an integration's, or a second time on one ticket."""
 
 
 class Word(Struct, frozen=True):
@@ -107,7 +109,7 @@ async def read(
     return Briefing(
         facts,
         instructions,
-        tuple(filter(None, (spike.unanswered() for spike in spikes))),
+        tuple(_unanswered(spikes)),
         tuple(line for line in lines if line not in known),
         next((spike.word() for spike in reversed(spikes) if spike.run), None),
     )
@@ -139,6 +141,19 @@ async def _story(protocol: Protocol, ticket: WorkPackage) -> WorkPackage | None:
     return parent if parent.type in stories else None
 
 
+def _unanswered(spikes: list[_Journal]) -> Iterator[Unanswered]:
+    """The Spikes that nobody answered who counts.
+
+    One that a run of the fleet came after is history. If such a one was closed by somebody who does not count, this ticket's
+    one run for that was had.
+    """
+    asked = max((spike.made for spike in spikes if spike.run), default=0)
+    past = [spike for spike in spikes if spike.made < asked and spike.closed < asked]
+    spent = any(spike.is_foreign for spike in past)
+    found = (spike.unanswered(spent=spent) for spike in spikes if spike not in past)
+    return filter(None, found)
+
+
 class _Journal:
     """A closed Spike and all that happened to it.
 
@@ -157,8 +172,12 @@ class _Journal:
         foreign = trail.writers(activities, spike.subject) - fleet.users
         self._foreign = {one for one in foreign if not fleet.counts(one, project)}
         self._project = project
-        marks = [mark.event for _, mark in trail.markers(activities, fleet.users)]
-        mark = None if Event.SPIKE_DUPLICATE in marks else report.parse_marker(spike.description)
+        self._marks = list(trail.markers(activities, fleet.users))
+        self._is_duplicate = any(mark.event == Event.SPIKE_DUPLICATE for _, mark in self._marks)
+        names = fleet.statuses
+        self._end = trail.closing(activities, frozenset(names.values()), {names.get(one, "") for one in fleet.closed})
+        self._closer = self._end.user if self._end is not None else 0
+        mark = None if self._is_duplicate else report.parse_marker(spike.description)
         self.run = mark.run if mark is not None else ""
         """The run that asked; empty where a person did, or a late request asked a second time."""
 
@@ -171,20 +190,38 @@ class _Journal:
         item = Item(self._spike.id, "", "") if self._foreign else _item(self._spike)
         return ResolvedSpike(item, _comments(one for one in self._said if self._counts(one.user)))
 
-    def unanswered(self) -> Unanswered | None:
-        """What to say where it was closed by somebody who does not count; closed once more, it counts."""
-        fleet, marks = self._fleet, list(trail.markers(self._activities, self._fleet.users))
-        if any(mark.event == Event.SPIKE_DUPLICATE for _, mark in marks):
+    @property
+    def made(self) -> int:
+        """The number of the activity that made it."""
+        return self._activities[0].id if self._activities else 0
+
+    @property
+    def closed(self) -> int:
+        """Likewise of what closed it; 0 where none shows."""
+        return self._end.id if self._end is not None else 0
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether somebody is known to have closed it who does not count; the fleet closes what is too many."""
+        return self._end is not None and not self._counts(self._closer) and self._closer not in self._fleet.users
+
+    def unanswered(self, *, spent: bool) -> Unanswered | None:
+        """What to say where it was closed by somebody who does not count; closed once more, it counts.
+
+        Args:
+            spent: whether that was so already for another Spike of the ticket: then it counts no more, as an integration's
+                never does.
+        """
+        if self._is_duplicate or self._counts(self._closer):
             return None
-        names = fleet.statuses
-        end = trail.closing(self._activities, frozenset(names.values()), {names.get(one, "") for one in fleet.closed})
-        closer = end.user if end is not None else 0
-        if self._counts(closer):
+        line = _line(self._closer, self._fleet)
+        if self._closer in self._fleet.integrations or (spent and self.is_foreign):
+            known = trail.lines_said(self._activities, self._fleet.users, Event.SPIKE_REOPENED)
+            return Unanswered(self._spike, line, said=line in known, never=True)
+        said = [one.id for one, mark in self._marks if mark.event == Event.SPIKE_REOPENED]
+        if said and (not self.is_foreign or self.closed > said[-1]):
             return None
-        asked = [one.id for one, mark in marks if mark.event == Event.SPIKE_REOPENED]
-        if asked and (end is None or closer in fleet.users or end.id > asked[-1]):
-            return None
-        return Unanswered(self._spike, _line(closer, fleet), said=bool(asked))
+        return Unanswered(self._spike, line, said=bool(said), never=False)
 
     def word(self) -> Word | None:
         """What of the fleet's own question a person let through; the last word counts.

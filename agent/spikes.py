@@ -89,7 +89,7 @@ class Spikes:
                 await self._protocol.say(spike.id, report.spike_duplicate(run, stays=stays), "a Spike too many")
             await self._close(spike)
 
-    async def reopen(self, spike: WorkPackage, run: str, line: str, *, said: bool) -> bool:
+    async def reopen(self, spike: WorkPackage, run: str, line: str, *, said: bool, never: bool) -> bool:
         """Open a Spike again that was closed by somebody whose word does not count; the sentence first, so that it is there.
 
         Args:
@@ -97,12 +97,14 @@ class Spikes:
             run: whose run asks again.
             line: why, as it stands on the Spike.
             said: whether that is there already.
+            never: whether such a closing counts as little the next time.
 
         Returns:
             Whether it is open now; False where the workflow refuses it.
         """
         if not said:
-            await self._protocol.say(spike.id, report.spike_reopened(run, why=line), "closed by whom?", notify=True)
+            text = report.spike_reopened(run, why=line, never=never)
+            await self._protocol.say(spike.id, text, "closed by whom?", notify=True)
         fleet = self._protocol.fleet
         for _ in range(SWAPS):
             try:

@@ -274,14 +274,16 @@ def not_read(run: str, *, lines: Sequence[str]) -> BoardText:
     return _text(run, Event.NOT_READ, "\n".join(map(line, lines)))
 
 
-def spike_reopened(run: str, *, why: str) -> BoardText:
-    """On a Spike that was closed by somebody whose word does not count, as it is opened again."""
+def spike_reopened(run: str, *, why: str, never: bool) -> BoardText:
+    """On a Spike that was closed by somebody whose word does not count, as it is opened again: once, or each time."""
+    waits = "it waits for somebody who may be assigned here."
     return _text(
         run,
         Event.SPIKE_REOPENED,
         line(why),
-        "That closed this Spike, so it is opened again, this once: it waits for somebody who may be assigned here. "
-        "Closed again, it counts.",
+        f"That closed this Spike, so it is opened again, as often as that happens: {waits}"
+        if never
+        else f"That closed this Spike, so it is opened again, this once: {waits} Closed again, it counts.",
     )
 
 

@@ -85,7 +85,7 @@ EVENTS: list[tuple[Event, str, str]] = [
     ),
     (
         Event.SPIKE_REOPENED,
-        report.spike_reopened(RUN, why=report.left_out(0, integration=False)),
+        report.spike_reopened(RUN, why=report.left_out(0, integration=False), never=False),
         "not read: somebody may not be assigned here",
     ),
     (
