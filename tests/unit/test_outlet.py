@@ -300,7 +300,7 @@ def test_every_text_of_the_board_takes_any_words_of_others(name: str) -> None:
     hints = typing.get_type_hints(write)
     del hints["return"]
     for text in (*HOSTILE.values(), "`x`![](http://a.example)`", "a\n\n![](http://a.example)", "a\u202eb\x1b[1m"):
-        words: dict[Any, object] = {str: text, Sequence[str]: [text], int: 1, float: 1.0}
+        words: dict[Any, object] = {str: text, Sequence[str]: [text], int: 1, float: 1.0, bool: True}
         arguments = {key: words[kind] for key, kind in hints.items() if kind in words and not key.endswith("_url")}
         written = write(**(arguments | ({"run": RUN} if "run" in hints else {})))
         assert not any(unicodedata.category(sign) in ("Cf", "Cc") and sign not in f"{APART}\n" for sign in written)
