@@ -6,6 +6,7 @@ is on the remote.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -16,7 +17,7 @@ from msgspec import Struct
 
 from agent.errors import Superseded, TicketFailure
 from agent.git import published
-from agent.git.blame import blamed
+from agent.git.blame import GitFailed, blamed
 from agent.git.checkout import Checkout, checked_out
 from agent.git.checks import refuse_repository, refuse_work
 from agent.git.evidence import RUN_TRAILER, commit_with
@@ -282,7 +283,8 @@ class Workspace(Tree):
     async def keep(self, name: str, message: CommitText) -> Kept | None:
         """Keep everything that is there, out of the reach of CI; None if there is nothing beyond the start.
 
-        The same files give the same commit, so a repetition changes nothing.
+        The same files give the same commit, so a repetition changes nothing. Nothing here leads to it then, so that its
+        objects can go; the files stay.
 
         Args:
             name: see `agent.git.kept.keep`.
@@ -300,6 +302,8 @@ class Workspace(Tree):
         sha = await self._worktree.commit(tree, (self._record.onto,), message, date=date)
         kept = await keep(self._mirror, name, sha, self._below)
         self._remember(saved=tree)
+        with contextlib.suppress(GitFailed, OSError):  # then its objects stay
+            await self._worktree.adopt(self._record.onto)
         return kept
 
     async def unseen_change(self, commit: str) -> Change | None:

@@ -22,10 +22,12 @@ def size(folder: Path) -> int:
     return sum(one.lstat().st_size for one in folder.rglob("*") if one.is_file())
 
 
-async def test_objects_of_failed_runs_do_not_pile_up(bench: Bench) -> None:
+@pytest.mark.parametrize("owners", [1, 8], ids=["of one ticket", "of as many tickets"])
+async def test_objects_of_failed_runs_do_not_pile_up(bench: Bench, owners: int) -> None:
     sizes = []
     for number in range(8):
-        workspace = await bench.open(f"{number:08}{RUN[8:]}")
+        owner = 42 + number % owners
+        workspace = await bench.open(f"{number:08}{RUN[8:]}", owner=owner, branch=f"agent/{owner}-failed")
         (workspace.path / "blob").write_bytes(secrets.token_bytes(1 << 20))
         snapshot = await workspace.snapshot()
         sha = await workspace.commit(snapshot.tree, message(f"{number:08}{RUN[8:]}"))
