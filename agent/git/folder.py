@@ -6,9 +6,10 @@ The folder belongs to a model: a name may be a pipe that nobody writes to, a lin
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,8 @@ _ENTER: Final = stat.S_IRWXU
 RULES: Final = frozenset({".gitignore", ".gitattributes"})
 """Files that tell git what to do with others."""
 _READ: Final = stat.S_IRUSR | stat.S_IWUSR
+_AT_ONCE: Final = 10_000
+"""Names that are held while they are removed."""
 
 
 def read_plain(path: Path, limit: int = 1 << 20) -> bytes | None:
@@ -50,29 +53,44 @@ def remove(path: Path) -> None:
 
 def open_up(path: Path) -> None:
     """Give ourselves the right to enter every folder below `path` and to read every file."""
-    waiting = [str(path)]
-    while waiting:  # no recursion: a tree may be deeper than Python's stack
-        folder = waiting.pop()
-        _allow(Path(folder), _ENTER)
-        for entry in entries(folder):
+    _allow(path, _ENTER)
+    for entry in walk(path):
+        _allow(Path(entry.path), _ENTER if entry.is_dir(follow_symlinks=False) else _READ)
+
+
+def walk(top: Path) -> Iterator[os.DirEntry[str]]:
+    """All that is below a folder, each folder before what is in it; there may be millions, or deeper ones than Python's stack.
+
+    What is held is the names of folders that are still to be looked into, each once.
+    """
+    parts, waiting = [str(top)], [bytearray()]
+    while waiting:
+        for entry in entries("/".join(parts)):
             if entry.is_dir(follow_symlinks=False):
-                waiting.append(entry.path)
-            else:
-                _allow(Path(entry.path), _READ)
+                waiting[-1] += os.fsencode(entry.name) + b"\0"
+            yield entry
+        while waiting and not waiting[-1]:
+            waiting.pop()
+            parts.pop()
+        if waiting:
+            start = waiting[-1].rfind(b"\0", 0, -1) + 1
+            parts.append(os.fsdecode(bytes(waiting[-1][start:-1])))
+            del waiting[-1][start:]
+            waiting.append(bytearray())
 
 
-def entries(folder: str) -> list[os.DirEntry[str]]:
+def entries(folder: str) -> Iterator[os.DirEntry[str]]:
     """What is in a folder, which is opened if it is closed to us; nothing where the kernel does not take its path."""
     for _ in range(2):
         try:
             with os.scandir(folder) as found:
-                return list(found)
+                yield from found
+                return
         except PermissionError:
             with contextlib.suppress(OSError):
                 _allow(Path(folder), _ENTER)
         except OSError:
-            break
-    return []
+            return
 
 
 def _allow(path: Path, rights: int) -> None:
@@ -84,13 +102,10 @@ def _allow(path: Path, rights: int) -> None:
 
 def unblock(root: Path) -> None:
     """Remove what git would wait for without end: a pipe or the like where it reads its rules, or what a repository is."""
-    waiting = [(str(root), False)]
-    while waiting:
-        folder, inner = waiting.pop()
-        for entry in entries(folder):
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append((entry.path, inner or entry.name == ".git"))
-            elif (inner or entry.name in RULES) and not entry.is_symlink() and not entry.is_file():
+    for entry in walk(root):
+        if not entry.is_dir(follow_symlinks=False) and not entry.is_symlink() and not entry.is_file():
+            inner = "/.git/" in entry.path[len(str(root)) :]
+            if inner or entry.name in RULES:
                 remove(Path(entry.path))
 
 
@@ -103,10 +118,13 @@ def scrub(root: Path, folders: Iterable[str]) -> None:
     """
     for name in folders:
         _allow(root / name, _ENTER)
-        with os.scandir(root / name) as entries:
-            strange = [entry.path for entry in entries if _unseen(entry, top=not name)]
-        for path in strange:
-            remove(Path(path))
+        left = True
+        while left:
+            with os.scandir(root / name) as entries:
+                strange = list(itertools.islice((one.path for one in entries if _unseen(one, top=not name)), _AT_ONCE))
+            for path in strange:
+                remove(Path(path))
+            left = len(strange) == _AT_ONCE
 
 
 def _unseen(entry: os.DirEntry[str], *, top: bool) -> bool:

@@ -6,8 +6,11 @@ Nothing is opened. Git lists the names, and reads its rules for that; so these a
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +19,7 @@ from msgspec import Struct
 from agent.errors import TicketFailure
 from agent.git import odd
 from agent.git.blame import GitFailed, shown
-from agent.git.folder import RULES, entries
+from agent.git.folder import RULES, entries, walk
 from agent.git.refs import names
 from agent.git.worktree import Worktree
 
@@ -24,6 +27,12 @@ LARGEST: Final = 100 << 20
 """Bytes of one file: forges take no larger ones."""
 LARGEST_RULES: Final = 1 << 20
 """Bytes of a file with git's rules, which it holds in memory."""
+MOST_NAMES: Final = 500_000
+"""New files of one run: with more, git and forges are no use either."""
+MOST_NAMED: Final = 10_000
+"""Paths that are put away at once; what is more is found when it is looked again."""
+SMALL: Final = 20_000
+"""This part of what a run may add is small: of such files there may be a million, and they count together, not by name."""
 
 
 class Excess(Struct, frozen=True):
@@ -43,25 +52,30 @@ async def excess(worktree: Worktree, onto: str) -> Excess | None:
 
     A file that is no larger than in the commit `onto` is its repository's, and does not count.
     """
-    if rules := await asyncio.to_thread(_large_rules, worktree.path):
+    folder = worktree.path
+    if rules := await asyncio.to_thread(_large_rules, folder):
         return Excess(
             f"{names(map(shown, rules))} is larger than {_size(LARGEST_RULES)}, and git would read it whole", rules
         )
     try:
-        listed = await worktree.git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+        listed = (await worktree.git("ls-files", "-z", "--cached", "--others", "--exclude-standard")).stdout
     except GitFailed as failed:
         if not failed.crowded:
             raise
-        fullest = await asyncio.to_thread(_fullest, worktree.path)
-        return Excess(f"{failed.said}; most of the names are in {names([shown(fullest)])}", (fullest,))
-    if inner := await asyncio.to_thread(_repositories, worktree.path, listed.stdout):
+        return await asyncio.to_thread(_crowded, folder, failed.said)
+    if (count := listed.count(b"\0")) > MOST_NAMES:
+        known = (await worktree.git("ls-tree", "-r", "-z", "--name-only", onto)).stdout.count(b"\0")
+        if count - known > MOST_NAMES:
+            reason = f"{count - known:,} names are new, and a run may add {MOST_NAMES:,}"
+            return await asyncio.to_thread(_crowded, folder, reason)
+    if inner := await asyncio.to_thread(_repositories, folder, listed):
         return Excess(odd.NESTED.format(names(map(shown, inner))), tuple(f"{path}/.git" for path in inner))
-    sizes = await asyncio.to_thread(_sizes, worktree.path, listed.stdout)
     most = worktree.mirror.disk
-    if max(sizes.values(), default=0) <= LARGEST and sum(sizes.values()) <= most:
+    largest, total = await asyncio.to_thread(_measured, folder, listed)
+    if largest <= LARGEST and total <= most:
         return None
     before = await worktree.git("ls-tree", "-r", "-l", "-z", onto)
-    return await asyncio.to_thread(_judged, sizes, before.stdout, most)
+    return await asyncio.to_thread(_judged, folder, listed, before.stdout, most)
 
 
 async def refuse_excess(worktree: Worktree, onto: str) -> None:
@@ -74,83 +88,99 @@ async def refuse_excess(worktree: Worktree, onto: str) -> None:
         raise TicketFailure(found.reason)
 
 
-def _judged(sizes: dict[bytes, int], before: bytes, most: int) -> Excess | None:
-    for line in before.split(b"\0")[:-1]:
+def _measured(folder: Path, listed: bytes) -> tuple[int, int]:
+    """The largest of these files, and all together."""
+    largest = total = 0
+    for name in _names(listed):
+        size = _size_of(folder, name)
+        total += size
+        largest = max(largest, size)
+    return largest, total
+
+
+def _judged(folder: Path, listed: bytes, before: bytes, most: int) -> Excess | None:
+    _, total = _measured(folder, listed)
+    small = most // SMALL
+    same = set()
+    for line in _names(before):
         head, _, name = line.partition(b"\t")
         known = head.rpartition(b" ")[2]
-        if known.isdigit() and sizes.get(name, 0) <= int(known):
-            sizes.pop(name, None)
-    largest = sorted(sizes, key=lambda name: -sizes[name])
-    if large := [name for name in largest if sizes[name] > LARGEST]:
-        path = os.fsdecode(large[0])
-        reason = f"{names([shown(path)])} has {_size(sizes[large[0]])}, and one file may have {_size(LARGEST)}"
-        return Excess(reason, tuple(map(os.fsdecode, large)))
-    total = sum(sizes.values())
+        if known.isdigit() and (size := _size_of(folder, name)) <= int(known):
+            total -= size
+            if size > small:
+                same.add(name)
+    sizes = ((_size_of(folder, name), name) for name in _names(listed) if name not in same)
+    largest = heapq.nlargest(MOST_NAMED, (one for one in sizes if one[0] > small))
+    if large := [(size, os.fsdecode(name)) for size, name in largest if size > LARGEST]:
+        reason = f"{names([shown(large[0][1])])} has {_size(large[0][0])}, and one file may have {_size(LARGEST)}"
+        return Excess(reason, tuple(path for _, path in large))
     if total <= most:
         return None
     reason = f"what is new has {_size(total)} together, and `sandbox.disk` allows {_size(most)}"
-    reason += f"; the largest is {names([shown(os.fsdecode(largest[0]))])}"
+    if not largest:
+        return _crowded(folder, reason)
+    reason += f"; the largest is {names([shown(os.fsdecode(largest[0][1]))])}"
     gone = []
-    for name in largest:
+    for size, name in largest:
         gone.append(os.fsdecode(name))
-        total -= sizes[name]
+        total -= size
         if total <= most:
             break
     return Excess(reason, tuple(gone))
 
 
+def _names(listed: bytes) -> Iterator[bytes]:
+    """What stands before each NUL; one after the other, since there may be millions."""
+    start = 0
+    while (end := listed.find(b"\0", start)) >= 0:
+        yield listed[start:end]
+        start = end + 1
+
+
 def _repositories(folder: Path, listed: bytes) -> list[str]:
     """Those that git would look into: it lists new ones with a stroke behind, and known names may have become some."""
     found = []
-    for name in listed.split(b"\0")[:-1]:
+    for name in _names(listed):
         path = os.fsdecode(name.removesuffix(b"/"))
-        place = folder / path
-        if name.endswith(b"/") or (os.path.lexists(place / ".git") and not place.is_symlink()):
+        if name.endswith(b"/") or (os.path.lexists(f"{folder}/{path}/.git") and not (folder / path).is_symlink()):
             found.append(path)
+            if len(found) == MOST_NAMED:
+                break
     return found
 
 
-def _sizes(folder: Path, listed: bytes) -> dict[bytes, int]:
-    """Of each file that is there."""
-    found = {}
-    top = os.fsencode(folder)
-    for name in listed.split(b"\0")[:-1]:
-        try:
-            at = os.lstat(b"%b/%b" % (top, name))
-        except OSError:
-            continue
-        if stat.S_ISREG(at.st_mode):
-            found[name] = at.st_size
-    return found
+def _size_of(folder: Path, name: bytes) -> int:
+    """Of a file, if it is there and is one."""
+    try:
+        at = os.lstat(b"%b/%b" % (os.fsencode(folder), name))
+    except OSError:
+        return 0
+    return at.st_size if stat.S_ISREG(at.st_mode) else 0
 
 
 def _large_rules(folder: Path) -> tuple[str, ...]:
     """Files with rules that are too large; folders that are closed to us are opened, as they are for git later."""
-    found = []
-    waiting = [str(folder)]
-    while waiting:
-        for entry in entries(waiting.pop()):
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append(entry.path)
-            elif entry.name in RULES and entry.stat(follow_symlinks=False).st_size > LARGEST_RULES:
-                found.append(str(Path(entry.path).relative_to(folder)))
-    return tuple(sorted(found))
+    found = (
+        str(Path(entry.path).relative_to(folder))
+        for entry in walk(folder)
+        if entry.name in RULES
+        and not entry.is_dir(follow_symlinks=False)
+        and entry.stat(follow_symlinks=False).st_size > LARGEST_RULES
+    )
+    return tuple(sorted(itertools.islice(found, MOST_NAMED)))
 
 
-def _fullest(folder: Path) -> str:
-    """Where most of the names are; counted to its end, one after the other."""
-    counts = {entry.name: _bytes_of_names(entry) for entry in entries(str(folder)) if entry.name != ".git"}
-    return max(counts, key=lambda name: counts[name], default=".")
-
-
-def _bytes_of_names(top: os.DirEntry[str]) -> int:
-    total, waiting = 0, [top]
-    while waiting:
-        entry = waiting.pop()
-        total += len(entry.path)
-        if entry.is_dir(follow_symlinks=False):
-            waiting += entries(entry.path)
-    return total
+def _crowded(folder: Path, reason: str) -> Excess:
+    """Too many names: the folder at the top with most of them has to go; where they are no folder's, nothing helps."""
+    most, fullest, loose = 0, ".", 0
+    for entry in entries(str(folder)):
+        if not entry.is_dir(follow_symlinks=False):
+            loose += len(entry.path)
+        elif entry.name != ".git" and (size := sum(len(one.path) for one in walk(Path(entry.path)))) > most:
+            most, fullest = size, entry.name
+    if loose > most:
+        return Excess(f"{reason}; most of the names are in the topmost folder", ())
+    return Excess(f"{reason}; most of the names are in {names([shown(fullest)])}", (fullest,))
 
 
 def _size(count: int) -> str:

@@ -101,7 +101,7 @@ class _Kept:
 
     def value(self) -> bytes:
         if not self.dropped:
-            return bytes(self._head + self._tail)
+            return b"".join((self._head, self._tail))
         note = f"\n[… {self.dropped} bytes left out …]\n".encode()
         return bytes(self._head) + note + bytes(self._tail[-self._half :])
 

@@ -38,32 +38,42 @@ def _empty(folder: Path) -> None:
     folder.chmod(stat.S_IRWXU)
     top = os.open(folder, _FOLDER)
     try:
-        prefix, number = secrets.token_hex(8), 0
-        todo = [""]
-        while todo:
-            name = todo.pop()
-            here = os.open(name, _FOLDER, dir_fd=top) if name else os.dup(top)
+        prefix = secrets.token_hex(8)
+        moved = _clear(top, top, prefix, 0)
+        emptied = 0
+        while emptied < moved:
+            emptied += 1
+            name = f"{prefix}-{emptied}"
+            here = os.open(name, _FOLDER, dir_fd=top)
             try:
-                for entry in _entries(here):
-                    if entry.is_dir(follow_symlinks=False):
-                        number += 1
-                        moved = f"{prefix}-{number}"
-                        os.chmod(entry.name, stat.S_IRWXU, dir_fd=here)
-                        os.rename(entry.name, moved, src_dir_fd=here, dst_dir_fd=top)
-                        todo.append(moved)
-                    else:
-                        os.unlink(entry.name, dir_fd=here)
+                moved = _clear(here, top, prefix, moved)
             finally:
                 os.close(here)
-            if name:
-                os.rmdir(name, dir_fd=top)
+            os.rmdir(name, dir_fd=top)
     finally:
         os.close(top)
 
 
-def _entries(place: int) -> list[os.DirEntry[str]]:
-    with os.scandir(place) as entries:
-        return list(entries)
+def _clear(here: int, top: int, prefix: str, moved: int) -> int:
+    """Remove the files of a folder and move its folders to the top, numbered from `moved` on; returns the last number.
+
+    One after the other while they are listed, and listed again until there are none: there may be millions.
+    """
+    found = True
+    while found:
+        found = False
+        with os.scandir(here) as entries:
+            for entry in entries:
+                if entry.name.startswith(prefix):
+                    continue
+                found = True
+                if entry.is_dir(follow_symlinks=False):
+                    moved += 1
+                    os.chmod(entry.name, stat.S_IRWXU, dir_fd=here)
+                    os.rename(entry.name, f"{prefix}-{moved}", src_dir_fd=here, dst_dir_fd=top)
+                else:
+                    os.unlink(entry.name, dir_fd=here)
+    return moved
 
 
 @asynccontextmanager

@@ -120,6 +120,61 @@ for count, deep in ((300, 2_030), (100_000, 99)):
     assert len(listing.far) == count * (deep > 100)
     assert sum(1 for _ in odd.with_parents(listing.folders)) == 1 + count * (deep + 1) * (deep <= 100)
 """,
+    "a worktree of millions of names": """
+import asyncio, tempfile
+from pathlib import Path
+from agent.git import sizes
+from agent.git.blame import GitFailed
+from agent.programs.runner import Finished
+
+class Worktree:
+    def __init__(self, folder, *answers):
+        self.path, self.answers = Path(folder), list(answers)
+        self.mirror = type("Mirror", (), {"disk": 10 << 30})
+    async def git(self, *words):
+        make = self.answers.pop(0)
+        return Finished(0, stdout=make())
+
+def listing(count, line=b"%07d"):
+    def make():
+        made = bytearray()
+        for number in range(count):
+            made += line % number + b"\\0"
+        return bytes(made)
+    return make
+
+def long(kind=b""):
+    return listing(sizes.MOST_NAMES, kind + b"%07d" + b"x" * (120 - len(kind)))
+
+async def reason(*answers):
+    with tempfile.TemporaryDirectory() as folder:
+        found = await sizes.excess(Worktree(folder, *answers), "onto")
+        return found and found.reason
+
+assert "2,990,000 names are new" in asyncio.run(reason(listing(3_000_000), listing(10_000)))
+sizes._size_of = lambda folder, name: 1 << 20 if name < b"0020000" else 1 << 10  # the files need not be there
+assert "GiB together" in asyncio.run(reason(long(), listing(0)))
+assert asyncio.run(reason(long(), long(b"100644 blob 1 9999999\\t"))) is None
+""",
+    "folders of many names": """
+import os, tempfile
+from pathlib import Path
+from agent.git.folder import open_up, unblock
+from agent.programs.removal import remove_folder
+from support.memory import peak
+with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
+    top = Path(folder) / "top"
+    top.mkdir()
+    for number in range(60_000):
+        os.mknod(top / f"{number}")
+    for number in range(20_000):
+        os.mkdir(top / f"folder{number}")
+    before = peak()
+    for look in (open_up, unblock, remove_folder):
+        look(top)
+    assert not top.exists()
+    assert peak() - before < 5, f"{peak() - before} MiB: a million names would take more than may be taken"
+""",
     "what git says": """
 from agent.texts.evidence import last_words, redactor
 assert len(last_words(b"error: name\\n" * (5 << 20), redact=redactor(["correct horse"]))) <= 8_000
