@@ -68,6 +68,7 @@ NEUTRAL: Final = (
     "http.followRedirects=false",
     "submodule.recurse=false",
     "fetch.recurseSubmodules=false",
+    "log.mailmap=false",
     "gc.auto=0",
     "maintenance.auto=false",
     "advice.detachedHead=false",

@@ -1,5 +1,6 @@
 """Whatever a model leaves that git cannot take is its ticket's failure, which names the path; the next run starts afresh."""
 
+import asyncio
 import os
 import socket
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import TicketFailure
-from agent.git import blame, mirror, sizes
+from agent.git import blame, mirror, sizes, worktree
 from agent.git.workspace import Workspace
 from agent.programs.runner import Finished
 from support.git_bench import KEPT, NEXT, RUN, Bench, message, read, write
@@ -139,7 +140,7 @@ async def test_an_odd_worktree_is_its_tickets_failure_and_the_next_run_starts_af
     workspace = await bench.open()
     workspace._mirror.disk = 2 << 20
     write(workspace, {"work.txt": "1", "src/more.txt": "2"})
-    make(workspace.path)
+    await asyncio.to_thread(make, workspace.path)
     with pytest.raises(TicketFailure) as caught:
         await workspace.snapshot()
     assert said in caught.value.reason, caught.value.reason
@@ -170,12 +171,13 @@ async def next_run_works(bench: Bench) -> Workspace:
 async def test_what_a_killed_run_left_holds_up_no_later_one(bench: Bench, what: str) -> None:
     workspace = await bench.open()
     write(workspace, {"work.txt": "1"})
-    {
+    make: dict[str, Callable[[], object]] = {
         ".GIT": lambda: put(workspace.path / ".GIT/x"),
         "encoding": lambda: encoded(workspace.path, "UTF-16"),
         "deep": lambda: deep(workspace.path, 3000),
         "rules": lambda: sparse(workspace.path / ".gitignore"),
-    }[what]()
+    }
+    await asyncio.to_thread(make[what])
     await next_run_works(bench)
     assert bench.remote.show(KEPT, "work.txt") == "1"
 
@@ -197,6 +199,18 @@ async def test_what_can_neither_be_kept_nor_cleaned_is_put_aside_and_of_that_a_f
         assert read(after, "work.txt") is None
     aside = list((bench.folder / "state/aside").iterdir())
     assert sorted(one.joinpath("work.txt").read_text() for one in aside) == ["2", "3", "4"]
+
+
+async def test_nobody_waits_for_names_of_people_that_come_out_of_a_pipe(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worktree, "PATIENCE", 3.0)
+    monkeypatch.setattr(worktree, "LOCAL_TIMEOUT", 3.0)
+    workspace = await bench.open()
+    write(workspace, {"work.txt": "1"})
+    os.mkfifo(workspace.path / ".mailmap")
+    assert await workspace.keep(KEPT, message())
+    await next_run_works(bench)
 
 
 async def test_a_full_disk_stays_the_pods_trouble(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
