@@ -100,7 +100,7 @@ def test_what_nobody_merged_is_neither_judge_nor_notes(small_fleet: Fleet) -> No
 
 
 def test_what_base_names_is_carried_over_from_the_last_that_passed_and_the_ticket_says_so(small_fleet: Fleet) -> None:
-    check = "mkdir -p target; cat target/count; test -e broken.txt && echo bad > target/count && exit 1; echo 1 >> target/count"
+    check = "test -e a.txt || exit 1; mkdir -p target; cat target/count; test -e broken.txt && echo bad > target/count && exit 1; echo 1 >> target/count"
     judged(small_fleet, check, 'carry = ["target/"]')
     epic = small_fleet.add("Stay warm", kind="Epic")
     first, second, third = (
@@ -121,7 +121,10 @@ def test_what_base_names_is_carried_over_from_the_last_that_passed_and_the_ticke
 
 
 def test_nothing_of_a_checkout_is_left(small_fleet: Fleet) -> None:
-    judged(small_fleet, 'cat .git; pwd; chmod 000 stdenv; touch new; test -z "$(git status --porcelain -- work.txt)"')
+    judged(
+        small_fleet,
+        'test -e work.txt || exit 1; cat .git; pwd; chmod 000 stdenv; touch new; test -z "$(git status --porcelain -- work.txt)"',
+    )
     small_fleet.add("Work")
     assert small_fleet.cycle(pod(small_fleet, "echo 1 > work.txt"))["end"]["kind"] == "done"
     repository = small_fleet.folder / "pod-a/state/repositories/shop"

@@ -103,7 +103,7 @@ def test_after_a_failed_first_child_of_an_epic_the_seconds_diff_holds_its_own_wo
     pod = fleet.pod(script=script)
     assert [fleet.cycle(pod)["end"]["kind"], fleet.cycle(pod)["end"]["kind"]] == ["failed", "done"]
     diff = git(fleet.remote.path, "diff", "--name-status", "main", f"agent/{epic}-checkout")
-    assert diff.split() == ["A", "second.txt"]
+    assert diff.split() == ["A", "second.txt", "A", f"test_work_{second}.py"]
     assert f"#{first}" not in fleet.log(f"agent/{epic}-checkout")
     assert f"Work-Package: #{second}" in fleet.log(f"agent/{epic}-checkout")
 
@@ -116,7 +116,7 @@ class Shared:
         self.branch = f"agent/{self.ticket}-share-a-branch"
         self.checks, self.held, self._go = (tmp_path / name for name in ("checks", "held", "go"))
         wait = f"test $(wc -l < {self.checks}) -lt 2 || {{ touch {self.held}; until test -e {self._go}; do sleep 0.1; done; }}"
-        check = f"echo checked >> {self.checks}; {wait}"
+        check = f"echo checked >> {self.checks}; test -e ours.txt || exit 1; {wait}"
         fleet.remote.push("main", {".agent.toml": f"verify.commands = [{json.dumps(check)}]\n"}, "Verify")
         gate = tmp_path / "gate"
         config = fleet.pod(script={"gates": str(gate), "files": {"ours.txt": "1"}}, sandbox={"kind": "none"})
@@ -191,5 +191,5 @@ def test_a_repository_without_a_flake_gets_the_starter_by_a_commit_of_its_own(fl
     log = git(fleet.remote.path, "log", "--format=%s", f"main..{branch}").splitlines()
     assert log == ["Start here", "Add a starter flake.nix"]
     shown = git(fleet.remote.path, "show", "--name-only", "--format=", branch)
-    assert shown == f"work-{ticket}.txt"
+    assert shown.split() == [f"test_work_{ticket}.py", f"work-{ticket}.txt"]
     assert fleet.log(branch).count(f"Work-Package: #{ticket}") == 2

@@ -123,7 +123,9 @@ def test_a_blocker_merged_into_base_is_in_the_worktree_of_what_it_blocked(fleet:
     fleet.remote.push("main", {"ground.txt": "solid"}, "Merged by a person")
     fleet.change(first, status="Closed")
     # Verify sees what the branch of the blocked ticket was brought up to.
-    fleet.remote.push("main", {".agent.toml": '[verify]\ncommands = ["grep solid ground.txt"]\n'}, "Verify")
+    fleet.remote.push(
+        "main", {".agent.toml": '[verify]\ncommands = ["grep solid ground.txt", "ls work-*.txt"]\n'}, "Verify"
+    )
     assert fleet.cycle(fleet.pod())["end"]["kind"] == "done"
     assert fleet.status(second) in ("In testing", "Closed")
 

@@ -15,25 +15,20 @@ _RUN: Final = "%(trailers:key=Agent-Run,valueonly,separator=%x2C)"
 _STARTER: Final = "%(trailers:key=Agent-Starter,valueonly,separator=%x2C)"
 
 
-def failing(remote: Path, folder: Path) -> list[str]:
-    """The commits of runs on branches whose checks do not pass in a fresh clone, with the check's last words."""
-    found = []
-    for commit in _pushed(remote):
-        with _Clone(remote, folder, commit) as clone:
-            if said := clone.judge(_base(remote, commit)):
-                found.append(f"{commit}: {said}")
-    return found
+def wrong(remote: Path, folder: Path) -> list[str]:
+    """The commits of runs on branches whose checks prove nothing, and why, with a check's last words.
 
-
-def needless(remote: Path, folder: Path) -> list[str]:
-    """The commits whose checks pass without their work too: the base with the commit's tests alone."""
+    They must pass in a fresh clone, and must not pass without the commit's work: on the base with the commit's tests alone.
+    """
     found = []
     for commit in _pushed(remote):
         base = _base(remote, commit)
-        with _Clone(remote, folder, base) as clone:
-            clone.take_tests(commit)
+        with _Clone(remote, folder, commit) as clone:
+            if said := clone.judge(base):
+                found.append(f"{commit} fails in a fresh clone: {said}")
+            clone.leave_only_tests(base)
             if not clone.judge(base):
-                found.append(commit)
+                found.append(f"{commit}: its checks pass without its work")
     return found
 
 
@@ -70,11 +65,13 @@ class _Clone:
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._folder)
 
-    def take_tests(self, commit: str) -> None:
-        """The tests of another commit."""
-        names = git(self._folder, "ls-tree", "-r", "--name-only", commit).splitlines()
-        if tests := [name for name in names if "test" in name]:
-            git(self._folder, "checkout", "--quiet", commit, "--", *tests)
+    def leave_only_tests(self, base: str) -> None:
+        """The files of the base, with the tests of the commit."""
+        tests = [one for one in git(self._folder, "ls-files").splitlines() if "test" in one]
+        git(self._folder, "clean", "-ffdxq")
+        git(self._folder, "checkout", "--quiet", "--force", "--detach", base)
+        if tests:
+            git(self._folder, "checkout", "--quiet", self._commit, "--", *tests)
 
     def judge(self, base: str) -> str:
         """The last words of the first check of the base that fails; empty if all pass."""

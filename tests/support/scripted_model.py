@@ -5,6 +5,8 @@ Keys of the script, all optional: `files` (path to text, `{run}` is the run id),
 whose appearance ends the waiting), `gates` (as `wait_for`, but announces itself by creating `<file>.waiting`),
 `per_ticket` (ticket id to a script that is laid over this one), `bash` (what is done in the worktree after the files are
 written, the prompt on its standard input).
+
+With its files it writes a test that fails without them, so that no check of what it did passes on the base.
 """
 
 import json
@@ -14,6 +16,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+TEST = """import unittest
+from pathlib import Path
+
+
+class Work{ticket}(unittest.TestCase):
+    def test_there_is_work(self):
+        for name, before in {before!r}.items():
+            path = Path(name)
+            self.assertNotEqual(path.read_text(errors="replace") if path.is_file() else "", before)
+"""
 
 script = json.loads(Path(sys.argv[1]).read_text())
 prompt = sys.stdin.read()
@@ -27,10 +40,17 @@ if "prompts" in script:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{ticket}-{run}-{time.monotonic_ns()}.txt").write_text(prompt)
     (folder / f"{ticket}-{run}-environment.json").write_text(json.dumps(dict(os.environ)))
+before: dict[str, str] = {}
 for name, text in script.get("files", {"work-{ticket}.txt": "by {run}\n"}).items():
     path = Path(name.replace("{ticket}", ticket))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text.replace("{run}", run).replace("{ticket}", ticket))
+    work = text.replace("{run}", run).replace("{ticket}", ticket)
+    there = path.read_text(errors="replace") if path.is_file() else ""
+    if there != work:
+        before[str(path)] = there
+    path.write_text(work)
+if before:
+    Path(f"test_work_{ticket}.py").write_text(TEST.format(ticket=ticket, before=before))
 if "bash" in script:
     subprocess.run(["/bin/bash", "-c", script["bash"]], input=prompt, text=True, stdout=sys.stderr, check=False)
 if "gates" in script:

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import os
 import random
 import re
 import shutil
@@ -29,6 +30,7 @@ from support.boards import Board, embedded_board, openproject
 from support.fleet import AGENT, Fleet
 from support.git_repo import git
 from support.pods import write_settings
+from support.vitals import watched
 
 PODS: Final = 8
 MODEL: Final = Path(__file__).with_name("soak_model.py")
@@ -225,8 +227,7 @@ class Soak:
                 yield f"Epic #{epic} was taken {taken} times and given back {given} times"
             if fleet.status(epic) not in ("Closed", "New") or (fleet.status(epic) == "New" and fleet.children(epic)):
                 yield f"Epic #{epic} is {fleet.status(epic)}"
-        yield from (f"fails in a fresh clone: {one}" for one in fresh_clone.failing(fleet.remote.path, self._folder))
-        yield from (f"{one} passes without its work" for one in fresh_clone.needless(fleet.remote.path, self._folder))
+        yield from fresh_clone.wrong(fleet.remote.path, self._folder)
         yield from (f"two models at once on #{path.stem}" for path in self._folder.glob("*.two-models"))
         runs = {run for ticket in self.tickets for run, _ in map(_marker, fleet.comments(ticket)) if run}
         yield from (f"processes of run {run} are alive" for run in runs if marked(run))
@@ -274,7 +275,9 @@ def board_process(folder: Path) -> Iterator[Board]:
     argv = [str(AGENT), "board", "serve", str(folder), "--listen", "127.0.0.1:0", "--json"]
     with (
         folder.with_suffix(".log").open("w") as log,
-        subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=log, text=True) as serving,
+        subprocess.Popen(
+            argv, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **watched()}
+        ) as serving,
     ):
         assert serving.stdout is not None
         url = json.loads(serving.stdout.readline())["url"]
