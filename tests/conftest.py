@@ -15,11 +15,13 @@ from loguru import logger
 from agent.programs.removal import remove_folder
 from support.boards import Board
 from support.heartbeat import Heart, heartbeat
+from support.vitals import forget, vital_signs, watch_loops
 from support.worlds import filled_openproject
 
 settings.register_profile("no clock", deadline=None)
 settings.load_profile("no clock")  # what an example takes says more of the machine than of the code
 
+watch_loops()
 logger.remove()
 """Tests that read the log add their own sink; nothing is printed while the others run."""
 
@@ -34,6 +36,25 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
+@pytest.fixture(autouse=True)
+def alive(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No loop of ours stands and no process of ours grows out of bounds, in whatever test; it is over last of all."""
+    if not request.node.get_closest_marker("unwatched"):
+        with vital_signs():
+            yield
+        return
+    yield
+    forget()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def all_were_alive() -> Iterator[None]:
+    """What served many tests ends after the last of them."""
+    yield
+    with vital_signs():
+        pass
 
 
 @pytest.fixture

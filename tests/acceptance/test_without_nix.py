@@ -18,6 +18,7 @@ import pytest
 from support.fleet import AGENT, Fleet
 from support.needs import needs
 from support.pods import MODEL
+from support.vitals import watched
 from support.without_nix import without_nix
 
 pytestmark = [pytest.mark.nix, needs("nix", "bwrap")]
@@ -131,7 +132,7 @@ def run(fleet: Fleet, cache: Cache, *words: str, ordinary: bool) -> subprocess.C
     """A command of ours on a host without /nix."""
     empty = fleet.folder / "empty"
     empty.mkdir(exist_ok=True)
-    env = {"PATH": os.environ["PATH"], "HOME": str(fleet.folder), "NIX_CONF_DIR": str(cache.settings)}
+    env = {"PATH": os.environ["PATH"], "HOME": str(fleet.folder), "NIX_CONF_DIR": str(cache.settings), **watched()}
     argv = without_nix((str(AGENT), *words), empty, ordinary=ordinary)
     return subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=120, cwd=fleet.folder)
 

@@ -141,7 +141,7 @@ async def test_links_within_the_tree_and_attributes_without_files_are_nothing_od
     assert (await workspace.snapshot()).changed
 
 
-async def test_the_way_of_a_link_is_the_kernels(tmp_path: Path) -> None:
+def test_the_way_of_a_link_is_the_kernels(tmp_path: Path) -> None:
     """Against the real one: links between three levels of folders, each resolved both ways."""
 
     @settings(max_examples=150, deadline=None)

@@ -19,6 +19,7 @@ from agent import server
 from support.boards import Board, embedded_board
 from support.git_repo import Remote
 from support.pods import write_settings
+from support.vitals import watched
 
 AGENT: Final = str(Path(sys.executable).with_name("agent"))
 
@@ -39,7 +40,7 @@ class Done:
 
 def environment() -> dict[str, str]:
     """What a command inherits: nothing of the test's own settings."""
-    return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": "C.UTF-8"}
+    return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": "C.UTF-8", **watched()}
 
 
 def agent(*arguments: str, env: Mapping[str, str] | None = None, timeout: float = 120) -> Done:

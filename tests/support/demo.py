@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support.vitals import watched
+
 AGENT = (sys.executable, "-P", "-m", "agent")
 LINK = re.compile(r"(http://127\.0\.0\.1:\d+)/#token=(opapi-[0-9a-f]{64})$", re.MULTILINE)
 """The page's address, which signs in."""
@@ -16,7 +18,7 @@ STAYS = "They stay until you press Ctrl-C."
 
 def start(tmp: Path, *arguments: str) -> subprocess.Popen[str]:
     """The command as a process whose temporary files are below `tmp`."""
-    env = {"PATH": os.environ["PATH"], "HOME": str(tmp), "TMPDIR": str(tmp), "LANG": "C.UTF-8"}
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp), "TMPDIR": str(tmp), "LANG": "C.UTF-8", **watched()}
     return subprocess.Popen(
         [*AGENT, "demo", *arguments],
         cwd=tmp,

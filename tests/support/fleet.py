@@ -16,6 +16,7 @@ import httpx
 from support.boards import Board
 from support.git_repo import Remote, git
 from support.pods import write_settings
+from support.vitals import watched
 
 AGENT: Final = Path(sys.executable).with_name("agent")
 PATIENCE: Final = 120.0
@@ -186,7 +187,13 @@ class Fleet:
             )
 
     def _env(self, more: Mapping[str, str] | None) -> dict[str, str]:
-        return {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.folder), "COLUMNS": "80", **(more or {})}
+        return {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(self.folder),
+            "COLUMNS": "80",
+            **watched(),
+            **(more or {}),
+        }
 
 
 def wait_until(true: Callable[[], object], seconds: float = 60.0) -> None:

@@ -26,6 +26,7 @@ from support.fleet import PATIENCE, Fleet, wait_until
 from support.git_repo import FLAKE, PROJECT, git
 from support.nix_client import writable
 from support.pods import write_settings
+from support.vitals import watched
 
 TIDYING: Final = 3
 """Passes within which B is taken: one may be spent on what a killed pod left."""
@@ -257,7 +258,8 @@ class World:
 
     def start(self, seed: int) -> subprocess.Popen[str]:
         """A pass that goes on by itself."""
-        env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.folder), "PYTHONPATH": f"{HERE}:{HERE.parent}"}
+        env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.folder), **watched()}
+        env["PYTHONPATH"] += f":{HERE}:{HERE.parent}"
         argv = [sys.executable, "-m", "support.fixed_pod", str(self.config), str(seed)]
         with (self.config.parent / "log").open("a") as log:
             return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=log, text=True, env=env, cwd=self.folder)
