@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -146,7 +147,8 @@ class Worktree:
     def _exists(self) -> bool:
         if self.path.is_symlink() or not self.path.is_dir():
             return False
-        return any(entry.name != ".git" for entry in self.path.iterdir())
+        with os.scandir(self.path) as entries:
+            return any(entry.name != ".git" for entry in entries)
 
     async def link(self, head: str) -> None:
         """Tie folder and mirror together, HEAD at `head`; operations that were under way are forgotten.

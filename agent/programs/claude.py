@@ -10,7 +10,10 @@ A run has one session, whose id is the run's. Where its transcript lies in HOME 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +22,7 @@ from msgspec import Struct
 
 from agent.programs import command
 from agent.programs.events import events
+from agent.programs.removal import remove_folder
 from agent.programs.runner import Finished, Job, Runner
 from agent.programs.verdict import ModelResult, judge
 from agent.texts.bounded import Every
@@ -52,6 +56,7 @@ LD_PRELOAD=$0; export LD_PRELOAD; exec "$@"
 """The program is made with Bun, which takes code from `BUN_OPTIONS`, as the loader does from its own variables: those of a
 development shell are the repository's, and would make it a part of the coder."""
 _MENTION: Final = Every("claude: a path that is read in", r"(?<!\S)@", sees="the whole prompt", longest=LONGEST_PROMPT)
+_MOST_TRANSCRIPTS: Final = 1_000
 _SILENCE: Final = 900.0
 """Seconds, for the program's own limits where the run has none."""
 
@@ -140,14 +145,18 @@ def spoken(prompt: str, *, resume: bool) -> str:
 
 
 def transcripts(home: Path, session: str) -> list[Path]:
-    """Where a session is kept: in one folder for each working directory that it ran in."""
-    return sorted((home / ".claude" / "projects").glob(f"*/{session}.jsonl"))
+    """Where a session is kept: in one folder for each working directory that it ran in; of more than are likely, some."""
+    with contextlib.suppress(OSError), os.scandir(home / ".claude" / "projects") as folders:
+        places = (Path(folder.path, f"{session}.jsonl") for folder in folders)
+        return sorted(itertools.islice((one for one in places if os.path.lexists(one)), _MOST_TRANSCRIPTS))
+    return []
 
 
-def _lose(home: Path, session: str) -> None:
-    """A session that cannot be read; left there, its id could not be used again."""
+def lose(home: Path, session: str) -> None:
+    """Put away a session that cannot be read; left there, its id could not be used again."""
     for lost in transcripts(home, session):
-        lost.unlink()
+        with contextlib.suppress(OSError):  # then it is in use, and the ticket fails with what the program says of it
+            remove_folder(lost)  # a model may have put anything there
 
 
 class Claude:
@@ -208,7 +217,7 @@ class Claude:
         done = await self._once(prompt, cwd=cwd, run=run, timeout=timeout, idle=idle, resume=resume)
         if await asyncio.to_thread(_elsewhere, done, resume=resume):
             if resume:
-                await asyncio.to_thread(_lose, self._home, run)
+                await asyncio.to_thread(lose, self._home, run)
             left = None if timeout is None else max(0.0, timeout - done.duration)
             done = await self._once(prompt, cwd=cwd, run=run, timeout=left, idle=idle, resume=not resume)
         # A model that prints a million small events keeps this busy for a second.

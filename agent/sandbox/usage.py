@@ -20,6 +20,8 @@ INODE: Final = 512
 """Bytes that an entry counts for at least."""
 DEEPEST: Final = 200
 """Folders within folders that are looked into; each holds a descriptor open."""
+LINKED: Final = 100_000
+"""Files with several names that are held by their numbers, so that they count once; of what is more each name has a share."""
 _BLOCK: Final = 512
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -105,11 +107,15 @@ class Walk:
                         self._count(found, shared=True)
 
     def _count(self, found: os.stat_result, *, shared: bool = False) -> None:
+        share = 1
         if shared or (found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode)):
             if (found.st_dev, found.st_ino) in self._seen:
                 return
-            self._seen.add((found.st_dev, found.st_ino))
-        self._disk += max(found.st_blocks * _BLOCK, INODE)
+            if len(self._seen) < LINKED:
+                self._seen.add((found.st_dev, found.st_ino))
+            else:
+                share = max(found.st_nlink, 1)
+        self._disk += max(found.st_blocks * _BLOCK, INODE) // share
 
 
 def used(folders: Iterable[Path]) -> int:

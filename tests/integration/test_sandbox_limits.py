@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from agent.programs.runner import Ended, Finished
+from agent.sandbox import usage
 from agent.sandbox.jail import Limits
 from agent.sandbox.usage import Walk
 from support.attacks import NOBODY, USERS, Cell, alive, attempt, prison, python, sh
@@ -114,6 +115,24 @@ async def test_the_disk_is_not_filled(cell: Cell, measured: Note, way: str) -> N
         f"sandbox disk limit of {limits.disk // MIB} MiB, {way} ({cell.who}): {written >> 20} MiB in {done.duration:.1f} s"
     )
     assert written < 2500 * MIB
+
+
+def test_files_with_several_names_count_once_however_many_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held by their numbers, millions of them would take the pod's memory."""
+    monkeypatch.setattr(usage, "LINKED", 10)
+    empty = Walk().over([tmp_path]).disk
+    for number in range(100):
+        (tmp_path / f"{number}").write_bytes(bytes(8192))
+    once = Walk().over([tmp_path]).disk
+    assert once - empty >= 100 * 8192
+    for number in range(100):
+        for name in range(3):
+            os.link(tmp_path / f"{number}", tmp_path / f"{number}-{name}")
+    walk = Walk()
+    assert 0 <= walk.over([tmp_path]).disk - once < 8192 * 2, "the names themselves may take a block or two"
+    assert len(walk._seen) == 10
 
 
 @pytest.mark.parametrize("place", ["/dev/shm", "/", "/run", "/dev", "/etc", "/home"])

@@ -54,6 +54,11 @@ def many_large(folder: Path) -> None:
         sparse(folder / f"heap/{number}", 300 << 10)
 
 
+def many_small(folder: Path) -> None:
+    for number in range(151):
+        put(folder / f"small/{number}")
+
+
 def pipe(folder: Path) -> None:
     (folder / "shop.py").unlink()
     os.mkfifo(folder / "shop.py")
@@ -124,6 +129,7 @@ ODD: dict[str, tuple[Callable[[Path], object], str]] = {
     "a repository without a commit": (lambda f: repository(f, commit=False), "`inner`"),
     "a name that forges git's words": (forged, "`../43/precious`"),
     "more names than a listing may have": (listing, "`many`"),
+    "more files than a run may add": (many_small, "153 names are new, and a run may add 150; most of the names are in `small`"),
     "a folder for the index": (index_is_a_folder, "index"),
     "a link that leads out": (lambda f: (f / "out").symlink_to("/etc"), "`out -> /etc`"),
 }  # fmt: skip
@@ -135,6 +141,7 @@ async def test_an_odd_worktree_is_its_tickets_failure_and_the_next_run_starts_af
 ) -> None:
     make, said = ODD[what]
     monkeypatch.setattr(mirror, "OUTPUT", 64 << 10)
+    monkeypatch.setattr(sizes, "MOST_NAMES", 150)
     sibling = await bench.open(NEXT, owner=43, branch="agent/43-other")
     write(sibling, {"precious": "1"})
     workspace = await bench.open()

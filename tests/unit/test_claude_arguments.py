@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agent.programs.claude import _PRELOAD, FRESH, NO_KEY, RESUMED, Options, arguments, environment, spoken, transcripts
+from agent.programs.claude import (
+    _PRELOAD,
+    FRESH,
+    NO_KEY,
+    RESUMED,
+    Options,
+    arguments,
+    environment,
+    lose,
+    spoken,
+    transcripts,
+)
 from agent.texts.prompt import VERDICT_SCHEMA
 
 SESSION = "00000000-0000-4000-8000-000000000003"
@@ -79,6 +91,25 @@ def test_a_transcript_is_found_whatever_folder_it_ran_in(tmp_path: Path) -> None
         (place / f"{SESSION}.jsonl").touch()
         (place / "another.jsonl").touch()
     assert [one.parent.name for one in transcripts(tmp_path, SESSION)] == ["-other", "-repo"]
+
+
+def test_whatever_stands_in_the_place_of_a_transcript_can_be_lost(tmp_path: Path) -> None:
+    """A model can put anything there, and its next try would be the pod's trouble."""
+    place = tmp_path / ".claude" / "projects" / "-repo" / f"{SESSION}.jsonl"
+    makers: list[Callable[[], object]] = [
+        place.touch,
+        place.mkdir,
+        lambda: place.symlink_to("/nowhere"),
+        lambda: os.mkfifo(place),
+    ]
+    for make in makers:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        make()
+        assert transcripts(tmp_path, SESSION) == [place]
+        lose(tmp_path, SESSION)
+        assert transcripts(tmp_path, SESSION) == []
+    place.parent.parent.joinpath("file").touch()
+    assert transcripts(tmp_path, SESSION) == []
 
 
 def test_in_a_sandbox_a_shell_starts_it_with_the_library_that_closes_it() -> None:
