@@ -200,7 +200,8 @@ def _known_better(end: PodTrouble | TicketFailure, room: Room) -> PodTrouble | T
         return PodTrouble(room.relay.trouble)
     if isinstance(end, ModelTrouble) and room.relay.stranger:
         return TicketFailure(
-            "another program asked the model's API before Claude Code did: keep the `shellHook` of `flake.nix` from that"
+            "another program than Claude Code asked the model's API: keep the `shellHook` of `flake.nix` from that, or let"
+            " `model.program` name the program itself, if it starts Claude Code instead of becoming it"
         )
     if isinstance(end, ModelTrouble) and room.relay.unfit:
         return PodTrouble(f"the relay does not pass on what Claude Code asks for: {room.relay.unfit}; see `model.name`")

@@ -31,6 +31,7 @@ from agent.devshell.shells import Shells
 from agent.errors import PodTrouble
 from agent.git.tree import Tree
 from agent.nix_boxes import NixBoxes
+from agent.programs.claude_folder import ClaudeFolder
 from agent.programs.command import environment, make_folders
 from agent.programs.removal import remove_folder
 from agent.programs.runner import Runner
@@ -222,14 +223,15 @@ class Rooms:
         git = await workspace.jail_paths()
         more = (*shown, *map(Path, self._settings.sandbox.readable))
         visible = (Path("/usr"), *(shelf.seen for shelf in view.shelves))
+        coders = ClaudeFolder.below(home) if closed and self._settings.model.kind == "claude" else None
         jail = Jail(
-            writable=(workspace.path, home),
+            writable=(workspace.path, home, *(coders.writable if coders else ())),
             readable=(
                 *git.readable,
                 *(one for one in more if not any(one.is_relative_to(place) for place in visible)),
             ),
             instead=git.instead,
-            nested=git.nested,
+            nested=(*git.nested, *((coders.path,) if coders else ())),
             tmp=home / "tmp",
         )
         return Sandbox(runner=self._runner, jail=jail, limits=self._limits, view=view, closed=closed)

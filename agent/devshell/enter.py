@@ -7,6 +7,10 @@ its temporary files away. What the hook prints goes to standard error, and it
 reads nothing: standard input and output are the program's alone.
 
 The words are for honest failures. A hook belongs to the repository as the program's own tests do, and can forge both.
+
+A program that the repository is not to reach into, a coding model, does not come out of that bash, which has run the
+repository's code and may no longer know what `exec` means. It is started by a shell of ours that was there before, and closed
+to the rest of the sandbox; bash only leaves the environment that it came to, for the program's commands.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -26,7 +31,7 @@ from agent.devshell.broker import HasShells
 from agent.devshell.flake import Flake, Saved
 from agent.errors import PodTrouble, TicketFailure
 from agent.programs.removal import folder_for_others
-from agent.programs.runner import Ended, Finished, Job, Runner
+from agent.programs.runner import Apart, Ended, Finished, Job, Runner
 from agent.texts.evidence import Redact, last_words
 from agent.texts.markup import spoken
 
@@ -53,6 +58,17 @@ exec -- "$@"
 """
 """What bash does with the script $1, the file for words $2, the folder $3 that comes first on PATH and the command behind. A hook may set what it likes,
 the arguments, traps and descriptors among it, so they are put right after it."""
+_APART: Final = """\
+unset LD_PRELOAD
+exec 3>>"$1" && rm -- "$1" || exit
+{entering} 3>&- </dev/null >"$0" || exit
+[ -s "$0" ] || exit 0
+echo entered >&3
+shift
+exec "$@" 3>&-
+"""
+"""What a shell of ours does with the file $0 for the environment, the file $1 for its own word, which nobody else gets to see,
+and the command behind."""
 
 
 class DevShell:
@@ -113,8 +129,9 @@ async def enter(runner: Runner, saved: Saved, job: Job, redact: Redact, *, first
     bash = shutil.which("bash", path=job.env.get("PATH", ""))
     if bash is None:
         raise PodTrouble("the program `bash`, which enters development shells, is missing: install the package bash")
-    async with _word(Path(job.env.get("TMPDIR") or job.env.get("HOME") or job.cwd)) as (word, handle):
-        argv = (
+    place = Path(job.env.get("TMPDIR") or job.env.get("HOME") or job.cwd)
+    async with _word(place) as (word, handle), _word(place) as (own, held):
+        entering = (
             bash,
             "--norc",
             "--noprofile",
@@ -124,13 +141,26 @@ async def enter(runner: Runner, saved: Saved, job: Job, redact: Redact, *, first
             str(saved.script),
             str(word),
             str(first or ""),
-            *job.argv,
+            *(job.argv if job.apart is None else (_env(job), "-0")),
         )
+        argv = entering if job.apart is None else (*_apart(job, job.apart, entering, own), *job.argv)
         done = await runner.run(replace(job, argv=argv))
         said = _said(handle)
-    if said == "entered":
+        begun = said if job.apart is None else _said(held)
+    if begun == "entered":
         return done
     raise _failure(said, done, saved, job, redact)
+
+
+def _apart(job: Job, apart: Apart, entering: tuple[str, ...], own: Path) -> tuple[str, ...]:
+    """What comes before the program."""
+    library = () if apart.library is None else (f"LD_PRELOAD={apart.library}",)
+    script = _APART.format(entering=shlex.join(entering))
+    return (_env(job), *library, "/bin/sh", "-c", script, str(apart.shell), str(own))
+
+
+def _env(job: Job) -> str:
+    return shutil.which("env", path=job.env.get("PATH", "")) or "/usr/bin/env"
 
 
 @contextlib.asynccontextmanager
@@ -148,17 +178,18 @@ async def _word(place: Path) -> AsyncIterator[tuple[Path, int]]:
 
 
 def _said(handle: int) -> str:
-    """The last word; whatever lies at the file's place by now, a pipe or a link or nothing, is not looked at."""
-    lines = os.pread(handle, 1 << 10, 0).decode("ascii", "replace").splitlines()
+    """The last of both words: what the program adds is none. Whatever lies at the file's place by now, is not looked at."""
+    lines = os.pread(handle, 1 << 10, 0).decode("ascii", "replace").splitlines()[:2]
     return lines[-1].strip() if lines else ""
 
 
 def _failure(said: str, done: Finished, saved: Saved, job: Job, redact: Redact) -> PodTrouble | TicketFailure:
     """Whose fault it is that the program did not begin."""
     shown = last_words(done.stdout, done.stderr, redact=redact)
-    if said == "missing":
+    name = job.argv[0]
+    if said == "missing" and shutil.which(name, path=job.env.get("PATH", "")) is None:  # or the hook has hidden it
         return PodTrouble(
-            f"the program `{job.argv[0]}` is neither in the repository's development shell nor on this host: "
+            f"the program `{name}` is neither in the repository's development shell nor on this host: "
             "add it to one of them, or mend the setting that names it"
         )
     if said == "unreadable":

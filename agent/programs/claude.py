@@ -14,16 +14,19 @@ import contextlib
 import itertools
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.programs import command
+from agent.programs.claude_folder import ClaudeFolder
 from agent.programs.events import events
 from agent.programs.removal import remove_folder
-from agent.programs.runner import Finished, Job, Runner
+from agent.programs.runner import Apart, Finished, Job, Runner, missing
 from agent.programs.verdict import ModelResult, judge
 from agent.texts.bounded import Every
 from agent.texts.evidence import Redact
@@ -41,20 +44,6 @@ RESUMED: Final = (
 )
 LONGEST_PROMPT: Final = 8 << 20
 """Characters; what `agent.texts.prompt` makes is shorter, even where all of it had to be escaped."""
-_SETTINGS: Final = json.dumps({"env": {"LD_PRELOAD": ""}})
-"""What it starts is no part of it, and begins without the library that it was started with."""
-_PRELOAD: Final = """\
-while IFS= read -r line; do
-  name=${line#export }; name=${name%%=*}
-  case $name in *[!A-Z0-9_]*) ;; BUN_*|LD_AUDIT|LD_DEBUG*|LD_PROFILE*|GCONV_PATH) unset "$name" ;; esac
-done <<END
-$(export -p)
-END
-unset line name
-LD_PRELOAD=$0; export LD_PRELOAD; exec "$@"
-"""
-"""The program is made with Bun, which takes code from `BUN_OPTIONS`, as the loader does from its own variables: those of a
-development shell are the repository's, and would make it a part of the coder."""
 _MENTION: Final = Every("claude: a path that is read in", r"(?<!\S)@", sees="the whole prompt", longest=LONGEST_PROMPT)
 _MOST_TRANSCRIPTS: Final = 1_000
 _SILENCE: Final = 900.0
@@ -65,7 +54,7 @@ class Options(Struct, frozen=True, kw_only=True):
     """How Claude Code is run.
 
     Attributes:
-        program: a name in PATH, or better a path: a development shell may bring another one of this name.
+        program: a name in PATH, or better a path.
         model: the full name of a model; aliases move.
         socket: the relay's, where the program may read it.
         max_turns: requests in one run; the relay counts too. Never 0, which would be endless.
@@ -83,43 +72,40 @@ class Options(Struct, frozen=True, kw_only=True):
     preload: Path | None = None
 
 
-def arguments(options: Options, schema: Mapping[str, Any], session: str, *, resume: bool) -> tuple[str, ...]:
+def arguments(
+    options: Options, schema: Mapping[str, Any], session: str, *, resume: bool, settings: Path
+) -> tuple[str, ...]:
     """The command line; the reasons are in the reference, section 1."""
     # fmt: off
     return (
-        *_preloading(options.preload), options.program, "-p",
+        options.program, "-p",
         "--output-format", "stream-json", "--verbose",  # a sign of life with each step, the result document last
         "--resume" if resume else "--session-id", session,
         "--model", options.model,
         "--tools", TOOLS, "--permission-mode", "acceptEdits", "--allowedTools", UNASKED,
         "--disallowedTools", "Bash(git:*)", "Bash(*/git *)",
-        "--strict-mcp-config", "--setting-sources", "", "--settings", _SETTINGS,
+        "--strict-mcp-config", "--setting-sources", "", "--settings", str(settings),
         "--json-schema", json.dumps(schema),
         "--max-turns", str(max(1, options.max_turns)), "--max-budget-usd", str(options.max_usd),
     )
     # fmt: on
 
 
-def _preloading(library: Path | None) -> tuple[str, ...]:
-    """A shell in between: bubblewrap and the development shell are not to begin with that library."""
-    return () if library is None else ("/bin/sh", "-c", _PRELOAD, str(library))
-
-
-def environment(options: Options, base: Mapping[str, str], *, idle: float | None) -> dict[str, str]:
-    """What the program gets to see.
+def variables(options: Options, folder: ClaudeFolder, *, idle: float | None) -> dict[str, str]:
+    """What the program gets to see beside what any program of others does; neither a hook nor its commands see it.
 
     Its own limits end before the run's idle time does, so that it says itself what kept it: a command of the model's that
     hangs, or an API that is silent.
 
     Args:
         options: how it is run.
-        base: the environment of any program of others.
+        folder: its own.
         idle: seconds of silence after which the run is ended.
     """
     limit = str(round((idle or _SILENCE) * 1000 * 0.8))
     half = str(round((idle or _SILENCE) * 1000 / 2))
     return {
-        **base,
+        **folder.variables(),
         "ANTHROPIC_API_KEY": NO_KEY,
         # http, or it would speak TLS on the socket; the host is only a header.
         "ANTHROPIC_BASE_URL": "http://relay",
@@ -136,6 +122,7 @@ def environment(options: Options, base: Mapping[str, str], *, idle: float | None
         "DISABLE_AUTOUPDATER": "1",
         "DISABLE_ERROR_REPORTING": "1",
         "DISABLE_TELEMETRY": "1",
+        **({"LD_PRELOAD": str(options.preload)} if options.preload else {}),
     }
 
 
@@ -146,7 +133,7 @@ def spoken(prompt: str, *, resume: bool) -> str:
 
 def transcripts(home: Path, session: str) -> list[Path]:
     """Where a session is kept: in one folder for each working directory that it ran in; of more than are likely, some."""
-    with contextlib.suppress(OSError), os.scandir(home / ".claude" / "projects") as folders:
+    with contextlib.suppress(OSError), os.scandir(ClaudeFolder.below(home).projects) as folders:
         places = (Path(folder.path, f"{session}.jsonl") for folder in folders)
         return sorted(itertools.islice((one for one in places if os.path.lexists(one)), _MOST_TRANSCRIPTS))
     return []
@@ -235,16 +222,30 @@ class Claude:
     ) -> Finished:
         base = command.environment(path=self._path, home=self._home, run=run)
         command.make_folders(base)
+        folder = ClaudeFolder.below(self._home)
+        own = variables(self._options, folder, idle=idle)
+        program, bash, env = (self._there(name) for name in (self._options.program, "bash", "env"))
+        await asyncio.to_thread(folder.prepare, bash=bash, env=env, own=own, shell=base)
+        options = replace(self._options, program=program)
+        called = arguments(options, self._schema, run, resume=resume, settings=folder.settings)
         job = Job(
-            argv=arguments(self._options, self._schema, run, resume=resume),
+            # Its own variables come with the last step: what is before it is not to see them.
+            argv=(env, *(f"{name}={value}" for name, value in own.items()), *called),
+            apart=Apart(shell=folder.environment, library=self._options.preload),
             cwd=cwd,
-            env=environment(self._options, base, idle=idle),
+            env=base,
             stdin=spoken(prompt, resume=resume).encode("utf-8", "replace"),
             timeout=timeout,
             idle=idle,
             output_limit=command.RESULT_LIMIT,
         )
         return await self._runner.run(job)
+
+    def _there(self, name: str) -> str:
+        found = shutil.which(name, path=self._path)
+        if found is None:
+            raise missing(name)
+        return found
 
 
 def _elsewhere(done: Finished, *, resume: bool) -> bool:

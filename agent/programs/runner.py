@@ -59,6 +59,20 @@ Guard: TypeAlias = Callable[[int], str]
 """Looks at a running process, by its pid, about once a second; what it exceeded, or nothing."""
 
 
+class Apart(Struct, frozen=True, kw_only=True):
+    """How a program is kept out of the development shell, while what it starts goes in.
+
+    Attributes:
+        shell: the file in which the environment of the shell is left, one variable after the other, each with a NUL behind
+            it; the program sees that of the job alone.
+        library: closes the program's own process from before anything of the repository runs (`agent.sandbox.closed`);
+            None outside a sandbox.
+    """
+
+    shell: Path
+    library: Path | None = None
+
+
 class Job(Struct, frozen=True, kw_only=True):
     """One process to run.
 
@@ -71,6 +85,7 @@ class Job(Struct, frozen=True, kw_only=True):
         idle: seconds without a byte on either stream.
         output_limit: bytes kept of each stream.
         guard: what else ends it.
+        apart: where it does not become a part of the development shell; None where it does.
     """
 
     argv: tuple[str, ...]
@@ -81,6 +96,7 @@ class Job(Struct, frozen=True, kw_only=True):
     idle: float | None = None
     output_limit: int = OUTPUT_LIMIT
     guard: Guard | None = None
+    apart: Apart | None = None
 
 
 class Runner(Protocol):

@@ -97,7 +97,8 @@ class App:
         await answer(Request(scope, receive), send)
 
     async def _messages(self, request: Request, send: Send) -> None:
-        if sentence := self._owner.refuses(request.client.port if request.client else 0):
+        # Where nothing may be asked, `judge` says so to all.
+        if self._models and (sentence := self._owner.refuses(request.client.port if request.client else 0)):
             self.stranger = sentence
             raise Refusal(403, sentence)
         async with self._alone():

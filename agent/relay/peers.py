@@ -15,6 +15,9 @@ _CREDENTIALS: Final = struct.Struct("3i")
 _START: Final = 19
 """Where the moment of the start stands in /proc/<pid>/stat, behind the name and the state (proc(5), field 22)."""
 
+FIRST: Final = 2
+"""The number inside of the first process that a sandbox starts; 1 is bubblewrap's own."""
+
 Identity: TypeAlias = tuple[int, int]
 """A process: its id and the moment of its start."""
 
@@ -26,12 +29,11 @@ def connected(connection: socket.socket) -> int:
 
 
 class Owner:
-    """The one process that may ask the model: the first that asks.
+    """The one process that may ask the model: in a sandbox the first that was started there, elsewhere the first that asks.
 
-    That is the model's own program, since whatever else runs in the sandbox is started by its answers; a `shellHook` that
-    was quicker only spends its own run's budget, and the run fails. Its children, other copies of the program and
-    everything else in the sandbox are turned away, also when it is gone. Which program it is proves nothing more: a hook
-    can start that one too, and a packaged one is often a wrapper around another.
+    That is the model's own program. A shell of ours is that process until it becomes the program, and the `shellHook` and
+    whatever it leaves behind are children. So are the program's commands, other copies of it and everything else in the
+    sandbox: they are turned away, also when it is gone. A wrapper around the program has to become it, too.
     """
 
     def __init__(self) -> None:
@@ -41,13 +43,20 @@ class Owner:
         """Why this process may not ask; empty if it may."""
         try:
             process = (pid, _started(pid))
+            inside = _numbers(pid)[len(_numbers("self")) :]
         except (OSError, ValueError, IndexError):
             return "the relay cannot see which process is asking, so it may not"
-        if self._owner is None:
+        if inside in ([], [FIRST]) and self._owner is None:
             self._owner = process
         if process != self._owner:
             return "only the model's own process may ask the model: this is another one, and there are no child agents"
         return ""
+
+
+def _numbers(pid: int | str) -> list[int]:
+    """The numbers of a process in the namespaces that it is in, the innermost last."""
+    status = Path(f"/proc/{pid}/status").read_bytes()
+    return [int(one) for one in status.partition(b"\nNSpid:")[2].partition(b"\n")[0].split()]
 
 
 def _started(pid: int) -> int:

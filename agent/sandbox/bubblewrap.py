@@ -23,6 +23,9 @@ FILTER: Final = 5
 ASKED: Final = 6
 GATE: Final = 7
 """The descriptors on which the first thing inside asks for what it was shown, and waits for it; both closed before the program starts."""
+IN: Final = 8
+OUT: Final = 9
+"""The program's input and output: they are handed past the first process of the namespace, whose descriptors all can open."""
 FIRST: Final = 1
 """What the first thing inside asks for; see `holder`."""
 ENTERED: Final = "entered"
@@ -39,7 +42,7 @@ ALONE: Final = (
     *("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup"),
     *("--disable-userns", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "sandbox"),
 )
-_OUTER: Final = f'place=$1; shift; exec "$@" {STATUS}>"$place/status" {WORD}>"$place/status" {FILTER}<"$place/filter"'
+_OUTER: Final = f'place=$1; shift; exec "$@" {STATUS}>"$place/status" {WORD}>"$place/status" {FILTER}<"$place/filter" {IN}<&0 {OUT}>&1 </dev/null >/dev/null'
 _VIEWED: Final = f'{_OUTER} {ASKED}<>"$place/asked" {GATE}<>"$place/gate"'
 _WAIT: Final = f"""echo {FIRST} >&{ASKED}
 read -r number lost <&{GATE}
@@ -53,7 +56,7 @@ for name in $3; do unset "$name"; done
 shift 3
 command -v -- "$1" > /dev/null 2>&1 || {{ echo {ABSENT} >&{WORD}; exit 127; }}
 echo {ENTERED} >&{WORD}
-exec "$@" {WORD}>&-"""
+exec "$@" {WORD}>&- <&{IN} >&{OUT} {IN}<&- {OUT}>&-"""
 """dash knows `-p` for processes, bash knows `-u`; a limit that is lower already stays."""
 _BY_SHELLS: Final = ("OLDPWD", "PWD", "SHLVL")
 """Variables that bubblewrap and the shell set by themselves."""

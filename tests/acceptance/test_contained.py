@@ -420,15 +420,12 @@ def test_checks_have_no_model_to_ask(small_fleet: Fleet, newest: Path) -> None:
     assert len(api.seen) == 3, "the model's own"
 
 
-def test_a_hook_that_asks_the_model_first_is_the_tickets_failure(small_fleet: Fleet, newest: Path) -> None:
+def test_a_hook_that_asks_the_model_first_is_turned_away(small_fleet: Fleet, newest: Path) -> None:
     small_fleet.remote.push("main", {"ask.py": ASKS, "flake.nix": FLAKE.replace("export HOOKED=1", "python3 ask.py")})
-    ticket = small_fleet.add("Greet")
-    with claude_pod(small_fleet, newest, by_answers(*GOOD, verdict("done"))) as (config, _):
-        end = small_fleet.cycle(config)["end"]
-    assert end["reason"].startswith(
-        "another program asked the model's API before Claude Code did: keep the `shellHook`"
-    )
-    assert "another program" in _spike(small_fleet, ticket)
+    small_fleet.add("Greet")
+    with claude_pod(small_fleet, newest, by_answers(*GOOD, verdict("done"))) as (config, api):
+        assert small_fleet.cycle(config)["end"]["kind"] == "done"
+    assert len(api.seen) == 3, "the model's own"
 
 
 def test_a_program_whose_interpreter_is_not_inside_is_the_pods_trouble(small_fleet: Fleet, tmp_path: Path) -> None:

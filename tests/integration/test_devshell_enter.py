@@ -146,6 +146,17 @@ async def test_a_program_that_is_nowhere_is_pod_trouble(inside: Inside, program:
         await inside.run("trap 'echo bye' EXIT", program)
 
 
+@pytest.mark.parametrize("hook", ["PATH=/none", "enable -n type", "echo missing >> $TMPDIR/enter-*/word; exit 127"])
+async def test_a_hook_that_hides_a_program_of_the_host_is_the_tickets_failure(inside: Inside, hook: str) -> None:
+    with pytest.raises(TicketFailure, match="its `shellHook` ended it with exit code 127"):
+        await inside.run(hook, "ls")
+
+
+async def test_what_the_program_says_as_if_it_were_bash_is_not_heard(inside: Inside) -> None:
+    done = await inside.run("", "sh", "-c", "echo missing >> $TMPDIR/enter-*/word; exit 127")
+    assert done.returncode == 127
+
+
 async def test_an_exit_code_of_the_program_is_never_one_of_the_shell(inside: Inside) -> None:
     for code in (1, 2, 126, 127):
         assert (await inside.run("", "sh", "-c", f"exit {code}")).returncode == code

@@ -67,6 +67,7 @@ class Session:
         self.run_id = str(uuid.uuid4())
         self.runner = Recording()
         self.refused = ""
+        self.path = _PATH
         self.options = Options(
             program=str(program), model="claude-sonnet-5", socket=Path(), max_turns=50, max_usd=20, retries=1
         )
@@ -88,7 +89,7 @@ class Session:
             runner=self.runner,
             options=self.options,
             schema=schema,
-            path=_PATH,
+            path=self.path,
             home=self.home,
             redact=redactor(),
             refused=lambda: self.refused,

@@ -3,63 +3,56 @@
 import json
 import os
 import re
+import shutil
 import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agent.programs.claude import (
-    _PRELOAD,
-    FRESH,
-    NO_KEY,
-    RESUMED,
-    Options,
-    arguments,
-    environment,
-    lose,
-    spoken,
-    transcripts,
-)
+from agent.programs.claude import FRESH, NO_KEY, RESUMED, Options, arguments, lose, spoken, transcripts, variables
+from agent.programs.claude_folder import ClaudeFolder
 from agent.texts.prompt import VERDICT_SCHEMA
 
 SESSION = "00000000-0000-4000-8000-000000000003"
 OPTIONS = Options(
     program="/opt/claude", model="claude-sonnet-5", socket=Path("/run/relay.sock"), max_turns=200, max_usd=20
 )
-BASE = {"PATH": "/usr/bin", "HOME": "/home/agent", "TMPDIR": "/tmp", "LANG": "C.UTF-8", "AGENT_RUN": SESSION}
+FOLDER = ClaudeFolder.below(Path("/home/agent"))
+
+
+def called(*, schema: Mapping[str, Any] | None = None, resume: bool = False) -> tuple[str, ...]:
+    return arguments(OPTIONS, schema or {}, SESSION, resume=resume, settings=FOLDER.settings)
 
 
 def test_the_command_line_allows_six_tools_and_no_configuration_of_others() -> None:
-    argv = arguments(OPTIONS, VERDICT_SCHEMA, SESSION, resume=False)
-    assert argv == (
+    assert called(schema=VERDICT_SCHEMA) == (
         *("/opt/claude", "-p", "--output-format", "stream-json", "--verbose", "--session-id", SESSION),
         *("--model", "claude-sonnet-5", "--tools", "Read,Edit,Write,Glob,Grep,Bash"),
         *("--permission-mode", "acceptEdits", "--allowedTools", "Bash,Read,Glob,Grep"),
         *("--disallowedTools", "Bash(git:*)", "Bash(*/git *)", "--strict-mcp-config", "--setting-sources", ""),
-        *("--settings", '{"env": {"LD_PRELOAD": ""}}'),
+        *("--settings", "/home/agent/.claude/flags.json"),
         *("--json-schema", json.dumps(VERDICT_SCHEMA), "--max-turns", "200", "--max-budget-usd", "20"),
     )
 
 
 def test_a_session_is_begun_or_resumed_never_both() -> None:
-    begun, resumed = (arguments(OPTIONS, {}, SESSION, resume=one) for one in (False, True))
+    begun, resumed = (called(resume=one) for one in (False, True))
     assert ("--session-id" in begun, "--resume" in begun) == (True, False)
     assert ("--session-id" in resumed, "--resume" in resumed) == (False, True)
 
 
 def test_no_limit_is_ever_nought_which_would_be_none() -> None:
-    argv = arguments(Options(program="c", model="m", socket=Path("s"), max_turns=0, max_usd=1), {}, "x", resume=False)
+    argv = arguments(replace(OPTIONS, max_turns=0), {}, SESSION, resume=False, settings=FOLDER.settings)
     assert argv[argv.index("--max-turns") + 1] == "1"
 
 
 def test_the_environment_holds_a_dummy_key_and_leads_to_the_relay_only() -> None:
-    env = environment(OPTIONS, BASE, idle=900)
-    assert env.items() >= BASE.items()
+    env = variables(OPTIONS, FOLDER, idle=900)
     assert env["ANTHROPIC_API_KEY"] == NO_KEY
     assert env["ANTHROPIC_UNIX_SOCKET"] == "/run/relay.sock"
     assert re.fullmatch(r"http://[a-z]+", env["ANTHROPIC_BASE_URL"])
@@ -67,7 +60,7 @@ def test_the_environment_holds_a_dummy_key_and_leads_to_the_relay_only() -> None
 
 @pytest.mark.parametrize("idle", [10.0, 600.0, 900.0, None])
 def test_the_programs_own_limits_end_before_the_idle_time(idle: float | None) -> None:
-    env = environment(OPTIONS, BASE, idle=idle)
+    env = variables(OPTIONS, FOLDER, idle=idle)
     for name in ("API_TIMEOUT_MS", "BASH_DEFAULT_TIMEOUT_MS", "BASH_MAX_TIMEOUT_MS"):
         assert 0 < int(env[name]) < (idle or 900) * 1000
 
@@ -112,31 +105,68 @@ def test_whatever_stands_in_the_place_of_a_transcript_can_be_lost(tmp_path: Path
     assert transcripts(tmp_path, SESSION) == []
 
 
-def test_in_a_sandbox_a_shell_starts_it_with_the_library_that_closes_it() -> None:
+def test_in_a_sandbox_it_starts_with_the_library_that_closes_it() -> None:
+    assert "LD_PRELOAD" not in variables(OPTIONS, FOLDER, idle=None)
     options = replace(OPTIONS, preload=Path("/place/closed.so"))
-    plain = arguments(OPTIONS, {}, "x", resume=False)
-    shell = ("/bin/sh", "-c", _PRELOAD, "/place/closed.so")
-    assert arguments(options, {}, "x", resume=False) == (*shell, *plain)
+    assert variables(options, FOLDER, idle=None)["LD_PRELOAD"] == "/place/closed.so"
 
 
-@pytest.mark.parametrize("shell", [("/bin/sh",), ("bash", "--posix")])
-def test_no_variable_of_a_development_shell_brings_code_into_the_program(
-    shell: tuple[str, ...], tmp_path: Path
-) -> None:
-    """A value may have lines that look like further variables."""
-    own = {
+BASH, ENV = shutil.which("bash") or "", shutil.which("env") or ""
+
+
+def prepared(home: Path, shell: Mapping[str, str]) -> ClaudeFolder:
+    folder = ClaudeFolder.below(home)
+    folder.prepare(bash=BASH, env=ENV, own=variables(OPTIONS, folder, idle=None), shell=shell)
+    return folder
+
+
+def test_its_commands_have_the_shells_variables_and_none_of_its_own(tmp_path: Path) -> None:
+    folder = prepared(tmp_path, {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LANG": "C"})
+    odd = {
         "PATH": os.environ["PATH"],
-        "BUN_LIKE_IT": "kept? no",
-        "NODE_OPTIONS": "--x",
-        "OTHER": "a\nexport PATH='x'\nexport no-name=1\nb",
+        "HOME": "/h",
+        "A": "a\nb=c d'",
+        "a-b": "1",
+        "é": "ü",
+        "-u": "x",
+        "LD_PRELOAD": "",
     }
-    bad = {"BUN_OPTIONS": "--preload ./evil.js", "BUN_INSPECT": "1", "LD_AUDIT": "evil.so", "LD_DEBUG_OUTPUT": "a\nb"}
-    words = (*shell, "-c", _PRELOAD, "", sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))")
-    done = subprocess.run(words, env={**own, **bad}, cwd=tmp_path, capture_output=True, check=True)
-    seen = json.loads(done.stdout)
-    assert not [name for name in seen if name.startswith(("BUN_", "LD_AUDIT", "LD_DEBUG"))]
-    assert {name: seen[name] for name in ("PATH", "NODE_OPTIONS", "OTHER")} == {
-        name: own[name] for name in ("PATH", "NODE_OPTIONS", "OTHER")
-    }
-    assert "line" not in seen
-    assert seen["LD_PRELOAD"] == ""
+    folder.environment.write_bytes(
+        b"".join(os.fsencode(f"{name}={value}\0") for name, value in odd.items()) + b"junk\0=x\0"
+    )
+    words = (folder.path / "bash", "-c", f"{(folder.path / 'before-each-command.sh').read_text()}\n: && {ENV} -0")
+    env = {**variables(OPTIONS, folder, idle=None), "LANG": "C", "PATH": "/none", "CLAUDECODE": "1"}
+    done = subprocess.run(words, env=env, capture_output=True, check=True)
+    found = dict(one.split("=", 1) for one in os.fsdecode(done.stdout).split("\0") if one)
+    assert {name: found.pop(name) for name in odd} == odd
+    assert found.keys() - {"_", "PWD", "SHLVL", "OLDPWD"} == {"CLAUDECODE", "SHELL"}
+
+
+def test_without_a_development_shell_its_commands_have_what_any_program_has(tmp_path: Path) -> None:
+    folder = prepared(tmp_path / "a folder", {"PATH": os.environ["PATH"], "HOME": str(tmp_path)})
+    for gone in (False, True):
+        if gone:
+            folder.environment.unlink()
+        env = {**variables(OPTIONS, folder, idle=None), "PATH": os.environ["PATH"]}
+        done = subprocess.run(
+            (folder.path / "bash", "-c", 'echo "$HOME"; exit 3'), env=env, capture_output=True, check=False, text=True
+        )
+        assert (done.stdout, done.stderr, done.returncode) == ("\n" if gone else f"{tmp_path}\n", "", 3)
+
+
+def test_what_an_earlier_try_left_in_its_folder_is_replaced_and_no_link_followed(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "bash").write_text("mine")
+    folder = ClaudeFolder.below(tmp_path)
+    folder.path.symlink_to(elsewhere)
+    prepared(tmp_path, {})
+    (folder.projects / "x").mkdir()
+    folder.environment.unlink()
+    folder.environment.symlink_to(elsewhere / "bash")
+    (folder.path / "bash").unlink()
+    (folder.path / "bash").symlink_to(elsewhere / "bash")
+    prepared(tmp_path, {"A": "1"})
+    assert (folder.projects / "x").is_dir()
+    assert (folder.environment.read_text(), (elsewhere / "bash").read_text()) == ("A=1\0", "mine")
+    assert [one.name for one in elsewhere.iterdir()] == ["bash"]

@@ -61,9 +61,10 @@ async def test_a_nested_one_and_other_programs_are_refused_while_it_goes_on(
 ) -> None:
     socket, body = tmp_path / "relay.sock", json.dumps({"model": session.options.model})
     nested = shlex.join([session.options.program, "-p", "--model", session.options.model, "--setting-sources", ""])
+    mine = f"CLAUDE_CODE_MAX_RETRIES=0 ANTHROPIC_API_KEY=x ANTHROPIC_BASE_URL=http://x ANTHROPIC_UNIX_SOCKET={socket}"
     curl = shlex.join(["curl", "-s", "--unix-socket", str(socket), "-d", body, "http://x/v1/messages"])
     script = by_answers(
-        call("Bash", command=f"echo hi | CLAUDE_CODE_MAX_RETRIES=0 {nested}; {curl}; ({curl}) & wait; echo end"),
+        call("Bash", command=f"echo hi | env {mine} {nested}; {curl}; ({curl}) & wait; echo end"),
         verdict("done"),
     )
     with serving(script) as api:

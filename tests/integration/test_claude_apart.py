@@ -1,0 +1,64 @@
+"""The real Claude Code, both versions: nothing that a development shell exports, defines or leaves behind reaches into it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.errors import TicketFailure
+from support.apart import Attacked
+from support.claude_cli import Session, claude_cli, session
+from support.shell_attacks import IN_ITS_PLACE, SHELL_ATTACKS
+
+__all__ = ["claude_cli", "session"]
+
+
+@pytest.fixture
+def attacked(session: Session) -> Iterator[Attacked]:
+    with tempfile.TemporaryDirectory(prefix="apart-") as place:
+        yield Attacked(session, Path(place))
+
+
+ALIASES = {"aliases"}
+"""They and functions of the same names disturb each other."""
+
+
+@pytest.mark.parametrize("left_out", [ALIASES, SHELL_ATTACKS.keys() - ALIASES], ids=["all at once", "aliases"])
+async def test_nothing_of_a_shell_reaches_the_coder(
+    attacked: Attacked, left_out: set[str], measured: Callable[[str], None]
+) -> None:
+    """Each way alone, and that it leads in where the coder comes out of that shell, is in `tests/proof`."""
+    result = await attacked.run("\n".join(hook for name, hook in SHELL_ATTACKS.items() if name not in left_out))
+    measured(f"ways into the coder by its shell: {len(SHELL_ATTACKS)} attempts / {len(attacked.taken)} successes")
+    assert attacked.taken == []
+    assert result.verdict == "done"
+
+
+async def test_the_coders_commands_have_the_shell(attacked: Attacked) -> None:
+    tree = attacked.session.tree
+    hook = f"""export PATH={tree}/bin:$PATH HOME={tree} ANTHROPIC_BASE_URL=mine LD_PRELOAD=
+export A=$'two\nlines=1' BASH_ENV={tree}/begin.sh; unset LANG; said() {{ echo "said $1"; }}; export -f said
+echo 'from_bash_env=1' > {tree}/begin.sh"""
+    attacked.session.path = "/usr/bin:/bin"
+    await attacked.run(
+        hook, command='echo "$FROM_SHELL $PATH $HOME $A"; bash -c "echo \\$from_bash_env"; said it; env; rg --version'
+    )
+    (told,) = attacked.told
+    assert told.startswith(f"1 {tree}/bin:/usr/bin:/bin {tree} two\nlines=1\n1\nsaid it\n")
+    assert "\nripgrep " in told
+    own = [
+        line
+        for line in told.splitlines()
+        if line.startswith(("ANTHROPIC_", "CLAUDE_CONFIG_DIR", "DISABLE_", "LANG", "__"))
+    ]
+    assert own == ["ANTHROPIC_BASE_URL=mine"]
+
+
+@pytest.mark.parametrize("hook", IN_ITS_PLACE.values(), ids=IN_ITS_PLACE)
+async def test_a_hook_that_takes_the_place_of_the_coder_gets_nowhere(attacked: Attacked, hook: str) -> None:
+    with pytest.raises(TicketFailure, match="`shellHook`"):
+        await attacked.run(hook)
+    assert attacked.taken == []

@@ -1,0 +1,110 @@
+"""The real Claude Code in the sandbox, the real relay and a development shell whose hook attacks."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from agent.demo.messages_api import serving
+from agent.demo.turns import by_answers, call, verdict
+from agent.devshell.enter import enter
+from agent.devshell.flake import Saved
+from agent.programs.claude_folder import ClaudeFolder
+from agent.programs.runner import Finished, Job, Runner
+from agent.programs.verdict import ModelResult
+from agent.relay import Relay
+from agent.sandbox.closed import library
+from agent.sandbox.jail import Jail, Limits
+from agent.sandbox.sandbox import Sandbox
+from agent.texts.evidence import redactor
+from support.claude_cli import Session
+from support.relay_world import KEY, PLENTY, PRICES
+from support.shell_attacks import ATTACKERS
+
+_BEFORE = 'LD_PRELOAD=$0; export LD_PRELOAD; exec "$@"'
+
+
+class Entered:
+    """A runner that enters a shell with a hook.
+
+    Args:
+        runner: where.
+        script: the saved shell.
+        out_of_it: whether the coder comes out of the bash that has run the hook, as it did once.
+    """
+
+    def __init__(self, runner: Runner, script: Path, *, out_of_it: bool) -> None:
+        self._runner = runner
+        self._script = script
+        self._out_of_it = out_of_it
+
+    async def run(self, job: Job) -> Finished:
+        if self._out_of_it:
+            job = _out_of_it(job)
+        return await enter(self._runner, Saved(self._script, Path("/none")), job, redactor())
+
+
+def _out_of_it(job: Job) -> Job:
+    start = next(place for place, word in enumerate(job.argv[1:], 1) if "=" not in word)
+    own = dict(word.split("=", 1) for word in job.argv[1:start])
+    closed = ("/bin/sh", "-c", _BEFORE, own.pop("LD_PRELOAD"))
+    for name in ("HOME", "CLAUDE_CONFIG_DIR", "CLAUDE_CODE_SHELL", "CLAUDE_ENV_FILE"):
+        del own[name]
+    return replace(job, argv=(*closed, *job.argv[start:]), env={**job.env, **own}, apart=None)
+
+
+class Attacked:
+    """One run; `taken` is what the hook reached."""
+
+    def __init__(self, session: Session, place: Path) -> None:
+        self.session = session
+        self.place = place
+        self.told: list[str] = []
+        self.asked: list[dict[str, Any]] = []
+
+    async def run(
+        self, hook: str, *, command: str = 'echo "shell: $FROM_SHELL"', out_of_it: bool = False
+    ) -> ModelResult:
+        session, place = self.session, self.place
+        for name, text in ATTACKERS.items():
+            (session.tree / name).write_text(text)
+        (place / "closed.so").write_bytes(library(platform.machine()))
+        script = place / "shell.rc"
+        script.write_text(f'export FROM_SHELL=1 RELAY={place}/relay.sock FIRST_HOME="$HOME"\n{hook}\n')
+        session.change(socket=place / "relay.sock", preload=place / "closed.so")
+        folder = ClaudeFolder.below(session.home)
+        jail = Jail(
+            writable=(session.tree, session.home, *(() if out_of_it else folder.writable)),
+            readable=(place, Path(session.options.program)),
+            nested=() if out_of_it else (folder.path,),
+            tmp=session.home / "tmp",
+        )
+        sandbox = Sandbox(runner=session.runner, jail=jail, limits=Limits(disk=1 << 30, processes=200), closed=True)
+        claude = session.claude()
+        claude._runner = Entered(sandbox, script, out_of_it=out_of_it)
+        with serving(by_answers(call("Bash", command=command), verdict("done"))) as api:
+            relay = Relay(
+                api=api.url,
+                key=KEY,
+                models=(session.options.model,),
+                prices=PRICES,
+                budget=PLENTY,
+                record=place / "usage.json",
+            )
+            async with relay.serving(place / "relay.sock"):
+                result = await claude.run("Try.", cwd=session.tree, run=session.run_id, timeout=90, idle=60)
+            self.told = [one for asked in api.seen for one in asked.results()]
+            self.asked = [dict(one.body) for one in api.seen]
+        return result
+
+    @property
+    def taken(self) -> list[str]:
+        """What is proved; a process of the number 2 is the coder."""
+        tree = self.session.tree
+        said = (tree / "taken").read_text().splitlines() if (tree / "taken").exists() else []
+        said += ["its start by the loader"] if (tree / "loaded.2").exists() else []
+        said += ["its variables"] if any(one["max_tokens"] == 7 for one in self.asked) else []
+        return sorted(set(said))
