@@ -40,6 +40,8 @@ from agent.state_folder import StateFolder
 
 STARTER: Final = Path(__file__).with_name("starter")
 """The flake on nixpkgs that a repository without one gets."""
+SPARES: Final = 2
+"""Checkouts that are there before they are needed: for the checks of a run, and for the worktree of the next."""
 CATALOG_AGE: Final = 3600.0
 """Seconds after which the board is discovered anew: nothing else tells a pod that somebody may be assigned no more."""
 
@@ -144,6 +146,12 @@ async def open_pod(
         protocol = Protocol(
             board, fleet, memory, clock=clock, randomness=randomness, lifetime=settings.execution.timeout
         )
+        repositories = {
+            one.project.id: repository(one.project.identifier, scratch, credentials, ambient, runner, brief=look_only)
+            for one in found.projects
+        }
+        for one in repositories.values():
+            stack.push_async_callback(one.spares.close)
         yield Pod(
             settings=settings,
             board=board,
@@ -152,12 +160,7 @@ async def open_pod(
             memory=memory,
             protocol=protocol,
             execution=Execution(scratch, ambient, runner, credentials.model, credentials.redactor()),
-            repositories={
-                one.project.id: repository(
-                    one.project.identifier, scratch, credentials, ambient, runner, brief=look_only
-                )
-                for one in found.projects
-            },
+            repositories=repositories,
         )
 
 
@@ -237,7 +240,8 @@ def repository(
             brief=brief,
             disk=settings.sandbox.disk,
             guarded=one.guarded,
-        )
+        ),
+        spares=0 if brief else SPARES,
     )
 
 

@@ -23,6 +23,7 @@ from agent.git import published
 from agent.git.blame import blamed
 from agent.git.folder import remove
 from agent.git.mirror import Mirror
+from agent.git.spare import Spares
 from agent.git.tree import JailPaths, Tree
 from agent.git.worktree import Worktree
 
@@ -82,7 +83,7 @@ class Checkout(Tree):
 
 
 @asynccontextmanager
-async def checked_out(worktree: Worktree, commit: str, carry: Sequence[str]) -> AsyncIterator[Checkout]:
+async def checked_out(worktree: Worktree, commit: str, carry: Sequence[str], spares: Spares) -> AsyncIterator[Checkout]:
     """A checkout beside a worktree.
 
     Raises:
@@ -94,13 +95,39 @@ async def checked_out(worktree: Worktree, commit: str, carry: Sequence[str]) -> 
     try:
         with blamed(mirror.folder):
             await place.remove()
+            index = await spares.take(place.path, commit)
             await published.clone(mirror, place.admin, commit)
+            if index:
+                index.rename(place.admin / "index")
             await place.git("reset", "--hard", "--quiet", commit)
+            if index:
+                await _as_if_new(place)
+        spares.prepare()
         carried = [name for name in carry if await _carry_over(worktree, place.path, name)]
         yield Checkout(place, commit, carry, tuple(carried))
     finally:
         with contextlib.suppress(OSError):  # the next one tries it again
             await place.remove()
+
+
+async def _as_if_new(place: Worktree) -> None:
+    """Times as if all files were written now, one after the other: `make` goes by them, and what changed would be newer."""
+    listed = await place.git("ls-files", "-z")
+    await asyncio.to_thread(_touch, os.fsencode(place.path), listed.stdout)
+    await place.git("update-index", "-q", "--refresh")
+
+
+def _touch(top: bytes, listed: bytes) -> None:
+    """A folder has the time of the last thing that was made in it."""
+    known = {b""}
+    for name in listed.split(b"\0")[:-1]:
+        folder = above = name.rpartition(b"/")[0]
+        while above not in known:
+            known.add(above)
+            above = above.rpartition(b"/")[0]
+            os.utime(b"%b/%b" % (top, above))
+        os.utime(b"%b/%b" % (top, name), follow_symlinks=False)
+        os.utime(b"%b/%b" % (top, folder))
 
 
 async def clear_checkouts(mirror: Mirror) -> None:

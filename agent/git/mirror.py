@@ -214,6 +214,7 @@ class Mirror:
         env: Mapping[str, str] | None = None,
         ok: tuple[int, ...] = (0,),
         timeout: float = LOCAL_TIMEOUT,  # noqa: ASYNC109 - the runner's
+        idle: bool = False,
     ) -> Finished:
         """A command that stays on this host.
 
@@ -225,6 +226,7 @@ class Mirror:
             env: more environment.
             ok: exit codes that are answers.
             timeout: seconds.
+            idle: whether all others go first.
 
         Raises:
             GitHung: no end in time.
@@ -235,7 +237,8 @@ class Mirror:
         if tree:
             more |= {"GIT_WORK_TREE": str(tree), **_ALONE}
         guard = _memory if tree else None  # rules of git that a model wrote are held in memory
-        done = await self._run(arguments, cwd=tree or self.folder, env=more, stdin=stdin, timeout=timeout, guard=guard)
+        cwd = tree or self.folder
+        done = await self._run(arguments, cwd=cwd, env=more, stdin=stdin, timeout=timeout, guard=guard, idle=idle)
         if done.ended is Ended.TIMED_OUT:
             failed = self.failed(arguments[0], done)
             raise GitHung(str(failed), f"`git {arguments[0]}` did not come to an end", done.stderr)
@@ -327,11 +330,14 @@ class Mirror:
         stdin: bytes,
         timeout: float,  # noqa: ASYNC109 - the runner's
         guard: Guard | None = None,
+        idle: bool = False,
     ) -> Finished:
         settings = [word for one in NEUTRAL for word in ("-c", one)]
         whole = {**self._env, **env}
         program = shutil.which("git", path=self._env["PATH"]) if whole["PATH"] == os.devnull else None
         argv = (program or "git", *settings, *arguments)
+        if idle and (nice := shutil.which("nice", path=self._env["PATH"])):
+            argv = (nice, "-n", "19", *argv)
         return await self._runner.run(
             Job(argv=argv, cwd=cwd, env=whole, stdin=stdin, timeout=timeout, output_limit=OUTPUT, guard=guard)
         )

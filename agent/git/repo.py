@@ -26,6 +26,7 @@ from agent.git.refs import (
     no_base,
     rejected,
 )
+from agent.git.spare import Spares
 from agent.git.workspace import Workspace
 from agent.git.worktree import Record, Worktree
 from agent.texts import outlet
@@ -36,10 +37,13 @@ class Repository:
 
     Args:
         mirror: its git.
+        spares: how many checkouts there are before they are needed.
     """
 
-    def __init__(self, mirror: Mirror) -> None:
+    def __init__(self, mirror: Mirror, *, spares: int = 0) -> None:
         self._mirror = mirror
+        self.spares = Spares(mirror, spares)
+        """Checkouts that are there before they are needed."""
 
     @property
     def place(self) -> str:
@@ -224,7 +228,8 @@ class Repository:
             base = record.base or await worktree.answer("merge-base", record.start, await self._mirror.base_tip())
             kept = msgspec.structs.replace(record, branch=branch, base=base, published="", saved="")
             worktree.write(kept)
-            return await Workspace(worktree, kept).sealed()
+            self.spares.prepare(base)
+            return await Workspace(worktree, kept, self.spares).sealed()
         try:
             await self._keep_leftovers(worktree, record)
         except KeepRefused as refused:
@@ -239,6 +244,8 @@ class Repository:
         try:
             await worktree.link(base)
             now = await worktree.up_to_date(branch)
+            if made and (index := await self.spares.take(worktree.path, now.onto)):
+                index.rename(worktree.admin / "index")
             listing = await worktree.reset(now.onto)
         except (GitFailed, OSError) as failed:  # what an earlier run left is in the way
             logger.warning("the worktree of #{} is made anew: {}", owner, failed)
@@ -249,7 +256,8 @@ class Repository:
         await refuse_repository(worktree, listing)
         fresh = Record(run=run, branch=branch, start=now.onto, onto=now.onto, base=now.base, tip=now.tip)
         worktree.write(fresh)
-        return await Workspace(worktree, fresh, made=made).sealed()
+        self.spares.prepare(base)
+        return await Workspace(worktree, fresh, self.spares, made=made).sealed()
 
     async def _keep_leftovers(self, worktree: Worktree, record: Record | None) -> None:
         """Nothing of the run before is lost; its record goes once its work is safe."""
@@ -260,7 +268,7 @@ class Repository:
                 record = msgspec.structs.replace(record, onto=await self._mirror.base_tip())
             try:
                 await worktree.adopt(record.onto)
-                before = Workspace(worktree, record)
+                before = Workspace(worktree, record, self.spares)
                 # a pod that died right after its push did not note it
                 if await before.has_leftovers() and not await self.commit_of_run(record.run, record.branch):
                     message = outlet.commit("Left behind by an earlier run", "", {RUN_TRAILER: record.run})

@@ -37,6 +37,7 @@ from agent.git.refs import (
 )
 from agent.git.salvage import tree_to_keep
 from agent.git.sizes import refuse_excess
+from agent.git.spare import Spares
 from agent.git.starter import commit_starter, move_starter
 from agent.git.tree import JailPaths, Tree
 from agent.git.worktree import Record, UpToDate, Worktree
@@ -59,11 +60,13 @@ class Workspace(Tree):
     Args:
         worktree: the folder and its ties.
         record: the run.
+        spares: of the repository.
         made: whether git has just made the folder, of the commit that the run starts from.
     """
 
-    def __init__(self, worktree: Worktree, record: Record, *, made: bool = False) -> None:
+    def __init__(self, worktree: Worktree, record: Record, spares: Spares, *, made: bool = False) -> None:
         super().__init__(worktree, made_of=record.onto if made else "")
+        self._spares = spares
         self._record = record
         self._head = record.onto
         self._seal: Seal = {}
@@ -106,7 +109,7 @@ class Workspace(Tree):
             commit: the very one that is pushed if it passes.
             carry: see `Checkout`.
         """
-        return checked_out(self._worktree, commit, carry)
+        return checked_out(self._worktree, commit, carry, self._spares)
 
     async def jail_paths(self) -> JailPaths:
         """See `Tree.jail_paths`: in the mirror's place there is a clone, made anew.

@@ -34,6 +34,8 @@ READERS: Final = frozenset(
         "log",
         "ls-files",
         "diff",
+        "diff-tree",
+        "update-index",
         "status",
         "merge-base",
         "rev-list",
@@ -47,7 +49,7 @@ READERS: Final = frozenset(
         "--help",
     ]
 )
-"""Commands of git that change nothing."""
+"""Commands of git that change nothing but what git remembers of times."""
 
 _RUN: Final = r"[0-9a-f]{8}-[0-9a-f-]{27}"
 _FILES: Final = re.compile(
@@ -104,8 +106,8 @@ def effect_of(program: str, words: list[str]) -> str | None:
         elif not word.startswith("-") or word in ("--version", "--help"):
             command = word
             break
-    if program == "git" and command in READERS:
-        return None
+    if program == "git" and (command in READERS or (command, words[-2]) == ("read-tree", "-u")):
+        return None  # the last is a spare checkout, which is made beside all that
     if program == "git" and command == "push":
         target = next((word for word in reversed(words) if ":" in word), "")
         return f"git push {re.sub('[0-9a-f]{40}', 'SHA', re.sub('-[0-9a-f]{8}$', '-RUN', target))}"

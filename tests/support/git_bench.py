@@ -39,10 +39,16 @@ class Faulty(Processes):
 
 
 class Bench:
-    """A remote, and a pod's repository on it."""
+    """A remote, and a pod's repository on it.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: for all of it.
+        spares: see `Repository`.
+    """
+
+    def __init__(self, folder: Path, *, spares: int = 0) -> None:
         self.folder = folder
+        self._spares = spares
         self.remote = Remote(folder / "forge")
         self.runner = Faulty(grace=0.3)
         self.repo = self.pod("state")
@@ -56,7 +62,8 @@ class Bench:
                 runner=self.runner,
                 redact=redactor(),
                 path=os.environ["PATH"],
-            )
+            ),
+            spares=self._spares,
         )
 
     async def open(
