@@ -248,13 +248,12 @@ class Worktree:
             done = await self.git(*words, env=env, ok=(0, 1, 128))
         return done
 
-    async def add(self, how: str, *, paths: Iterable[str], ok: tuple[int, ...] = (0,)) -> Finished:
-        """`git add` of exactly these paths."""
-        words = "".join(f"{path}\0" for path in paths).encode("utf-8", "surrogateescape")
+    async def add(self, how: str, *, paths: Iterable[str], folder: Path | None = None) -> None:
+        """`git add` of exactly these paths, as they are in this folder, or in the worktree's own."""
+        names = "".join(f"{path}\0" for path in paths).encode("utf-8", "surrogateescape")
+        words = ("add", how, "--pathspec-from-file=-", "--pathspec-file-nul")
         literal = {"GIT_LITERAL_PATHSPECS": "1"}
-        return await self.git(
-            "add", how, "--pathspec-from-file=-", "--pathspec-file-nul", stdin=words, env=literal, ok=ok
-        )
+        await self.mirror.local(*words, gitdir=self.admin, tree=folder or self.path, stdin=names, env=literal)
 
     async def message(self, commit: str) -> CommitText:
         """The message of a commit of ours."""

@@ -129,17 +129,37 @@ async def test_a_new_file_that_is_no_flakes_is_not_shown(bench: Bench) -> None:
     await workspace.show_to_nix()
 
 
-async def test_a_file_that_vanishes_while_it_is_shown_is_no_trouble(bench: Bench) -> None:
+@pytest.mark.parametrize("commit", [False, True])
+async def test_what_becomes_of_a_file_while_it_is_shown_is_not_looked_at(bench: Bench, commit: bool) -> None:
+    """It may be gone; in its place there may be a repository with settings of its own, or a pipe."""
     workspace = await bench.open()
-    write(workspace, {"gone.nix": "{}", "stays.nix": "{}"})
+    write(workspace, {"gone.nix": "{}", "stays.nix": "{}", "sub/repository.nix": "{}", "pipe.nix": "{}"})
 
-    def vanish(argv: list[str], done: object) -> None:
+    def meddle(argv: list[str], done: object) -> None:
         if done is None and "--intent-to-add" in argv:
-            (workspace.path / "gone.nix").unlink(missing_ok=True)
+            for name in ("gone.nix", "sub/repository.nix", "pipe.nix"):
+                (workspace.path / name).unlink()
+            os.mkfifo(workspace.path / "pipe.nix")
+            inner = workspace.path / "sub/repository.nix"
+            inner.mkdir()
+            git(inner, "init", "--quiet")
+            if commit:
+                git(inner, "commit", "--quiet", "--allow-empty", "-m", "x")
 
-    bench.runner.fault = vanish
+    bench.runner.fault = meddle
     await workspace.show_to_nix()
-    assert git(workspace.path, "ls-files", "*.nix").splitlines() == ["flake.nix", "stays.nix"]
+    bench.runner.fault = lambda _argv, _done: None
+    listed = [line.split()[0::3] for line in git(workspace.path, "ls-files", "-s", "*.nix").splitlines()]
+    assert listed == [
+        ["100644", name] for name in ("flake.nix", "gone.nix", "pipe.nix", "stays.nix", "sub/repository.nix")
+    ]
+    assert git(workspace.path, "diff", "--name-only", "--diff-filter=A", "stays.nix")
+    assert not (bench.folder / "state/names").exists()
+    with pytest.raises(TicketFailure, match=r"`sub/repository\.nix` is a git repository of its own"):
+        await workspace.snapshot()
+    kept = await workspace.keep(KEPT, message())
+    assert kept
+    assert bench.remote.show(KEPT, "stays.nix") == "{}"
 
 
 async def test_two_shells_asked_for_at_once_both_see_their_new_files(bench: Bench) -> None:
