@@ -280,6 +280,7 @@ class Rooms:
                 cache_write=prices.cache_write,
             ),
             priced={one: getattr(prices, one) for one in DEARER},
+            more_keys=model.request_keys,
             budget=Budget(tokens=model.max_tokens, turns=model.max_turns, usd=model.max_usd),
             record=self._record(run),
             nix=broker,

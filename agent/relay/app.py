@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any, Final
 
@@ -43,6 +44,7 @@ class App:
         key: what never goes back.
         models: the names that may be asked for.
         priced: what else may be asked for, and how many times the plain price it costs (`request.DEARER`).
+        more_keys: what a request may hold at its top beside what is known (`request.KNOWN`).
         record: what was used, and whether the run may go on.
         owner: who may ask the model.
         nix: the broker, if there is one; every process of the sandbox may ask it.
@@ -59,6 +61,7 @@ class App:
         key: str,
         models: Collection[str],
         priced: Mapping[str, float],
+        more_keys: Collection[str],
         record: Record,
         owner: Owner,
         nix: Develop | None,
@@ -66,7 +69,7 @@ class App:
         self._upstream = upstream
         self._key = key.encode("ascii")
         self._models = tuple(models)
-        self._priced = priced
+        self._judge = functools.partial(judge, models=tuple(models), priced=priced, more_keys=tuple(more_keys))
         self._record = record
         self._owner = owner
         self._nix = nix
@@ -129,7 +132,7 @@ class App:
         body = await _body(request, LARGEST_REQUEST)
         betas = [one.strip() for line in request.headers.getlist("anthropic-beta") for one in line.split(",")]
         try:  # in a thread, since it may be large
-            factor = await asyncio.to_thread(judge, body, self._models, betas=betas, priced=self._priced)
+            factor = await asyncio.to_thread(self._judge, body, betas=betas)
         except Malformed as malformed:
             raise Refusal(400, str(malformed)) from None
         except Unfit as unfit:

@@ -26,6 +26,7 @@ class Relay:
         models: the names of the models that the run may ask for.
         prices: what its tokens cost.
         priced: what a request may ask for besides, and how many times the plain price it then costs.
+        more_keys: what a request may hold at its top beside what the relay knows.
         budget: what it may use, over every resume.
         record: the file in which its usage is kept.
         nix: the broker behind `POST /nix/develop`; None for no such endpoint.
@@ -47,6 +48,7 @@ class Relay:
         budget: Budget,
         record: Path,
         priced: Mapping[str, float] = MappingProxyType({}),
+        more_keys: Collection[str] = (),
         nix: Develop | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         patience: httpx.Timeout | None = None,
@@ -55,6 +57,7 @@ class Relay:
         self._key = key
         self._models = tuple(models)
         self._priced = priced
+        self._more_keys = tuple(more_keys)
         self._nix = nix
         self._api = api
         self._transport = transport
@@ -98,6 +101,7 @@ class Relay:
                 key=self._key,
                 models=self._models,
                 priced=self._priced,
+                more_keys=self._more_keys,
                 record=self._record,
                 owner=owner,
                 nix=self._nix,

@@ -15,6 +15,25 @@ from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+KNOWN: Final = frozenset(
+    (
+        *(
+            "model",
+            "messages",
+            "system",
+            "max_tokens",
+            "metadata",
+            "stream",
+            "stop_sequences",
+            "temperature",
+            "top_p",
+            "top_k",
+        ),
+        *("tools", "tool_choice", "thinking", "output_config", "context_management", "cache_control"),
+        *("mcp_servers", "container", "speed", "service_tier", "inference_geo", "betas", "anthropic_beta"),
+    )
+)
+"""What a request may hold at its top: what Claude Code was seen to send, what is as plain as that, and what is judged below."""
 OWN_TOOLS: Final = ("custom", "bash_", "text_editor_", "memory_", "computer_", "tool_search_tool_")
 """Beginnings of the types of tools that run where the client does, or only choose among its tools."""
 _REACHES_OUT: Final = ("mcp_servers", "container")
@@ -22,6 +41,10 @@ SPEED, TIER, GEO, LONG_CACHE, LONG_CONTEXT = "speed", "service_tier", "inference
 DEARER: Final = (SPEED, TIER, GEO, LONG_CACHE, LONG_CONTEXT)
 """What changes the price of a request, by the names that its price has in the settings."""
 _BY_KEY: Final = (SPEED, TIER, GEO)
+_JUDGED: Final = frozenset((*KNOWN, "type", "source", "url", "ttl"))
+"""Keys that some reader might take in any case."""
+_FREE: Final = frozenset(("input", "input_examples", "input_schema", "schema"))
+"""What tools take and took, in a tool or a message's block, and the form of an answer: these hold anything."""
 _NOTHING: Final[Mapping[str, float]] = MappingProxyType({})
 _BETAS: Final = ("betas", "anthropic_beta")
 """Where gateways look for the header's betas."""
@@ -37,7 +60,7 @@ MOST_WORDS: Final = 8 << 20
 """Bytes of a request without its long strings."""
 _PIECE: Final = 1 << 20
 """Bytes that one search goes through; between two searches other threads get their turn."""
-_INSIDE: Final = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_INSIDE: Final = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+')
 _BEGINNINGS: Final = b",:[{"
 
 
@@ -50,7 +73,12 @@ class Malformed(Unfit):
 
 
 def judge(
-    body: bytes, models: Collection[str], *, betas: Collection[str] = (), priced: Mapping[str, float] = _NOTHING
+    body: bytes,
+    models: Collection[str],
+    *,
+    betas: Collection[str] = (),
+    priced: Mapping[str, float] = _NOTHING,
+    more_keys: Collection[str] = (),
 ) -> float:
     """Look through a request; how many times the plain price it costs.
 
@@ -59,37 +87,42 @@ def judge(
         models: the names that may be asked for.
         betas: what its header asks for.
         priced: what of `DEARER` has a price, as a factor on the plain one.
+        more_keys: what it may hold at its top beside what is known here.
 
     Raises:
         Malformed: it cannot be read, or not in one way only.
         Unfit: it asks for what is not allowed.
     """
-    asked: set[str] = set()
     try:
-        request = json.loads(
-            _short(body).decode("utf-8"),
-            object_pairs_hook=lambda pairs: _object(pairs, asked),
-            parse_constant=_no_number,
-        )
+        request = json.loads(_short(body).decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise Malformed("the request is no JSON that can be read") from error
     if not isinstance(request, dict):
         raise Malformed("the request is no JSON object")
     if not models:
         raise Unfit("nothing here may ask a model")
-    model = request.get("model")
-    if not isinstance(model, str) or model not in models:
-        raise Unfit(f"the model {str(model)[:100]!r} is not allowed here: ask for {' or '.join(sorted(models))}")
+    _judge_model(request.get("model"), models)
     for key in _REACHES_OUT:
         if request.get(key):
             raise Unfit(
                 f"`{key}` is not allowed here: nothing in this sandbox reaches the network, nor does the API for it"
             )
     _judge_tools(request.get("tools") or [])
-    asked.update(key for key in _BY_KEY if request.get(key) is not None)
+    asked = {one for found in _objects(request) for one in _judge_object(found, models)}
+    for key in request:
+        if key not in KNOWN and key not in more_keys:
+            raise Unfit(
+                f"`{key[:100]}` is not allowed here: the relay does not know what it asks for, and `model.request_keys`"
+                " does not let it through"
+            )
     if any(map(_is_long_context, [*betas, *(one for key in _BETAS for one in _texts(request.get(key)))])):
         asked.add(LONG_CONTEXT)
     return _factor(asked, priced)
+
+
+def _judge_model(model: Any, models: Collection[str]) -> None:
+    if not isinstance(model, str) or model not in models:
+        raise Unfit(f"the model {str(model)[:100]!r} is not allowed here: ask for {' or '.join(sorted(models))}")
 
 
 def _judge_tools(tools: Any) -> None:
@@ -97,6 +130,57 @@ def _judge_tools(tools: Any) -> None:
         kind = tool.get("type") if isinstance(tool, dict) else "none"
         if kind is not None and not str(kind).startswith(OWN_TOOLS):
             raise Unfit(f"the tool {str(kind)[:100]!r} is not allowed here: it runs at the API and reaches the network")
+
+
+def _objects(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every object of a request that the API may read something in."""
+    form = _dict(_dict(request.get("output_config")).get("format"))
+    free = (*_dicts(request.get("tools")), *_blocks(request.get("messages")), form)
+    skipped = {id(part[key]) for part in free for key in _FREE & part.keys()}
+    todo: list[Any] = [request]
+    while todo:
+        found = todo.pop()
+        if id(found) in skipped:
+            continue
+        if isinstance(found, list):
+            todo += found
+        elif isinstance(found, dict):
+            yield found
+            todo += found.values()
+
+
+def _blocks(messages: Any) -> Iterator[dict[str, Any]]:
+    for message in _dicts(messages):
+        yield from _dicts(message.get("content"))
+
+
+def _dicts(value: Any) -> Iterator[dict[str, Any]]:
+    yield from (one for one in (value if isinstance(value, list) else ()) if isinstance(one, dict))
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _judge_object(found: dict[str, Any], models: Collection[str]) -> Iterator[str]:
+    """What of `DEARER` it asks for."""
+    names = {key.lower() for key in found}
+    if len(names) < len(found):
+        raise Malformed("the request names a key twice, in other letters")
+    for key, value in found.items():
+        low = key.lower()
+        if low != key and (low in _JUDGED or low.endswith("_model")):
+            raise Unfit(f"`{key[:100]}` is not allowed here: it may be read as `{low[:100]}`")
+        if low == "model" or low.endswith("_model"):
+            _judge_model(value, models)
+        if low in _BY_KEY and value is not None:
+            yield low
+    source = found.get("source")
+    if isinstance(source, dict) and source.get("type") == "url":
+        raise Unfit("contents by URL are not allowed here: nothing in this sandbox reaches the network")
+    cache = found.get("cache_control")
+    if isinstance(cache, dict) and cache.get("ttl") not in (None, _SHORT_CACHE):
+        yield LONG_CACHE
 
 
 def _factor(asked: Collection[str], priced: Mapping[str, float]) -> float:
@@ -119,16 +203,10 @@ def _texts(value: Any) -> Iterator[str]:
         yield str(one)[:LONGEST_WORD]
 
 
-def _object(pairs: list[tuple[str, Any]], asked: set[str]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         raise Malformed("the request names a key twice")
-    source = found.get("source")
-    if isinstance(source, dict) and source.get("type") == "url":
-        raise Unfit("contents by URL are not allowed here: nothing in this sandbox reaches the network")
-    cache = found.get("cache_control")
-    if isinstance(cache, dict) and cache.get("ttl") not in (None, _SHORT_CACHE):
-        asked.add(LONG_CACHE)
     return found
 
 

@@ -254,6 +254,12 @@ KEYS: Final[Mapping[str, Key]] = {
         read_amount,
         20.0,
     ),
+    "model.request_keys": Key(
+        "what a request to the model may hold besides, where a Claude Code sends keys that the relay does not know",
+        "a list of names of keys",
+        read_texts,
+        (),
+    ),
     **{
         "model.prices." + kind: Key(
             f"dollars for a million {what}", f"a number from 0 to {MOST_DOLLARS}", read_price, default

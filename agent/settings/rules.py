@@ -113,6 +113,7 @@ class ModelSettings(Struct, frozen=True, kw_only=True):
     max_turns: int
     max_tokens: int
     max_usd: float
+    request_keys: tuple[str, ...]
     prices: PriceSettings
 
 

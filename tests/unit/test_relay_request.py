@@ -45,11 +45,43 @@ def test_what_claude_code_asks_for_passes() -> None:
         ({"tools": [{"type": "code_execution_20250825"}]}, "the tool 'code_execution_20250825' is not allowed here: it runs at the API and reaches the network"),
         ({"tools": {"type": "web_fetch"}}, "the tool 'web_fetch' is not allowed here: it runs at the API and reaches the network"),
         ({"tools": ["web_fetch"]}, "the tool 'none' is not allowed here: it runs at the API and reaches the network"),
+        ({"fallbacks": [{"model": "claude-opus-5"}]}, "the model 'claude-opus-5' is not allowed here: ask for claude-haiku-5 or claude-sonnet-5"),
+        ({"fallback_model": "claude-opus-5"}, "the model 'claude-opus-5' is not allowed here: ask for claude-haiku-5 or claude-sonnet-5"),
+        ({"context_management": {"edits": [{"model": "claude-opus-5"}]}}, "the model 'claude-opus-5' is not allowed here: ask for claude-haiku-5 or claude-sonnet-5"),
+        ({"messages": [{"role": "user", "model": "claude-opus-5", "content": "x"}]}, "the model 'claude-opus-5' is not allowed here: ask for claude-haiku-5 or claude-sonnet-5"),
+        ({"tools": [{"type": "custom", "name": "x", "model": None}]}, "the model 'None' is not allowed here: ask for claude-haiku-5 or claude-sonnet-5"),
+        ({"requests": [{"params": {"model": "claude-sonnet-5"}}]}, "`requests` is not allowed here: the relay does not know what it asks for, and `model.request_keys` does not let it through"),
+        ({"extra_body": {}}, "`extra_body` is not allowed here: the relay does not know what it asks for, and `model.request_keys` does not let it through"),
+        ({"Speed": "fast"}, "`Speed` is not allowed here: it may be read as `speed`"),
+        ({"SERVICE_TIER": None}, "`SERVICE_TIER` is not allowed here: it may be read as `service_tier`"),
+        ({"system": [{"Type": "document", "source": {"Type": "url"}}]}, "`Type` is not allowed here: it may be read as `type`"),
+        ({"tools": [{"TYPE": "web_search_20250305", "name": "x"}]}, "`TYPE` is not allowed here: it may be read as `type`"),
+        ({"output_config": {"speed": "fast"}}, "`speed` is not allowed here: it changes the price, and `model.prices.speed` does not say by how much"),
         ({"system": [{"type": "document", "source": {"type": "url", "url": "https://x/?bit=1"}}]}, "contents by URL are not allowed here: nothing in this sandbox reaches the network"),
     ],
 )  # fmt: skip
 def test_what_reaches_out_or_costs_otherwise_is_refused(change: dict[str, Any], reason: str) -> None:
     assert refusal({**PLAIN, **change}) == reason
+
+
+def test_a_key_that_the_settings_name_passes_and_is_looked_through() -> None:
+    judge(json.dumps({**PLAIN, "diagnostics": {"id": 1}}).encode(), MODELS, more_keys=["diagnostics"])
+    with pytest.raises(Unfit, match="the model 'other' is not allowed"):
+        judge(json.dumps({**PLAIN, "diagnostics": {"model": "other"}}).encode(), MODELS, more_keys=["diagnostics"])
+
+
+def test_what_tools_take_and_took_holds_anything() -> None:
+    anything = {"model": "x", "Model": 1, "source": {"type": "url"}, "speed": "fast", "cache_control": {"ttl": "1h"}}
+    call: dict[str, Any] = {"type": "tool_use", "id": "1", "name": "x", "input": anything}
+    body = {
+        **PLAIN,
+        "messages": [{"role": "assistant", "content": [call]}, {"role": "user", "content": "hi"}],
+        "tools": [{"name": "x", "input_schema": anything, "input_examples": [anything]}],
+        "output_config": {"format": {"type": "json_schema", "schema": anything}},
+    }
+    assert judge(json.dumps(body).encode(), MODELS) == 1.0
+    call["type"], call["content"] = "tool_result", [anything]
+    assert refusal(body) == "malformed: the request names a key twice, in other letters"
 
 
 @pytest.mark.parametrize(
@@ -59,6 +91,8 @@ def test_what_reaches_out_or_costs_otherwise_is_refused(change: dict[str, Any], 
         b'{"model": "claude-sonnet-5", "a": NaN}', b'{"model": "claude-sonnet-5", "a": ' + b"9" * 5000 + b"}",
         b'{"model": "claude-opus-5", "model": "claude-sonnet-5"}', b'{"model": "claude-sonnet-5", "mod\\u0065l": "claude-opus-5"}',
         b'{"model": "claude-sonnet-5", "a": [{"source": {"type": "url"}, "source": 1}]}',
+        b'{"model": "claude-sonnet-5", "Model": "claude-sonnet-5"}', b'{"model": "claude-sonnet-5", "system": "' + b"x" * 2000 + b'\n"}',
+        b'{"model": "claude-sonnet-5", "system": "' + b"x" * 2000 + b'\\q"}', b'{"model": "claude-sonnet-5", "system": "' + b"x" * 2000 + b'\\u12"}',
         b"{'model': 'claude-sonnet-5'}", b'{"model": "claude-sonnet-5"} {"model": "claude-opus-5"}',
     ],
 )  # fmt: skip
@@ -105,9 +139,9 @@ def test_a_plain_request_costs_the_plain_price() -> None:
 def test_a_long_text_hides_nothing_that_follows_it(mark: str, times: int) -> None:
     """It is left out where a request is looked through."""
     text = ("x" * times) + mark
-    judge(json.dumps({"a": text, **PLAIN}, ensure_ascii=False).encode(), MODELS)
+    judge(json.dumps({"system": text, **PLAIN}, ensure_ascii=False).encode(), MODELS)
     assert "context by URL" not in refusal({"a": [text, text], **PLAIN, "model": "x"})
-    assert "changes the price" in refusal({**PLAIN, "a": text, "speed": "fast"})
+    assert "changes the price" in refusal({**PLAIN, "system": text, "speed": "fast"})
     assert refusal(b'{"a":"' + b"x" * times + b"\xff" + b'","model":"claude-sonnet-5"}').startswith("malformed")
     assert refusal(b'{"model":"claude-sonnet-5","a":"' + b"x" * times + b"\\").startswith("malformed")
 
