@@ -67,9 +67,10 @@ trust: tools ## what attackers broke around the sandbox, row by row: each attack
 	@.ci/claude
 	@PYTHONPATH=tests .venv/bin/python -m support.trust --run
 
-proof: tools ## what is too long for make test: all of tests/proof, trust, mutants, simulation, kill boundaries, soak (hours)
+proof: tools ## what is too long for make test: all of tests/proof, the whole outsider's walk, trust, mutants, simulation, kill boundaries, soak (hours)
 	@.ci/claude
 	.venv/bin/pytest -q --durations=12 tests/proof
+	AGENT_WALK=all .venv/bin/pytest -q -n 2 tests/integration/test_outsider.py
 	@$(MAKE) --no-print-directory trust mutants simulate kill soak
 
 lock: ## .ci/python.lock anew, after a change of pyproject.toml (needs uv)

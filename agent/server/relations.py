@@ -11,7 +11,7 @@ from .errors import ApiError, forbidden, invalid_query, not_found, raise_all, re
 from .params import Filter
 from .scheduling import Scheduler
 from .store import Db, Row, Value
-from .visibility import visible
+from .visibility import above, below, visible, visible_below
 from .work_package import WorkPackage
 
 _TURNED = {reverse: kind for kind, reverse in hal.REVERSE.items() if kind != reverse}
@@ -190,11 +190,13 @@ def _circular(call: Call, kind: str, source: int, target: int) -> bool:
     if kind == "relates":
         # It may go round and skip a generation; only parent and child cannot have it [L].
         return source in work_package.children(db, target) or target in work_package.children(db, source)
-    if source in (*work_package.ancestors(db, target), *work_package.descendants(db, target)):
+    if source in (*above(db, call.viewer, target), *below(db, call.viewer, target)):
         return True
+    seen, _ = visible_below(call.viewer)
+    line = f"SELECT ancestor_id, descendant_id FROM hierarchies AS line WHERE TRUE {seen.replace('?', '?3')}"  # noqa: S608 - no value inside
     reached = db.column(
-        "WITH RECURSIVE family (one, other) AS (SELECT id, id FROM work_packages UNION ALL SELECT ancestor_id, descendant_id FROM hierarchies"
-        " UNION ALL SELECT descendant_id, ancestor_id FROM hierarchies), reached (id) AS (SELECT other FROM family"
+        f"WITH RECURSIVE down (one, other) AS ({line}), family (one, other) AS (SELECT id, id FROM work_packages"  # noqa: S608 - likewise
+        " UNION ALL SELECT one, other FROM down UNION ALL SELECT other, one FROM down), reached (id) AS (SELECT other FROM family"
         " JOIN work_packages ON work_packages.id = other WHERE one = ?1 AND project_id IN (SELECT value FROM json_each(?3)) UNION"
         " SELECT other FROM reached JOIN relations ON from_id = reached.id AND relation_type = ?2 JOIN family ON one = to_id JOIN work_packages ON work_packages.id = other"
         " JOIN work_packages AS passed ON passed.id = to_id WHERE work_packages.project_id IN (SELECT value FROM json_each(?3))"

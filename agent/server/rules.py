@@ -12,6 +12,7 @@ from .attributes import Change
 from .catalogue import Catalogue
 from .errors import ApiError, read_only, violation
 from .store import Db
+from .visibility import above, below
 from .work_package import WorkPackage
 
 MOST_SUBJECT = 255
@@ -29,9 +30,9 @@ def author_errors(author_id: int, change: Change) -> list[ApiError]:
 
 
 def errors(
-    db: Db, viewer: Viewer, known: Catalogue, before: WorkPackage | None, after: WorkPackage
+    db: Db, viewer: Viewer, known: Catalogue, before: WorkPackage | None, after: WorkPackage, *, change: Change
 ) -> Iterator[ApiError]:
-    """All that speaks against saving; `before` is None for a creation."""
+    """All that speaks against saving what somebody wrote; `before` is None for a creation."""
     yield from _people_errors(db, known, before, after)
     if not after.subject.strip():
         yield violation("subject", "blank", name="Subject")
@@ -46,7 +47,7 @@ def errors(
         yield from _move_errors(viewer, after)
     yield from _version_errors(known, before, after)
     yield from _category_errors(known, before, after)
-    if after.parent_id != (before.parent_id if before else None):
+    if "parent_id" in change.columns:
         yield from _parent_errors(db, viewer, known, before, after)
     if before:
         yield from _status_errors(db, viewer, known, before, after)
@@ -129,13 +130,13 @@ def _parent_errors(
         yield violation("parent", "parent_missing")
         if before:
             yield violation("parent", "parent_invisible")
+    elif before and before.parent_id == parent.id:
+        return
     elif known.types[parent.type_id]["is_milestone"]:
         yield violation("parent", "parent_milestone")
     elif parent.id == after.id:
         yield violation("parent", "parent_self")
-    elif before and (
-        parent.id in work_package.descendants(db, before.id) or _related(db, viewer, before.id, parent.id)
-    ):
+    elif before and (parent.id in below(db, viewer, before.id) or _related(db, viewer, before.id, parent.id)):
         yield violation("parent", "parent_related")
 
 
@@ -146,10 +147,10 @@ def _related(db: Db, viewer: Viewer, id_: int, parent_id: int) -> bool:
             "SELECT 1 FROM relations JOIN work_packages ON work_packages.id = ?2 WHERE ((from_id = ?1 AND to_id = ?2)"
             " OR (from_id = ?2 AND to_id = ?1)) AND project_id IN (SELECT value FROM json_each(?3))",
             id_,
-            above,
+            one,
             json.dumps(list(viewer.projects)),
         )
-        for above in (parent_id, *work_package.ancestors(db, parent_id))
+        for one in (parent_id, *above(db, viewer, parent_id))
     )
 
 

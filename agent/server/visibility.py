@@ -6,6 +6,7 @@ from . import work_package
 from .access import Viewer
 from .call import Call
 from .errors import not_found
+from .store import Db
 from .work_package import WorkPackage
 
 
@@ -27,6 +28,28 @@ def is_visible(call: Call, id_: int | None) -> bool:
     """Whether there is one with this id that the caller sees."""
     project = call.db.value("SELECT project_id FROM work_packages WHERE id = ?", id_)
     return project in call.viewer.projects
+
+
+def above(db: Db, viewer: Viewer, id_: int) -> list[int]:
+    """All above a work package, the root first: of what is above a hidden one nothing."""
+    return db.column(
+        "WITH RECURSIVE above (id, generations) AS (SELECT parent_id, 1 FROM work_packages WHERE id = ?1 UNION ALL"
+        " SELECT parent_id, generations + 1 FROM above JOIN work_packages USING (id)"
+        " WHERE project_id IN (SELECT value FROM json_each(?2))) SELECT id FROM above JOIN work_packages USING (id)"
+        " WHERE project_id IN (SELECT value FROM json_each(?2)) ORDER BY generations DESC",
+        id_,
+        json.dumps(list(viewer.projects)),
+    )
+
+
+def below(db: Db, viewer: Viewer, id_: int) -> list[int]:
+    """All below a work package: of what is below a hidden one nothing."""
+    return db.column(
+        "WITH RECURSIVE below (id) AS (SELECT ?1 UNION ALL SELECT work_packages.id FROM below JOIN work_packages"
+        " ON parent_id = below.id WHERE project_id IN (SELECT value FROM json_each(?2))) SELECT id FROM below WHERE id <> ?1",
+        id_,
+        json.dumps(list(viewer.projects)),
+    )
 
 
 def visible_below(viewer: Viewer) -> tuple[str, list[str]]:

@@ -91,11 +91,20 @@ def update(db: Db, before: WorkPackage, after: WorkPackage) -> None:
         attach(db, after.id, after.parent_id)
 
 
-def delete(db: Db, id_: int) -> None:
-    """Remove a work package and all below it."""
-    doomed = json.dumps([id_, *descendants(db, id_)])
+def delete(db: Db, ids: Iterable[int]) -> None:
+    """Remove work packages that have no children but each other."""
+    doomed = json.dumps(list(ids))
     db.run("UPDATE work_packages SET parent_id = NULL WHERE id IN (SELECT value FROM json_each(?))", doomed)
     db.run("DELETE FROM work_packages WHERE id IN (SELECT value FROM json_each(?))", doomed)
+
+
+def below_only(db: Db, ids: Iterable[int]) -> list[int]:
+    """The children of some that are not among them."""
+    return db.column(
+        "SELECT id FROM work_packages WHERE parent_id IN (SELECT value FROM json_each(?1))"
+        " AND id NOT IN (SELECT value FROM json_each(?1)) ORDER BY id",
+        json.dumps(list(ids)),
+    )
 
 
 def ancestors(db: Db, id_: int) -> list[int]:

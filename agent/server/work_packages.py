@@ -11,7 +11,7 @@ from .catalogue import Catalogue
 from .errors import ApiError, conflict, forbidden, not_found, raise_all, read_only, violation
 from .scheduling import Scheduler
 from .store import Db
-from .visibility import visible
+from .visibility import above, below, is_visible, visible
 from .work_package import WorkPackage
 
 
@@ -62,7 +62,7 @@ def draft(call: Call, known: Catalogue) -> tuple[WorkPackage, list[ApiError]]:
         *rules.author_errors(call.viewer.id, change),
         *rules.derived_errors(None, call.body),
         *rules.progress_errors(item, change),
-        *rules.errors(call.db, call.viewer, known, None, item),
+        *rules.errors(call.db, call.viewer, known, None, item, change=change),
     ]
     return item, errors
 
@@ -83,6 +83,8 @@ def update(call: Call) -> Answer:
     after = scheduler.settled(after)
     if after != before or bump > 1:
         after = msgspec.structs.replace(after, lock_version=before.lock_version + bump, updated_at=call.stamp)
+        if after.parent_id != before.parent_id and after.parent_id in work_package.descendants(call.db, after.id):
+            _open_circle(call, after.parent_id)
         work_package.update(call.db, before, after)
         journals.record(call.db, after, call.viewer.id, call.now)
         _spread(call, scheduler, before, after)
@@ -98,13 +100,17 @@ def changed(call: Call, known: Catalogue, before: WorkPackage) -> tuple[WorkPack
     # A body that is empty or `null` asks for nothing, so nothing can conflict [L].
     if call.body is not None and attributes.lock_version(call.body) != before.lock_version:
         raise conflict()
+    if change.columns.get("parent_id", before.parent_id) is None and not is_visible(call, before.parent_id):
+        # To this caller it had none.
+        others = {name: value for name, value in change.columns.items() if name != "parent_id"}
+        change = msgspec.structs.replace(change, columns=others)
     after = _applied(call.db, known, before, change)
     errors = [
         *refused,
         *rules.author_errors(before.author_id, change),
         *rules.derived_errors(documents.seen(call.db, call.viewer, known, before), call.body),
         *rules.progress_errors(after, change),
-        *rules.errors(call.db, call.viewer, known, before, after),
+        *rules.errors(call.db, call.viewer, known, before, after, change=change),
     ]
     return after, errors
 
@@ -121,13 +127,30 @@ def _id_errors(call: Call, before: WorkPackage) -> list[ApiError]:
 
 
 def delete(call: Call) -> Answer:
-    """DELETE takes everything below along: 204 (section 5.1)."""
+    """DELETE takes everything below along: 204 (section 5.1). What the caller does not see there stays, without a parent."""
     item = visible(call, call.id("id"))
     call.viewer.need("delete_work_packages", item.project_id)
-    attachments.drop_all(call, [item.id, *work_package.descendants(call.db, item.id)])
-    work_package.delete(call.db, item.id)
+    doomed = [item.id, *below(call.db, call.viewer, item.id)]
+    for orphan in work_package.load(call.db, work_package.below_only(call.db, doomed)).values():
+        _let_go(call, orphan)
+    attachments.drop_all(call, doomed)
+    work_package.delete(call.db, doomed)
     Scheduler(call.db, call.viewer, call.now).child_went(item.parent_id)
     return Answer(status=204)
+
+
+def _let_go(call: Call, orphan: WorkPackage) -> None:
+    """Its parent is deleted by somebody who does not see it."""
+    after = msgspec.structs.replace(orphan, parent_id=None, lock_version=orphan.lock_version + 1, updated_at=call.stamp)
+    work_package.update(call.db, orphan, after)
+    journals.record(call.db, after, call.viewer.id, call.now)
+
+
+def _open_circle(call: Call, parent_id: int) -> None:
+    """The new parent hangs below the work package over some that the caller does not see: it comes off there, and shows nothing of it."""
+    top = (*above(call.db, call.viewer, parent_id), parent_id)[0]
+    before = work_package.load(call.db, [top])[top]
+    work_package.update(call.db, before, msgspec.structs.replace(before, parent_id=None))
 
 
 def _applied(db: Db, known: Catalogue, before: WorkPackage, change: Change) -> WorkPackage:
@@ -157,7 +180,7 @@ def _applied(db: Db, known: Catalogue, before: WorkPackage, change: Change) -> W
 
 def _spread(call: Call, scheduler: Scheduler, before: WorkPackage, after: WorkPackage) -> None:
     if after.project_id != before.project_id:
-        for child in work_package.load(call.db, work_package.descendants(call.db, after.id)).values():
+        for child in work_package.load(call.db, below(call.db, call.viewer, after.id)).values():
             moved = msgspec.structs.replace(
                 child,
                 project_id=after.project_id,

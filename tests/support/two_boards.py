@@ -1,6 +1,7 @@
 """Two boards that differ by what is hidden from some accounts: on one it is there, on the other it never was.
 
-What is hidden is made last, so that ids agree. Every request is undone, so that no request changes what another sees.
+What is hidden is made last, so that ids agree. Unless they are to go on, every request is undone, so that no request changes what
+another sees.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import datetime as dt
 import json
 import shutil
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -31,22 +33,23 @@ ACCOUNTS: Final = ("vera", "mia", "paul", "nobody")
 """A Viewer, a Member and an administrator of the visible project, and somebody without any."""
 
 VISIBLE: Final = """
-projects = [{ identifier = "shop", name = "Web shop" }]
+projects = [{ identifier = "shop", name = "Web shop" }, { identifier = "blog", name = "Blog" }]
 users = [
   { login = "vera", name = "Vera Viewer", role = "Viewer", projects = ["shop"] },
-  { login = "mia", name = "Mia Member", projects = ["shop"] },
-  { login = "paul", name = "Paul Principal", role = "Project admin", projects = ["shop"] },
+  { login = "mia", name = "Mia Member", projects = ["shop", "blog"] },
+  { login = "paul", name = "Paul Principal", role = "Project admin", projects = ["shop", "blog"] },
   { login = "both", name = "Bea Both", projects = ["shop"] },
   { login = "nobody", name = "Nora Nobody", projects = [] },
 ]
 work_packages = [
-  { key = "epic", type = "Epic", subject = "Checkout", assignee = "both" },
-  { key = "task", subject = "Postage", parent = "epic", description = "Some **text**", due_date = 2026-12-24, pod = "pod-a" },
-  { key = "child", subject = "Stamps", parent = "task" },
-  { key = "bug", type = "Bug", subject = "Broken", assignee = "mia" },
-  { key = "free", subject = "Nothing holds it" },
-  { key = "closed", subject = "Done", status = "Closed" },
-  { key = "taken", subject = "In the hands of somebody", assignee = "both" },
+  { key = "epic", project = "shop", type = "Epic", subject = "Checkout", assignee = "both" },
+  { key = "task", project = "shop", subject = "Postage", parent = "epic", description = "Some **text**", due_date = 2026-12-24, pod = "pod-a" },
+  { key = "child", project = "shop", subject = "Stamps", parent = "task" },
+  { key = "bug", project = "shop", type = "Bug", subject = "Broken", assignee = "mia" },
+  { key = "free", project = "shop", subject = "Nothing holds it" },
+  { key = "closed", project = "shop", subject = "Done", status = "Closed" },
+  { key = "taken", project = "shop", subject = "In the hands of somebody", assignee = "both" },
+  { key = "post", project = "blog", subject = "A post" },
 ]
 relations = [{ type = "blocks", from = "bug", to = "task" }, { type = "follows", from = "free", to = "child" }]
 """
@@ -110,6 +113,7 @@ def hide(folder: Path) -> None:
         # A visible one between hidden ones: below the gate, and above a child.
         _put_under(db, 5, ids["gate"])
         _put_under(db, ids["one"], 4)
+        _put_under(db, ids["epic"], 6)
         # And one that was hidden once, in the hands of Hugo, with a hidden version.
         _journal(db, 4, 11, project_id=vault, assigned_to_id=hugo, version_id=7, category_id=7, parent_id=ids["epic"])
         _journal(db, 4, 11)
@@ -152,33 +156,39 @@ async def add_by_api(folder: Path) -> None:
 class Sides:
     """The two boards as one account sees them."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch | None) -> None:
+        """With `monkeypatch` every request is undone."""
         self.full, self.bare = folder / "full", folder / "bare"
         prepared(self.bare)
         shutil.copytree(self.bare, self.full)
         hide(self.full)
         asyncio.run(add_by_api(self.full))
-        self._align()
-        monkeypatch.setattr(Store, "transaction", _undone)
+        self.align()
+        if monkeypatch is not None:
+            monkeypatch.setattr(Store, "transaction", _undone)
         tokens = json.loads((self.full / "tokens.json").read_text())
-        self.tokens: dict[str, str] = {name: tokens[name] for name in ACCOUNTS}
-        self._pages = [Page(one, lambda: NOW) for one in (self.full, self.bare)]
+        self.tokens: dict[str, str] = {name: tokens[name] for name in (*ACCOUNTS, "admin")}
+        self.now = NOW
+        self._pages = [Page(one, lambda: self.now) for one in (self.full, self.bare)]
         # Versions are named with a key that is drawn by lot for each process.
         for page in self._pages:
             page.live.versions = Versions(b"the same on both")
         self._apps = [
-            server.app(one, clock=lambda: NOW, site=page)
+            server.app(one, clock=lambda: self.now, site=page)
             for one, page in zip((self.full, self.bare), self._pages, strict=True)
         ]
         self.page = self._pages[0]
 
-    def _align(self) -> None:
+    def align(self) -> None:
         """New things get the same numbers on both: how many there are cannot be kept secret by an increasing number."""
-        with _changing(self.full) as db:
-            numbers = [(row["name"], row["seq"]) for row in db.rows("SELECT * FROM sqlite_sequence")]
-        with _changing(self.bare) as db:
-            db.run("DELETE FROM sqlite_sequence")
-            db.run_many("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", numbers)
+        numbers: Counter[str] = Counter()
+        for folder in (self.full, self.bare):
+            with _changing(folder) as db:
+                numbers |= Counter({row["name"]: row["seq"] for row in db.rows("SELECT * FROM sqlite_sequence")})
+        for folder in (self.full, self.bare):
+            with _changing(folder) as db:
+                db.run("DELETE FROM sqlite_sequence")
+                db.run_many("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", list(numbers.items()))
 
     def ids(self, table: str) -> list[int]:
         with closing(sqlite3.connect(self.full / store.FILE)) as db:
