@@ -1,8 +1,7 @@
 """Nix for the repositories of a pod: which store each of them has, in which boxes Nix runs, and what a run sees of a store.
 
-Inside, where Nix obeys a repository, there is no network. Outside, where it fetches, no code of a repository runs; yet it
-writes into a store that a repository's builders may have written to as well, so it has a box too: the network, the store,
-and what it needs to reach a cache.
+Inside, where Nix obeys a repository, there is no network. Outside, where it fetches, no code of a repository runs; yet what
+it fetches is named by a repository, so it has a box too: the network, the store, and what it needs to reach a cache.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import Final
 
 from agent.devshell.client import NixClient
 from agent.devshell.client_options import HOST_STORE, alone, configuration, private_store, store_of
+from agent.devshell.client_steps import Seen
 from agent.devshell.nix import Nix
 from agent.devshell.stores import Stores, stores_of
 from agent.errors import PodTrouble
@@ -76,7 +76,7 @@ class NixBoxes:
         return stores_of(self.options, self._own(project), self._program())
 
     def refuse_the_hosts(self, project: str) -> None:
-        """Builders of a store without a daemon run in the jail of Nix, where all of that store can be written.
+        """Without a daemon, the Nix that obeys a repository writes to its store itself.
 
         Raises:
             PodTrouble: it would be the host's.
@@ -101,6 +101,7 @@ class NixBoxes:
             redact=self._redact,
             allowed_inputs=self._settings.nix.inputs,
             git=git,
+            boxed=self._boxed,
         )
 
     def nix(self, project: str, roots: Path) -> Nix:
@@ -161,6 +162,7 @@ class NixBoxes:
         readable: tuple[Path, ...],
         writable: tuple[Path, ...],
         elsewhere: tuple[tuple[Path, Path], ...] = (),
+        seen: Seen | None = None,
     ) -> Runner:
         """A sandbox for one step of Nix; its home, the last of the writable, is no other's."""
         if not self._boxed:
@@ -171,7 +173,8 @@ class NixBoxes:
             elsewhere=elsewhere,
             tmp=writable[-1] / "tmp",
         )
-        return Sandbox(runner=self._runner, jail=jail, limits=self._limits)
+        view = View([Shelf(seen.real, seen.place)], shown=seen.names) if seen else None
+        return Sandbox(runner=self._runner, jail=jail, limits=self._limits, view=view)
 
     def _outer(self, project: str, home: Path, *writable: Path) -> Runner:
         """A sandbox for a Nix that fetches, which runs no code of a repository."""

@@ -4,7 +4,7 @@ The order is the security. The checkout is copied into the repository's own stor
 copy, so an edit in between changes nothing. Its lock file is read here, without Nix. What it pins and the store lacks is fetched by an
 expression of ours, outside; the repository's code is evaluated inside, where nothing can be reached, and yields the path of
 a derivation. What would have to be built for it is read from the store and judged; only then is anything built: by a
-daemon in the daemon's sandbox, or, with a store of one's own, inside the jail.
+daemon in the daemon's sandbox, or, where there is none, each derivation in a jail and a store of its own.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import platform
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Final, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
 
-from agent.devshell import client_probe
+from agent.devshell.apart import Apart
 from agent.devshell.client_failures import (
     build_failed,
     evaluation_failed,
@@ -30,14 +30,14 @@ from agent.devshell.client_failures import (
     unreachable,
 )
 from agent.devshell.client_options import Store
-from agent.devshell.client_read import derivation_in, followed, lock_of, result_in
+from agent.devshell.client_read import derivation_in, followed, lock_of
 from agent.devshell.client_steps import Inside, Jailed, Steps, Time
 from agent.devshell.closure import Derivation, Plan, objection, plan, shell_objection, store_path, wanted
 from agent.devshell.flake import Copy, Evaluated, Flake, Realised, ShellRefused
 from agent.devshell.inputs import DEFAULT_ALLOWED, Input, locked_inputs
+from agent.devshell.proved import Proof
 from agent.devshell.stores import Stores
-from agent.devshell.untouched import spoilt, stamps, thrown_away
-from agent.errors import PodTrouble, TicketFailure
+from agent.errors import AgentError, PodTrouble, TicketFailure
 from agent.programs.runner import Finished, Runner
 from agent.texts.bounded import LINE, Unreadable, Whole, from_json
 from agent.texts.evidence import Redact
@@ -50,6 +50,8 @@ _LARGEST: Final = 1 << 20
 """Bytes of Nix's answer in JSON."""
 _SHOWN: Final = 20
 """Names of shells that are listed where the one asked for is missing."""
+_CONTROLLED: Final = 60.0
+"""Seconds for something of ours, which takes none."""
 _EVALUATE: Final = """\
 let
   flake = builtins.getFlake %(url)s;
@@ -95,10 +97,8 @@ class NixClient:
         redact: takes out of Nix's words what must not be shown.
         git: folders that a checkout's `.git` refers to.
         system: which of `devShells.<system>`; the host's if none is given.
+        boxed: whether `jail` makes any; without one, a builder can write to whatever we can.
     """
-
-    _proved: ClassVar[set[str]] = set()
-    """Stores whose daemon builds in a sandbox, as this process saw it."""
 
     def __init__(
         self,
@@ -113,13 +113,17 @@ class NixClient:
         git: Sequence[Path] = (),
         system: str = "",
         own: Path | None = None,
+        boxed: bool = True,
     ) -> None:
         place = (own or folder / "own").absolute()
         self._steps = Steps(jail=jail, fetch=fetch, folder=folder, own=place, env=env, options=options)
+        self._apart = Apart(self._steps, redact)
+        self._boxed = boxed
         self._redact = redact
         self._allowed = tuple(allowed_inputs)
         self._git = tuple(git)
         self._system = system or f"{platform.machine()}-{platform.system().lower()}"
+        self._proof = Proof(self._steps, redact, self._system)
 
     def stores(self) -> Stores:
         """The stores of the repository, their folders made.
@@ -130,36 +134,17 @@ class NixClient:
         return self._steps.stores()
 
     async def check(self) -> None:
-        """Prove that Nix works in the jail, and that whoever builds does it without a network; for the preflight.
-
-        Raises:
-            PodTrouble: it does not.
-        """
-        store = (await asyncio.to_thread(self._steps.stores)).builds
-        async with self._steps.inside("check", store) as nix:
-            done = await nix.run("store", "info", time=Time(60))
-            if not done.ok:
-                raise host_failed(done, self._redact)
-            if store.daemon:
-                await self._probe(nix, store)
-        self._proved.add(store.uri)
-
-    async def _probe(self, nix: Inside, store: Store) -> None:
-        name = f"agent-probe-{secrets.token_hex(8)}"
-        expression = client_probe.expression(str(nix.home), name, self._system)
-        done = await nix.run("build", "--no-link", "--print-out-paths", "--expr", expression, time=Time(120))
-        trouble = client_probe.judge(done, _result(store, done), self._redact)
-        if trouble is not None:
-            raise trouble
+        """See `Proof.check`."""
+        await self._proof.check()
 
     async def copy(self, flake: Flake, *, timeout: float) -> Copy:  # noqa: ASYNC109 - the runner's
         """See `Client.copy`."""
-        store = (await self._trusted()).sources
+        store = (await self._proof.stores()).sources
         async with self._steps.inside("copy", store, readable=(flake.folder, *self._git)) as nix:
             url = f"git+file://{quote(str(flake.folder))}"
             done = await nix.run("flake", "prefetch", "--json", url, time=Time(timeout))
-        if not done.ok:
-            raise evaluation_failed(done, self._redact, str(flake.folder))
+            if not done.ok:
+                raise await _blamed(nix, evaluation_failed(done, self._redact, str(flake.folder)))
         found = _decoded(done, _Prefetched)
         if not store_path(found.path, str(store.folder)):
             raise PodTrouble(f"Nix copied the repository to {one_line(found.path)}, which is no place in its store")
@@ -169,7 +154,7 @@ class NixClient:
         """See `Client.evaluate`. The checkout is not in this jail: nothing but the copy can be read."""
         if not _NAME.match(shell):
             raise ShellRefused(f"`{one_line(shell, 60)}` is no name of a development shell: ask for `.#NAME`")
-        time, stores = Time(timeout), await self._trusted()
+        time, stores = Time(timeout), await self._proof.stores()
         store = stores.sources
         async with self._steps.inside("evaluate", store) as nix:
             inputs = locked_inputs(lock_of(store, copy.path), self._allowed)
@@ -180,12 +165,16 @@ class NixClient:
 
     async def realise(self, drv: str, *, timeout: float) -> Realised:  # noqa: ASYNC109 - the runner's
         """See `Client.realise`."""
-        time, stores = Time(timeout), await self._trusted()
+        time, stores = Time(timeout), await self._proof.stores()
         await self._handed(stores, drv, time)
-        planned = await self._ready(stores, derivation_in(stores.sources, drv), time)
-        if stores.builds.daemon:
+        shell = derivation_in(stores.sources, drv)
+        planned = await self._ready(stores, shell, time)
+        if stores.builds.daemon or not self._boxed:
             return await self._built(stores.builds, drv, time)
-        return await self._watched(stores.builds, drv, planned, time)
+        for one in planned:
+            await self._apart.build(stores.builds, one, _inputs(stores, one), time)
+        await self._apart.environment(stores.builds, shell, _inputs(stores, shell), time)
+        return await self._built(stores.builds, drv, time, "--max-jobs", "0")
 
     async def closure(self, *paths: Path, store: Store | None = None) -> tuple[str, ...]:
         """The names in the store of all that these paths need, themselves among them; by where they are on this host.
@@ -200,13 +189,6 @@ class NixClient:
         if not done.ok or not all(store_path(f"{store.folder}/{name}", str(store.folder)) for name in names):
             raise host_failed(done, self._redact)
         return tuple(names)
-
-    async def _trusted(self) -> Stores:
-        """The stores; if a daemon builds there, it is known to do it in a sandbox."""
-        stores = await asyncio.to_thread(self._steps.stores)  # a builder may have filled its folders
-        if stores.builds.daemon and stores.builds.uri not in self._proved:
-            await self.check()
-        return stores
 
     async def _handed(self, stores: Stores, drv: str, time: Time) -> None:
         """The derivation, with all that it is made of, is where it is built."""
@@ -253,7 +235,7 @@ class NixClient:
         uris = tuple(sorted({one.scheme for one in inputs}))
         done = await nix.run("eval", "--json", "--expr", _EVALUATE % words, time=time, uris=uris)
         if not done.ok:
-            raise evaluation_failed(done, self._redact, str(store.here(copy.path)), copy.path)
+            raise await _blamed(nix, evaluation_failed(done, self._redact, str(store.here(copy.path)), copy.path))
         answer = _decoded(done, _Answer)
         if not answer.drv:
             some = ", ".join(f"`{one_line(name, 40)}`" for name in answer.names[:_SHOWN]) or "none"
@@ -265,16 +247,16 @@ class NixClient:
             raise ShellRefused(f"the development shell `{shell}` of `flake.nix` is no derivation: make it one")
         return answer.drv
 
-    async def _ready(self, stores: Stores, drv: Derivation, time: Time) -> frozenset[str]:
+    async def _ready(self, stores: Stores, drv: Derivation, time: Time) -> Sequence[Derivation]:
         """Judge what has to be built for a shell, and take what trusted caches have of the rest.
 
         Returns:
-            The names in the store of what is going to be built.
+            What is going to be built, in this order.
         """
         if sentence := shell_objection(drv):
             raise ShellRefused(self._redact(sentence))
         if not drv.inputs:
-            return frozenset()
+            return ()
         asked = wanted(drv.inputs.items())
         store = stores.fetched
         words = ("build", "--dry-run", "--no-link", "--stdin")
@@ -290,7 +272,7 @@ class NixClient:
             if sentence := objection(one):
                 raise unreachable(done, self._redact) or ShellRefused(self._redact(sentence))
         await self._taken(store, needs, time)
-        return frozenset(Path(output.path).name for one in builds for output in one.outputs.values())
+        return builds
 
     async def _taken(self, store: Store, needs: Plan, time: Time) -> None:
         """Take from trusted caches; paths, not derivations: what a cache does not give after all is not built instead."""
@@ -302,42 +284,11 @@ class NixClient:
             if not done.ok:
                 raise fetch_failed(done, self._redact, "a package of the development shell")
 
-    async def _watched(self, store: Store, drv: str, planned: frozenset[str], time: Time) -> Realised:
-        """Build where builders can write to all of the store; one that changed what others are made of ends with the store.
-
-        Raises:
-            TicketFailure: it did.
-            PodTrouble: the store cannot be thrown away.
-        """
-        before = await asyncio.to_thread(stamps, store.real)
-        made = None
-        try:
-            made = await self._built(store, drv, time)
-        finally:
-            results = planned if made is None else {*planned, made.environment.name}
-            changed = spoilt(before, await asyncio.to_thread(stamps, store.real), results)
-            if changed:
-                await self._thrown_away(store)
-                raise TicketFailure(
-                    f"a build of the development shell changed other paths of the Nix store ({one_line(changed[0], 100)}): "
-                    "let it write to its own result alone; the store was emptied, since nothing in it can be trusted"
-                )
-        return made
-
-    async def _thrown_away(self, store: Store) -> None:
-        try:
-            await asyncio.to_thread(thrown_away, (store.real, store.state))
-        except OSError as error:
-            raise PodTrouble(
-                f"a build changed other paths of the Nix store {store.real}, and it cannot be emptied "
-                f"({error.strerror}): remove it"
-            ) from error
-
-    async def _built(self, store: Store, drv: str, time: Time) -> Realised:
-        """Build what was judged; a builder in the jail has neither checkout nor saved shells in it."""
+    async def _built(self, store: Store, drv: str, time: Time, *more: str) -> Realised:
+        """Build what was judged, if that is not done; a builder in the jail has neither checkout nor saved shells in it."""
         async with self._steps.inside("build", store) as nix:
             profile = nix.home / "profile"
-            done = await nix.run("print-dev-env", "--profile", str(profile), drv, time=time)
+            done = await nix.run("print-dev-env", *more, "--profile", str(profile), drv, time=time)
             if not done.ok:
                 raise build_failed(done, self._redact)
             if done.dropped:
@@ -348,9 +299,20 @@ class NixClient:
         return Realised(done.stdout, store.here(environment))
 
 
-def _result(store: Store, done: Finished) -> str:
-    path = done.stdout.decode("utf-8", "replace").strip()
-    return result_in(store, path) if store_path(path, str(store.folder)) else ""
+def _inputs(stores: Stores, one: Derivation) -> tuple[str, ...]:
+    """Where the results lie that something is built from."""
+    return tuple(
+        derivation_in(stores.sources, path).outputs[name].path for path, names in one.inputs.items() for name in names
+    )
+
+
+async def _blamed(nix: Inside, error: AgentError) -> AgentError:
+    """Whose fault it is that a flake was not evaluated: it can say anything, so a host that is blamed is tried."""
+    if not isinstance(error, PodTrouble):
+        return error
+    expression = f'builtins.toFile "agent-control" "{secrets.token_hex(8)}"'
+    control = await nix.run("eval", "--expr", expression, time=Time(_CONTROLLED))
+    return TicketFailure(str(error)) if control.ok else error
 
 
 def _url(copy: Copy) -> str:

@@ -1,7 +1,7 @@
 """Pure: what Nix said when it failed, and whose fault that is: the flake's, this host's, or a wish that is not granted.
 
-Measured with Nix 2.26. Outside the jail nothing of the repository speaks; inside, a flake can say anything (`throw`), so a
-text that blames the host gains it no more than a release of its ticket.
+Measured with Nix 2.26. Outside the jail nothing of the repository speaks; inside, a flake can say anything (`throw`), and
+so can a builder: whoever reads there that the host is the trouble tries the host with something of ours first.
 """
 
 from __future__ import annotations
@@ -31,6 +31,14 @@ _POD: Final = Search(
     longest=LINE,
 )
 """What Nix says when it, its store or its daemon is the trouble."""
+_UNREADABLE: Final = Search(
+    "nix: a store that cannot be read",
+    r"' is corrupt|database disk image is malformed|file is not a database|no such (?:table|column)|schema is version"
+    r"|disappeared, but it still has valid referrers",
+    sees=_SEES,
+    longest=LINE,
+)
+"""What Nix says where the disk has not what it wrote; not of a full disk, or of missing rights."""
 _UNREACHABLE: Final = Search(
     "nix: the network is not there",
     r"unable to (download|fetch)|could not (resolve|connect)|couldn't (resolve|connect)|failed to (connect|fetch)|timed out"
@@ -193,6 +201,11 @@ def unreachable(done: Finished, redact: Redact) -> PodTrouble | None:
     lines = clean(ending(done.stderr, LONGEST).decode("utf-8", "replace")).splitlines()
     found = [line for line in lines if not line.startswith("  ") and _UNREACHABLE.first(line.lower())]
     return PodTrouble(f"a binary cache cannot be used: {one_line(redact(found[-1]), 300)}") if found else None
+
+
+def unreadable(done: Finished) -> bool:
+    """Whether Nix ended because it cannot read its store; asked where nothing of a repository is said."""
+    return not done.ok and any(_UNREADABLE.first(line) for line in _lines(done))
 
 
 def host_failed(done: Finished, redact: Redact) -> PodTrouble:

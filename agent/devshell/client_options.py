@@ -11,6 +11,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -40,8 +41,8 @@ _INSIDE: Final = frozenset(
 )  # fmt: skip
 """Settings of the operator that a jailed Nix is told: none of them is secret, opens a network or starts a program."""
 _OWN: Final = {"build-users-group": "", "min-free": "0", "sandbox": "false"}
-"""A repository's own store belongs to the pod's user, who cannot become another; the jail is the builder's sandbox. What is
-kept from being collected is not in the jail, so nothing is collected there."""
+"""A repository's own store belongs to the pod's user, who cannot become another; the jail is the builder's sandbox (`apart`).
+What is kept from being collected is not in the jail, so nothing is collected there."""
 _HOST_STATE: Final = Path("/nix/var/nix")
 _SOCKET: Final = _HOST_STATE / "daemon-socket/socket"
 HOST_STORE: Final = Path("/nix/store")
@@ -71,10 +72,9 @@ def private_store(folder: Path) -> dict[str, str]:
     """Options for a store of one's own below `folder`: no daemon, no root, no cache.
 
     Its paths begin with `folder`, so a public cache has nothing for it; it serves flakes without inputs, as in the demo
-    and in tests. Its builders run beside each other in the jail and can change each other's results: it is for one
-    repository, or for several that trust each other.
+    and in tests. It is for one repository, or for several that trust each other: whose paths are whose, nothing says.
     """
-    place = folder.resolve()
+    place = quote(str(folder.resolve()))
     return {
         "store": f"local?store={place}/store&state={place}/state&log={place}/log",
         "substituters": "",

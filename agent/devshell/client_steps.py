@@ -9,15 +9,30 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
+from msgspec import Struct
+
 from agent.devshell.client_options import Store, fetching, jailed
-from agent.devshell.roots import without_links
 from agent.devshell.stores import Stores, stores_of
 from agent.errors import PodTrouble
-from agent.programs.removal import folder_for_others
+from agent.programs.removal import held_folder
 from agent.programs.runner import Finished, Job, Runner, missing
 
 OUTPUT: Final = 32 << 20
 """Bytes of each stream of a Nix that are kept."""
+
+
+class Seen(Struct, frozen=True):
+    """Some entries of a folder, read-only at another place: in a folder that lies `elsewhere`, beside what is written there.
+
+    Attributes:
+        real: where they are on this host.
+        place: where they are seen.
+        names: of the entries.
+    """
+
+    real: Path
+    place: Path
+    names: tuple[str, ...]
 
 
 class Jailed(Protocol):
@@ -29,6 +44,7 @@ class Jailed(Protocol):
         readable: tuple[Path, ...],
         writable: tuple[Path, ...],
         elsewhere: tuple[tuple[Path, Path], ...] = (),
+        seen: Seen | None = None,
     ) -> Runner:
         """A jail for one step; what is /tmp inside is no other's. `elsewhere`: writable, at another path inside."""
         ...
@@ -62,8 +78,17 @@ class Inside:
 
     async def run(self, *words: str, time: Time, uris: tuple[str, ...] = ()) -> Finished:
         """One command; `uris` are the beginnings of addresses that pinned inputs have."""
+        return await self._started((*self._job.argv, *words), time, uris=uris)
+
+    async def script(self, text: str, *words: str, time: Time, stdin: bytes = b"") -> Finished:
+        """Several commands, for a shell to which `$0` is Nix, and `$0-store` is nix-store."""
+        return await self._started(("/bin/sh", "-efc", text, *self._job.argv, *words), time, stdin=stdin)
+
+    async def _started(
+        self, argv: tuple[str, ...], time: Time, *, uris: tuple[str, ...] = (), stdin: bytes = b""
+    ) -> Finished:
         env = {**self._job.env, "NIX_CONFIG": jailed(self._options, self._store, uris)}
-        job = Job(argv=(*self._job.argv, *words), cwd=self.home, env=env, timeout=time.left, output_limit=OUTPUT)
+        job = Job(argv=argv, cwd=self.home, env=env, stdin=stdin, timeout=time.left, output_limit=OUTPUT)
         return time.spend(await self._runner.run(job))
 
 
@@ -106,8 +131,6 @@ class Steps:
         for store in stores.all:
             for path in store.writable:
                 _made(path)
-            if not store.daemon:
-                without_links(store)
             for path in store.readable:
                 if not path.is_dir():
                     raise PodTrouble(
@@ -117,7 +140,7 @@ class Steps:
 
     @contextlib.asynccontextmanager
     async def inside(
-        self, name: str, store: Store, *others: Store, readable: tuple[Path, ...] = ()
+        self, name: str, store: Store, *others: Store, readable: tuple[Path, ...] = (), seen: Seen | None = None
     ) -> AsyncIterator[Inside]:
         """One jail, with a home that no other shares: a builder in it cannot prepare the next evaluation.
 
@@ -126,7 +149,7 @@ class Steps:
         """
         program = self._program()
         _made(self._folder)
-        async with folder_for_others(self._folder, f"{name}-") as home:
+        async with held_folder(self._folder, f"{name}-") as home:
             conf = home / "conf"  # empty: the host's files have its tokens and hooks
             conf.mkdir()
             env = {**self._env, **_home(home), "NIX_CONF_DIR": str(conf), "NIX_USER_CONF_FILES": os.devnull}
@@ -136,9 +159,21 @@ class Steps:
             runner = self._jail(
                 readable=(*paths, *readable),
                 writable=(*folders, home),
-                **({"elsewhere": store.elsewhere} if store.elsewhere else {}),
+                elsewhere=store.elsewhere,
+                **({"seen": seen} if seen else {}),
             )
             yield Inside(runner, Job(argv=(program,), cwd=home, env=env), self._options, store)
+
+    @contextlib.asynccontextmanager
+    async def scratch(self) -> AsyncIterator[Path]:
+        """A folder for a store that one build fills.
+
+        Raises:
+            PodTrouble: it cannot be made.
+        """
+        _made(self._folder)
+        async with held_folder(self._folder, "scratch-") as folder:
+            yield folder
 
     async def outside(self, *words: str, store: Store, time: Time, stdin: str = "") -> Finished:
         """One command with the host's network, for this store.

@@ -226,6 +226,26 @@ def _heading(line: str) -> str:
     return "unknown" if line.startswith("don't know how to build") else ""
 
 
+def registered(text: str, store: str) -> tuple[str, ...]:
+    """The names of the paths that `nix-store --dump-db` tells of: path, hash, size, deriver, number of references, these.
+
+    Raises:
+        ValueError: it prints something that is not known here.
+    """
+    names, lines = [], iter(text.splitlines())
+    for path in lines:
+        try:
+            _hash, _size, _deriver, count = (next(lines) for _ in range(4))
+            for _ in range(int(count)):
+                next(lines)
+        except (StopIteration, ValueError) as error:
+            raise ValueError(f"unexpected end of what is registered of {path!r}") from error
+        if not store_path(path, store):
+            raise ValueError(f"unexpected path in what is registered: {path!r}")
+        names.append(path.removeprefix(f"{store}/"))
+    return tuple(names)
+
+
 def wanted(inputs: Iterable[tuple[str, tuple[str, ...]]]) -> str:
     """Derivations and their outputs, as `nix build --stdin` reads them."""
     return "".join(f"{path}^{','.join(names)}\n" for path, names in inputs)

@@ -70,7 +70,7 @@ class Nix:
             await self._run(program, "--realise", *others, "--add-root", str(link))
 
     def _rooted(self, paths: Sequence[Path], link: Path) -> list[str]:
-        """Links for the paths of local stores, whose folders a builder may have filled; which are of others."""
+        """Links for the paths of local stores; which are of others."""
         stores = {store.real: store for store in self._stores() if not store.daemon}
         for number, path in enumerate(paths):
             if path.parent in stores:

@@ -1,7 +1,6 @@
 """What keeps a path of a local store from being collected: a link in the store's state, and one of ours that it goes with.
 
-Written here and not by `nix-store --add-root`. What a repository builds in its own store can change all of that store, so
-a folder in there may be a link to anywhere; none is followed.
+Written here and not by `nix-store --add-root`, which would have to see the pod's folder of saved shells. No link is followed.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -38,24 +36,6 @@ def root(store: Store, link: Path, path: Path) -> None:
             _linked(link.name, store.called(path), os.dup(place))
     except OSError as error:
         raise PodTrouble(f"the development shell cannot be kept: {error.strerror} ({error.filename})") from error
-
-
-def without_links(store: Store) -> None:
-    """Take away what a builder may have planted where Nix keeps what it knows: there are no links of its own there.
-
-    Raises:
-        PodTrouble: one cannot be taken away.
-    """
-    try:
-        with _inside(store.state, "db") as db, _inside(store.state) as state:
-            for place in (db, state):
-                for name in os.listdir(place):  # noqa: PTH208 - of a descriptor
-                    if stat.S_ISLNK(os.stat(name, dir_fd=place, follow_symlinks=False).st_mode):
-                        os.unlink(name, dir_fd=place)
-    except OSError as error:
-        raise PodTrouble(
-            f"the Nix store {store.real} cannot be looked at: {error.strerror} ({error.filename})"
-        ) from error
 
 
 def _opened(folder: Path) -> int:

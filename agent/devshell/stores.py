@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -62,7 +63,8 @@ def own_store(place: Path, folder: Path) -> Store:
     """A store below `place` whose paths begin with `folder`: it can be read and evaluated in where it lies."""
     real, state, log = (place.resolve() / "nix" / name for name in ("store", "var/nix", "var/log/nix"))
     return Store(
-        uri=f"local?store={folder}&real={real}&state={state}&log={log}",
+        uri="local?"
+        + urlencode({"store": folder, "real": real, "state": state, "log": log}, safe="/", quote_via=quote),
         folder=folder,
         real=real,
         state=state,

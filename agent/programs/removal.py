@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import secrets
 import stat
@@ -89,3 +90,39 @@ async def folder_for_others(place: Path, prefix: str) -> AsyncIterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             await asyncio.to_thread(remove_folder, folder)  # it may hold a million files
+
+
+@asynccontextmanager
+async def held_folder(place: Path, prefix: str) -> AsyncIterator[Path]:
+    """As `folder_for_others`; and what was left of such folders by processes that were killed goes first.
+
+    A lock that goes with its process tells which those are: in a file beside each folder, which is there before it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    await asyncio.to_thread(_remove_unheld, place, prefix)
+    folder = place / f"{prefix}{secrets.token_hex(8)}"
+    lock = place / f"{folder.name}.lock"
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        folder.mkdir(mode=0o700)
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(remove_folder, folder)
+            lock.unlink()
+        os.close(handle)
+
+
+def _remove_unheld(place: Path, prefix: str) -> None:
+    for lock in place.glob(f"{prefix}*.lock"):
+        with contextlib.suppress(OSError):
+            handle = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                remove_folder(lock.with_suffix(""))
+                lock.unlink()
+            finally:
+                os.close(handle)

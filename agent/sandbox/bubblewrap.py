@@ -87,7 +87,8 @@ def command(
         limits: what the kernel can enforce of them, it does.
         host: the host's own programs.
         before: what runs bubblewrap.
-        views: folders that `before` makes, and where they are inside; each shows some entries of a folder.
+        views: folders that `before` makes, and where they are inside; each shows some entries of a folder. At a place of
+            `jail.elsewhere` it is that folder with these entries in it.
     """
     strange = " ".join(name for name in _BY_SHELLS if name not in names)
     inner = (
@@ -108,7 +109,9 @@ def arguments(jail: Jail, *, host: Host, cwd: Path, views: tuple[tuple[Path, Pat
     """The options of bubblewrap, without the program to run."""
     options = [*ALONE, *(() if jail.network else ("--unshare-net",))]
     options += ["--json-status-fd", str(STATUS), "--seccomp", str(FILTER)]
-    mounts = _mounts(jail, host) | dict(_moved("--ro-bind", views))
+    written = {inside for _, inside in jail.elsewhere}
+    mounts = _mounts(jail, host)
+    mounts |= {inside: ("--bind" if inside in written else "--ro-bind", str(outside)) for outside, inside in views}
     for path, mount in sorted(mounts.items(), key=lambda entry: entry[0].parts):
         options += [*mount, str(path)]
     return [*options, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", str(cwd)]

@@ -5,6 +5,8 @@ of the N-th REAL folder. The folder is shared, so whoever bound it sees what is 
 is added only when the sandbox stands: bubblewrap reads the table of all mounts anew at each of its steps, so that a thousand
 of them would cost it a second, and the kernel some milliseconds.
 
+Where there is a link PLACE/new/N, the entries lie in the folder that it leads to, beside what is written there.
+
 What is asked for: a line `K` in the pipe PLACE/asked is about the file PLACE/view-K, of lines `N NAME`; the answer, in the
 pipe PLACE/shown, is `K`, and an error behind it if there was one. PLACE/view-0 is shown before the program begins; the answer
 about PLACE/view-1 goes to the pipe PLACE/gate, at which the sandbox waits.
@@ -56,11 +58,12 @@ def show(place: str, number: int) -> None:
     with open(f"{place}/view-{number}", encoding="utf-8") as file:  # noqa: PTH123 - likewise
         for line in file:
             folder, _, name = line.rstrip("\n").partition(" ")
-            entry(f"{place}/real/{folder}/{name}", f"{place}/view/{folder}/{name}")
+            lasting = os.path.lexists(f"{place}/new/{folder}")
+            entry(f"{place}/real/{folder}/{name}", f"{place}/view/{folder}/{name}", lasting=lasting)
 
 
-def entry(source: str, target: str) -> None:
-    """One folder or file as a mount, a link as a link: it is never followed."""
+def entry(source: str, target: str, *, lasting: bool) -> None:
+    """One folder or file as a mount, a link as a link: it is never followed. `lasting`: an earlier box left its place."""
     kind = os.lstat(source).st_mode
     try:
         if stat.S_ISLNK(kind):
@@ -71,7 +74,8 @@ def entry(source: str, target: str) -> None:
         else:
             os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o444))
     except FileExistsError:
-        return
+        if not lasting or stat.S_ISLNK(kind):
+            return
     mount(source, target, "none", BIND)
 
 
@@ -85,6 +89,8 @@ def begin(place: str, reals: list[str]) -> None:
         strict = os.statvfs(here).f_flag & NO_PROGRAMS  # an ordinary user may not take that away
         mount("none", here, "none", BIND | REMOUNT | READ_ONLY | NO_SUID | NO_DEVICES | strict)
         os.mkdir(f"{place}/view/{number}", 0o755)  # noqa: PTH102 - likewise
+        if os.path.lexists(f"{place}/new/{number}"):
+            mount(f"{place}/new/{number}", f"{place}/view/{number}", "none", BIND)
     show(place, 0)
 
 

@@ -84,7 +84,8 @@ class Sandbox:
         def guard(pid: int) -> str:
             return watch.exceeded or (job.guard(pid) if job.guard is not None else "")
 
-        with _place(program(machine, closed=self._closed)) as place, self._view.within(place) as before:
+        written = {inside: outside for outside, inside in self._jail.elsewhere}
+        with _place(program(machine, closed=self._closed)) as place, self._view.within(place, written) as before:
             report = _Report(place / "status", watch)
             argv = command(
                 job.argv,

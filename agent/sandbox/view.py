@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
@@ -40,13 +41,16 @@ class View:
 
     Args:
         shelves: the folders; none of their entries is seen until it is shown.
+        shown: entries of the first of them that are seen from the beginning.
         python: runs the helper; the one that runs us if none is given.
     """
 
-    def __init__(self, shelves: Sequence[Shelf], *, python: str = "") -> None:
+    def __init__(self, shelves: Sequence[Shelf], *, shown: Iterable[str] = (), python: str = "") -> None:
         self.shelves = tuple(shelves)
         self._python = python or sys.executable
         self._names: list[dict[str, bool]] = [{} for _ in self.shelves]
+        if self.shelves:
+            self._note(0, shown, early=False)
         self._boxes: set[_Box] = set()
 
     async def show(self, shelf: int, names: Iterable[str], *, early: bool = False) -> None:
@@ -60,21 +64,29 @@ class View:
         Raises:
             PodTrouble: a running sandbox cannot be given them.
         """
+        if new := self._note(shelf, names, early=early):
+            await asyncio.gather(*(box.show(shelf, new) for box in self._boxes))
+
+    def _note(self, shelf: int, names: Iterable[str], *, early: bool) -> list[str]:
         known = self._names[shelf]
         new = [name for name in dict.fromkeys(names) if name not in known]
         if bad := [name for name in new if not _plain(name)]:
             raise PodTrouble(f"{bad[0]!r} is no name in {self.shelves[shelf].seen}")
         known.update(dict.fromkeys(new, early))
-        if new:
-            await asyncio.gather(*(box.show(shelf, new) for box in self._boxes))
+        return new
 
     def shown(self, shelf: int) -> tuple[str, ...]:
         """What is seen of a shelf."""
         return tuple(self._names[shelf])
 
     @contextlib.contextmanager
-    def within(self, place: Path) -> Iterator[tuple[str, ...]]:
+    def within(self, place: Path, written: Mapping[Path, Path] = MappingProxyType({})) -> Iterator[tuple[str, ...]]:
         """What goes before the command of a sandbox whose own folder is `place`, so that it can bind `folders`.
+
+        Args:
+            place: of the sandbox; outside of it.
+            written: folders of this host by their place in the sandbox. What is seen at such a place is seen in that
+                folder, beside what the sandbox writes there; names are left in it.
 
         Raises:
             PodTrouble: nothing can be written there.
@@ -85,7 +97,11 @@ class View:
         try:
             for number, _ in enumerate(self.shelves):
                 (place / "real" / str(number)).mkdir(parents=True)
-            (place / "view").mkdir()
+            for name in ("view", "new"):
+                (place / name).mkdir()
+            for number, shelf in enumerate(self.shelves):
+                if shelf.seen in written:
+                    (place / "new" / str(number)).symlink_to(written[shelf.seen])
             box = _Box(place, *(self._first(early=early) for early in (True, False)))
         except OSError as error:
             raise PodTrouble(f"the sandbox cannot write to {place}: {error.strerror}") from error

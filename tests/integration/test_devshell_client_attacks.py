@@ -16,7 +16,7 @@ from typing import Final
 import pytest
 
 from agent.devshell.client_options import private_store
-from agent.devshell.client_steps import Time
+from agent.devshell.client_steps import Seen, Time
 from agent.devshell.flake import ShellRefused
 from agent.errors import PodTrouble, TicketFailure
 from agent.programs.runner import Finished, Job, Runner
@@ -216,8 +216,9 @@ class Editing(Jails):
         readable: tuple[Path, ...],
         writable: tuple[Path, ...],
         elsewhere: tuple[tuple[Path, Path], ...] = (),
+        seen: Seen | None = None,
     ) -> Runner:
-        inner = super().__call__(readable=readable, writable=writable, elsewhere=elsewhere)
+        inner = super().__call__(readable=readable, writable=writable, elsewhere=elsewhere, seen=seen)
         return Before(inner, self._edit) if len(self.made) == self._step else inner
 
 
@@ -235,6 +236,7 @@ class Before:
 async def test_an_edit_after_the_copy_changes_nothing(
     bench: Bench, listener: Listener, measured: Callable[[str], None], step: int
 ) -> None:
+    await bench.client.check()
     jails = Editing(bench.folder / "jails", step, lambda: plant(bench, ATTACKS["fixed-output derivation"], listener))
     result = await all_steps(bench.make(jail=jails), await bench.flake())
     assert b"from the shell" in result.script

@@ -5,88 +5,26 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from agent.devshell import client_options
 from agent.devshell.client_options import private_store
 from agent.errors import PodTrouble, TicketFailure
-from agent.git.tree import JailPaths
-from agent.programs.processes import Processes
-from agent.programs.runner import Ended, Finished, Job
-from agent.room import Rooms
-from agent.settings import Ambient, load
-from agent.texts.evidence import redactor
-from support.git_repo import FLAKE, PROJECT, git
+from agent.programs.runner import Ended
+from support.git_repo import FLAKE
 from support.needs import needs
 from support.nix_daemon import Daemon, needs_daemon
-from support.nix_jail import PATH, checkout, loosen
+from support.nix_jail import loosen
+from support.store_pods import Pod
 
 pytestmark = [pytest.mark.nix, needs("nix", "bwrap")]
-CANARY: Final = "canary-of-the-vault-7c1d"
 STORES: Final = ["own", "named", pytest.param("daemon", marks=needs_daemon)]
-SECRETS: Final = {**PROJECT, "stdenv/secret": f"{CANARY}\n", "secret.txt": f"{CANARY}\n"}
 LOOK: Final = (
     "ls $STORE; ls /nix/var 2>&1; "
     "grep -rsl canary-of-the-vault / --exclude-dir=proc --exclude-dir=sys --exclude-dir=usr --exclude-dir=dev 2> /dev/null"
 )
-
-
-class Tree:
-    """A checkout as a room wants it."""
-
-    def __init__(self, project: str, path: Path) -> None:
-        self.project = project
-        self.path = path
-
-    def made_of(self) -> str:
-        return ""
-
-    async def flake_files(self, _patterns: object = ()) -> tuple[str, ...]:
-        return ("flake.nix",)
-
-    async def show_to_nix(self, _patterns: object = ()) -> None: ...
-
-    ties: tuple[Path, ...] = ()
-
-    async def jail_paths(self) -> JailPaths:
-        return JailPaths((), (), (self.path / ".git",))
-
-
-class Pod:
-    """One pod with two repositories."""
-
-    def __init__(self, folder: Path, options: dict[str, str], store: Path) -> None:
-        self.folder = folder
-        self.store = store
-        self.state = folder / "state"
-        self.trees = {
-            "shop": Tree("shop", checkout(folder / "shop")),
-            "vault": Tree("vault", checkout(folder / "vault", SECRETS)),
-        }
-        nix = "".join(f'"{key}" = "{value}"\n' for key, value in options.items())
-        config = folder / "agent.toml"
-        config.write_text(
-            f'pod = "pod-a"\nstate = "{self.state}"\n[board]\nurl = "http://board.example"\n'
-            f'[model]\nkind = "command"\ncommand = ["true"]\n[nix.settings]\n{nix}'
-            + "".join(f'[repositories.{name}]\nurl = "{folder / name}"\n' for name in self.trees)
-        )
-        settings = load(str(config), environ={"HOME": str(folder)})
-        ambient = Ambient(children={"PATH": PATH, "HOME": str(folder)}, journal=False, colour=False)
-        self.rooms = Rooms(settings, ambient, Processes(grace=0.3), "", redactor())
-
-    def write(self, project: str, name: str, content: str) -> None:
-        (self.trees[project].path / name).write_text(content)
-        git(self.trees[project].path, "add", "--all")
-        git(self.trees[project].path, "commit", "--quiet", "-m", "A change")
-
-    async def run(self, project: str, script: str, run: str = "") -> Finished:
-        """A program in the room of a run."""
-        tree: Any = self.trees[project]
-        async with self.rooms.open(tree, run or f"{project}-run") as room:
-            env = {**room.env, "STORE": str(self.store)}
-            return await room.runner.run(Job(argv=("sh", "-c", script), cwd=tree.path, env=env, timeout=90))
 
 
 @pytest.fixture(params=STORES)

@@ -14,11 +14,13 @@ from msgspec import Struct
 
 from agent.devshell.client import NixClient
 from agent.devshell.client_options import private_store
+from agent.devshell.client_steps import Seen
 from agent.devshell.flake import Copy, Flake
 from agent.programs.processes import Processes
 from agent.programs.runner import Runner
 from agent.sandbox.jail import Jail, Limits
 from agent.sandbox.sandbox import Sandbox
+from agent.sandbox.view import Shelf, View
 from agent.texts.evidence import redactor
 from support.git_repo import FLAKE, PROJECT, git
 
@@ -59,11 +61,13 @@ class Jails:
         readable: tuple[Path, ...],
         writable: tuple[Path, ...],
         elsewhere: tuple[tuple[Path, Path], ...] = (),
+        seen: Seen | None = None,
     ) -> Runner:
         self.made.append((readable, writable))
         tmp = self.folder / f"tmp-{len(self.made)}"
         jail = Jail(writable=writable, readable=readable, elsewhere=elsewhere, tmp=tmp)
-        return Sandbox(runner=Processes(grace=0.3), jail=jail, limits=LIMITS)
+        view = View([Shelf(seen.real, seen.place)], shown=seen.names) if seen else None
+        return Sandbox(runner=Processes(grace=0.3), jail=jail, limits=LIMITS, view=view)
 
 
 class Listener:

@@ -1,0 +1,76 @@
+"""Without a daemon of Nix: what a builder of one ticket writes reaches no other ticket (trust row T3: poisoned shells)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from agent.devshell import client_options
+from support.hostile_builders import DAMAGES, GOOD, after, begun, killed, pod_with, verdict
+from support.needs import needs
+from support.nix_jail import loosen
+from support.store_pods import Pod
+
+pytestmark = [pytest.mark.nix, needs("nix", "bwrap")]
+
+
+@pytest.fixture(params=["own", "named"])
+def pod(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pod]:
+    monkeypatch.setattr(client_options, "_SOCKET", tmp_path / "no-socket")  # whatever this host has
+    yield pod_with(request.param, tmp_path)
+    loosen(tmp_path)
+
+
+SAME_PLAN: Final = ("a result of the same plan",)
+ALL_OF_IT: Final = (
+    "the number of the schema",
+    "a pipe among the files of the state",
+    "links among the roots and profiles",
+    "folders that are closed",
+)
+
+
+@pytest.mark.parametrize(
+    ("pod", "ways"),
+    [
+        ("own", SAME_PLAN),
+        ("named", SAME_PLAN),
+        ("own", ("a result of the future, registered",)),
+        ("own", ("what every shell is made of", "a result of an earlier ticket that is no input")),
+        ("own", ALL_OF_IT),
+        ("named", ALL_OF_IT),
+        ("own", ("words that blame the host",)),
+    ],
+    indirect=["pod"],
+)
+async def test_what_a_builder_writes_reaches_no_other_ticket(pod: Pod, ways: tuple[str, ...]) -> None:
+    assert await after(pod, *ways) == GOOD
+
+
+@pytest.mark.parametrize("pod", ["own"], indirect=True)
+async def test_a_pod_that_is_killed_in_the_middle_of_a_build_leaves_nothing_of_it(pod: Pod) -> None:
+    killed(pod, "a result of the same plan")
+    assert await verdict(pod) == GOOD
+    assert not begun(pod), "nor on disk"
+    assert {path.name for path in (pod.state / "nix/shop").iterdir()} <= {"fetch", "home"}, "nor a folder of a step"
+
+
+@pytest.mark.parametrize("pod", ["own"], indirect=True)
+@pytest.mark.parametrize("damage", ["junk in the database", "an empty number of the schema", "a path that is gone"])
+async def test_a_store_that_a_power_cut_has_broken_is_made_anew(pod: Pod, damage: str) -> None:
+    assert (await pod.run("shop", "true")).ok
+    DAMAGES[damage](pod.state / "stores/shop/nix")
+    assert await verdict(pod) == GOOD
+
+
+@pytest.mark.parametrize("name", ["p&real=x", "p%41?y#z"])
+async def test_whatever_the_state_folder_is_called_its_stores_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(client_options, "_SOCKET", tmp_path / "no-socket")
+    (tmp_path / name).mkdir()
+    pod = pod_with("own", tmp_path / name)
+    assert await verdict(pod) == GOOD
+    assert (pod.state / "stores/shop/nix/var/nix/db/db.sqlite").exists()
+    loosen(tmp_path)
