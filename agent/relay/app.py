@@ -106,7 +106,7 @@ class App:
             raise Refusal(403, sentence)
         async with self._alone():
             question, factor = await self._question(request)
-            if sentence := self._record.begin(factor):
+            if sentence := await self._record.begin(factor):
                 raise Refusal(403, sentence)
             self.stranger = self.unfit = ""
             await _while_there(request, Exchange(self._upstream, self._record, self._key, send).run(question))

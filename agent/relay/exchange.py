@@ -56,7 +56,7 @@ class Exchange:
         try:
             failed = await self._attempt(question)
         finally:
-            self._settle(started)
+            await self._settle(started)
         if failed and not self._passing:
             raise failed
         if not failed:
@@ -98,16 +98,16 @@ class Exchange:
                 raise TooLong(f"an answer of more than {LONGEST_ANSWER >> 20} MiB")
             self._meter.feed(chunk)
             if self._taken:
-                self._record.count(self._meter.seen)
+                await self._record.count(self._meter.seen)
             if text := self._hidden.feed(chunk):
                 await self._send({"type": "http.response.body", "body": text, "more_body": True})
 
-    def _settle(self, started: float) -> None:
+    async def _settle(self, started: float) -> None:
         self._meter.close()
         if self._taken and (self._meter.begun or not self._meter.error):
-            self._record.count(self._meter.seen)
+            await self._record.count(self._meter.seen)
         else:
-            self._record.undo()
+            await self._record.undo()
         took = 1000 * (asyncio.get_running_loop().time() - started)
         tokens = self._meter.seen.tokens
         logger.debug("relay messages: {} in {:.0f} ms, {} tokens", self._outcome, took, tokens)

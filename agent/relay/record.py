@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 from pathlib import Path
 
 import msgspec
@@ -17,7 +19,7 @@ class Record:
     """The usage of one run, kept in a file.
 
     A turn is begun before its request is sent and counted as it comes in, so the file is never behind the API by more
-    than a part of one answer.
+    than a part of one answer. A disk may take a second for that; the loop goes on meanwhile, and whoever is counted waits.
 
     Args:
         file: where it is kept; it need not exist, and its folder need not either.
@@ -40,38 +42,59 @@ class Record:
         self._budget = budget
         self._before = self.usage
         self._factor = 1.0
+        self._one = threading.Lock()
+        self._writing: set[asyncio.Future[None]] = set()
 
-    def begin(self, factor: float = 1.0) -> str:
+    async def begin(self, factor: float = 1.0) -> str:
         """Begin a turn that costs so many times the plain price; or say why there is none."""
         refused = exceeded(self.usage, self._budget)
         if refused:
             if refused != self.usage.refused:
-                self._keep(replace(self.usage, refused=refused))
+                await self._keep(replace(self.usage, refused=refused))
             return refused
         self._before, self._factor = self.usage, factor
-        self._keep(after(self._before, Usage(), self._prices))
+        try:
+            await self._keep(after(self._before, Usage(), self._prices))
+        except asyncio.CancelledError:  # nothing is asked
+            _ = self._write(self._before)
+            raise
         if self.trouble:
             self.usage = self._before
         return self.trouble
 
-    def count(self, answer: Usage) -> None:
+    async def count(self, answer: Usage) -> None:
         """What the present turn has counted so far."""
         usage = after(self._before, answer, self._prices, self._factor)
         if usage != self.usage:
-            self._keep(usage)
+            await self._keep(usage)
 
-    def undo(self) -> None:
+    async def undo(self) -> None:
         """The present turn was none: the API did not take it."""
-        self._keep(self._before)
+        await self._keep(self._before)
 
-    def _keep(self, usage: Usage) -> None:
+    async def settled(self) -> None:
+        """All is on disk, also what nobody waited for any more."""
+        await asyncio.gather(*self._writing)
+
+    async def _keep(self, usage: Usage) -> None:
+        await asyncio.shield(self._write(usage))
+
+    def _write(self, usage: Usage) -> asyncio.Future[None]:
+        """Begin to write it: to its end, whoever is cancelled."""
         self.usage = usage
-        try:
-            _write(self._file, msgspec.json.encode(usage) + b"\n")
-            self.trouble = ""
-        except OSError as error:
-            self.trouble = f"the usage record {self._file} cannot be written: {error.strerror}"
-            logger.warning("relay: {}", self.trouble)
+        writing = asyncio.get_running_loop().run_in_executor(None, self._write_newest)
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        return writing
+
+    def _write_newest(self) -> None:
+        with self._one:  # the last one to write writes what came last
+            try:
+                _write(self._file, msgspec.json.encode(self.usage) + b"\n")
+                self.trouble = ""
+            except OSError as error:
+                self.trouble = f"the usage record {self._file} cannot be written: {error.strerror}"
+                logger.warning("relay: {}", self.trouble)
 
 
 def spent(file: Path) -> Usage | None:

@@ -106,5 +106,8 @@ class Relay:
                 owner=owner,
                 nix=self._nix,
             )
-            async with serving(self._app, socket):
-                yield
+            try:
+                async with serving(self._app, socket):
+                    yield
+            finally:
+                await self._record.settled()

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import stat
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +14,11 @@ import pytest
 
 from agent.errors import PodTrouble
 from agent.relay import Budget, Usage
+from agent.relay.record import Record
 from support.relay_world import (
     ASK,
+    PLENTY,
+    PRICES,
     VERDICT,
     Api,
     Turn,
@@ -159,3 +164,36 @@ async def test_nothing_is_sent_while_the_record_cannot_be_written(api: Api, tmp_
         folder.unlink()
         assert (await client.post("/v1/messages", json=ASK)).status_code == 200
     assert (relay.trouble, relay.usage.turns) == ("", 1)
+
+
+async def test_a_slow_disk_keeps_the_loop_from_nothing_and_loses_no_spend(
+    api: Api, tmp_path: Path, socket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(_fd: int) -> None:
+        assert threading.current_thread() is not threading.main_thread(), "the loop waits for the disk"
+        time.sleep(0.1)
+
+    monkeypatch.setattr("os.fsync", slow)
+    relay = relay_for(api, tmp_path)
+    api.turns = [stream(message()), stream(message(), silence=5), stream(message())]
+    async with relay.serving(socket), client_of(socket) as client:
+        assert (await client.post("/v1/messages", json=ASK)).status_code == 200
+        assert recorded(tmp_path).tokens == 120
+        async with client.stream("POST", "/v1/messages", json=ASK) as answer:
+            await anext(answer.aiter_raw())  # and it goes away
+        async with client.stream("POST", "/v1/messages", json=ASK) as answer:
+            await anext(answer.aiter_raw())
+    assert (recorded(tmp_path), relay.usage.turns) == (relay.usage, 3)
+
+
+async def test_a_turn_whose_beginning_is_cancelled_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.fsync", lambda _fd: time.sleep(0.1))
+    record = Record(tmp_path / "usage.json", PRICES, PLENTY)
+    beginning = asyncio.create_task(record.begin())
+    await asyncio.sleep(0)
+    beginning.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await beginning
+    await record.settled()
+    assert (recorded(tmp_path).turns, record.usage.turns) == (0, 0)
+    assert names(tmp_path) == ["usage.json"]
