@@ -100,10 +100,11 @@ async def ask(socket: Path, unit: str) -> tuple[int, int]:
         count -= step
     writer.write(TAIL)
     status = int((await reader.readline()).split()[1])
-    got = 0
+    got, last = 0, b""
     while data := await reader.read(1 << 16):
         got += len(data)
-        if b"\r\n0\r\n\r\n" in data or (got < 1 << 16 and status != 200):
+        last = (last + data)[-7:]  # however it comes in pieces
+        if last == b"\r\n0\r\n\r\n" or (got < 1 << 16 and status != 200):
             break
     writer.close()
     return status, got
