@@ -125,6 +125,13 @@ def unlock(mirror: Path) -> None:
             remove(stale)
 
 
+def clear_drafts(mirror: Path) -> None:
+    """Put away the objects that a git was writing when it was killed: a pack may be as large as the repository."""
+    for pattern in ("objects/pack/tmp_*", "objects/??/tmp_obj_*"):
+        for stale in mirror.glob(pattern):
+            remove(stale)
+
+
 def forget_refs(mirror: Path) -> None:
     """All refs are gone, whatever state they were in; the next fetch brings them back."""
     remove(mirror / "packed-refs")

@@ -185,6 +185,7 @@ class Mirror:
         if not self._prepared:
             (self.folder / "home").mkdir(exist_ok=True)
             tampering.unlock(self.path)
+            tampering.clear_drafts(self.path)
             self._prepared = True
         if read_plain(self.path / "config") != CONFIG.encode():  # before every git: it could name programs
             write_plain(self.path / "config", CONFIG.encode())

@@ -40,6 +40,18 @@ async def test_objects_of_failed_runs_do_not_pile_up(bench: Bench, owners: int) 
     assert max(sizes) <= LOOSE + (2 << 20), sizes
 
 
+async def test_what_a_killed_git_was_writing_goes_with_the_next_process(bench: Bench) -> None:
+    workspace = await bench.open()
+    objects = bench.folder / "state/mirror.git/objects"
+    drafts = [objects / "pack/tmp_pack_1", objects / "pack/tmp_idx_1", objects / "ab/tmp_obj_1"]
+    for draft in drafts:
+        draft.parent.mkdir(exist_ok=True)
+        draft.write_bytes(bytes(1000))
+    again = await bench.open(repo=bench.pod("state"))
+    assert not [draft for draft in drafts if draft.exists()]
+    assert again.start == workspace.start
+
+
 async def test_what_is_not_published_stays(bench: Bench) -> None:
     bench.remote.push("agent/42-checkout", {"theirs.txt": "1"})
     bench.remote.push("main", {"base.txt": "1"})
