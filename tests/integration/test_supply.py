@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import tarfile
 import tomllib
@@ -121,3 +122,35 @@ def test_a_version_of_which_no_digest_is_known_is_refused() -> None:
     assert done.returncode == 1
     assert "knows no digest of it" in done.stderr
     assert not (ROOT / "build/claude/9.9.9").exists()
+
+
+def test_a_program_that_lies_there_and_is_not_known_is_not_run(tmp_path: Path) -> None:
+    """`npm` offers nothing here, so that it cannot be replaced either."""
+    shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
+    target = tmp_path / "build/claude/2.1.330/claude"
+    target.parent.mkdir(parents=True)
+    target.write_text(f"#!/bin/sh\necho 2.1.330 | tee {tmp_path}/ran\n", encoding="utf-8")
+    target.chmod(0o755)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "npm").symlink_to("/bin/true")
+    done = subprocess.run(
+        [tmp_path / ".ci" / "claude", "2.1.330"],
+        env={"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"},
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, (tmp_path / "ran").exists()) == (1, False)
+    assert "build/claude/2.1.330/claude is none that .ci/claude.lock knows" in done.stderr
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_script_that_judges_the_page_is_known_by_its_content(tmp_path: Path, known: bool) -> None:
+    shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
+    script = next((ROOT / "build" / "axe").glob("*/axe.min.js"))
+    target = tmp_path / script.relative_to(ROOT)
+    target.parent.mkdir(parents=True)
+    target.write_bytes(script.read_bytes() + (b"" if known else b"//"))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "npm").symlink_to("/bin/false")
+    words = [tmp_path / ".ci" / "axe"]
+    done = subprocess.run(words, env={"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}, check=False)
+    assert (done.returncode == 0) == known
