@@ -159,6 +159,21 @@ async def test_an_odd_worktree_is_its_tickets_failure_and_the_next_run_starts_af
     assert read(sibling, "precious") == "1"
 
 
+async def test_more_new_files_than_may_be_in_no_folder_of_their_own_are_put_aside(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sizes, "MOST_NAMES", 150)
+    workspace = await bench.open()
+    for number in range(151):
+        put(workspace.path / f"{number}")
+    with pytest.raises(TicketFailure, match=r"151 names are new, .* 150; most of the names are in the topmost folder"):
+        await workspace.snapshot()
+    with pytest.raises(blame.GitFailed, match="cannot be kept: 151 names are new"):
+        await workspace.keep(KEPT, message())
+    await next_run_works(bench)
+    assert [len(list(one.iterdir())) > 150 for one in (bench.folder / "state/aside").iterdir()] == [True]
+
+
 async def next_run_works(bench: Bench) -> Workspace:
     """In a new process, and in the same."""
     after = await bench.open(NEXT, repo=bench.pod("state"))
