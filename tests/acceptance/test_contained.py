@@ -55,7 +55,12 @@ FLAKE_WITH_A_TOOL = """\
     };
 }
 """
-GOOD = (call("Write", file_path="greeting.txt", content="hello\n"), call("Bash", command="cat greeting.txt"))
+GOOD = (
+    call("Write", file_path="greeting.txt", content="hello\n"),
+    call("Bash", command="echo 'open(\"greeting.txt\")' > test_greeting.py; cat greeting.txt"),
+)
+NEW = "echo x > new.txt; echo 'open(\"new.txt\")' > test_new.py"
+"""Work, and a test that fails without it."""
 
 
 @pytest.fixture
@@ -206,7 +211,10 @@ def test_a_tool_that_the_model_adds_to_the_flake_is_there_in_the_same_run(small_
     script = by_answers(
         call("Read", file_path="flake.nix"),
         call("Write", file_path="flake.nix", content=FLAKE_WITH_A_TOOL),
-        call("Bash", command="nix develop --command newtool > told.txt; cat told.txt; ls /nix/var /run 2>&1"),
+        call(
+            "Bash",
+            command="nix develop --command newtool > told.txt; cat told.txt; ls /nix/var /run 2>&1; echo 'open(\"told.txt\")' > test_told.py",
+        ),
         verdict("done"),
     )
     with claude_pod(small_fleet, newest, script) as (config, api):
@@ -451,7 +459,7 @@ def test_the_hosts_store_can_be_shown_beside_a_store_of_ones_own(small_fleet: Fl
         pytest.skip("this host has no /nix/store to be shown")
     ticket = small_fleet.add("Look")
     store = {"nix.settings": private_store(small_fleet.folder / "nix"), "sandbox": {"readable": ["/nix/store"]}}
-    config = _misbehaving(small_fleet, f"ls -d /nix/store > new.txt 2>&1; {_says('done')}", **store)
+    config = _misbehaving(small_fleet, f"{NEW}; ls -d /nix/store > new.txt 2>&1; {_says('done')}", **store)
     assert small_fleet.cycle(config)["end"]["kind"] == "done"
     assert small_fleet.file(f"agent/{ticket}-look", "new.txt") == "/nix/store"
 
@@ -460,7 +468,7 @@ def test_a_long_folder_for_temporary_files_leaves_room_for_the_socket(small_flee
     long = tmp_path / ("t" * 100)
     long.mkdir()
     small_fleet.add("Work")
-    config = _misbehaving(small_fleet, "echo x > new.txt; " + _says("done"))
+    config = _misbehaving(small_fleet, f"{NEW}; {_says('done')}")
     assert small_fleet.cycle(config, env={"TMPDIR": str(long)})["end"]["kind"] == "done"
 
 
@@ -469,7 +477,7 @@ def test_a_home_deeper_than_a_stack_and_closed_to_its_owner_goes_with_the_run(sm
     dig = (
         "mkdir ~/d && cd ~/d && python3 -c 'import os; [(os.mkdir(chr(100)), os.chdir(chr(100))) for _ in range(1500)]'"
     )
-    program = f"({dig}; chmod 0 ~/d); echo x > new.txt; {_says('done')}"
+    program = f"({dig}; chmod 0 ~/d); {NEW}; {_says('done')}"
     assert small_fleet.cycle(_misbehaving(small_fleet, program))["end"]["kind"] == "done"
     assert not list((small_fleet.folder / "pod-a" / "state" / "homes").iterdir())
 

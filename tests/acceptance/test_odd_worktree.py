@@ -43,7 +43,7 @@ def test_an_odd_worktree_fails_its_ticket_and_not_the_pod(small_fleet: Fleet, wh
     assert said in end["reason"]
     assert said in next(one for one in small_fleet.comments(first) if one.startswith("Execution failed: "))
     assert small_fleet.file(end["branch"], "work.txt") == "kept", "what can be kept is kept"
-    result = small_fleet.cycle(pod(small_fleet, "ls -A > seen.txt"))
+    result = small_fleet.cycle(pod(small_fleet, "ls -A > seen.txt; echo 'open(\"seen.txt\")' > test_seen.py"))
     assert (result["ticket"], result["end"]["kind"]) == (second, "done")
     seen = small_fleet.file(f"agent/{epic}-go-on", "seen.txt").split()
     assert not {".GIT", "a.txt", "disk.img", "src", "closed", "work.txt"} & set(seen)
