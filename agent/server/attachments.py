@@ -87,9 +87,12 @@ def _create(call: Call, item: WorkPackage, journal_id: int | None) -> Answer:
     if len(upload.content) > most:
         errors.append(violation("file", "file_too_large", bytes=str(most)))
     raise_all(errors)
-    if len(upload.content) + (call.db.value("SELECT sum(size) FROM attachments") or 0) > _setting(
-        call.db, "attachments_total_bytes"
-    ):
+    # Of a project: were it of the whole board, what fits would tell how much lies where somebody may not look.
+    there = call.db.value(
+        "SELECT sum(size) FROM attachments JOIN work_packages ON work_packages.id = work_package_id WHERE project_id = ?",
+        item.project_id,
+    )
+    if len(upload.content) + (there or 0) > _setting(call.db, "attachments_total_bytes"):
         raise DiskFull
     description = metadata.get("description")
     raw = attributes.as_text(description.get("raw") if isinstance(description, dict) else description) or ""

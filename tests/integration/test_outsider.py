@@ -17,7 +17,7 @@ import pytest
 
 from support.outsiders_deeds import Deeds
 from support.outsiders_walk import Step, steps
-from support.two_boards import ACCOUNTS, Sides
+from support.two_boards import ACCOUNTS, Sides, changing
 
 
 @pytest.fixture
@@ -72,6 +72,18 @@ async def test_nothing_tells_of_what_is_hidden(sides: Sides, account: str, measu
         f"{s.method} {s.path} {s.body}\n    {a[0]} {a[2][:300]!r}\n    {b[0]} {b[2][:300]!r}"
         for s, a, b in different[:20]
     )
+
+
+async def test_what_fits_does_not_tell_how_much_others_attached(going_on: Sides) -> None:
+    with changing(going_on.full) as db:
+        db.run("UPDATE attachments SET size = (1 << 30) - 1 WHERE file_name = 'secret.txt'")
+    upload = Step("POST", "/api/v3/work_packages/2/attachments", files=True)
+    full, bare = going_on.clients("mia")
+    async with full, bare:
+        assert [(await answer(one, upload))[0] for one in (full, bare)] == [201, 201]
+        with changing(going_on.full) as db:
+            db.run("UPDATE attachments SET size = (1 << 30) - 1 WHERE work_package_id = 2")
+        assert (await answer(full, upload))[0] == 507
 
 
 async def test_the_page_is_walked_whole(sides: Sides) -> None:

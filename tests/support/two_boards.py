@@ -72,7 +72,7 @@ def prepared(folder: Path) -> None:
     accounts = server.create(folder)
     made = server.import_backlog(folder, VISIBLE)
     (folder / "tokens.json").write_text(json.dumps({**accounts.tokens, **made.tokens}))
-    with _changing(folder) as db:
+    with changing(folder) as db:
         # Ids of versions and categories are not kept from being used again: those that are hidden come before these.
         db.run("INSERT INTO versions (id, project_id, name, created_at) VALUES (1000, 101, 'v1', ?)", _STAMP)
         db.run("INSERT INTO categories (id, project_id, name) VALUES (1000, 101, 'Parts')")
@@ -95,7 +95,7 @@ def prepared(folder: Path) -> None:
 def hide(folder: Path) -> None:
     """What only some see."""
     ids = server.import_backlog(folder, HIDDEN).work_packages
-    with _changing(folder) as db:
+    with changing(folder) as db:
         vault = db.value("SELECT id FROM projects WHERE identifier = 'vault'")
         hugo = db.value("SELECT id FROM users WHERE login = 'hugo'")
         both = db.value("SELECT id FROM users WHERE login = 'both'")
@@ -183,10 +183,10 @@ class Sides:
         """New things get the same numbers on both: how many there are cannot be kept secret by an increasing number."""
         numbers: Counter[str] = Counter()
         for folder in (self.full, self.bare):
-            with _changing(folder) as db:
+            with changing(folder) as db:
                 numbers |= Counter({row["name"]: row["seq"] for row in db.rows("SELECT * FROM sqlite_sequence")})
         for folder in (self.full, self.bare):
-            with _changing(folder) as db:
+            with changing(folder) as db:
                 db.run("DELETE FROM sqlite_sequence")
                 db.run_many("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", list(numbers.items()))
 
@@ -222,7 +222,7 @@ def _undone(self: Store, *, write: bool) -> Iterator[Db]:
 
 
 @contextmanager
-def _changing(folder: Path) -> Iterator[Db]:
+def changing(folder: Path) -> Iterator[Db]:
     board = Store(folder)
     try:
         with board.transaction(write=True) as db:
