@@ -43,6 +43,9 @@ from agent.git.tree import JailPaths, Tree
 from agent.git.worktree import Record, UpToDate, Worktree
 from agent.texts.outlet import CommitText
 
+LONGEST_FILE: Final = 1 << 20
+"""Bytes of a file of the base that is read."""
+_LINK: Final = "120000"
 _DIED: Final = "remote failure"
 """What git reports for a ref when the other side ended without a word: no refusal."""
 
@@ -95,12 +98,20 @@ class Workspace(Tree):
         """A file of the base that the work contains; None if it is not there.
 
         What a run finds on its branch may be another run's, and no person has merged it.
+
+        Raises:
+            TicketFailure: it is a link, which would lead anywhere, or longer than anybody writes one.
         """
-        place = f"{self._record.base}:{name}"
-        kind = await self._mirror.local("cat-file", "-t", place, ok=(0, 128))
-        if kind.stdout.strip() != b"blob":
+        listed = (await self._mirror.local("ls-tree", "-l", self._record.base, "--", name)).stdout
+        entry = listed.partition(b"\t")[0].decode("ascii").split()
+        if entry[1:2] != ["blob"]:
             return None
-        return (await self._mirror.local("cat-file", "blob", place)).stdout.decode("utf-8", "replace")
+        mode, _, blob, size = entry
+        if mode == _LINK:
+            raise TicketFailure(f"`{name}` is a symbolic link, which is not followed: put the file itself in its place")
+        if int(size) > LONGEST_FILE:
+            raise TicketFailure(f"`{name}` is longer than {LONGEST_FILE >> 20} MiB")
+        return (await self._mirror.local("cat-file", "blob", blob)).stdout.decode("utf-8", "replace")
 
     def checkout(self, commit: str, carry: Sequence[str] = ()) -> AbstractAsyncContextManager[Checkout]:
         """A clean checkout of a commit, where it can be verified; gone afterwards.

@@ -62,6 +62,8 @@ def read_instructions(text: str | None) -> Instructions:
     """
     if text is None:
         return Instructions()
+    if text.startswith("\ufeff"):
+        raise TicketFailure(f"`{NAME}` begins with a byte order mark, which TOML does not know: save it without one")
     if len(text) > LONGEST:
         raise TicketFailure(f"`{NAME}` is longer than {LONGEST // 1024} KiB")
     try:

@@ -75,6 +75,16 @@ async def test_the_judge_is_read_from_the_start_and_not_from_the_work(bench: Ben
     assert await workspace.file_at_base("stdenv") is None, "a folder is no file"
 
 
+async def test_a_judge_that_is_a_link_or_immense_is_not_read_and_it_is_said(bench: Bench) -> None:
+    (bench.remote.clone / "link").symlink_to("README.md")
+    bench.remote.push("main", {"immense": "x" * (1 << 20) + "x"})
+    workspace = await bench.open()
+    with pytest.raises(TicketFailure, match=r"^`link` is a symbolic link, which is not followed: put the file itself"):
+        await workspace.file_at_base("link")
+    with pytest.raises(TicketFailure, match=r"^`immense` is longer than 1 MiB$"):
+        await workspace.file_at_base("immense")
+
+
 async def test_the_same_run_finds_its_files_as_it_left_them(bench: Bench) -> None:
     workspace = await bench.open()
     await work(workspace, {"committed.txt": "1"})

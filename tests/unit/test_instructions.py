@@ -49,6 +49,10 @@ def test_control_characters_are_refused(text: str, sign: str) -> None:
             "[verify]\ncommand = ['x']",
             "`.agent.toml` cannot be used: `command` in `[verify]` is not known; did you mean `commands`?",
         ),
+        (
+            "\ufeffnotes = 'x'",
+            "`.agent.toml` begins with a byte order mark, which TOML does not know: save it without one",
+        ),
         ("zzz = 1", "`.agent.toml` cannot be used: `zzz` is not known; there is `verify`, `notes`"),
         (
             "[verify]\ncommands = 'pytest'",
