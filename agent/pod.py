@@ -28,6 +28,7 @@ from agent.execution import Execution
 from agent.git.mirror import Mirror
 from agent.git.refs import RepositoryUnreachable
 from agent.git.repo import Repository
+from agent.git.spare import Spares
 from agent.memory import Memory
 from agent.model import Fleet
 from agent.programs.runner import Runner
@@ -151,7 +152,7 @@ async def open_pod(
             for one in found.projects
         }
         for one in repositories.values():
-            stack.push_async_callback(one.spares.close)
+            stack.push_async_callback(one.close)
         yield Pod(
             settings=settings,
             board=board,
@@ -228,21 +229,19 @@ def repository(
 ) -> Repository:
     """The repository of a project, its files in the state folder."""
     one = settings.repositories[identifier]
-    return Repository(
-        Mirror(
-            url=one.url,
-            base=one.base,
-            folder=Path(settings.state) / "repositories" / identifier,
-            runner=runner,
-            redact=credentials.redactor(),
-            credential=_credential(one, identifier, credentials) | _ssh_agent(ambient),
-            path=ambient.children.get("PATH", "/usr/bin:/bin"),
-            brief=brief,
-            disk=settings.sandbox.disk,
-            guarded=one.guarded,
-        ),
-        spares=0 if brief else SPARES,
+    mirror = Mirror(
+        url=one.url,
+        base=one.base,
+        folder=Path(settings.state) / "repositories" / identifier,
+        runner=runner,
+        redact=credentials.redactor(),
+        credential=_credential(one, identifier, credentials) | _ssh_agent(ambient),
+        path=ambient.children.get("PATH", "/usr/bin:/bin"),
+        brief=brief,
+        disk=settings.sandbox.disk,
+        guarded=one.guarded,
     )
+    return Repository(mirror, Spares(mirror, 0 if brief else SPARES))
 
 
 def _credential(one: RepositorySettings, identifier: str, credentials: Credentials) -> dict[str, str]:

@@ -132,12 +132,12 @@ def _touch(top: bytes, listed: bytes) -> None:
 
 async def clear_checkouts(mirror: Mirror) -> None:
     """Nothing is verified now: put away what a killed pod left."""
-    await asyncio.to_thread(remove, mirror.folder / _PLACE)
+    await mirror.trash.put(mirror.folder / _PLACE)
 
 
 async def forget_carried(worktree: Worktree) -> None:
     """The branch owner is done."""
-    await asyncio.to_thread(remove, _carried(worktree))
+    await worktree.mirror.trash.put(_carried(worktree))
 
 
 def _carried(worktree: Worktree) -> Path:

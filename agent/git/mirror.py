@@ -32,6 +32,7 @@ from agent.git.refs import (
     redirected,
     trouble,
 )
+from agent.git.trash import Trash
 from agent.programs.runner import Ended, Finished, Guard, Job, Runner
 from agent.texts.bounded import Search
 from agent.texts.evidence import Redact, last_words
@@ -149,6 +150,8 @@ class Mirror:
         self._timeout = timeout
         self._brief = brief
         self._prepared = False
+        self.trash = Trash(folder / "trash")
+        """For whatever lies in `folder`."""
         self.known: tampering.Seal = {}
         """What git's files held when they were last looked at."""
         self.repaired = False

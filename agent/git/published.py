@@ -16,6 +16,8 @@ from agent.git.refs import REMOTE
 
 _MOST_PACKS: Final = 50
 """With more, git becomes slow."""
+_PASSING: Final = ("-c", "core.fsync=none")
+"""For what is made anew each time: nobody needs to wait until it is on the disk."""
 _CONFIG: Final = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n"
 
 
@@ -33,7 +35,7 @@ async def clone(mirror: Mirror, gitdir: Path, commit: str, *, config: str = _CON
     branches = await _follow(mirror)
     await asyncio.to_thread(_lay_out, gitdir, objects_of(mirror), commit, branches, config)
     known = {line.split(b" ")[0].decode() for line in branches.splitlines()}
-    await _pack(mirror, gitdir / "objects", {commit} - known, known)
+    await _pack(mirror, gitdir / "objects", {commit} - known, known, *_PASSING)
 
 
 def _lay_out(gitdir: Path, objects: Path, commit: str, branches: bytes, config: str) -> None:
@@ -76,10 +78,9 @@ async def _lost(mirror: Mirror, gone: set[str]) -> bool:
     return bool(left.stdout)
 
 
-async def _pack(mirror: Mirror, objects: Path, wanted: set[str], known: set[str]) -> None:
+async def _pack(mirror: Mirror, objects: Path, wanted: set[str], known: set[str], *settings: str) -> None:
     """What leads from `wanted` and not from `known`, as a pack."""
     if wanted:
         revisions = "".join(f"{sha}\n" for sha in wanted) + "".join(f"^{sha}\n" for sha in known)
-        await mirror.local(
-            "pack-objects", "--revs", "--non-empty", "-q", str(objects / "pack/pack"), stdin=revisions.encode()
-        )
+        words = ("pack-objects", "--revs", "--non-empty", "-q", str(objects / "pack/pack"))
+        await mirror.local(*settings, *words, stdin=revisions.encode())

@@ -37,13 +37,17 @@ class Repository:
 
     Args:
         mirror: its git.
-        spares: how many checkouts there are before they are needed.
+        spares: its checkouts that are there before they are needed; none if none are given.
     """
 
-    def __init__(self, mirror: Mirror, *, spares: int = 0) -> None:
+    def __init__(self, mirror: Mirror, spares: Spares | None = None) -> None:
         self._mirror = mirror
-        self.spares = Spares(mirror, spares)
-        """Checkouts that are there before they are needed."""
+        self.spares = spares or Spares(mirror, 0)
+
+    async def close(self) -> None:
+        """Nothing goes on beside any more."""
+        await self.spares.close()
+        await self._mirror.trash.close()
 
     @property
     def place(self) -> str:

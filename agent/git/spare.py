@@ -22,6 +22,8 @@ from agent.errors import PodTrouble
 from agent.git.folder import remove
 from agent.git.mirror import Mirror
 
+PAUSE: Final = 2.0
+"""Seconds before the first is made: by then the shell of a run is entered, whose making writes many files as well."""
 _RULES: Final = ":(top,glob)**/.gitattributes"
 _SECOND: Final = 10**9
 
@@ -40,11 +42,13 @@ class Spares:
     Args:
         mirror: of the repository.
         most: how many there are at once.
+        pause: see `PAUSE`.
     """
 
-    def __init__(self, mirror: Mirror, most: int) -> None:
+    def __init__(self, mirror: Mirror, most: int, *, pause: float = PAUSE) -> None:
         self._mirror = mirror
         self._most = most
+        self._pause = pause
         self._folder = mirror.folder / "spare"
         self._cleared = False
         self._commit = ""
@@ -73,6 +77,7 @@ class Spares:
             await self.prepared()
 
     async def _prepare(self) -> None:
+        await asyncio.sleep(self._pause)
         try:
             if not self._cleared:
                 await asyncio.to_thread(remove, self._folder)  # what a killed pod left

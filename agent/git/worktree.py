@@ -331,11 +331,7 @@ class Worktree:
 
     async def remove(self) -> None:
         """The folder and its ties are gone; the mirror and the siblings are untouched."""
-        await asyncio.to_thread(self._remove)
-
-    def _remove(self) -> None:
-        for folder in (self.path, self.admin, self._seen):
-            remove(folder)
+        await self.mirror.trash.put(self.path, self.admin, self._seen)
 
     async def set_aside(self) -> Path:
         """Put the folder out of the way as it is, and its ties; returns where it is now. Of such folders a few are kept."""

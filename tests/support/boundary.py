@@ -94,6 +94,7 @@ def watch_files(address: str, state: str) -> None:
     os.unlink = told("remove", os.unlink, 0, os.path.lexists)
     shutil.rmtree = told("remove", shutil.rmtree, 0, os.path.lexists)  # type: ignore[assignment]
     os.rmdir = told("remove", os.rmdir, 0, os.path.lexists)
+    os.rename = told("remove", os.rename, 0, os.path.lexists)  # out of the way, into the trash
 
 
 def effect_of(program: str, words: list[str]) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agent.git.mirror import Mirror
 from agent.git.repo import Repository
+from agent.git.spare import Spares
 from agent.git.tree import Tree
 from agent.git.workspace import Workspace
 from agent.programs.processes import Processes
@@ -43,7 +44,7 @@ class Bench:
 
     Args:
         folder: for all of it.
-        spares: see `Repository`.
+        spares: how many checkouts there are before they are needed.
     """
 
     def __init__(self, folder: Path, *, spares: int = 0) -> None:
@@ -54,17 +55,15 @@ class Bench:
         self.repo = self.pod("state")
 
     def pod(self, name: str) -> Repository:
-        return Repository(
-            Mirror(
-                url=self.remote.url,
-                base="main",
-                folder=self.folder / name,
-                runner=self.runner,
-                redact=redactor(),
-                path=os.environ["PATH"],
-            ),
-            spares=self._spares,
+        mirror = Mirror(
+            url=self.remote.url,
+            base="main",
+            folder=self.folder / name,
+            runner=self.runner,
+            redact=redactor(),
+            path=os.environ["PATH"],
         )
+        return Repository(mirror, Spares(mirror, self._spares, pause=0))
 
     async def open(
         self, run: str = RUN, *, owner: int = 42, branch: str = BRANCH, repo: Repository | None = None

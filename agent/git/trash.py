@@ -1,0 +1,65 @@
+"""Trees that nobody needs any more: out of the way at once, taken away when there is time.
+
+A run may have left millions of files in one, and folders that are closed to us; nobody waits until they are gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from loguru import logger
+
+from agent.git.folder import remove
+
+
+class Trash:
+    """Takes trees away.
+
+    Args:
+        folder: where they wait, on the file system that they are on; what a killed process left in it goes, too.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._task: asyncio.Task[None] | None = None
+
+    async def put(self, *paths: Path) -> None:
+        """They are gone from their places when this returns; that one is not there is fine.
+
+        Raises:
+            OSError: one cannot be moved.
+        """
+        if await asyncio.to_thread(self._moved, paths) and (self._task is None or self._task.done()):
+            self._task = asyncio.create_task(self._empty(), name=f"trash in {self._folder}")
+
+    async def close(self) -> None:
+        """Wait until all is taken away."""
+        if self._task is not None:
+            await asyncio.wait((self._task,))
+
+    def _moved(self, paths: tuple[Path, ...]) -> bool:
+        """Whether there is something to take away."""
+        moved = False
+        for path in paths:
+            if path.is_symlink() or not path.is_dir():
+                path.unlink(missing_ok=True)
+                continue
+            self._folder.mkdir(parents=True, exist_ok=True)
+            path.chmod(stat.S_IRWXU)  # what is closed to its owner cannot be moved
+            path.rename(self._folder / secrets.token_hex(8))
+            moved = True
+        return moved
+
+    async def _empty(self) -> None:
+        seen: set[str] = set()
+        while new := set(await asyncio.to_thread(os.listdir, self._folder)) - seen:
+            for name in new:
+                try:
+                    await asyncio.to_thread(remove, self._folder / name)
+                except OSError as failed:
+                    logger.warning("{} cannot be taken away: {}", self._folder / name, failed)
+            seen |= new

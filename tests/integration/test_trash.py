@@ -1,0 +1,40 @@
+"""What nobody needs any more is gone from its place at once, and from the disk soon, whatever it holds."""
+
+from pathlib import Path
+
+from agent.git.trash import Trash
+
+
+def names(folder: Path) -> list[str]:
+    return [one.name for one in folder.iterdir()]
+
+
+def filled(folder: Path) -> Path:
+    closed = folder / "closed/deep"
+    closed.mkdir(parents=True)
+    (closed / "file").write_text("1")
+    closed.chmod(0)
+    folder.chmod(0o500)
+    return folder
+
+
+async def test_a_tree_is_gone_whatever_it_holds(tmp_path: Path) -> None:
+    trash = Trash(tmp_path / "trash")
+    link, file = tmp_path / "link", tmp_path / "file"
+    link.symlink_to(tmp_path)
+    file.write_text("1")
+    tree = filled(tmp_path / "tree")
+    await trash.put(tree, tree / "closed", link, file, tmp_path / "none")
+    assert names(tmp_path) == ["trash"]
+    await trash.put(filled(tmp_path / "second"))
+    await trash.close()
+    assert names(tmp_path / "trash") == []
+
+
+async def test_what_a_killed_process_left_goes_with_the_next(tmp_path: Path) -> None:
+    filled(tmp_path / "trash/left")
+    trash = Trash(tmp_path / "trash")
+    await trash.close()
+    await trash.put(filled(tmp_path / "tree"))
+    await trash.close()
+    assert names(tmp_path / "trash") == []
