@@ -30,12 +30,13 @@ from agent.devshell.client_read import derivation_in
 from agent.devshell.client_steps import Inside, Seen, Steps, Time
 from agent.devshell.closure import Derivation, registered, store_path
 from agent.errors import AgentError, PodTrouble, TicketFailure
-from agent.programs.runner import Finished
+from agent.programs.runner import Ended, Finished
 from agent.texts.evidence import Redact
+from agent.texts.markup import one_line
 
 _CLOSURE: Final = """\
 paths=$("$0-store" --query --requisites "$@")
-exec "$0-store" --dump-db $paths
+printf '%s\n' $paths | xargs "$0-store" --dump-db
 """
 _BRIEF: Final = """\
 export NIX_CONFIG="$NIX_CONFIG
@@ -58,19 +59,24 @@ for one; do echo "$one"; "$0-store" --query --references "$one"; echo; done
 _TAKE: Final = """\
 from=$1 to=$2
 shift 2
+away() { set +f; rm -rf "$to"/.taken-*; set -f; }
+away
+trap away EXIT
 for name; do
   if "$0-store" --check-validity "$to/$name" 2> /dev/null; then continue; fi
-  if [ -L "$to/$name" ]; then rm "$to/$name"; fi
-  if [ -e "$to/$name" ]; then chmod -R u+w "$to/$name"; rm -r "$to/$name"; fi
-  "$0-store" --dump "$from/$name" | "$0-store" --restore "$to/$name"
+  rm -rf "$to/$name"
+  "$0-store" --dump "$from/$name" | "$0-store" --restore "$to/.taken-$name"
+  mv "$to/.taken-$name" "$to/$name"
 done
-exec "$0-store" --register-validity
+"$0-store" --register-validity
 """
 """What is there and not valid, a process left that was killed here. Registering, Nix takes the hashes and sets the modes."""
 _CONTROL: Final = (
     'derivation { name = "agent-control"; system = "%s"; builder = "/bin/sh"; args = [ "-c" "echo > $out" ]; }'
 )
 _CONTROLLED: Final = 60.0
+_MOST: Final = 30_000
+"""Paths that one build may need, its derivations among them; each is a mount, of which the kernel has 100,000."""
 
 
 class _Scratch(Struct, frozen=True):
@@ -133,14 +139,13 @@ class Apart:
     @contextlib.asynccontextmanager
     async def _scratch(self, store: Store, roots: Sequence[str], time: Time) -> AsyncIterator[_Scratch]:
         """A store in which the closures of these paths are."""
-        registration = b""
-        if roots:
-            async with self._steps.inside("ask", store) as nix:
-                done = await nix.script(_CLOSURE, *roots, time=time)
-            if not done.ok or done.dropped:
-                raise host_failed(done, self._redact)
-            registration = done.stdout
-        names = registered(registration.decode("utf-8", "replace"), str(store.folder))
+        registration = await self._registration(store, roots, time) if roots else b""
+        try:
+            names = registered(registration.decode("utf-8", "replace"), str(store.folder))
+        except ValueError as error:
+            raise PodTrouble(f"what Nix knows of its store cannot be read: {one_line(str(error))}") from error
+        if len(names) > _MOST:
+            raise _too_many()
         async with self._steps.scratch() as place:
             folders = tuple(place / name for name in ("store", "state", "log"))
             for folder in folders:
@@ -154,6 +159,16 @@ class Apart:
                 elsewhere=tuple(zip(folders, inside, strict=True)),
             )
             yield _Scratch(new, Seen(store.real, store.folder, names), registration)
+
+    async def _registration(self, store: Store, roots: Sequence[str], time: Time) -> bytes:
+        async with self._steps.inside("ask", store) as nix:
+            done = await nix.script(_CLOSURE, *roots, time=time)
+        if done.dropped:
+            raise _too_many()
+        if not done.ok:
+            slow = done.ended is not Ended.COMPLETED  # what was built before may have taken all the time
+            raise (build_failed if slow else host_failed)(done, self._redact)
+        return done.stdout
 
     async def _made(self, store: Store, scratch: _Scratch, drv: Derivation, time: Time) -> None:
         results = sorted({output.path for output in drv.outputs.values()})
@@ -185,6 +200,10 @@ class Apart:
         async with self._scratch(store, (), Time(_CONTROLLED)) as scratch, self._inside("control", scratch) as nix:
             control = await nix.run("build", "--no-link", "--expr", expression, time=Time(_CONTROLLED))
         return TicketFailure(str(error)) if control.ok else error
+
+
+def _too_many() -> TicketFailure:
+    return TicketFailure(f"the development shell needs more than {_MOST:,} things to be built: make it smaller")
 
 
 def _references(text: str, results: Sequence[str]) -> dict[str, set[str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
@@ -234,14 +235,10 @@ def registered(text: str, store: str) -> tuple[str, ...]:
     """
     names, lines = [], iter(text.splitlines())
     for path in lines:
-        try:
-            _hash, _size, _deriver, count = (next(lines) for _ in range(4))
-            for _ in range(int(count)):
-                next(lines)
-        except (StopIteration, ValueError) as error:
-            raise ValueError(f"unexpected end of what is registered of {path!r}") from error
-        if not store_path(path, store):
-            raise ValueError(f"unexpected path in what is registered: {path!r}")
+        *_, count = ("", *islice(lines, 4))
+        whole = count.isdecimal() and len(list(islice(lines, int(count)))) == int(count)
+        if not whole or not store_path(path, store):
+            raise ValueError(f"unexpected words of what is registered: {path!r}")
         names.append(path.removeprefix(f"{store}/"))
     return tuple(names)
 

@@ -7,9 +7,9 @@ from typing import Final
 import pytest
 
 from agent.devshell import client_options
-from support.hostile_builders import DAMAGES, GOOD, after, begun, killed, pod_with, verdict
+from support.hostile_builders import BASE, DAMAGES, GOOD, after, begun, killed, pod_with, verdict
 from support.needs import needs
-from support.nix_jail import loosen
+from support.nix_jail import SYSTEM, loosen
 from support.store_pods import Pod
 
 pytestmark = [pytest.mark.nix, needs("nix", "bwrap")]
@@ -39,7 +39,6 @@ ALL_OF_IT: Final = (
         ("own", ("a result of the future, registered",)),
         ("own", ("what every shell is made of", "a result of an earlier ticket that is no input")),
         ("own", ALL_OF_IT),
-        ("named", ALL_OF_IT),
         ("own", ("words that blame the host",)),
     ],
     indirect=["pod"],
@@ -74,3 +73,19 @@ async def test_whatever_the_state_folder_is_called_its_stores_open(
     assert await verdict(pod) == GOOD
     assert (pod.state / "stores/shop/nix/var/nix/db/db.sqlite").exists()
     loosen(tmp_path)
+
+
+MANY: Final = """dep = derivation { inherit system; name = "dep"; builder = "/bin/bash"; args = [ "-c" "echo dep > $out" ]; };
+  lib = derivation {
+    inherit system dep; name = "lib"; builder = "/bin/bash"; PATH = "/usr/bin:/bin"; outputs = [ "out" "dev" ];
+    args = [ "-c" "mkdir -p $out/bin $dev; echo cat $dep > $out/bin/lib; chmod 755 $out/bin/lib; ln -s $out $dev/out; exit 0" ];
+  };
+"""
+
+
+@pytest.mark.parametrize("pod", ["own"], indirect=True)
+async def test_what_is_built_apart_has_all_its_outputs_and_all_that_it_refers_to(pod: Pod) -> None:
+    flake = BASE.replace("let\n", f'let\n      system = builtins.currentSystem or "{SYSTEM}";\n {MANY}', 1)
+    pod.write("shop", "flake.nix", flake.replace("HOOKED=1", "HOOKED=3").replace("tool =", "dev = lib.dev; tool ="))
+    done = await pod.run("shop", "sh $dev/out/bin/lib; stat -c %a $dev/out/bin/lib; touch $dev/x || :")
+    assert done.stdout == b"dep\n555\n"

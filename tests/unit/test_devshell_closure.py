@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.devshell.closure import Derivation, Output, derivation, objection, plan, shell_objection, store_path, wanted
+from agent.devshell.closure import (
+    Derivation,
+    Output,
+    derivation,
+    objection,
+    plan,
+    registered,
+    shell_objection,
+    store_path,
+    wanted,
+)
 
 STORE = "/nix/store"
 KEY = "0123456789abcdfghijklmnpqrsvwxyz"
@@ -143,6 +153,22 @@ def test_a_dry_run_says_what_happens() -> None:
 def test_a_dry_run_in_unknown_words_is_an_error_and_not_nothing(text: str) -> None:
     with pytest.raises(ValueError, match="unexpected line of a dry run"):
         plan(text, STORE)
+
+
+DUMPED = f"{STORE}/{KEY}-a\n{'0' * 64}\n120\n\n2\n{STORE}/{KEY}-a\n{STORE}/{KEY}-b\n{STORE}/{KEY}-b\n{'1' * 64}\n96\n{STORE}/{KEY}-b.drv\n0\n"
+
+
+def test_what_is_registered_is_known_by_name() -> None:
+    assert registered(DUMPED, STORE) == (f"{KEY}-a", f"{KEY}-b")
+    assert registered("", STORE) == ()
+
+
+@pytest.mark.parametrize(
+    "text", [DUMPED[:-2], DUMPED.replace("\n2\n", "\nmany\n"), DUMPED.replace(STORE, "/elsewhere")]
+)
+def test_what_is_registered_in_another_form_is_an_error_and_not_nothing(text: str) -> None:
+    with pytest.raises(ValueError, match="registered"):
+        registered(text, STORE)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.programs.removal import folder_for_others, remove_folder
+from agent.programs.removal import folder_for_others, held_folder, remove_folder
 
 DEEP = "import os\nfor _ in range(1500): os.mkdir('d'); os.chdir('d')\nopen('bottom', 'w').close()"
 CLOSED = "mkdir -p go/mod/cache && touch go/mod/cache/file && chmod 555 go/mod/cache go/mod && chmod 000 go"
@@ -73,4 +73,28 @@ async def test_a_folder_for_others_goes_with_its_block(tmp_path: Path) -> None:
     async with folder_for_others(tmp_path, "enter-") as folder:
         assert folder.parent == tmp_path
         await asyncio.to_thread(subprocess.run, [sys.executable, "-c", DEEP], cwd=folder, check=True)
+    assert not await asyncio.to_thread(os.listdir, tmp_path)
+
+
+HOLD = """\
+import asyncio, os, sys
+from pathlib import Path
+from agent.programs.removal import held_folder
+async def main():
+    async with held_folder(Path(sys.argv[1]), "build-") as folder:
+        (folder / "result").write_text("half")
+        os.kill(os.getpid(), 9)
+asyncio.run(main())
+"""
+
+
+async def test_what_a_killed_process_held_goes_with_the_next_one_and_nothing_else(tmp_path: Path) -> None:
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", HOLD, str(tmp_path)], check=False)
+    (left,) = await asyncio.to_thread(lambda: list(tmp_path.glob("build-*/result")))
+    async with held_folder(tmp_path, "other-"):
+        assert left.exists()
+    async with held_folder(tmp_path, "build-") as first, held_folder(tmp_path, "build-") as second:
+        assert not left.exists()
+        assert first.is_dir()
+        assert second.is_dir()
     assert not await asyncio.to_thread(os.listdir, tmp_path)
