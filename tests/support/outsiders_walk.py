@@ -54,8 +54,12 @@ def known(sides: Sides) -> Known:
     return Known(by_kind, [601, 602])
 
 
-def steps(sides: Sides) -> Iterator[Step]:
-    """All of them."""
+def steps(sides: Sides) -> list[Step]:
+    """All of them. Deletions come last: the file of an attachment does not come back when they are undone."""
+    return sorted(_steps(sides), key=lambda step: step.method == "DELETE")
+
+
+def _steps(sides: Sides) -> Iterator[Step]:
     found = known(sides)
     for path in description.PATHS:
         yield Step("GET", API + path)
