@@ -13,6 +13,8 @@ _PLACES = {
         "EXISTS (SELECT 1 FROM attachments WHERE work_package_id = work_packages.id AND {found})",
     ),
 }
+_MOST_WORDS = 100
+"""Different words that are looked for: SQLite takes a thousand conditions in a row."""
 _SEARCHED = ("subject", "description", "comment", "attachment_file_name")
 NAMES = (*_PLACES, "search", "subject_or_id", "typeahead")
 _OPEN = "EXISTS (SELECT 1 FROM statuses WHERE id = status_id AND is_closed = ?)"
@@ -23,7 +25,7 @@ _NAMED = "contains((SELECT name FROM {table} WHERE id = {column}), ?)"
 def containing(column: str, words: str) -> Condition:
     """Each of the words stands in the column, whatever the case: the operator `~` [L]; `%` and `_` mean themselves."""
     clauses, values = [], []
-    for word in words.split():
+    for word in _words(words):
         if word.isascii():
             escaped = word.translate(_ESCAPED)
             clauses.append(f"{column} LIKE ? ESCAPE '\\'")
@@ -32,6 +34,10 @@ def containing(column: str, words: str) -> Condition:
             clauses.append(f"contains({column}, ?)")
             values.append(word)
     return f"({' AND '.join(clauses)})", [*values]
+
+
+def _words(text: str) -> list[str]:
+    return list(dict.fromkeys(text.split()))[:_MOST_WORDS]
 
 
 def _in_place(name: str, words: str) -> Condition:
@@ -52,7 +58,7 @@ def condition(filter_: Filter) -> Condition:
     if filter_.name == "subject_or_id":
         found, values = containing("subject", words)
         return f"{found} OR CAST(id AS TEXT) = ?", [*values, words.strip()]
-    parts = [_part(part) for value in filter_.values for part in value.split()]
+    parts = [_part(part) for part in _words(" ".join(filter_.values))]
     return " AND ".join(f"({sql})" for sql, _ in parts), [value for _, values in parts for value in values]
 
 

@@ -186,6 +186,17 @@ def test_any_query(
     )
 
 
+@pytest.mark.parametrize(("name", "operator"), [("subject", "~"), ("search", "**"), ("typeahead", "**")])
+def test_more_words_than_a_statement_takes(
+    board: httpx.Client, caplog: pytest.LogCaptureFixture, name: str, operator: str
+) -> None:
+    words = " ".join(f"{number:x}" for number in range(1_200))
+    filters = json.dumps([{name: {"operator": operator, "values": [words]}}])
+    answer = board.get("/work_packages", params={"filters": filters})
+    check(answer, caplog)
+    assert answer.status_code == 200, answer.text
+
+
 @pytest.mark.parametrize(
     "path",
     [
