@@ -40,7 +40,7 @@ class Versions:
         self._key = key or secrets.token_bytes(16)
         self._lock = threading.Lock()
         self._told: dict[int, dict[str, Told]] = {}
-        """By account, the last given last."""
+        """By account; of accounts and of versions the last given last."""
 
     def name(self, user: int, *told: bytes) -> str:
         """What is given to an account that was told this: for this process only."""
@@ -52,11 +52,14 @@ class Versions:
     def keep(self, version: str, told: Told) -> None:
         """Remember what a version stands for."""
         with self._lock:
-            own = self._told.setdefault(told.user, {})
+            own = self._told.pop(told.user, {})
             own.pop(version, None)
             own[version] = told
-            while len(own) > OF_ONE or told.at - own[next(iter(own))].at > KEPT:
+            self._told[told.user] = own
+            while len(own) > OF_ONE or told.at - next(iter(own.values())).at > KEPT:
                 del own[next(iter(own))]
+            while told.at - next(reversed(next(iter(self._told.values())).values())).at > KEPT:
+                del self._told[next(iter(self._told))]
 
     def find(self, version: str, user: int) -> Told | None:
         """What it stands for; None if this process did not give it to that account, or has forgotten."""
