@@ -24,7 +24,7 @@ GIT = {
     "the claim": {"hash-object": 1},
     "room for objects": {"gc": 1, "count-objects": 1},
     "the worktree": {"rev-parse": 3, "reset": 1, "clean": 1, "ls-files": 1, "ls-tree": 1},
-    "the judge": {"cat-file": 2},
+    "the judge": {"ls-tree": 1, "cat-file": 1},
     "the files of the two shells": {"ls-files": 2},
     "the snapshot": {"ls-files": 2, "add": 1, "write-tree": 1, "rev-parse": 1, "diff-index": 1},
     "the commit": {"commit-tree": 1, "update-ref": 1},
