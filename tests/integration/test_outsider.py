@@ -18,6 +18,8 @@ from support.outsiders_deeds import Deeds
 from support.outsiders_walk import Step, steps
 from support.two_boards import ACCOUNTS, Sides, changing
 
+pytestmark = pytest.mark.unwatched("two boards and their visitor are one task, which never waits")
+
 
 @pytest.fixture
 def sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sides]:
