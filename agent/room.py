@@ -173,6 +173,7 @@ class Rooms:
                         shells=shells,
                         flake=flake,
                         redact=self._redact,
+                        begun=workspace.begun,
                         first=place if broker else None,
                     ),
                     env=env,

@@ -80,6 +80,7 @@ class DevShell:
         flake: lists the checkout's files as they are now; asked at every run.
         redact: takes out of the hook's words what must not be shown.
         shell: its name below `devShells.<system>`.
+        begun: called when the shell is there and the program begins.
         first: a folder of programs that come before the shell's own; None for none.
         clock: the host's if none is given.
     """
@@ -92,10 +93,12 @@ class DevShell:
         flake: Callable[[], Awaitable[Flake]],
         redact: Redact,
         shell: str = "default",
+        begun: Callable[[], None] = lambda: None,
         first: Path | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._runner = runner
+        self._begun = begun
         self._first = first
         self._shells = shells
         self._flake = flake
@@ -116,6 +119,7 @@ class DevShell:
         saved = await self._shells.get(await self._flake(), self._shell, timeout=limit)
         if job.timeout is not None:
             job = replace(job, timeout=max(0.0, job.timeout - (self._clock.monotonic() - started)))
+        self._begun()
         return await enter(self._runner, saved, job, self._redact, first=self._first)
 
 

@@ -41,10 +41,14 @@ class Checkout(Tree):
         commit: which.
         carry: folders that may be carried over, as relative paths without links.
         carried: those that were.
+        spares: of the repository.
     """
 
-    def __init__(self, worktree: Worktree, commit: str, carry: Sequence[str], carried: tuple[str, ...]) -> None:
+    def __init__(
+        self, worktree: Worktree, commit: str, carry: Sequence[str], carried: tuple[str, ...], spares: Spares
+    ) -> None:
         super().__init__(worktree, made_of="" if carried else commit)
+        self._spares = spares
         self._carry = tuple(carry)
         self.carried = carried
         """The folders that came from the last checkout that passed."""
@@ -57,6 +61,10 @@ class Checkout(Tree):
     async def jail_paths(self) -> JailPaths:
         """See `Tree.jail_paths`."""
         return JailPaths(readable=self.ties, instead=(), nested=(self._worktree.admin,))
+
+    def begun(self) -> None:
+        """See `Tree.begun`: the next run will need a worktree, and a checkout."""
+        self._spares.prepare(2)
 
     async def passed(self) -> None:
         """It passed: the next one may get what is to be carried over."""
@@ -102,9 +110,8 @@ async def checked_out(worktree: Worktree, commit: str, carry: Sequence[str], spa
             await place.git("reset", "--hard", "--quiet", commit)
             if index:
                 await _as_if_new(place)
-        spares.prepare()
         carried = [name for name in carry if await _carry_over(worktree, place.path, name)]
-        yield Checkout(place, commit, carry, tuple(carried))
+        yield Checkout(place, commit, carry, tuple(carried), spares)
     finally:
         with contextlib.suppress(OSError):  # the next one tries it again
             await place.remove()

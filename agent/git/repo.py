@@ -232,7 +232,7 @@ class Repository:
             base = record.base or await worktree.answer("merge-base", record.start, await self._mirror.base_tip())
             kept = msgspec.structs.replace(record, branch=branch, base=base, published="", saved="")
             worktree.write(kept)
-            self.spares.prepare(base)
+            self.spares.of(base)
             return await Workspace(worktree, kept, self.spares).sealed()
         try:
             await self._keep_leftovers(worktree, record)
@@ -260,7 +260,7 @@ class Repository:
         await refuse_repository(worktree, listing)
         fresh = Record(run=run, branch=branch, start=now.onto, onto=now.onto, base=now.base, tip=now.tip)
         worktree.write(fresh)
-        self.spares.prepare(base)
+        self.spares.of(base)
         return await Workspace(worktree, fresh, self.spares, made=made).sealed()
 
     async def _keep_leftovers(self, worktree: Worktree, record: Record | None) -> None:

@@ -22,8 +22,6 @@ from agent.errors import PodTrouble
 from agent.git.folder import remove
 from agent.git.mirror import Mirror
 
-PAUSE: Final = 2.0
-"""Seconds before the first is made: by then the shell of a run is entered, whose making writes many files as well."""
 _RULES: Final = ":(top,glob)**/.gitattributes"
 _SECOND: Final = 10**9
 
@@ -42,27 +40,26 @@ class Spares:
     Args:
         mirror: of the repository.
         most: how many there are at once.
-        pause: see `PAUSE`.
     """
 
-    def __init__(self, mirror: Mirror, most: int, *, pause: float = PAUSE) -> None:
+    def __init__(self, mirror: Mirror, most: int) -> None:
         self._mirror = mirror
         self._most = most
-        self._pause = pause
+        self._wanted = 0
         self._folder = mirror.folder / "spare"
         self._cleared = False
         self._commit = ""
         self._ready: list[_Spare] = []
         self._task: asyncio.Task[None] | None = None
 
-    def prepare(self, commit: str = "") -> None:
-        """Begin to make those that are missing; they take neither time nor room from a run.
+    def of(self, commit: str) -> None:
+        """From now on, they are made of this commit."""
+        self._commit = commit
 
-        Args:
-            commit: of which, from now on.
-        """
-        self._commit = commit or self._commit
-        if self._most and (self._task is None or self._task.done()):
+    def prepare(self, count: int) -> None:
+        """Begin to make what is missing of this many; call it when a run waits for its own programs and not for us."""
+        self._wanted = min(count, self._most)
+        if len(self._ready) < self._wanted and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._prepare(), name=f"spare checkouts of {self._mirror.place}")
 
     async def prepared(self) -> None:
@@ -77,12 +74,11 @@ class Spares:
             await self.prepared()
 
     async def _prepare(self) -> None:
-        await asyncio.sleep(self._pause)
         try:
             if not self._cleared:
                 await asyncio.to_thread(remove, self._folder)  # what a killed pod left
                 self._cleared = True
-            while len(self._ready) < self._most and self._has_room():
+            while len(self._ready) < self._wanted and self._has_room():
                 self._ready.append(await self._made(self._commit))
         except (PodTrouble, OSError) as failed:  # a checkout is made when it is needed, then
             logger.info("no spare checkout of {}: {}", self._mirror.place, failed)

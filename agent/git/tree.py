@@ -58,6 +58,9 @@ class Tree:
         commit, self._made_of = self._made_of, ""
         return commit
 
+    def begun(self) -> None:
+        """A program of the run begins: beside it there is time."""
+
     async def flake_files(self, patterns: Sequence[str] = ()) -> tuple[str, ...]:
         """The files that decide about a development shell, by their relative names: one process, no file is read.
 

@@ -113,6 +113,10 @@ class Workspace(Tree):
             raise TicketFailure(f"`{name}` is longer than {LONGEST_FILE >> 20} MiB")
         return (await self._mirror.local("cat-file", "blob", blob)).stdout.decode("utf-8", "replace")
 
+    def begun(self) -> None:
+        """See `Tree.begun`: the checks of this run will need a checkout."""
+        self._spares.prepare(1)
+
     def checkout(self, commit: str, carry: Sequence[str] = ()) -> AbstractAsyncContextManager[Checkout]:
         """A clean checkout of a commit, where it can be verified; gone afterwards.
 

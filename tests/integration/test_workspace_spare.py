@@ -34,8 +34,9 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 async def opened(bench: Bench, run: str = RUN, owner: int = 42) -> Workspace:
-    """The worktree of a run, while whose model works the spare checkouts are made."""
+    """The worktree of a run, while whose model works a spare checkout is made."""
     workspace = await bench.open(run, owner=owner, branch=BRANCH if owner == 42 else f"agent/{owner}-other")
+    workspace.begun()
     await bench.repo.spares.prepared()
     return workspace
 

@@ -63,7 +63,7 @@ class Bench:
             redact=redactor(),
             path=os.environ["PATH"],
         )
-        return Repository(mirror, Spares(mirror, self._spares, pause=0))
+        return Repository(mirror, Spares(mirror, self._spares))
 
     async def open(
         self, run: str = RUN, *, owner: int = 42, branch: str = BRANCH, repo: Repository | None = None
