@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.devshell import shim
 from agent.devshell.broker import Broker, HasShells
@@ -165,7 +166,11 @@ class Rooms:
             if broker:
                 shim.install(place, python, socket)
             relay = self._relay(run, broker, asks=asks)
-            inner = await self._sandbox(workspace, home, view, place, *programs, closed=asks) if view else self._runner
+            inner = before = self._runner
+            if view:
+                jail = await self._jail(workspace, home, view, place, *programs, asks=asks)
+                mute = replace(jail, instead=(*jail.instead, (Path(os.devnull), socket)))
+                inner, before = (self._sandbox(one, view, closed=asks) for one in (jail, mute))
             async with relay.serving(socket):
                 yield Room(
                     runner=DevShell(
@@ -175,6 +180,7 @@ class Rooms:
                         redact=self._redact,
                         begun=workspace.begun,
                         first=place if broker else None,
+                        before=before,
                     ),
                     env=env,
                     home=home,
@@ -220,12 +226,12 @@ class Rooms:
         repository = self._settings.repositories.get(workspace.project)
         return repository.shell_files if repository else ()
 
-    async def _sandbox(self, workspace: Tree, home: Path, view: View, *shown: Path, closed: bool) -> Runner:
+    async def _jail(self, workspace: Tree, home: Path, view: View, *shown: Path, asks: bool) -> Jail:
         git = await workspace.jail_paths()
         more = (*shown, *map(Path, self._settings.sandbox.readable))
         visible = (Path("/usr"), *(shelf.seen for shelf in view.shelves))
-        coders = ClaudeFolder.below(home) if closed and self._settings.model.kind == "claude" else None
-        jail = Jail(
+        coders = ClaudeFolder.below(home) if asks and self._settings.model.kind == "claude" else None
+        return Jail(
             writable=(workspace.path, home, *(coders.writable if coders else ())),
             readable=(
                 *git.readable,
@@ -235,6 +241,8 @@ class Rooms:
             nested=(*git.nested, *((coders.path,) if coders else ())),
             tmp=home / "tmp",
         )
+
+    def _sandbox(self, jail: Jail, view: View, *, closed: bool) -> Runner:
         return Sandbox(runner=self._runner, jail=jail, limits=self._limits, view=view, closed=closed)
 
     def _program(self) -> Iterator[Path]:

@@ -8,9 +8,8 @@ reads nothing: standard input and output are the program's alone.
 
 The words are for honest failures. A hook belongs to the repository as the program's own tests do, and can forge both.
 
-A program that the repository is not to reach into, a coding model, does not come out of that bash, which has run the
-repository's code and may no longer know what `exec` means. It is started by a shell of ours that was there before, and closed
-to the rest of the sandbox; bash only leaves the environment that it came to, for the program's commands.
+A program that the repository is not to reach into, a coding model, stays out: the shell is entered before it, by itself, and
+left again with all that the hook has started; the environment that it came to is for the program's commands.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shlex
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -31,7 +29,7 @@ from agent.devshell.broker import HasShells
 from agent.devshell.flake import Flake, Saved
 from agent.errors import PodTrouble, TicketFailure
 from agent.programs.removal import folder_for_others
-from agent.programs.runner import Apart, Ended, Finished, Job, Runner
+from agent.programs.runner import Ended, Finished, Job, Runner
 from agent.texts.evidence import Redact, last_words
 from agent.texts.markup import spoken
 
@@ -58,17 +56,8 @@ exec -- "$@"
 """
 """What bash does with the script $1, the file for words $2, the folder $3 that comes first on PATH and the command behind. A hook may set what it likes,
 the arguments, traps and descriptors among it, so they are put right after it."""
-_APART: Final = """\
-unset LD_PRELOAD
-exec 3>>"$1" && rm -- "$1" || exit
-{entering} 3>&- </dev/null >"$0" || exit
-[ -s "$0" ] || exit 0
-echo entered >&3
-shift
-exec "$@" 3>&-
-"""
-"""What a shell of ours does with the file $0 for the environment, the file $1 for its own word, which nobody else gets to see,
-and the command behind."""
+LARGEST_ENVIRONMENT: Final = 8 << 20
+"""Bytes; the kernel hands over no more in one piece."""
 
 
 class DevShell:
@@ -82,6 +71,7 @@ class DevShell:
         shell: its name below `devShells.<system>`.
         begun: called when the shell is there and the program begins.
         first: a folder of programs that come before the shell's own; None for none.
+        before: where the shell is entered for a program that stays out of it; where that runs if none is given.
         clock: the host's if none is given.
     """
 
@@ -95,10 +85,12 @@ class DevShell:
         shell: str = "default",
         begun: Callable[[], None] = lambda: None,
         first: Path | None = None,
+        before: Runner | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._runner = runner
         self._begun = begun
+        self._before = before or runner
         self._first = first
         self._shells = shells
         self._flake = flake
@@ -117,10 +109,34 @@ class DevShell:
         started = self._clock.monotonic()
         limit = EVALUATION if job.timeout is None else job.timeout
         saved = await self._shells.get(await self._flake(), self._shell, timeout=limit)
-        if job.timeout is not None:
-            job = replace(job, timeout=max(0.0, job.timeout - (self._clock.monotonic() - started)))
+        left = self._shortened(job, started)
+        if job.apart is None:
+            self._begun()
+            return await enter(self._runner, saved, left, self._redact, first=self._first)
+        shell = await environment_of(self._before, saved, left, self._redact, first=self._first)
+        await asyncio.to_thread(job.apart.write_bytes, shell)
         self._begun()
-        return await enter(self._runner, saved, job, self._redact, first=self._first)
+        return await self._runner.run(self._shortened(job, started))
+
+    def _shortened(self, job: Job, started: float) -> Job:
+        if job.timeout is None:
+            return job
+        return replace(job, timeout=max(0.0, job.timeout - (self._clock.monotonic() - started)))
+
+
+async def environment_of(runner: Runner, saved: Saved, job: Job, redact: Redact, *, first: Path | None = None) -> bytes:
+    """What a job would see in a saved shell, each variable with a NUL behind it; what the hook has started is over.
+
+    Raises:
+        TicketFailure: the shellHook ends it, or leaves more than a program can be given.
+        PodTrouble: as `enter`.
+    """
+    env = shutil.which("env", path=job.env.get("PATH", "")) or "/usr/bin/env"
+    asked = replace(job, argv=(env, "-0"), stdin=b"", output_limit=LARGEST_ENVIRONMENT, apart=None)
+    done = await enter(runner, saved, asked, redact, first=first)
+    if not done.ok or done.dropped or not done.stdout:
+        raise _failure("entered", done, saved, asked, redact)
+    return done.stdout
 
 
 async def enter(runner: Runner, saved: Saved, job: Job, redact: Redact, *, first: Path | None = None) -> Finished:
@@ -133,9 +149,8 @@ async def enter(runner: Runner, saved: Saved, job: Job, redact: Redact, *, first
     bash = shutil.which("bash", path=job.env.get("PATH", ""))
     if bash is None:
         raise PodTrouble("the program `bash`, which enters development shells, is missing: install the package bash")
-    place = Path(job.env.get("TMPDIR") or job.env.get("HOME") or job.cwd)
-    async with _word(place) as (word, handle), _word(place) as (own, held):
-        entering = (
+    async with _word(Path(job.env.get("TMPDIR") or job.env.get("HOME") or job.cwd)) as (word, handle):
+        argv = (
             bash,
             "--norc",
             "--noprofile",
@@ -145,26 +160,13 @@ async def enter(runner: Runner, saved: Saved, job: Job, redact: Redact, *, first
             str(saved.script),
             str(word),
             str(first or ""),
-            *(job.argv if job.apart is None else (_env(job), "-0")),
+            *job.argv,
         )
-        argv = entering if job.apart is None else (*_apart(job, job.apart, entering, own), *job.argv)
         done = await runner.run(replace(job, argv=argv))
         said = _said(handle)
-        begun = said if job.apart is None else _said(held)
-    if begun == "entered":
+    if said == "entered":
         return done
     raise _failure(said, done, saved, job, redact)
-
-
-def _apart(job: Job, apart: Apart, entering: tuple[str, ...], own: Path) -> tuple[str, ...]:
-    """What comes before the program."""
-    library = () if apart.library is None else (f"LD_PRELOAD={apart.library}",)
-    script = _APART.format(entering=shlex.join(entering))
-    return (_env(job), *library, "/bin/sh", "-c", script, str(apart.shell), str(own))
-
-
-def _env(job: Job) -> str:
-    return shutil.which("env", path=job.env.get("PATH", "")) or "/usr/bin/env"
 
 
 @contextlib.asynccontextmanager

@@ -22,11 +22,12 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agent.errors import TicketFailure
 from agent.programs import command
 from agent.programs.claude_folder import ClaudeFolder
 from agent.programs.events import events
 from agent.programs.removal import remove_folder
-from agent.programs.runner import Apart, Finished, Job, Runner, missing
+from agent.programs.runner import Finished, Job, Runner, missing
 from agent.programs.verdict import ModelResult, judge
 from agent.texts.bounded import Every
 from agent.texts.evidence import Redact
@@ -202,11 +203,16 @@ class Claude:
         """
         resume = bool(await asyncio.to_thread(transcripts, self._home, run))
         done = await self._once(prompt, cwd=cwd, run=run, timeout=timeout, idle=idle, resume=resume)
-        if await asyncio.to_thread(_elsewhere, done, resume=resume):
-            if resume:
-                await asyncio.to_thread(lose, self._home, run)
+        if resume and await asyncio.to_thread(_elsewhere, done, resume=True):
+            await asyncio.to_thread(lose, self._home, run)
             left = None if timeout is None else max(0.0, timeout - done.duration)
-            done = await self._once(prompt, cwd=cwd, run=run, timeout=left, idle=idle, resume=not resume)
+            done = await self._once(prompt, cwd=cwd, run=run, timeout=left, idle=idle, resume=False)
+            resume = False
+        if not resume and await asyncio.to_thread(_elsewhere, done, resume=False):
+            raise TicketFailure(
+                "the session of this run was there before it began: keep the `shellHook` of `flake.nix` from the folder of"
+                " Claude Code"
+            )
         # A model that prints a million small events keeps this busy for a second.
         return await asyncio.to_thread(judge, done, redact=self._redact, streams=True, refused=self._refused())
 
@@ -229,9 +235,9 @@ class Claude:
         options = replace(self._options, program=program)
         called = arguments(options, self._schema, run, resume=resume, settings=folder.settings)
         job = Job(
-            # Its own variables come with the last step: what is before it is not to see them.
+            # Its own variables come with the last step: neither a hook nor its commands are to see them.
             argv=(env, *(f"{name}={value}" for name, value in own.items()), *called),
-            apart=Apart(shell=folder.environment, library=self._options.preload),
+            apart=folder.environment,
             cwd=cwd,
             env=base,
             stdin=spoken(prompt, resume=resume).encode("utf-8", "replace"),

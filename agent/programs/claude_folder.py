@@ -67,7 +67,7 @@ class ClaudeFolder(Struct, frozen=True):
     @property
     def environment(self) -> Path:
         """What its commands get, one variable after the other, each with a NUL behind it."""
-        return self.path / "shell" / "environment"
+        return self.path / "environment"
 
     @property
     def settings(self) -> Path:
@@ -77,8 +77,7 @@ class ClaudeFolder(Struct, frozen=True):
     @property
     def writable(self) -> tuple[Path, ...]:
         """Where it, and all else in its sandbox, may write."""
-        more = (self.path / name for name in ("session-env", "shell-snapshots"))
-        return (self.projects, self.environment.parent, *more)
+        return (self.projects, self.path / "session-env", self.path / "shell-snapshots")
 
     def variables(self) -> dict[str, str]:
         """What leads it here."""
@@ -87,6 +86,8 @@ class ClaudeFolder(Struct, frozen=True):
             "CLAUDE_CONFIG_DIR": str(self.path),
             "CLAUDE_CODE_SHELL": str(self.path / "bash"),
             "CLAUDE_ENV_FILE": str(self.path / "before-each-command.sh"),
+            # Bun unpacks native modules there, and then loads what lies there by then.
+            "BUN_TMPDIR": str(self.path),
         }
 
     def prepare(self, *, bash: str, env: str, own: Collection[str], shell: Mapping[str, str]) -> None:
@@ -100,8 +101,7 @@ class ClaudeFolder(Struct, frozen=True):
         """
         for folder in (self.path, *self.writable):
             _real_folder(folder)
-        remove_folder(self.environment.parent)  # an earlier try could write there
-        _real_folder(self.environment.parent)
+        remove_folder(self.environment)
         self.environment.write_bytes(b"".join(os.fsencode(f"{name}={value}\0") for name, value in shell.items()))
         words = {"bash": bash, "env": env, "environment": str(self.environment)}
         script = _SHELL.format(

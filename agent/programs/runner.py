@@ -59,20 +59,6 @@ Guard: TypeAlias = Callable[[int], str]
 """Looks at a running process, by its pid, about once a second; what it exceeded, or nothing."""
 
 
-class Apart(Struct, frozen=True, kw_only=True):
-    """How a program is kept out of the development shell, while what it starts goes in.
-
-    Attributes:
-        shell: the file in which the environment of the shell is left, one variable after the other, each with a NUL behind
-            it; the program sees that of the job alone.
-        library: closes the program's own process from before anything of the repository runs (`agent.sandbox.closed`);
-            None outside a sandbox.
-    """
-
-    shell: Path
-    library: Path | None = None
-
-
 class Job(Struct, frozen=True, kw_only=True):
     """One process to run.
 
@@ -85,7 +71,8 @@ class Job(Struct, frozen=True, kw_only=True):
         idle: seconds without a byte on either stream.
         output_limit: bytes kept of each stream.
         guard: what else ends it.
-        apart: where it does not become a part of the development shell; None where it does.
+        apart: a file for a program that stays out of the development shell: the shell's environment is left in it, one
+            variable after the other, each with a NUL behind it, for what the program starts. None for one that goes in.
     """
 
     argv: tuple[str, ...]
@@ -96,7 +83,7 @@ class Job(Struct, frozen=True, kw_only=True):
     idle: float | None = None
     output_limit: int = OUTPUT_LIMIT
     guard: Guard | None = None
-    apart: Apart | None = None
+    apart: Path | None = None
 
 
 class Runner(Protocol):

@@ -31,9 +31,9 @@ def connected(connection: socket.socket) -> int:
 class Owner:
     """The one process that may ask the model: in a sandbox the first that was started there, elsewhere the first that asks.
 
-    That is the model's own program. A shell of ours is that process until it becomes the program, and the `shellHook` and
-    whatever it leaves behind are children. So are the program's commands, other copies of it and everything else in the
-    sandbox: they are turned away, also when it is gone. A wrapper around the program has to become it, too.
+    That is the model's own program: nothing of the repository runs in its sandbox before it, and what it starts has other
+    numbers. Its commands, other copies of it and everything else there are turned away, also when it is gone. A wrapper
+    around the program has to become it.
     """
 
     def __init__(self) -> None:

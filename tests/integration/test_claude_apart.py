@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from agent.demo.turns import call
 from agent.errors import TicketFailure
 from support.apart import Attacked
 from support.claude_cli import Session, claude_cli, session
@@ -44,7 +47,11 @@ export A=$'two\nlines=1' BASH_ENV={tree}/begin.sh; unset LANG; said() {{ echo "s
 echo 'from_bash_env=1' > {tree}/begin.sh"""
     attacked.session.path = "/usr/bin:/bin"
     await attacked.run(
-        hook, command='echo "$FROM_SHELL $PATH $HOME $A"; bash -c "echo \\$from_bash_env"; said it; env; rg --version'
+        hook,
+        call(
+            "Bash",
+            command='echo "$FROM_SHELL $PATH $HOME $A"; bash -c "echo \\$from_bash_env"; said it; env; rg --version',
+        ),
     )
     (told,) = attacked.told
     assert told.startswith(f"1 {tree}/bin:/usr/bin:/bin {tree} two\nlines=1\n1\nsaid it\n")
@@ -55,6 +62,23 @@ echo 'from_bash_env=1' > {tree}/begin.sh"""
         if line.startswith(("ANTHROPIC_", "CLAUDE_CONFIG_DIR", "DISABLE_", "LANG", "__"))
     ]
     assert own == ["ANTHROPIC_BASE_URL=mine"]
+
+
+async def test_nothing_that_it_loads_lies_where_others_may_write(attacked: Attacked) -> None:
+    """The older one unpacks what scales a picture, and loads it by its path: it does without."""
+    image = attacked.session.tree / "large.png"
+    image.write_bytes(png(3000))
+    await attacked.run("", call("Read", file_path=str(image)))
+    assert ("image processing failed" in attacked.told[0]) == attacked.session.old
+
+
+def png(size: int) -> bytes:
+    def part(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = zlib.compress(bytes((1 + size) * size))
+    head = struct.pack(">IIBBBBB", size, size, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", head) + part(b"IDAT", rows) + part(b"IEND", b"")
 
 
 @pytest.mark.parametrize("hook", IN_ITS_PLACE.values(), ids=IN_ITS_PLACE)

@@ -160,7 +160,7 @@ async def test_a_session_of_another_folder_goes_on_or_begins_anew(session: Sessi
 
 
 class Late(Recording):
-    """The session's id is taken between the look for its transcript and the start."""
+    """A session is put there between the look for its transcript and the start, as a hook can."""
 
     async def run(self, job: Job) -> Finished:
         if not self.ran:
@@ -168,12 +168,14 @@ class Late(Recording):
         return await super().run(job)
 
 
-async def test_a_session_that_exists_after_all_goes_on(session: Session) -> None:
+async def test_a_session_that_somebody_else_began_is_not_gone_on_with(session: Session) -> None:
     session.runner = Late()
-    api = session.api(in_order(verdict("done")))
-    assert (await session.run()).verdict == "done"
-    assert how(session) == ["--session-id", "--session-id", "--resume"]
-    assert len(api.seen) == 2
+    session.api(in_order(verdict("done")))
+    with pytest.raises(
+        TicketFailure, match=r"^the session of this run was there before it began: keep the `shellHook`"
+    ):
+        await session.run()
+    assert how(session) == ["--session-id", "--session-id"]
 
 
 async def test_runs_have_sessions_of_their_own(session: Session) -> None:

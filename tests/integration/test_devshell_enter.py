@@ -20,6 +20,7 @@ from agent.programs.command import Command, environment, verify
 from agent.programs.processes import Processes
 from agent.programs.runner import Ended, Finished, Job
 from agent.texts.evidence import redactor
+from support.apart import OneShell, no_flake
 from support.git_repo import FLAKE, PROJECT, git
 from support.needs import needs
 from support.nix_client import Counting, PlainClient, listed, nix_environment, nix_of, settings, writable
@@ -41,6 +42,9 @@ class Inside:
         self.script.write_text(f'export FROM_SHELL=1\neval "${{shellHook:-}}"\n{hook}\n')
         job = Job(**{"argv": argv, "cwd": self.folder, "env": self.env, "timeout": 20.0, **more})
         return await enter(self.runner, Saved(self.script, Path("/none")), job, redactor(["hunter2hunter2"]))
+
+    def shell(self) -> DevShell:
+        return DevShell(runner=self.runner, shells=OneShell(self.script), flake=no_flake, redact=redactor())
 
     def litter(self) -> list[str]:
         return [path.name for path in (self.folder / "home" / "tmp").iterdir()]
@@ -136,6 +140,35 @@ async def test_temporary_files_may_be_cleared_away(inside: Inside, hook: str) ->
     assert done.returncode == 7
     assert int(done.stdout) <= 4, "the program is handed no descriptor of ours; `ls` opens one"
     assert inside.litter() == []
+
+
+async def test_a_program_that_stays_out_finds_the_shell_in_a_file(inside: Inside) -> None:
+    inside.script.write_text(
+        "export A=$'1\\n2' BASH_ENV=x; sleep 60 & exec() { builtin exec -a me \"$@\"; }; unset -f exec; cd /\n"
+    )
+    file = inside.folder / "environment"
+    job = Job(
+        argv=("sh", "-c", "cat; pwd; env"), cwd=inside.folder, env=inside.env, stdin=b"prompt\n", timeout=20, apart=file
+    )
+    done = await inside.shell().run(job)
+    assert done.stdout.startswith(f"prompt\n{inside.folder}\n".encode())
+    assert b"BASH_ENV" not in done.stdout
+    found = set(file.read_bytes().split(b"\0"))
+    assert {b"A=1\n2", b"BASH_ENV=x", f"HOME={inside.env['HOME']}".encode()} <= found
+    assert inside.litter() == []
+
+
+@pytest.mark.parametrize("hook", ["exit 0", "exit 4", "exec true", "exec() { :; }", "exec >&2; exec sh -c 'exit 1'"])
+async def test_a_program_that_stays_out_is_not_started_where_the_shell_is_not_entered(
+    inside: Inside, hook: str
+) -> None:
+    inside.script.write_text(hook)
+    job = Job(
+        argv=("touch", "begun"), cwd=inside.folder, env=inside.env, timeout=20, apart=inside.folder / "environment"
+    )
+    with pytest.raises(TicketFailure, match="its `shellHook` ended it with exit code"):
+        await inside.shell().run(job)
+    assert not (inside.folder / "begun").exists()
 
 
 @pytest.mark.parametrize("program", ["no-such-model", "./no-such-model", "cd", "/etc/passwd"])

@@ -9,9 +9,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from agent.demo.messages_api import serving
-from agent.demo.turns import by_answers, call, verdict
-from agent.devshell.enter import enter
-from agent.devshell.flake import Saved
+from agent.demo.turns import Answer, by_answers, call, verdict
+from agent.devshell.enter import DevShell, enter
+from agent.devshell.flake import Flake, Saved
 from agent.programs.claude_folder import ClaudeFolder
 from agent.programs.runner import Finished, Job, Runner
 from agent.programs.verdict import ModelResult
@@ -24,27 +24,34 @@ from support.claude_cli import Session
 from support.relay_world import KEY, PLENTY, PRICES
 from support.shell_attacks import ATTACKERS
 
+SHOW = call("Bash", command='echo "shell: $FROM_SHELL"')
 _BEFORE = 'LD_PRELOAD=$0; export LD_PRELOAD; exec "$@"'
 
 
 class Entered:
-    """A runner that enters a shell with a hook.
+    """A runner whose coder comes out of the bash that has run the hook, as it did once."""
 
-    Args:
-        runner: where.
-        script: the saved shell.
-        out_of_it: whether the coder comes out of the bash that has run the hook, as it did once.
-    """
-
-    def __init__(self, runner: Runner, script: Path, *, out_of_it: bool) -> None:
+    def __init__(self, runner: Runner, script: Path) -> None:
         self._runner = runner
         self._script = script
-        self._out_of_it = out_of_it
 
     async def run(self, job: Job) -> Finished:
-        if self._out_of_it:
-            job = _out_of_it(job)
-        return await enter(self._runner, Saved(self._script, Path("/none")), job, redactor())
+        return await enter(self._runner, Saved(self._script, Path("/none")), _out_of_it(job), redactor())
+
+
+class OneShell:
+    """Has the same shell for all."""
+
+    def __init__(self, script: Path) -> None:
+        self._saved = Saved(script, Path("/none"))
+
+    async def get(self, flake: Flake, shell: str = "default", *, timeout: float) -> Saved:  # noqa: ASYNC109 - the shells'
+        assert (flake.files, shell, timeout > 0) == ((), "default", True)
+        return self._saved
+
+
+async def no_flake() -> Flake:
+    return Flake(folder=Path("/none"), files=(), commit="")
 
 
 def _out_of_it(job: Job) -> Job:
@@ -65,9 +72,7 @@ class Attacked:
         self.told: list[str] = []
         self.asked: list[dict[str, Any]] = []
 
-    async def run(
-        self, hook: str, *, command: str = 'echo "shell: $FROM_SHELL"', out_of_it: bool = False
-    ) -> ModelResult:
+    async def run(self, hook: str, *calls: Answer, out_of_it: bool = False) -> ModelResult:
         session, place = self.session, self.place
         for name, text in ATTACKERS.items():
             (session.tree / name).write_text(text)
@@ -82,10 +87,17 @@ class Attacked:
             nested=() if out_of_it else (folder.path,),
             tmp=session.home / "tmp",
         )
-        sandbox = Sandbox(runner=session.runner, jail=jail, limits=Limits(disk=1 << 30, processes=200), closed=True)
+        mute = replace(jail, instead=((Path("/dev/null"), place / "relay.sock"),))
+        limits = Limits(disk=1 << 30, processes=200)
+        inside, before = (Sandbox(runner=session.runner, jail=one, limits=limits, closed=True) for one in (jail, mute))
         claude = session.claude()
-        claude._runner = Entered(sandbox, script, out_of_it=out_of_it)
-        with serving(by_answers(call("Bash", command=command), verdict("done"))) as api:
+        shells = OneShell(script)
+        claude._runner = (
+            Entered(inside, script)
+            if out_of_it
+            else DevShell(runner=inside, before=before, shells=shells, flake=no_flake, redact=redactor())
+        )
+        with serving(by_answers(*(calls or (SHOW,)), verdict("done"))) as api:
             relay = Relay(
                 api=api.url,
                 key=KEY,
@@ -105,6 +117,7 @@ class Attacked:
         """What is proved; a process of the number 2 is the coder."""
         tree = self.session.tree
         said = (tree / "taken").read_text().splitlines() if (tree / "taken").exists() else []
-        said += ["its start by the loader"] if (tree / "loaded.2").exists() else []
+        loaded = (tree / "loaded.2").read_bytes() if (tree / "loaded.2").exists() else b""
+        said += ["its start by the loader"] if b"/claude" in loaded else []
         said += ["its variables"] if any(one["max_tokens"] == 7 for one in self.asked) else []
         return sorted(set(said))
