@@ -55,7 +55,10 @@ class Proof:
             PodTrouble: it does not.
         """
         for store in (await asyncio.to_thread(self._steps.stores)).all:
-            await (self._daemon(store) if store.daemon else self._local(store))
+            if store.own or not (store.daemon or store.folder == HOST_STORE):
+                await self._ours(store)
+            else:
+                await self._hosts(store)
             self._proved.add((store.uri, store.real))
 
     async def stores(self) -> Stores:
@@ -69,9 +72,9 @@ class Proof:
             await self.check()
         return stores
 
-    async def _local(self, store: Store) -> None:
+    async def _ours(self, store: Store) -> None:
         done = await self._read(store)
-        if unreadable(done) and (store.own or store.folder != HOST_STORE):
+        if unreadable(done):
             await asyncio.to_thread(_emptied, store)
             done = await self._read(store)
         if not done.ok:
@@ -81,12 +84,13 @@ class Proof:
         async with self._steps.inside("check", store) as nix:
             return await nix.script(_READ, time=Time(_LIMIT))
 
-    async def _daemon(self, store: Store) -> None:
+    async def _hosts(self, store: Store) -> None:
         async with self._steps.inside("check", store) as nix:
             done = await nix.run("store", "info", time=Time(60))
             if not done.ok:
                 raise host_failed(done, self._redact)
-            await self._probe(nix, store)
+            if store.daemon:
+                await self._probe(nix, store)
 
     async def _probe(self, nix: Inside, store: Store) -> None:
         name = f"agent-probe-{secrets.token_hex(8)}"

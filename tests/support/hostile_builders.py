@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -72,7 +71,7 @@ WAYS: Final[Mapping[str, Way]] = {
     ),
     "folders that are closed": Way("chmod 0 $state/db $state $store"),
     "a process that goes on": Way(
-        f"(trap '' HUP TERM; while :; do {_OVERWRITE}; done) > /dev/null 2>&1 < /dev/null & sleep 0.2", input=True
+        f"(trap : HUP TERM; while :; do {_OVERWRITE}; done) > /dev/null 2>&1 < /dev/null & sleep 0.2", input=True
     ),
     "a result that leads elsewhere": Way("ln -s $state $out"),
     "words that blame the host": Way(
@@ -130,8 +129,11 @@ async def after(pod: Pod, *ways: str) -> bytes:
         pod.write("shop", "flake.nix", BASE)
         assert (await pod.run("shop", VERDICT, "first")).stdout == GOOD
     pod.write("shop", "flake.nix", hostile(*ways))
-    with contextlib.suppress(TicketFailure):  # the pod's trouble it must not be
+    try:
         await pod.run("shop", "true", "hostile")
+    except TicketFailure as failure:  # the pod's trouble it must not be
+        if "evaluated" in str(failure):
+            raise  # the builder had no chance
     return await verdict(pod)
 
 
