@@ -88,6 +88,8 @@ class ClaudeFolder(Struct, frozen=True):
             "CLAUDE_ENV_FILE": str(self.path / "before-each-command.sh"),
             # Bun unpacks native modules there, and then loads what lies there by then.
             "BUN_TMPDIR": str(self.path),
+            # The newer one listens there for messages of other sessions; there can be no socket.
+            "XDG_RUNTIME_DIR": "/proc",
         }
 
     def prepare(self, *, bash: str, env: str, own: Collection[str], shell: Mapping[str, str]) -> None:

@@ -62,6 +62,7 @@ echo 'from_bash_env=1' > {tree}/begin.sh"""
         if line.startswith(("ANTHROPIC_", "CLAUDE_CONFIG_DIR", "DISABLE_", "LANG", "__"))
     ]
     assert own == ["ANTHROPIC_BASE_URL=mine"]
+    assert "MESSAGING" not in told, "nobody in the sandbox is to speak to it as another session"
 
 
 async def test_nothing_that_it_loads_lies_where_others_may_write(attacked: Attacked) -> None:
