@@ -30,14 +30,10 @@ _SHELL: Final = """\
 unset {own}
 export SHELL={bash}
 shell=()
-if [ -f {environment} ]; then
-  while IFS= read -r -d '' one; do
-    case $one in
-      PATH=*) shell+=("$one" "__PATH=${{one#PATH=}}") ;;
-      ?*=*) shell+=("$one") ;;
-    esac
-  done < {environment}
-fi
+[ ! -f {environment} ] || mapfile -d '' -t shell < {environment}
+for one in "${{shell[@]}}"; do
+  case $one in PATH=*) shell+=("__PATH=${{one#PATH=}}") ;; esac
+done
 exec {env} -- "${{shell[@]}}" {bash} "$@"
 """
 """Takes the place of bash for its commands."""

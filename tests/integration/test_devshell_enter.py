@@ -144,7 +144,7 @@ async def test_temporary_files_may_be_cleared_away(inside: Inside, hook: str) ->
 
 async def test_a_program_that_stays_out_finds_the_shell_in_a_file(inside: Inside) -> None:
     inside.script.write_text(
-        "export A=$'1\\n2' BASH_ENV=x; sleep 60 & exec() { builtin exec -a me \"$@\"; }; unset -f exec; cd /\n"
+        "export A=$'1\\n2' BASH_ENV=x; sleep 60 & printf '=x\\0junk\\0' >&$__enter_out; exec() { builtin exec -a me \"$@\"; }; unset -f exec; cd /\n"
     )
     file = inside.folder / "environment"
     job = Job(
@@ -154,6 +154,7 @@ async def test_a_program_that_stays_out_finds_the_shell_in_a_file(inside: Inside
     assert done.stdout.startswith(f"prompt\n{inside.folder}\n".encode())
     assert b"BASH_ENV" not in done.stdout
     found = set(file.read_bytes().split(b"\0"))
+    assert not {b"=x", b"junk"} & found
     assert {b"A=1\n2", b"BASH_ENV=x", f"HOME={inside.env['HOME']}".encode()} <= found
     assert inside.litter() == []
 
