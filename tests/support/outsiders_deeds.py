@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from typing import Any, Final
@@ -92,6 +93,7 @@ class Deeds:
         async with full, bare:
             for path in paths:
                 one, other = _seen(await full.get(path)), _seen(await bare.get(path))
+                await asyncio.sleep(0)
                 if one != other:
                     return f"{account} GET {path}: {_parted(one[2], other[2])}"
         return ""
