@@ -33,6 +33,8 @@ class Tree:
 
     async def show_to_nix(self, _patterns: object = ()) -> None: ...
 
+    def begun(self) -> None: ...
+
     ties: tuple[Path, ...] = ()
 
     async def jail_paths(self) -> JailPaths:
