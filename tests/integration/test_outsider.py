@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from support.outsiders_deeds import Deeds
-from support.outsiders_walk import Step, steps
+from support.outsiders_walk import Step, known, pages, steps
 from support.two_boards import ACCOUNTS, Sides, changing
 
 pytestmark = pytest.mark.unwatched("two boards and their visitor are one task, which never waits")
@@ -93,8 +93,7 @@ async def test_what_fits_does_not_tell_how_much_others_attached(going_on: Sides)
 
 async def test_the_page_is_walked_whole(sides: Sides) -> None:
     """Few requests, each of which tells much."""
-    every = await asyncio.to_thread(steps, sides)
-    of_page = [one for one in every if one.path.startswith("/page") and "?before" not in one.path]
+    of_page = [one for one in pages(sides, known(sides)) if "?before" not in one.path]
     for account in ACCOUNTS:
         full, bare = sides.clients(account)
         async with full, bare:
