@@ -1,5 +1,6 @@
 """What nobody needs any more is gone from its place at once, and from the disk soon, whatever it holds."""
 
+import asyncio
 from pathlib import Path
 
 from agent.git.trash import Trash
@@ -27,6 +28,7 @@ async def test_a_tree_is_gone_whatever_it_holds(tmp_path: Path) -> None:
     await trash.put(tree, tree / "closed", link, file, tmp_path / "none")
     assert names(tmp_path) == ["trash"]
     await trash.put(filled(tmp_path / "second"))
+    assert len(names(tmp_path / "trash")) == 2, "nothing is taken away while the next tree is made"
     await trash.close()
     assert names(tmp_path / "trash") == []
 
@@ -38,3 +40,11 @@ async def test_what_a_killed_process_left_goes_with_the_next(tmp_path: Path) -> 
     await trash.put(filled(tmp_path / "tree"))
     await trash.close()
     assert names(tmp_path / "trash") == []
+
+
+async def test_trees_are_taken_away_though_nobody_closes(tmp_path: Path) -> None:
+    trash = Trash(tmp_path / "trash", pause=0.01)
+    await trash.put(filled(tmp_path / "tree"))
+    async with asyncio.timeout(60):
+        while names(tmp_path / "trash"):  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0.01)

@@ -9,6 +9,7 @@ from pathlib import Path
 from agent.git.mirror import Mirror
 from agent.git.repo import Repository
 from agent.git.spare import Spares
+from agent.git.trash import Trash
 from agent.git.tree import Tree
 from agent.git.workspace import Workspace
 from agent.programs.processes import Processes
@@ -63,6 +64,7 @@ class Bench:
             redact=redactor(),
             path=os.environ["PATH"],
         )
+        mirror.trash = Trash(mirror.folder / "trash", pause=0)  # nobody closes this pod
         return Repository(mirror, Spares(mirror, self._spares))
 
     async def open(
