@@ -141,6 +141,7 @@ class Killer:
             real = PROGRAMS[name]
             look = _LOOK.format(readers="|".join(sorted(boundary.READERS)), real=real) if name == "git" else ""
             _script(programs / name, f'{look}exec {python} program {address} {name} {real} "$@"')
+        _script(programs / "nix-store", 'exec /usr/bin/nix-store "$@"')  # lies beside nix
         _script(self.folder / "model", f'exec {python} model {address} {MODEL} "$@"')
         _script(self.folder / "check", f"exec {python} check {address}")
         (site / "sitecustomize.py").write_text(
