@@ -217,7 +217,10 @@ KEYS: Final[Mapping[str, Key]] = {
         (),
     ),
     "model.program": Key(
-        "Claude Code's program: a name in $PATH or a path", "a text such as `claude`", read_text, "claude"
+        "Claude Code's program: a name in $PATH or a path; a wrapper has to become it, not to start it",
+        "a text such as `claude`",
+        read_text,
+        "claude",
     ),
     "model.name": Key(
         "the model that Claude Code asks for",
