@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from agent.errors import Superseded, TicketFailure
 from agent.git import published
+from agent.git.base_file import text_at
 from agent.git.blame import GitFailed, blamed
 from agent.git.checkout import Checkout, checked_out
 from agent.git.checks import refuse_repository, refuse_work
@@ -43,9 +44,6 @@ from agent.git.tree import JailPaths, Tree
 from agent.git.worktree import Record, UpToDate, Worktree
 from agent.texts.outlet import CommitText
 
-LONGEST_FILE: Final = 1 << 20
-"""Bytes of a file of the base that is read."""
-_LINK: Final = "120000"
 _DIED: Final = "remote failure"
 """What git reports for a ref when the other side ended without a word: no refusal."""
 
@@ -102,20 +100,7 @@ class Workspace(Tree):
         Raises:
             TicketFailure: it is a link, which would lead anywhere, or longer than anybody writes one.
         """
-        listed = (await self._mirror.local("ls-tree", "-l", self._record.base, "--", name)).stdout
-        entry = listed.partition(b"\t")[0].decode("ascii").split()
-        if entry[1:2] != ["blob"]:
-            return None
-        mode, _, blob, size = entry
-        if mode == _LINK:
-            raise TicketFailure(f"`{name}` is a symbolic link, which is not followed: put the file itself in its place")
-        if int(size) > LONGEST_FILE:
-            raise TicketFailure(f"`{name}` is longer than {LONGEST_FILE >> 20} MiB")
-        return (await self._mirror.local("cat-file", "blob", blob)).stdout.decode("utf-8", "replace")
-
-    def begun(self) -> None:
-        """See `Tree.begun`: the checks of this run will need a checkout."""
-        self._spares.prepare(1)
+        return await text_at(self._mirror, self._record.base, name)
 
     def checkout(self, commit: str, carry: Sequence[str] = ()) -> AbstractAsyncContextManager[Checkout]:
         """A clean checkout of a commit, where it can be verified; gone afterwards.
