@@ -125,5 +125,7 @@ async def test_no_descriptor_of_ours_is_open_inside(cell: Cell, measured: Note) 
     found = {line for line in done.stdout.decode().splitlines() if not line.startswith("/proc/")}
     pipes = {line for line in found if line.startswith("pipe:")}
     assert len(pipes) == 2
-    assert found - pipes == {"/memfd:stdin (deleted)", "anon_inode:[eventfd]"}
+    assert found - pipes == {"/memfd:stdin (deleted)", "anon_inode:[eventfd]", "/dev/null"}
+    first = await cell.inside(*sh("readlink /proc/1/fd/0 /proc/1/fd/1"))
+    assert first.stdout == b"/dev/null\n" * 2, "the first process is open to all: it has not even the program's streams"
     measured(attempt(cell, "find an open descriptor"))
