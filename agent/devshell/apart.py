@@ -24,10 +24,10 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agent.devshell.client_failures import build_failed, host_failed
+from agent.devshell.client_failures import build_failed, host_failed, unreadable
 from agent.devshell.client_options import Store
 from agent.devshell.client_read import derivation_in
-from agent.devshell.client_steps import Inside, Seen, Steps, Time
+from agent.devshell.client_steps import OUTPUT, Inside, Seen, Steps, Time
 from agent.devshell.closure import Derivation, registered, store_path
 from agent.errors import AgentError, PodTrouble, TicketFailure
 from agent.programs.runner import Ended, Finished
@@ -35,9 +35,10 @@ from agent.texts.evidence import Redact
 from agent.texts.markup import one_line
 
 _CLOSURE: Final = """\
-paths=$("$0-store" --query --requisites "$@")
-printf '%s\n' $paths | xargs "$0-store" --dump-db
+tr '\\n' '\\0' | xargs -0 -r "$0-store" --query --requisites > found
+sort -u found | tr '\\n' '\\0' | xargs -0 -r "$0-store" --dump-db
 """
+"""Of paths, one a line: all are more than a program can be given, and each may have blanks, at which `--stdin` would split it."""
 _BRIEF: Final = """\
 export NIX_CONFIG="$NIX_CONFIG
 fsync-metadata = false
@@ -145,7 +146,7 @@ class Apart:
         except ValueError as error:
             raise PodTrouble(f"what Nix knows of its store cannot be read: {one_line(str(error))}") from error
         if len(names) > _MOST:
-            raise _too_many()
+            raise _too_many(f"more than {_MOST:,} things to be built")
         async with self._steps.scratch() as place:
             folders = tuple(place / name for name in ("store", "state", "log"))
             for folder in folders:
@@ -161,14 +162,18 @@ class Apart:
             yield _Scratch(new, Seen(store.real, store.folder, names), registration)
 
     async def _registration(self, store: Store, roots: Sequence[str], time: Time) -> bytes:
+        """What Nix knows of these paths and of all that they need; no builder is near, and the repository chose the paths."""
         async with self._steps.inside("ask", store) as nix:
-            done = await nix.script(_CLOSURE, *roots, time=time)
-        if done.dropped:
-            raise _too_many()
-        if not done.ok:
-            slow = done.ended is not Ended.COMPLETED  # what was built before may have taken all the time
-            raise (build_failed if slow else host_failed)(done, self._redact)
-        return done.stdout
+            done = await nix.script(_CLOSURE, time=time, stdin="".join(f"{path}\n" for path in roots).encode())
+            if done.ok and not done.dropped:
+                return done.stdout
+            if done.ok:
+                raise _too_many(f"more than {OUTPUT >> 20} MiB of names of things that need each other")
+            error = build_failed(done, self._redact)
+            if done.ended is not Ended.COMPLETED or isinstance(error, PodTrouble):
+                raise error
+            control = await nix.script(_CLOSURE, time=Time(_CONTROLLED))
+        raise error if control.ok and not unreadable(done) else host_failed(done, self._redact)
 
     async def _made(self, store: Store, scratch: _Scratch, drv: Derivation, time: Time) -> None:
         results = sorted({output.path for output in drv.outputs.values()})
@@ -202,8 +207,8 @@ class Apart:
         return TicketFailure(str(error)) if control.ok else error
 
 
-def _too_many() -> TicketFailure:
-    return TicketFailure(f"the development shell needs more than {_MOST:,} things to be built: make it smaller")
+def _too_many(what: str) -> TicketFailure:
+    return TicketFailure(f"the development shell needs {what}: make it smaller")
 
 
 def _references(text: str, results: Sequence[str]) -> dict[str, set[str]]:

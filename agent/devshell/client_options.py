@@ -165,6 +165,10 @@ def store_of(options: Mapping[str, str]) -> Store:
             f"the Nix store `{uri}` cannot be used: `store` is `daemon`, `unix://SOCKET` or `local?store=FOLDER&state=FOLDER`"
         )
     folder = words.get("store", HOST_STORE)
+    if any(sign.isspace() for sign in str(folder)):  # `nix print-dev-env` writes to its paths unquoted
+        raise ConfigurationError(
+            f"the Nix store `{folder}` has a blank in its path, where Nix saves no shell: name another"
+        )
     state = words.get("state", _HOST_STATE)
     if kind == "local":
         writable = (folder, state, words.get("log", state.parent / "log/nix"))

@@ -6,10 +6,16 @@ from typing import Final
 
 import pytest
 
-from agent.devshell import client_options
+from agent.devshell import client_options, client_steps
+from agent.devshell.apart import Apart
+from agent.devshell.client_read import derivation_in
+from agent.devshell.client_steps import Steps, Time
+from agent.errors import TicketFailure
+from agent.programs.processes import Processes
+from agent.texts.evidence import redactor
 from support.hostile_builders import BASE, DAMAGES, GOOD, after, begun, killed, pod_with, verdict
 from support.needs import needs
-from support.nix_jail import SYSTEM, loosen
+from support.nix_jail import PATH, SYSTEM, Jails, loosen
 from support.store_pods import Pod
 
 pytestmark = [pytest.mark.nix, needs("nix", "bwrap")]
@@ -89,3 +95,43 @@ async def test_what_is_built_apart_has_all_its_outputs_and_all_that_it_refers_to
     pod.write("shop", "flake.nix", flake.replace("HOOKED=1", "HOOKED=3").replace("tool =", "dev = lib.dev; tool ="))
     done = await pod.run("shop", "sh $dev/out/bin/lib; stat -c %a $dev/out/bin/lib; touch $dev/x || :")
     assert done.stdout == b"dep\n555\n"
+
+
+EACH_OTHER: Final = """files = toString (builtins.foldl'
+  (all: n: all ++ [ (builtins.toFile "%s${toString n}" (builtins.concatStringsSep "," all)) ]) [ ] (builtins.genList (n: n) 60));
+  tool =""" % (190 * "x")
+
+
+@pytest.mark.parametrize("pod", ["own"], indirect=True)
+async def test_a_shell_whose_parts_name_each_other_too_often_is_the_tickets_failure(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_steps, "OUTPUT", 300_000)  # as 600 parts are to the real one
+    pod.write("shop", "flake.nix", BASE.replace("tool =", EACH_OTHER))
+    with pytest.raises(TicketFailure, match=r"the development shell needs .* of things that need each other: make it"):
+        await pod.run("shop", "true")
+
+
+async def test_inputs_may_be_more_than_a_program_can_be_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_options, "_SOCKET", tmp_path / "no-socket")
+    steps = Steps(
+        jail=Jails(tmp_path),
+        fetch=Processes(grace=0.3),
+        folder=tmp_path / "nix",
+        own=tmp_path / "own",
+        env={"PATH": PATH},
+        options={"substituters": ""},
+    )
+    apart = Apart(steps, redactor())
+    stores = steps.stores()
+    async with steps.inside("evaluate", stores.sources) as nix:
+        expression = (
+            f'(derivation {{ system = "{SYSTEM}"; name = "one"; builder = "/bin/sh"; args = [ "-c" "echo > $out" ]; }})'
+        )
+        done = await nix.run("eval", "--raw", "--expr", f"{expression}.drvPath", time=Time(60))
+    one = derivation_in(stores.sources, done.stdout.decode())
+    await apart.build(stores.builds, one, [one.path] * 50_000, Time(60))
+    assert stores.builds.here(one.outputs["out"].path).read_text() == "\n"
+    with pytest.raises(TicketFailure, match="is not valid"):
+        await apart.build(stores.builds, one, [one.path, f"/nix/store/{32 * 'a'}-gone"], Time(60))
+    loosen(tmp_path)

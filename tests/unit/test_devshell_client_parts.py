@@ -92,6 +92,12 @@ def test_a_store_whose_paths_lie_elsewhere_is_refused(store: str) -> None:
         store_of({"store": store})
 
 
+@pytest.mark.parametrize("name", ["a b", "a\tb", "a\u00a0b"])
+def test_a_store_below_a_path_with_a_blank_is_refused_before_any_ticket_is_blamed_for_it(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"has a blank in its path, where Nix saves no shell: name another$"):
+        store_of(private_store(Path("/srv") / name))
+
+
 def test_words_of_a_flake_that_blame_the_network_make_no_pod_trouble() -> None:
     text = "error:\n … while fetching the input\n error: unable to download 'http://x/': Could not resolve host"
     found = evaluation_failed(said(text), REDACT)
