@@ -6,7 +6,8 @@ it sources the script, and another before it becomes the program. Both sides hol
 its temporary files away. What the hook prints goes to standard error, and it
 reads nothing: standard input and output are the program's alone.
 
-The words are for honest failures. A hook belongs to the repository as the program's own tests do, and can forge both.
+The words are for honest failures. A hook belongs to the repository as the program's own tests do, and can forge both. So where
+they say that the host is the trouble, a bash that sources nothing is asked whether it is.
 
 A program that the repository is not to reach into, a coding model, stays out: the shell is entered before it, by itself, and
 left again with all that the hook has started; the environment that it came to is for the program's commands.
@@ -35,6 +36,8 @@ from agent.texts.markup import spoken
 
 EVALUATION: Final = 3600.0
 """Seconds for a miss whose job has no limit."""
+_CONTROLLED: Final = 60.0
+_CONTROL: Final = 'if [ -r "$1" ]; then echo readable; else echo unreadable; fi'
 ENTER: Final = """\
 __enter=("$@")
 [ -r "$1" ] || { echo unreadable > "$2"; exit 1; }
@@ -135,7 +138,7 @@ async def environment_of(runner: Runner, saved: Saved, job: Job, redact: Redact,
     asked = replace(job, argv=(env, "-0"), stdin=b"", output_limit=LARGEST_ENVIRONMENT, apart=None)
     done = await enter(runner, saved, asked, redact, first=first)
     if not done.ok or done.dropped or not done.stdout:
-        raise _failure("entered", done, saved, asked, redact)
+        raise _failure("entered", done, asked, redact)
     return b"".join(
         one + b"\0" for one in done.stdout.split(b"\0") if one.find(b"=") > 0
     )  # a hook can write there, too
@@ -152,23 +155,18 @@ async def enter(runner: Runner, saved: Saved, job: Job, redact: Redact, *, first
     if bash is None:
         raise PodTrouble("the program `bash`, which enters development shells, is missing: install the package bash")
     async with _word(Path(job.env.get("TMPDIR") or job.env.get("HOME") or job.cwd)) as (word, handle):
-        argv = (
-            bash,
-            "--norc",
-            "--noprofile",
-            "-c",
-            ENTER,
-            "enter",
-            str(saved.script),
-            str(word),
-            str(first or ""),
-            *job.argv,
-        )
+        start = (bash, "--norc", "--noprofile", "-c")
+        argv = (*start, ENTER, "enter", str(saved.script), str(word), str(first or ""), *job.argv)
         done = await runner.run(replace(job, argv=argv))
         said = _said(handle)
     if said == "entered":
         return done
-    raise _failure(said, done, saved, job, redact)
+    if said not in ("begun", "missing") and done.ended is Ended.COMPLETED:
+        argv = (*start, _CONTROL, "enter", str(saved.script))
+        control = await runner.run(replace(job, argv=argv, stdin=b"", timeout=_CONTROLLED, apart=None))
+        if control.stdout != b"readable\n":
+            raise _unable(control, saved, redact)
+    raise _failure(said, done, job, redact)
 
 
 @contextlib.asynccontextmanager
@@ -179,20 +177,32 @@ async def _word(place: Path) -> AsyncIterator[tuple[Path, int]]:
             await asyncio.to_thread(place.mkdir, parents=True, exist_ok=True, mode=0o700)
             word = await stack.enter_async_context(folder_for_others(place, "enter-")) / "word"
             handle = os.open(word, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            stack.callback(os.close, handle)
+            os.write(handle, b"\n")  # a full disk is ours to find
         except OSError as error:
             raise PodTrouble(f"no file can be made in {place}: {error.strerror}") from error
-        stack.callback(os.close, handle)
         yield word, handle
 
 
 def _said(handle: int) -> str:
     """The last of both words: what the program adds is none. Whatever lies at the file's place by now, is not looked at."""
-    lines = os.pread(handle, 1 << 10, 0).decode("ascii", "replace").splitlines()[:2]
+    lines = os.pread(handle, 1 << 10, 0).decode("ascii", "replace").splitlines()[:3]
     return lines[-1].strip() if lines else ""
 
 
-def _failure(said: str, done: Finished, saved: Saved, job: Job, redact: Redact) -> PodTrouble | TicketFailure:
-    """Whose fault it is that the program did not begin."""
+def _unable(control: Finished, saved: Saved, redact: Redact) -> PodTrouble:
+    """Why no shell can be entered here, in the words of what nothing of the repository had a part in."""
+    if control.stdout == b"unreadable\n":
+        return PodTrouble(
+            f"the saved development shell {saved.script} cannot be read in the sandbox: make it readable there"
+        )
+    shown = last_words(control.stdout, control.stderr, redact=redact).splitlines()
+    last = shown[-1] if shown else f"exit code {control.returncode}"
+    return PodTrouble(f"bash could not begin to enter the development shell: {last[:300].rstrip('.')}")
+
+
+def _failure(said: str, done: Finished, job: Job, redact: Redact) -> PodTrouble | TicketFailure:
+    """Whose fault it is that the program did not begin, where bash can begin."""
     shown = last_words(done.stdout, done.stderr, redact=redact)
     name = job.argv[0]
     if said == "missing" and shutil.which(name, path=job.env.get("PATH", "")) is None:  # or the hook has hidden it
@@ -200,13 +210,6 @@ def _failure(said: str, done: Finished, saved: Saved, job: Job, redact: Redact) 
             f"the program `{name}` is neither in the repository's development shell nor on this host: "
             "add it to one of them, or mend the setting that names it"
         )
-    if said == "unreadable":
-        return PodTrouble(
-            f"the saved development shell {saved.script} cannot be read in the sandbox: make it readable there"
-        )
-    if said == "" and done.ended is Ended.COMPLETED:
-        last = shown.splitlines()[-1:] or [f"exit code {done.returncode}"]
-        return PodTrouble(f"bash could not begin to enter the development shell: {last[0][:300].rstrip('.')}")
     if done.ended is Ended.LIMIT:
         return TicketFailure(f"the `shellHook` of `flake.nix` {done.limit}", evidence=shown)
     if done.ended is not Ended.COMPLETED:

@@ -107,6 +107,24 @@ async def test_a_hook_that_ends_the_shell_is_the_tickets_failure(inside: Inside,
     assert inside.litter() == []
 
 
+FORGED = {
+    "unreadable": 'echo unreadable >&"$__enter_word"; exit 1',
+    "unreadable, alone": 'echo unreadable > "$2"; exit 1',
+    "nothing": ': > "$2"; exit 1',
+    "nothing, killed": ': > "$2"; kill -9 $$',
+    "no line": 'printf "\\n\\n\\n\\n" > "$2"; exit 1',
+    "another": "echo x > $2; exit 1",
+    "no place for words": 'rm -rf "$TMPDIR"; touch "$TMPDIR"; exit 1',
+    "a closed script": ': > "$2"; chmod 0 "$HOME"; exit 1',
+}
+
+
+@pytest.mark.parametrize("hook", FORGED.values(), ids=FORGED)
+async def test_a_hook_that_speaks_for_bash_cannot_make_its_end_the_pods_trouble(inside: Inside, hook: str) -> None:
+    with pytest.raises(TicketFailure, match="its `shellHook` ended it with exit code"):
+        await inside.run(hook, "true")
+
+
 async def test_a_hook_that_does_not_end_is_the_tickets_failure(inside: Inside) -> None:
     with pytest.raises(TicketFailure, match=r"not entered in time \(timed out after 0 s in the `shellHook`") as caught:
         await inside.run("echo waiting; sleep 60", "true", timeout=0.5)
