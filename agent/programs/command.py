@@ -14,6 +14,7 @@ from typing import Final
 
 from agent.clock import SystemClock
 from agent.errors import TicketFailure
+from agent.programs.removal import open_up
 from agent.programs.runner import Ended, Finished, Job, Runner
 from agent.programs.survivors import RUN_MARK
 from agent.programs.verdict import ModelResult, judge
@@ -156,6 +157,6 @@ def _signal(number: int) -> str:
 
 
 def make_folders(env: dict[str, str]) -> None:
-    """HOME and TMPDIR exist and are private."""
+    """HOME and TMPDIR exist, are private and ours to enter."""
     for name in ("HOME", "TMPDIR"):
-        Path(env[name]).mkdir(parents=True, exist_ok=True, mode=0o700)
+        open_up(Path(env[name]))

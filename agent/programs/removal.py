@@ -77,6 +77,18 @@ def _clear(here: int, top: int, prefix: str, moved: int) -> int:
     return moved
 
 
+def open_up(folder: Path) -> None:
+    """A folder exists and is open to us, whatever a program of others has made of its mode; who may see it is not changed.
+
+    Raises:
+        OSError: it cannot be.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=stat.S_IRWXU)
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & stat.S_IRWXU != stat.S_IRWXU:
+        folder.chmod(mode | stat.S_IRWXU)
+
+
 @asynccontextmanager
 async def folder_for_others(place: Path, prefix: str) -> AsyncIterator[Path]:
     """A folder that programs of others may fill as they like; it goes with the block, as far as it can.

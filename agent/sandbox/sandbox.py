@@ -25,6 +25,7 @@ import msgspec
 from msgspec.structs import replace
 
 from agent.errors import PodTrouble
+from agent.programs.removal import open_up
 from agent.programs.runner import Ended, Finished, Job, Runner, missing
 from agent.sandbox.bubblewrap import ABSENT, ENTERED, command
 from agent.sandbox.host import this_host
@@ -104,6 +105,7 @@ class Sandbox:
             finally:
                 report.close()
                 await _to_its_end(watch)
+                self._open_up()
         if watch.exceeded and done.ended is not Ended.LIMIT:
             done = replace(done, ended=Ended.LIMIT, limit=watch.exceeded)
         if ABSENT in report.words and ENTERED not in report.words:
@@ -111,6 +113,13 @@ class Sandbox:
         if ENTERED not in report.words and done.ended is Ended.COMPLETED:
             raise trouble(done, facts())
         return done
+
+    def _open_up(self) -> None:
+        """What may be written inside is a mount there, so it can be closed, not replaced: the next job finds it open."""
+        for path in sorted({*self._jail.writable, self._jail.tmp}, key=lambda path: path.parts):
+            with contextlib.suppress(OSError):  # another user's
+                if path.is_dir():
+                    open_up(path)
 
 
 @contextlib.contextmanager

@@ -200,6 +200,13 @@ async def test_a_large_tree_is_watched_at_little_cost(cell: Cell, measured: Note
     assert spent / done.duration < 0.15
 
 
+async def test_what_a_program_closes_of_what_it_was_given_is_open_to_the_next(cell: Cell) -> None:
+    """Or the pod, as an ordinary user, could not even begin: what a ticket did would be its trouble."""
+    for _ in range(2):
+        done = await run(cell, *sh('touch "$HOME/a" /tmp/a ./a && chmod 0 "$HOME" /tmp .'))
+        assert (done.ended, done.stderr) == (Ended.COMPLETED, b"")
+
+
 async def test_a_guard_of_the_caller_is_heard_too(cell: Cell) -> None:
     done = await cell.inside("sleep", "20", guard=lambda pid: "was not wanted" if Path(f"/proc/{pid}").exists() else "")
     assert (done.ended, done.limit) == (Ended.LIMIT, "was not wanted")
