@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -262,5 +263,9 @@ def _start(job: Job) -> subprocess.Popen[bytes]:
         if not job.cwd.is_dir():
             raise PodTrouble(f"the folder {job.cwd} is gone, so `{job.argv[0]}` cannot run in it") from error
         raise missing(job.argv[0]) from error
+    except OSError as error:
+        if error.errno != errno.E2BIG:
+            raise
+        raise TicketFailure(f"`{job.argv[0]}` cannot be started: its arguments and variables are too long") from error
     finally:
         os.close(source)

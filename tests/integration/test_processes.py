@@ -58,7 +58,16 @@ async def test_arguments_with_spaces_reach_the_agent(tmp_path: Path) -> None:
     assert done.stdout.decode().split("\n") == [*words, ""]
 
 
-@pytest.mark.parametrize("more", [{"argv": ("sh", "-c", "a\0b")}, {"env": {"A": "\0"}}, {"env": {"A=B": ""}}])
+UNSTARTABLE = {
+    "a NUL in an argument": {"argv": ("sh", "-c", "a\0b")},
+    "a NUL in a variable": {"env": {"A": "\0"}},
+    "a variable's name": {"env": {"A=B": ""}},
+    "one long argument": {"argv": ("true", 200_000 * "x")},
+    "many arguments": {"argv": ("true", *(100 * (100_000 * "x",)))},
+}
+
+
+@pytest.mark.parametrize("more", UNSTARTABLE.values(), ids=UNSTARTABLE)
 async def test_what_no_program_can_be_started_with_is_the_tickets_failure(tmp_path: Path, more: dict[str, Any]) -> None:
     job = Job(**{"argv": ("true",), "cwd": tmp_path, "env": {}, **more})
     with pytest.raises(TicketFailure, match="cannot be started"):
