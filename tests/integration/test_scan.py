@@ -30,6 +30,8 @@ from support.random_boards import MINE, random_backlog
 from support.values import names
 from support.worlds import SAMPLES, SIZE, world
 
+pytestmark = pytest.mark.unwatched("the board and who asks it are one task, which never waits")
+
 POD = "pod-a"
 AGENT2 = '[[users]]\nlogin = "agent2"\nname = "Second Agent"\nprojects = []\n'
 
