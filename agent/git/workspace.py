@@ -102,6 +102,10 @@ class Workspace(Tree):
         """
         return await text_at(self._mirror, self._record.base, name)
 
+    def begun(self) -> None:
+        """See `Tree.begun`: the checks of this run will need a checkout."""
+        self._spares.prepare(1)
+
     def checkout(self, commit: str, carry: Sequence[str] = ()) -> AbstractAsyncContextManager[Checkout]:
         """A clean checkout of a commit, where it can be verified; gone afterwards.
 
