@@ -20,7 +20,7 @@ from loguru import logger
 
 from agent.errors import PodTrouble
 from agent.git import published
-from agent.git.blame import blamed
+from agent.git.blame import GitFailed, blamed
 from agent.git.folder import remove
 from agent.git.mirror import Mirror
 from agent.git.spare import Spares
@@ -102,19 +102,28 @@ async def checked_out(worktree: Worktree, commit: str, carry: Sequence[str], spa
     place.admin = place.pointer  # a repository of its own, as whoever clones has one
     try:
         with blamed(mirror.folder):
-            await place.remove()
-            index = await spares.take(place.path, commit)
-            await published.clone(mirror, place.admin, commit)
-            if index:
-                index.rename(place.admin / "index")
-            await place.git("reset", "--hard", "--quiet", commit)
-            if index:
-                await _as_if_new(place)
+            try:
+                await _make(place, commit, spares)
+            except GitFailed as failed:  # before anybody is blamed: what it is made of may be damaged
+                logger.warning("the checkout for #{} is made once more: {}", owner, failed)
+                await published.forget(mirror)
+                await _make(place, commit, spares)
         carried = [name for name in carry if await _carry_over(worktree, place.path, name)]
         yield Checkout(place, commit, carry, tuple(carried), spares)
     finally:
         with contextlib.suppress(OSError):  # the next one tries it again
             await place.remove()
+
+
+async def _make(place: Worktree, commit: str, spares: Spares) -> None:
+    await place.remove()
+    index = await spares.take(place.path, commit)
+    await published.clone(place.mirror, place.admin, commit)
+    if index:
+        index.rename(place.admin / "index")
+    await place.git("reset", "--hard", "--quiet", commit)
+    if index:
+        await _as_if_new(place)
 
 
 async def _as_if_new(place: Worktree) -> None:
