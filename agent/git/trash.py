@@ -12,15 +12,18 @@ import contextlib
 import os
 import secrets
 import stat
+import threading
 from pathlib import Path
 from typing import Final
 
 from loguru import logger
 
-from agent.git.folder import remove
+from agent.programs.removal import remove_folder
 
 PAUSE: Final = 60.0
 """Seconds that trees wait: by then a model is at work, as a rule."""
+LAST: Final = 5.0
+"""Seconds that the end of a process waits for it: a run may leave what takes minutes, and a service has two to end."""
 
 
 class Trash:
@@ -29,11 +32,14 @@ class Trash:
     Args:
         folder: where they wait, on the file system that they are on; what a killed process left in it goes, too.
         pause: see `PAUSE`.
+        last: see `LAST`.
     """
 
-    def __init__(self, folder: Path, *, pause: float = PAUSE) -> None:
+    def __init__(self, folder: Path, *, pause: float = PAUSE, last: float = LAST) -> None:
         self._folder = folder
         self._pause = pause
+        self._last = last
+        self._stopped = threading.Event()
         self._closed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -47,10 +53,13 @@ class Trash:
             self._task = asyncio.create_task(self._empty(), name=f"trash in {self._folder}")
 
     async def close(self) -> None:
-        """All is taken away when this returns."""
+        """Take away what there is time for; the rest goes with a later process, as after a kill."""
         self._closed.set()
         if self._task is not None:
-            await asyncio.wait((self._task,))
+            ended, _ = await asyncio.wait((self._task,), timeout=self._last)
+            if not ended:
+                self._stopped.set()
+                await asyncio.wait((self._task,))
 
     def _moved(self, paths: tuple[Path, ...]) -> bool:
         """Whether there is something to take away."""
@@ -73,7 +82,9 @@ class Trash:
         while new := set(await asyncio.to_thread(os.listdir, self._folder)) - seen:
             for name in new:
                 try:
-                    await asyncio.to_thread(remove, self._folder / name)
+                    await asyncio.to_thread(remove_folder, self._folder / name, self._stopped)
+                except InterruptedError:
+                    return
                 except OSError as failed:
                     logger.warning("{} cannot be taken away: {}", self._folder / name, failed)
             seen |= new

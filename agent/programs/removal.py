@@ -13,6 +13,7 @@ import os
 import secrets
 import stat
 import tempfile
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,33 +22,38 @@ from typing import Final
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def remove_folder(folder: Path) -> None:
+def remove_folder(folder: Path, stopped: threading.Event | None = None) -> None:
     """Remove a folder and all in it; a symlink in its place is removed itself. Nobody may work in it any more.
 
+    Args:
+        folder: which.
+        stopped: once it is set, the rest stays.
+
     Raises:
+        InterruptedError: the rest stays.
         OSError: something cannot be removed.
     """
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISDIR(folder.lstat().st_mode):
             folder.unlink()
             return
-        _empty(folder)
+        _empty(folder, stopped or threading.Event())
         folder.rmdir()
 
 
-def _empty(folder: Path) -> None:
+def _empty(folder: Path, stopped: threading.Event) -> None:
     folder.chmod(stat.S_IRWXU)
     top = os.open(folder, _FOLDER)
     try:
         prefix = secrets.token_hex(8)
-        moved = _clear(top, top, prefix, 0)
+        moved = _clear(top, top, prefix, 0, stopped)
         emptied = 0
         while emptied < moved:
             emptied += 1
             name = f"{prefix}-{emptied}"
             here = os.open(name, _FOLDER, dir_fd=top)
             try:
-                moved = _clear(here, top, prefix, moved)
+                moved = _clear(here, top, prefix, moved, stopped)
             finally:
                 os.close(here)
             os.rmdir(name, dir_fd=top)
@@ -55,7 +61,7 @@ def _empty(folder: Path) -> None:
         os.close(top)
 
 
-def _clear(here: int, top: int, prefix: str, moved: int) -> int:
+def _clear(here: int, top: int, prefix: str, moved: int, stopped: threading.Event) -> int:
     """Remove the files of a folder and move its folders to the top, numbered from `moved` on; returns the last number.
 
     One after the other while they are listed, and listed again until there are none: there may be millions.
@@ -68,6 +74,8 @@ def _clear(here: int, top: int, prefix: str, moved: int) -> int:
                 if entry.name.startswith(prefix):
                     continue
                 found = True
+                if stopped.is_set():
+                    raise InterruptedError
                 if entry.is_dir(follow_symlinks=False):
                     moved += 1
                     os.chmod(entry.name, stat.S_IRWXU, dir_fd=here)

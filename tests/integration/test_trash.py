@@ -19,6 +19,12 @@ def filled(folder: Path) -> Path:
     return folder
 
 
+def fill(folder: Path, count: int) -> None:
+    folder.mkdir(parents=True)
+    for number in range(count):
+        (folder / str(number)).touch()
+
+
 async def test_a_tree_is_gone_whatever_it_holds(tmp_path: Path) -> None:
     trash = Trash(tmp_path / "trash")
     link, file = tmp_path / "link", tmp_path / "file"
@@ -39,6 +45,18 @@ async def test_what_a_killed_process_left_goes_with_the_next(tmp_path: Path) -> 
     await trash.close()
     await trash.put(filled(tmp_path / "tree"))
     await trash.close()
+    assert names(tmp_path / "trash") == []
+
+
+async def test_the_end_of_a_process_does_not_wait_for_all_that_a_run_left(tmp_path: Path) -> None:
+    await asyncio.to_thread(fill, tmp_path / "tree/folder", 3000)
+    trash = Trash(tmp_path / "trash", last=0)
+    await trash.put(tmp_path / "tree")
+    await trash.close()
+    assert names(tmp_path / "trash"), "the rest stays"
+    later = Trash(tmp_path / "trash")
+    await later.put(filled(tmp_path / "second"))
+    await later.close()
     assert names(tmp_path / "trash") == []
 
 
