@@ -203,6 +203,11 @@ def _known_better(end: PodTrouble | TicketFailure, room: Room) -> PodTrouble | T
             "another program than Claude Code asked the model's API: keep the `shellHook` of `flake.nix` from that, or let"
             " `model.program` name the program itself, if it starts Claude Code instead of becoming it"
         )
+    if isinstance(end, ModelTrouble) and room.relay.crowded:
+        return TicketFailure(
+            "other programs than Claude Code took all connections to the relay: keep the repository's tests and its"
+            " `shellHook` from that"
+        )
     if isinstance(end, ModelTrouble) and room.relay.unfit:
         return PodTrouble(f"the relay does not pass on what Claude Code asks for: {room.relay.unfit}; see `model.name`")
     return None

@@ -169,8 +169,9 @@ class Rooms:
             inner = before = self._runner
             if view:
                 jail = await self._jail(workspace, home, view, place, *programs, asks=asks)
-                mute = replace(jail, instead=(*jail.instead, (Path(os.devnull), socket)))
-                inner, before = (self._sandbox(one, view, closed=asks) for one in (jail, mute))
+                inner, before = (
+                    self._sandbox(one, view, closed=asks) for one in (jail, before_the_coder(jail, home, socket))
+                )
             async with relay.serving(socket):
                 yield Room(
                     runner=DevShell(
@@ -311,6 +312,16 @@ class _Shown:
         if not flake.commit:  # else none is new
             await self._workspace.show_to_nix(self._patterns)
         return await self._client.copy(flake, timeout=timeout)
+
+
+def before_the_coder(jail: Jail, home: Path, socket: Path) -> Jail:
+    """Where its shell is entered: without the relay, and where no hook can write the session that the coder goes on with."""
+    closed = ClaudeFolder.below(home).writable
+    return replace(
+        jail,
+        writable=tuple(one for one in jail.writable if one not in closed),
+        instead=(*jail.instead, (Path(os.devnull), socket)),
+    )
 
 
 @contextlib.contextmanager

@@ -48,8 +48,8 @@ _HINTS: Final = {
 _CREDIT: Final = Search(
     "verdict: no money", r"credit balance", sees="what a model's program says", longest=LONGEST, flags=re.IGNORECASE
 )
-_KILLED: Final = (-9, -15, 128 + 9, 128 + 15)
-"""Somebody ended it: whose fault that was is not known."""
+_SIGNAL: Final = 128
+"""Above it, and below 0, an exit code is a signal's: whoever sent it, it may have been a process of the sandbox."""
 _NOT_FOUND: Final = (126, 127)
 _NOT_INSIDE: Final = (
     "; a script's interpreter must be inside the sandbox too: set `model.program` to the program itself, or name the "
@@ -153,7 +153,7 @@ def judge(done: Finished, *, redact: Redact, streams: bool = False, refused: str
 
 
 def _unread(done: Finished, evidence: str, redact: Redact, *, began: bool) -> ModelTrouble | TicketFailure:
-    if not began and done.returncode not in _KILLED:
+    if not began and 0 <= done.returncode <= _SIGNAL:
         said = last_words(done.stderr, redact=redact) or f"it ended with exit code {done.returncode} and said nothing"
         hint = _NOT_INSIDE if done.returncode in _NOT_FOUND else ""
         return ModelTrouble(f"the model's program did not start: {one_line(said)}{hint}")

@@ -52,6 +52,7 @@ class App:
     Attributes:
         stranger: why the last request to the model came from a process that may not; empty if it did not.
         unfit: why the last one was not what the API may be asked; likewise.
+        crowded: whether processes that may not ask have taken all connections that there are for them since the last one.
     """
 
     def __init__(
@@ -75,6 +76,11 @@ class App:
         self._nix = nix
         self._turn = asyncio.Lock()
         self.stranger = self.unfit = ""
+        self.crowded = False
+
+    def crowd(self) -> None:
+        """There is no connection left for others."""
+        self.crowded = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; what is refused is refused in a sentence."""
@@ -109,6 +115,7 @@ class App:
             if sentence := await self._record.begin(factor):
                 raise Refusal(403, sentence)
             self.stranger = self.unfit = ""
+            self.crowded = False
             await _while_there(request, Exchange(self._upstream, self._record, self._key, send).run(question))
 
     @contextlib.asynccontextmanager

@@ -39,11 +39,20 @@ class Owner:
     def __init__(self) -> None:
         self._owner: Identity | None = None
 
+    def has(self, pid: int) -> bool:
+        """Whether this process is the one, or will be as soon as it asks: the first of a sandbox where none has asked."""
+        try:
+            if self._owner is None:
+                return _inside(pid) == [FIRST]
+            return (pid, _started(pid)) == self._owner
+        except (OSError, ValueError, IndexError):
+            return False
+
     def refuses(self, pid: int) -> str:
         """Why this process may not ask; empty if it may."""
         try:
             process = (pid, _started(pid))
-            inside = _numbers(pid)[len(_numbers("self")) :]
+            inside = _inside(pid)
         except (OSError, ValueError, IndexError):
             return "the relay cannot see which process is asking, so it may not"
         if inside in ([], [FIRST]) and self._owner is None:
@@ -51,6 +60,11 @@ class Owner:
         if process != self._owner:
             return "only the model's own process may ask the model: this is another one, and there are no child agents"
         return ""
+
+
+def _inside(pid: int) -> list[int]:
+    """The numbers of a process in the namespaces that this one is not in; none where it is in all of them."""
+    return _numbers(pid)[len(_numbers("self")) :]
 
 
 def _numbers(pid: int | str) -> list[int]:

@@ -13,7 +13,7 @@ from agent.relay.app import App, Develop
 from agent.relay.meter import Budget, Prices, Usage
 from agent.relay.peers import Owner
 from agent.relay.record import Record
-from agent.relay.serve import serving
+from agent.relay.serve import Guests, serving
 from agent.relay.upstream import Upstream
 
 
@@ -80,6 +80,11 @@ class Relay:
         return self._app.stranger if self._app else ""
 
     @property
+    def crowded(self) -> bool:
+        """Whether since the model's last request others held so many connections that one was turned away."""
+        return self._app.crowded if self._app else False
+
+    @property
     def unfit(self) -> str:
         """Why the session's last request was refused, if it asked for what the relay does not pass on."""
         return self._app.unfit if self._app else ""
@@ -107,7 +112,7 @@ class Relay:
                 nix=self._nix,
             )
             try:
-                async with serving(self._app, socket):
+                async with serving(self._app, socket, Guests(owner.has, self._app.crowd)):
                     yield
             finally:
                 await self._record.settled()

@@ -11,12 +11,13 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
 from loguru import logger
+from msgspec import Struct
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
@@ -27,7 +28,9 @@ from agent.relay.peers import connected
 LONGEST_PATH: Final = 107
 """Bytes: the kernel has room for 108, and the last one is 0."""
 MOST_CONNECTIONS: Final = 64
-"""At once; the sandbox must not use up the descriptors of the pod."""
+"""At once, of all that do not own the way to the model; the sandbox must not use up the descriptors of the pod,"""
+MOST_OF_OWNER: Final = 16
+"""and so many more of the one that does: whatever others hold, there is room for it."""
 LONGEST_HEAD: Final = 1 << 16
 """Bytes of a request's line and headers."""
 _KEPT_ALIVE: Final = 86_400
@@ -50,19 +53,38 @@ _reports.setLevel(logging.WARNING)
 _reports.addHandler(_Reports())
 
 
+class Guests(Struct, frozen=True):
+    """Who comes.
+
+    Attributes:
+        own: whether a process, by its id, owns the way to the model.
+        turned_away: called when one that does not was one too many.
+    """
+
+    own: Callable[[int], bool] = lambda _: False
+    turned_away: Callable[[], None] = lambda: None
+
+
 class _Connection(H11Protocol):
     """HTTP/1.1 by h11, strict in what it takes; its `client` is ("pid", the process id)."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, guests: Guests | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._guests = guests or Guests()
+        self.own = False
         self.logger = _reports
         self.access_log = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Note who it is; one connection too many is closed unheard."""
         super().connection_made(transport)
-        self.client = ("pid", connected(transport.get_extra_info("socket")))
-        if len(self.connections) > MOST_CONNECTIONS:
+        pid = connected(transport.get_extra_info("socket"))
+        self.client = ("pid", pid)
+        self.own = self._guests.own(pid)
+        alike = sum(isinstance(one, _Connection) and one.own == self.own for one in self.connections)
+        if alike > (MOST_OF_OWNER if self.own else MOST_CONNECTIONS):
+            if not self.own:
+                self._guests.turned_away()
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -72,7 +94,7 @@ class _Connection(H11Protocol):
 
 
 @contextlib.asynccontextmanager
-async def serving(app: ASGIApp, path: Path) -> AsyncIterator[None]:
+async def serving(app: ASGIApp, path: Path, guests: Guests | None = None) -> AsyncIterator[None]:
     """Serve an application on a Unix socket for this user alone, until the block ends; then at once no longer.
 
     Requests that are not answered at the end are cancelled. Neither the socket nor a task is left behind.
@@ -99,7 +121,9 @@ async def serving(app: ASGIApp, path: Path) -> AsyncIterator[None]:
     state = ServerState()
     loop = asyncio.get_running_loop()
     with _bound(path) as listener:
-        server = await loop.create_unix_server(lambda: _Connection(config, state, {}, loop), sock=listener)
+        server = await loop.create_unix_server(
+            lambda: _Connection(config, state, {}, loop, guests=guests), sock=listener
+        )
         try:
             yield
         finally:

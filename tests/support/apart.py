@@ -16,6 +16,7 @@ from agent.programs.claude_folder import ClaudeFolder
 from agent.programs.runner import Finished, Job, Runner
 from agent.programs.verdict import ModelResult
 from agent.relay import Relay
+from agent.room import before_the_coder
 from agent.sandbox.closed import library
 from agent.sandbox.jail import Jail, Limits
 from agent.sandbox.sandbox import Sandbox
@@ -87,7 +88,7 @@ class Attacked:
             nested=() if out_of_it else (folder.path,),
             tmp=session.home / "tmp",
         )
-        mute = replace(jail, instead=((Path("/dev/null"), place / "relay.sock"),))
+        mute = before_the_coder(jail, session.home, place / "relay.sock")
         limits = Limits(disk=1 << 30, processes=200)
         inside, before = (Sandbox(runner=session.runner, jail=one, limits=limits, closed=True) for one in (jail, mute))
         claude = session.claude()

@@ -5,12 +5,18 @@ import os
 import shutil
 import subprocess
 import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
 
+from agent.errors import TicketFailure
+from agent.execution import _known_better
+from agent.programs.processes import Processes
+from agent.programs.verdict import ModelTrouble
 from agent.relay import peers
 from agent.relay.peers import Owner
+from agent.room import Room
 from support.needs import needs
 from support.relay_world import (
     BODY,
@@ -45,6 +51,24 @@ for _ in range(children):
         os._exit(0)
     os.wait()
 """
+
+
+FLOOD = """
+import signal, socket, sys
+held = [socket.socket(socket.AF_UNIX) for _ in range(200)]
+for one in held:
+    one.connect(sys.argv[1])
+print(len(held), flush=True)
+signal.pause()
+"""
+"""Opens more connections than there are for all, and holds them until it is killed."""
+
+
+@pytest.fixture
+def flood(tmp_path: Path) -> Path:
+    file = tmp_path / "flood.py"
+    file.write_text(FLOOD)
+    return file
 
 
 @pytest.fixture
@@ -121,6 +145,38 @@ async def test_a_stranger_that_came_first_is_known_until_the_models_own_process_
     async with relay.serving(socket):
         await run(model, socket)
         assert relay.stranger == ""
+
+
+async def test_others_that_hold_all_connections_leave_room_for_the_owner(
+    api: Api, tmp_path: Path, socket: Path, flood: Path
+) -> None:
+    relay = relay_for(api, tmp_path)
+    room = Room(runner=Processes(), env={}, home=tmp_path, socket=socket, relay=relay, broker=None, preload=None)
+    trouble = ModelTrouble("the model's API could not be used")
+    async with relay.serving(socket):
+        assert status(await raw(socket, post())) == 200
+        other = await asyncio.create_subprocess_exec(sys.executable, flood, socket, stdout=PIPE)
+        assert other.stdout
+        held = int(await other.stdout.readline())
+        assert relay.crowded
+        assert isinstance(_known_better(trouble, room), TicketFailure)
+        assert [status(await raw(socket, post())) for _ in range(3)] == [200] * 3
+        assert _known_better(trouble, room) is None, "the owner was answered since"
+        other.kill()
+        await other.wait()
+    assert held == 200
+    assert len(api.seen) == 4
+
+
+@needs("bwrap")
+async def test_others_that_hold_them_before_it_has_asked_leave_room_for_the_owner(
+    api: Api, tmp_path: Path, socket: Path, model: Path, flood: Path
+) -> None:
+    """A process of the sandbox that was started second: the first, which may ask, has not done so."""
+    first = f'mkfifo {tmp_path}/held; {sys.executable} {flood} {socket} > {tmp_path}/held & read held < {tmp_path}/held && exec "$@"'
+    jail = ("bwrap", "--bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--unshare-all", "--die-with-parent", "sh", "-c", first, "sh")  # fmt: skip
+    async with relay_for(api, tmp_path).serving(socket):
+        assert [one for one, _ in await run(model, socket, before=jail)] == [200]
 
 
 async def test_what_was_not_passed_on_is_known_until_something_is(api: Api, tmp_path: Path, socket: Path) -> None:
