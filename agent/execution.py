@@ -17,7 +17,7 @@ from agent.programs.claude import Claude, Options
 from agent.programs.command import Command, verify
 from agent.programs.runner import Runner, missing
 from agent.programs.survivors import kill_survivors
-from agent.programs.verdict import ModelResult, ModelTrouble
+from agent.programs.verdict import ModelResult, ModelTrouble, Silence
 from agent.settings import Ambient, Secret, Settings
 from agent.texts.evidence import Redact
 from agent.texts.prompt import VERDICT_SCHEMA
@@ -207,6 +207,10 @@ def _known_better(end: PodTrouble | TicketFailure, room: Room) -> PodTrouble | T
         return TicketFailure(
             "other programs than Claude Code took all connections to the relay: keep the repository's tests and its"
             " `shellHook` from that"
+        )
+    if isinstance(end, Silence) and room.relay.answered:
+        return TicketFailure(
+            "the model's program fell silent after the API had answered: something may have stopped it"
         )
     if isinstance(end, ModelTrouble) and room.relay.unfit:
         return PodTrouble(f"the relay does not pass on what Claude Code asks for: {room.relay.unfit}; see `model.name`")

@@ -67,6 +67,10 @@ class ModelTrouble(PodTrouble):
     """The model cannot be asked now: its API, the account or the way there."""
 
 
+class Silence(ModelTrouble):
+    """The model's program was silent while it seemed to wait for the API."""
+
+
 class ModelResult(Struct, frozen=True, kw_only=True):
     """A run that reached a verdict.
 
@@ -130,7 +134,7 @@ def judge(done: Finished, *, redact: Redact, streams: bool = False, refused: str
     told = story(events(done.stdout), _TOLD).encode("utf-8", "replace") if streams and began else done.stdout
     evidence = last_words(told, done.stderr, redact=redact)
     if done.ended is Ended.IDLE and waits_for_the_api(events(done.stdout)):
-        raise ModelTrouble(f"the model's API fell silent, and the run was stopped after {spoken(done.duration)}")
+        raise Silence(f"the model's API fell silent, and the run was stopped after {spoken(done.duration)}")
     if done.ended is not Ended.COMPLETED:
         raise TicketFailure(_over(done), evidence=evidence)
     document = _read(done.stdout)

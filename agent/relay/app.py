@@ -53,6 +53,7 @@ class App:
         stranger: why the last request to the model came from a process that may not; empty if it did not.
         unfit: why the last one was not what the API may be asked; likewise.
         crowded: whether processes that may not ask have taken all connections that there are for them since the last one.
+        answered: whether the API has answered the last one that was passed on.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class App:
         self._nix = nix
         self._turn = asyncio.Lock()
         self.stranger = self.unfit = ""
-        self.crowded = False
+        self.crowded = self.answered = False
 
     def crowd(self) -> None:
         """There is no connection left for others."""
@@ -115,8 +116,12 @@ class App:
             if sentence := await self._record.begin(factor):
                 raise Refusal(403, sentence)
             self.stranger = self.unfit = ""
-            self.crowded = False
-            await _while_there(request, Exchange(self._upstream, self._record, self._key, send).run(question))
+            self.crowded = self.answered = False
+            exchange = Exchange(self._upstream, self._record, self._key, send)
+            try:
+                await _while_there(request, exchange.run(question))
+            finally:
+                self.answered = exchange.answered
 
     @contextlib.asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:

@@ -31,6 +31,9 @@ class Exchange:
 
     What the answer counts is on disk before its last byte is passed on, also of one that breaks off or is cancelled.
     One that the API cuts ends without an end, so that the client sees it.
+
+    Attributes:
+        answered: whether all of an answer has come and been passed on.
     """
 
     def __init__(self, upstream: Upstream, record: Record, key: bytes, send: Send) -> None:
@@ -45,6 +48,7 @@ class Exchange:
         self._passing = False
         """Whether the client has got a part of the answer, and can get no other one."""
         self._outcome = "no answer"
+        self.answered = False
 
     async def run(self, question: Question) -> None:
         """Ask, and pass the answer on.
@@ -60,6 +64,7 @@ class Exchange:
         if failed and not self._passing:
             raise failed
         if not failed:
+            self.answered = self._taken and not self._meter.error
             await self._send({"type": "http.response.body", "body": self._hidden.rest()})
 
     async def _attempt(self, question: Question) -> Refusal | None:

@@ -85,6 +85,11 @@ class Relay:
         return self._app.crowded if self._app else False
 
     @property
+    def answered(self) -> bool:
+        """Whether the API has answered the session's last request: what is silent then is the model's program."""
+        return self._app.answered if self._app else False
+
+    @property
     def unfit(self) -> str:
         """Why the session's last request was refused, if it asked for what the relay does not pass on."""
         return self._app.unfit if self._app else ""

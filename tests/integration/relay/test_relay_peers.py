@@ -7,13 +7,14 @@ import subprocess
 import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
+from types import NoneType
 
 import pytest
 
 from agent.errors import TicketFailure
 from agent.execution import _known_better
 from agent.programs.processes import Processes
-from agent.programs.verdict import ModelTrouble
+from agent.programs.verdict import ModelTrouble, Silence
 from agent.relay import peers
 from agent.relay.peers import Owner
 from agent.room import Room
@@ -23,11 +24,16 @@ from support.relay_world import (
     MODEL,
     Api,
     Measured,
+    Turn,
+    hang,
+    message,
     post,
     raw,
     relay_for,
+    reply,
     report,
     status,
+    stream,
 )
 
 CLIENT = """
@@ -177,6 +183,30 @@ async def test_others_that_hold_them_before_it_has_asked_leave_room_for_the_owne
     jail = ("bwrap", "--bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--unshare-all", "--die-with-parent", "sh", "-c", first, "sh")  # fmt: skip
     async with relay_for(api, tmp_path).serving(socket):
         assert [one for one, _ in await run(model, socket, before=jail)] == [200]
+
+
+@pytest.mark.parametrize(
+    ("turn", "whose"),
+    [
+        (stream(message()), TicketFailure),
+        (stream(message(), end=False, silence=30), NoneType),
+        (hang(30), NoneType),
+        (reply(529, {"error": {"type": "overloaded_error"}}), NoneType),
+    ],
+    ids=["answered", "stalled", "silent", "overloaded"],
+)
+async def test_silence_after_an_answer_is_not_the_apis(
+    api: Api, tmp_path: Path, socket: Path, turn: Turn, whose: type
+) -> None:
+    """A process of the sandbox may have stopped the coder."""
+    relay = relay_for(api, tmp_path)
+    room = Room(runner=Processes(), env={}, home=tmp_path, socket=socket, relay=relay, broker=None, preload=None)
+    api.turns = [turn]
+    async with relay.serving(socket):
+        await raw(socket, post(), wait=1)
+    assert len(api.seen) == 1
+    assert isinstance(_known_better(Silence("the model's API fell silent"), room), whose)
+    assert _known_better(ModelTrouble("the model's API answered 529"), room) is None
 
 
 async def test_what_was_not_passed_on_is_known_until_something_is(api: Api, tmp_path: Path, socket: Path) -> None:
