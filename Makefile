@@ -21,7 +21,7 @@ test: tools ## every test; with CI=true nothing that ../shared provides is skipp
 slow: tools
 	@.ci/claude
 	@.ci/axe
-	.venv/bin/pytest -q -n 2 --dist worksteal --durations=12 tests --ignore tests/unit --ignore tests/fleet --ignore tests/proof
+	.venv/bin/pytest -q -n 2 --dist worksteal --durations=12 -m "not proof" tests --ignore tests/unit --ignore tests/fleet --ignore tests/proof
 
 unit: tools ## the unit suite with the coverage of the pure cores, and once more on /usr/bin/python3
 	.venv/bin/pytest -q -n 2 --cov --cov-report=term tests/unit
@@ -70,6 +70,7 @@ trust: tools ## what attackers broke around the sandbox, row by row: each attack
 proof: tools ## what is too long for make test: all of tests/proof, the whole outsider's walk, trust, mutants, simulation, kill boundaries, soak (hours)
 	@.ci/claude
 	.venv/bin/pytest -q --durations=12 tests/proof
+	.venv/bin/pytest -q -n 2 --dist worksteal -m proof tests --ignore tests/proof
 	AGENT_WALK=all .venv/bin/pytest -q -n 2 tests/integration/test_outsider.py
 	@$(MAKE) --no-print-directory trust mutants simulate kill soak
 

@@ -19,7 +19,8 @@ from agent.demo.messages_api import MessagesApi, serving
 from agent.demo.turns import Refusal, Script, Trouble, by_answers, call, in_order, verdict
 from agent.devshell.client_options import private_store
 from support.boards import missing
-from support.claude_cli import FOLDER, VERSIONS, claude_cli
+from support.claude_cli import FOLDER, VERSIONS
+from support.claude_cli import each_claude_cli as claude_cli
 from support.fleet import Fleet, wait_until
 from support.git_http import git_over_http
 from support.git_repo import FLAKE, git

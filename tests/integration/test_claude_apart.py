@@ -16,7 +16,8 @@ import pytest
 from agent.demo.turns import call
 from agent.errors import TicketFailure
 from support.apart import Attacked
-from support.claude_cli import Session, claude_cli, session
+from support.claude_cli import Session, session
+from support.claude_cli import each_claude_cli as claude_cli
 from support.shell_attacks import IN_ITS_PLACE, SHELL_ATTACKS
 
 __all__ = ["claude_cli", "session"]

@@ -19,7 +19,8 @@ from agent.relay import Relay
 from agent.sandbox.closed import library
 from agent.sandbox.jail import Jail, Limits
 from agent.sandbox.sandbox import Sandbox
-from support.claude_cli import Session, claude_cli, session
+from support.claude_cli import Session, session
+from support.claude_cli import each_claude_cli as claude_cli
 from support.relay_world import KEY, PLENTY, PRICES
 
 __all__ = ["claude_cli", "session"]
