@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,7 +57,7 @@ async def assert_claim_is_cheap(fleet: Fleet, note: Measured, name: str) -> None
 @pytest.mark.parametrize("size", [100, 20_000])
 async def test_goals_on_the_embedded_board(size: int, tmp_path: Path, measured: Measured) -> None:
     board = embedded_board(tmp_path / "board")
-    into_embedded(tmp_path / "board", big("large", size))
+    await asyncio.to_thread(into_embedded, tmp_path / "board", big("large", size))
     try:
         await assert_idle_is_cheap(Fleet(board, "shop", tmp_path / "idle"), measured, f"embedded, {size}")
         await assert_claim_is_cheap(Fleet(board, "large", tmp_path / "busy"), measured, f"embedded, {size}")
@@ -67,7 +68,7 @@ async def test_goals_on_the_embedded_board(size: int, tmp_path: Path, measured: 
 @pytest.mark.openproject
 async def test_goals_on_openproject(tmp_path: Path, measured: Measured) -> None:
     board = openproject()
-    made = world(board)
+    made = await asyncio.to_thread(world, board)
     try:
         await assert_idle_is_cheap(
             Fleet(board, made.empty_project(), tmp_path / "idle"), measured, "OpenProject, 10,000"
