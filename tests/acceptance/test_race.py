@@ -86,7 +86,7 @@ def race(racing: Sequence[Racer], ticket: Mapping[str, Any], chance: float) -> l
 @pytest.mark.parametrize(
     ("kind", "ways", "rounds"),
     [
-        ("embedded", 2, 500),
+        pytest.param("embedded", 2, 500, marks=pytest.mark.proof),
         ("embedded", 8, 500),
         pytest.param("openproject", 8, 50, marks=pytest.mark.openproject),
     ],

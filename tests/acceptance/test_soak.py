@@ -36,6 +36,7 @@ def test_eight_pods_under_fire_do_everything_once(tmp_path: Path, measured: Call
     measured(f"soak: {PODS} pods on the embedded board: {figures}")
 
 
+@pytest.mark.proof
 @pytest.mark.openproject
 def test_four_pods_under_fire_do_everything_once_on_openproject(
     tmp_path: Path, measured: Callable[[str], None]
