@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +27,7 @@ class JailPaths(Struct, frozen=True):
     nested: tuple[Path, ...]
 
 
-class Tree:
+class Tree(ABC):
     """Files in a folder, and their ties to the mirror.
 
     Args:
@@ -58,6 +59,7 @@ class Tree:
         commit, self._made_of = self._made_of, ""
         return commit
 
+    @abstractmethod
     def begun(self) -> None:
         """A program of the run begins: beside it there is time."""
 
@@ -83,10 +85,10 @@ class Tree:
         """The folders outside that the `.git` of the folder refers to."""
         return (self._mirror.path,)
 
+    @abstractmethod
     async def jail_paths(self) -> JailPaths:
         """What git needs inside a sandbox to look and not to write, besides the folder: no more than a fresh clone has.
 
         Raises:
             GitFailed: it cannot be had.
         """
-        raise NotImplementedError
