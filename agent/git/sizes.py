@@ -75,7 +75,7 @@ async def excess(worktree: Worktree, onto: str) -> Excess | None:
     if largest <= LARGEST and total <= most:
         return None
     before = await worktree.git("ls-tree", "-r", "-l", "-z", onto)
-    return await asyncio.to_thread(_judged, folder, listed, before.stdout, most)
+    return await asyncio.to_thread(_judged, folder, listed, total, before.stdout, most)
 
 
 async def refuse_excess(worktree: Worktree, onto: str) -> None:
@@ -98,8 +98,7 @@ def _measured(folder: Path, listed: bytes) -> tuple[int, int]:
     return largest, total
 
 
-def _judged(folder: Path, listed: bytes, before: bytes, most: int) -> Excess | None:
-    _, total = _measured(folder, listed)
+def _judged(folder: Path, listed: bytes, total: int, before: bytes, most: int) -> Excess | None:
     small = most // SMALL
     same = set()
     for line in _names(before):
