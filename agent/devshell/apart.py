@@ -27,7 +27,7 @@ from msgspec.structs import replace
 from agent.devshell.client_failures import build_failed, host_failed, unreadable
 from agent.devshell.client_options import Store
 from agent.devshell.client_read import derivation_in
-from agent.devshell.client_steps import OUTPUT, Inside, Seen, Steps, Time
+from agent.devshell.client_steps import CONTROLLED, OUTPUT, Inside, Seen, Steps, Time
 from agent.devshell.closure import Derivation, registered, store_path
 from agent.errors import AgentError, PodTrouble, TicketFailure
 from agent.programs.runner import Ended, Finished
@@ -75,7 +75,6 @@ done
 _CONTROL: Final = (
     'derivation { name = "agent-control"; system = "%s"; builder = "/bin/sh"; args = [ "-c" "echo > $out" ]; }'
 )
-_CONTROLLED: Final = 60.0
 _MOST: Final = 30_000
 """Paths that one build may need, its derivations among them; each is a mount, of which the kernel has 100,000."""
 
@@ -172,7 +171,7 @@ class Apart:
             error = build_failed(done, self._redact)
             if done.ended is not Ended.COMPLETED or isinstance(error, PodTrouble):
                 raise error
-            control = await nix.script(_CLOSURE, time=Time(_CONTROLLED))
+            control = await nix.script(_CLOSURE, time=Time(CONTROLLED))
         raise error if control.ok and not unreadable(done) else host_failed(done, self._redact)
 
     async def _made(self, store: Store, scratch: _Scratch, drv: Derivation, time: Time) -> None:
@@ -202,8 +201,8 @@ class Apart:
         if not isinstance(error, PodTrouble):
             return error
         expression = _CONTROL % f"{platform.machine()}-{platform.system().lower()}"
-        async with self._scratch(store, (), Time(_CONTROLLED)) as scratch, self._inside("control", scratch) as nix:
-            control = await nix.run("build", "--no-link", "--expr", expression, time=Time(_CONTROLLED))
+        async with self._scratch(store, (), Time(CONTROLLED)) as scratch, self._inside("control", scratch) as nix:
+            control = await nix.run("build", "--no-link", "--expr", expression, time=Time(CONTROLLED))
         return TicketFailure(str(error)) if control.ok else error
 
 

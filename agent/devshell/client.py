@@ -31,7 +31,7 @@ from agent.devshell.client_failures import (
 )
 from agent.devshell.client_options import Store
 from agent.devshell.client_read import derivation_in, followed, lock_of
-from agent.devshell.client_steps import Inside, Jailed, Steps, Time
+from agent.devshell.client_steps import CONTROLLED, Inside, Jailed, Steps, Time
 from agent.devshell.closure import Derivation, Plan, objection, plan, shell_objection, store_path, wanted
 from agent.devshell.flake import Copy, Evaluated, Flake, Realised, ShellRefused
 from agent.devshell.inputs import DEFAULT_ALLOWED, Input, locked_inputs
@@ -50,8 +50,6 @@ _LARGEST: Final = 1 << 20
 """Bytes of Nix's answer in JSON."""
 _SHOWN: Final = 20
 """Names of shells that are listed where the one asked for is missing."""
-_CONTROLLED: Final = 60.0
-"""Seconds for something of ours, which takes none."""
 _EVALUATE: Final = """\
 let
   flake = builtins.getFlake %(url)s;
@@ -311,7 +309,7 @@ async def _blamed(nix: Inside, error: AgentError) -> AgentError:
     if not isinstance(error, PodTrouble):
         return error
     expression = f'builtins.toFile "agent-control" "{secrets.token_hex(8)}"'
-    control = await nix.run("eval", "--expr", expression, time=Time(_CONTROLLED))
+    control = await nix.run("eval", "--expr", expression, time=Time(CONTROLLED))
     return TicketFailure(str(error)) if control.ok else error
 
 

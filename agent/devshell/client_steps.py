@@ -19,6 +19,8 @@ from agent.programs.runner import Finished, Job, Runner, missing
 
 OUTPUT: Final = 32 << 20
 """Bytes of each stream of a Nix that are kept."""
+CONTROLLED: Final = 60.0
+"""Seconds for something of ours by which a host is tried; it takes none."""
 
 
 class Seen(Struct, frozen=True):

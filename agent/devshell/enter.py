@@ -163,7 +163,7 @@ async def enter(runner: Runner, saved: Saved, job: Job, redact: Redact, *, first
         return done
     if said not in ("begun", "missing") and done.ended is Ended.COMPLETED:
         argv = (*start, _CONTROL, "enter", str(saved.script))
-        control = await runner.run(replace(job, argv=argv, stdin=b"", timeout=_CONTROLLED, apart=None))
+        control = await runner.run(replace(job, argv=argv, stdin=b"", timeout=_CONTROLLED))
         if control.stdout != b"readable\n":
             raise _unable(control, saved, redact)
     raise _failure(said, done, job, redact)

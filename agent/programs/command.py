@@ -14,7 +14,7 @@ from typing import Final
 
 from agent.clock import SystemClock
 from agent.errors import TicketFailure
-from agent.programs.removal import open_up
+from agent.programs.removal import ensure_open
 from agent.programs.runner import Ended, Finished, Job, Runner
 from agent.programs.survivors import RUN_MARK
 from agent.programs.verdict import ModelResult, judge
@@ -159,4 +159,4 @@ def _signal(number: int) -> str:
 def make_folders(env: dict[str, str]) -> None:
     """HOME and TMPDIR exist, are private and ours to enter."""
     for name in ("HOME", "TMPDIR"):
-        open_up(Path(env[name]))
+        ensure_open(Path(env[name]))

@@ -85,7 +85,7 @@ def _clear(here: int, top: int, prefix: str, moved: int, stopped: threading.Even
     return moved
 
 
-def open_up(folder: Path) -> None:
+def ensure_open(folder: Path) -> None:
     """A folder exists and is open to us, whatever a program of others has made of its mode; who may see it is not changed.
 
     Raises:

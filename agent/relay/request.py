@@ -15,24 +15,11 @@ from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-KNOWN: Final = frozenset(
-    (
-        *(
-            "model",
-            "messages",
-            "system",
-            "max_tokens",
-            "metadata",
-            "stream",
-            "stop_sequences",
-            "temperature",
-            "top_p",
-            "top_k",
-        ),
-        *("tools", "tool_choice", "thinking", "output_config", "context_management", "cache_control"),
-        *("mcp_servers", "container", "speed", "service_tier", "inference_geo", "betas", "anthropic_beta"),
-    )
-)
+KNOWN: Final = frozenset((
+    "model", "messages", "system", "max_tokens", "metadata", "stream", "stop_sequences", "temperature", "top_p", "top_k",
+    "tools", "tool_choice", "thinking", "output_config", "context_management", "cache_control",
+    "mcp_servers", "container", "speed", "service_tier", "inference_geo", "betas", "anthropic_beta",
+))  # fmt: skip
 """What a request may hold at its top: what Claude Code was seen to send, what is as plain as that, and what is judged below."""
 OWN_TOOLS: Final = ("custom", "bash_", "text_editor_", "memory_", "computer_", "tool_search_tool_")
 """Beginnings of the types of tools that run where the client does, or only choose among its tools."""

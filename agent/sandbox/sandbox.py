@@ -25,7 +25,7 @@ import msgspec
 from msgspec.structs import replace
 
 from agent.errors import PodTrouble
-from agent.programs.removal import open_up
+from agent.programs.removal import ensure_open
 from agent.programs.runner import Ended, Finished, Job, Runner, missing
 from agent.sandbox.bubblewrap import ABSENT, ENTERED, command
 from agent.sandbox.host import this_host
@@ -119,7 +119,7 @@ class Sandbox:
         for path in sorted({*self._jail.writable, self._jail.tmp}, key=lambda path: path.parts):
             with contextlib.suppress(OSError):  # another user's
                 if path.is_dir():
-                    open_up(path)
+                    ensure_open(path)
 
 
 @contextlib.contextmanager
