@@ -437,6 +437,52 @@ def test_a_hook_that_asks_the_model_first_is_turned_away(small_fleet: Fleet, new
     assert len(api.seen) == 3, "the model's own"
 
 
+PLANTS = """\
+for one in .claude.json flags.json bash environment {more}; do
+  (echo x >> "$HOME/.claude/$one") 2> /dev/null && echo "$one by {whom}" >> taken
+done
+[ {whom} = commands ] || for one in /tmp/agent-*/out.sock; do [ ! -S "$one" ] || echo "the relay by {whom}" >> taken; done
+echo "{whom} tried" >> taken"""
+
+
+def test_neither_a_hook_nor_a_command_writes_what_the_coder_believes(small_fleet: Fleet, newest: Path) -> None:
+    """In the boxes that a pod makes; the attacks themselves are played in boxes of their own."""
+    hook = PLANTS.format(whom="hooks", more="projects/planted session-env/planted shell-snapshots/planted")
+    flake = FLAKE.replace('"export HOOKED=1"', "builtins.readFile ./hook.sh")
+    small_fleet.remote.push("main", {"hook.sh": hook, "flake.nix": flake})
+    ticket = small_fleet.add("Greet")
+    script = by_answers(call("Bash", command=PLANTS.format(whom="commands", more="")), *GOOD, verdict("done"))
+    with claude_pod(small_fleet, newest, script) as (config, _):
+        assert small_fleet.cycle(config)["end"]["kind"] == "done"
+    assert set(small_fleet.file(f"agent/{ticket}-greet", "taken").splitlines()) == {"hooks tried", "commands tried"}
+
+
+NEWER = """\
+#!/usr/bin/python3
+import json, os, socket
+with socket.socket(socket.AF_UNIX) as one:
+    one.connect(os.environ["ANTHROPIC_UNIX_SOCKET"])
+    body = json.dumps({"model": "claude-sonnet-5", "max_tokens": 9, "messages": [], "diagnostics": 1, "other": 1})
+    one.sendall(f"POST /v1/messages HTTP/1.1\\r\\nhost: x\\r\\nconnection: close\\r\\ncontent-length: {len(body)}\\r\\n\\r\\n{body}".encode())
+    open("said.txt", "w").write(one.makefile().read())
+"""
+
+
+def test_a_key_that_is_named_in_the_settings_is_let_through_to_the_model_and_no_other(
+    small_fleet: Fleet, tmp_path: Path
+) -> None:
+    program = tmp_path / "claude"
+    program.write_text(NEWER)
+    program.chmod(0o755)
+    small_fleet.add("Ask")
+    with claude_pod(small_fleet, program, in_order(verdict("done")), model={"request_keys": ["diagnostics"]}) as (
+        config,
+        _,
+    ):
+        end = small_fleet.cycle(config, code=1)["end"]
+    assert "`other` is not allowed here" in end["reason"], end
+
+
 def test_a_program_whose_interpreter_is_not_inside_is_the_pods_trouble(small_fleet: Fleet, tmp_path: Path) -> None:
     program = tmp_path / "claude"
     program.write_text("#!/usr/bin/env no-such-node\n")
