@@ -442,6 +442,10 @@ for one in .claude.json flags.json bash environment {more}; do
   (echo x >> "$HOME/.claude/$one") 2> /dev/null && echo "$one by {whom}" >> taken
 done
 [ {whom} = commands ] || for one in /tmp/agent-*/out.sock; do [ ! -S "$one" ] || echo "the relay by {whom}" >> taken; done
+if [ {whom} = commands ]; then
+  cat /proc/2/environ > /dev/null 2>&1 && echo "the coder's variables by {whom}" >> taken
+  python3 -c 'import ctypes; raise SystemExit(ctypes.CDLL(None).ptrace(0, 0, 0, 0))' && echo "ptrace by {whom}" >> taken
+fi
 echo "{whom} tried" >> taken"""
 
 
