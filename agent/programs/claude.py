@@ -1,19 +1,17 @@
-"""Claude Code as the coding model (reference/claude-cli.md): its arguments, its environment, and its sessions.
+"""Claude Code as the coding model (reference/claude-cli.md): its arguments and its environment.
 
 The adapter trusts the program with nothing. Its environment holds no secret: the key is a dummy, the API is a Unix socket
 of the relay, and there is no other way out of the sandbox. What its flags forbid (git, the web) is a hint to the model;
 the sandbox is the wall.
 
-A run has one session, whose id is the run's. Where its transcript lies in HOME the run was interrupted, and goes on.
+Each try of a run is a session of its own, and no transcript is kept. Whatever the program can write, all that runs beside it
+can, so a session that is gone on with would be told others' words as the user's. What an interrupted try leaves is its files.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,12 +20,9 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agent.errors import TicketFailure
 from agent.programs import command
 from agent.programs.claude_folder import ClaudeFolder
-from agent.programs.events import events
-from agent.programs.removal import remove_folder
-from agent.programs.runner import Finished, Job, Runner, missing
+from agent.programs.runner import Job, Runner, missing
 from agent.programs.verdict import ModelResult, judge
 from agent.texts.bounded import Every
 from agent.texts.evidence import Redact
@@ -39,14 +34,9 @@ NO_KEY: Final = "the-relay-adds-the-key"
 """The program wants a key and does not look at it."""
 FRESH: Final = "What follows is your task. No person is there to answer while you work.\n\n"
 """Before every prompt: one that begins with `/word` would be a command to the program, not a task for the model."""
-RESUMED: Final = (
-    "You were interrupted while you worked on this task, and go on now. The working directory is as it was left; whether"
-    " the last command came to its end is unknown, so look before you repeat it. The task once more, as it stands now:\n\n"
-)
 LONGEST_PROMPT: Final = 8 << 20
 """Characters; what `agent.texts.prompt` makes is shorter, even where all of it had to be escaped."""
 _MENTION: Final = Every("claude: a path that is read in", r"(?<!\S)@", sees="the whole prompt", longest=LONGEST_PROMPT)
-_MOST_TRANSCRIPTS: Final = 1_000
 _SILENCE: Final = 900.0
 """Seconds, for the program's own limits where the run has none."""
 
@@ -73,15 +63,13 @@ class Options(Struct, frozen=True, kw_only=True):
     preload: Path | None = None
 
 
-def arguments(
-    options: Options, schema: Mapping[str, Any], session: str, *, resume: bool, settings: Path
-) -> tuple[str, ...]:
+def arguments(options: Options, schema: Mapping[str, Any], *, settings: Path) -> tuple[str, ...]:
     """The command line; the reasons are in the reference, section 1."""
     # fmt: off
     return (
         options.program, "-p",
         "--output-format", "stream-json", "--verbose",  # a sign of life with each step, the result document last
-        "--resume" if resume else "--session-id", session,
+        "--no-session-persistence",
         "--model", options.model,
         "--tools", TOOLS, "--permission-mode", "acceptEdits", "--allowedTools", UNASKED,
         "--disallowedTools", "Bash(git:*)", "Bash(*/git *)",
@@ -127,24 +115,9 @@ def variables(options: Options, folder: ClaudeFolder, *, idle: float | None) -> 
     }
 
 
-def spoken(prompt: str, *, resume: bool) -> str:
+def spoken(prompt: str) -> str:
     """The prompt as it is handed over: never a command to the program, and without a path that it would read in."""
-    return (RESUMED if resume else FRESH) + _MENTION.replaced(prompt, "&#64;")
-
-
-def transcripts(home: Path, session: str) -> list[Path]:
-    """Where a session is kept: in one folder for each working directory that it ran in; of more than are likely, some."""
-    with contextlib.suppress(OSError), os.scandir(ClaudeFolder.below(home).projects) as folders:
-        places = (Path(folder.path, f"{session}.jsonl") for folder in folders)
-        return sorted(itertools.islice((one for one in places if os.path.lexists(one)), _MOST_TRANSCRIPTS))
-    return []
-
-
-def lose(home: Path, session: str) -> None:
-    """Put away a session that cannot be read; left there, its id could not be used again."""
-    for lost in transcripts(home, session):
-        with contextlib.suppress(OSError):  # then it is in use, and the ticket fails with what the program says of it
-            remove_folder(lost)  # a model may have put anything there
+    return FRESH + _MENTION.replaced(prompt, "&#64;")
 
 
 class Claude:
@@ -155,7 +128,7 @@ class Claude:
         options: how.
         schema: the form of its verdict, as JSON Schema.
         path: PATH outside the development shell.
-        home: its HOME, of this run alone: the session lies there, and whatever the model leaves for later shells.
+        home: its HOME, of this run alone, with whatever the model leaves for later shells.
         redact: takes out of its words what must not be shown, should it get there after all.
         refused: why the relay refuses this run, for people; empty while it does not.
     """
@@ -188,7 +161,7 @@ class Claude:
         timeout: float | None,  # noqa: ASYNC109 - the runner's
         idle: float | None = None,
     ) -> ModelResult:
-        """Let it work in `cwd` until it has a verdict; an interrupted session of this run goes on.
+        """Let it work in `cwd` until it has a verdict.
 
         Args:
             prompt: the task.
@@ -201,65 +174,30 @@ class Claude:
             PodTrouble: the program, Nix or the model's API is the trouble.
             TicketFailure: it came to no verdict, or the relay has ended the run's budget.
         """
-        resume = bool(await asyncio.to_thread(transcripts, self._home, run))
-        done = await self._once(prompt, cwd=cwd, run=run, timeout=timeout, idle=idle, resume=resume)
-        if resume and await asyncio.to_thread(_elsewhere, done, resume=True):
-            await asyncio.to_thread(lose, self._home, run)
-            left = None if timeout is None else max(0.0, timeout - done.duration)
-            done = await self._once(prompt, cwd=cwd, run=run, timeout=left, idle=idle, resume=False)
-            resume = False
-        if not resume and await asyncio.to_thread(_elsewhere, done, resume=False):
-            raise TicketFailure(
-                "the session of this run was there before it began: keep the `shellHook` of `flake.nix` from the folder of"
-                " Claude Code"
-            )
-        # A model that prints a million small events keeps this busy for a second.
-        return await asyncio.to_thread(judge, done, redact=self._redact, streams=True, refused=self._refused())
-
-    async def _once(
-        self,
-        prompt: str,
-        *,
-        cwd: Path,
-        run: str,
-        timeout: float | None,  # noqa: ASYNC109 - the runner's
-        idle: float | None,
-        resume: bool,
-    ) -> Finished:
         base = command.environment(path=self._path, home=self._home, run=run)
         command.make_folders(base)
         folder = ClaudeFolder.below(self._home)
         own = variables(self._options, folder, idle=idle)
         program, bash, env = (self._there(name) for name in (self._options.program, "bash", "env"))
         await asyncio.to_thread(folder.prepare, bash=bash, env=env, own=own, shell=base)
-        options = replace(self._options, program=program)
-        called = arguments(options, self._schema, run, resume=resume, settings=folder.settings)
+        called = arguments(replace(self._options, program=program), self._schema, settings=folder.settings)
         job = Job(
             # Its own variables come with the last step: neither a hook nor its commands are to see them.
             argv=(env, *(f"{name}={value}" for name, value in own.items()), *called),
             apart=folder.environment,
             cwd=cwd,
             env=base,
-            stdin=spoken(prompt, resume=resume).encode("utf-8", "replace"),
+            stdin=spoken(prompt).encode("utf-8", "replace"),
             timeout=timeout,
             idle=idle,
             output_limit=command.RESULT_LIMIT,
         )
-        return await self._runner.run(job)
+        done = await self._runner.run(job)
+        # A model that prints a million small events keeps this busy for a second.
+        return await asyncio.to_thread(judge, done, redact=self._redact, streams=True, refused=self._refused())
 
     def _there(self, name: str) -> str:
         found = shutil.which(name, path=self._path)
         if found is None:
             raise missing(name)
         return found
-
-
-def _elsewhere(done: Finished, *, resume: bool) -> bool:
-    """Whether the session is not where it was looked for: neither was a request made nor anything done.
-
-    The words come on stderr or, where it writes events, in a result document.
-    """
-    said = b"No conversation found" if resume else b"is already in use"
-    if done.returncode != 1 or (said not in done.stdout and said not in done.stderr):
-        return False
-    return all(one["type"] == "result" for one in events(done.stdout))

@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import stat
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
@@ -56,11 +55,6 @@ class ClaudeFolder(Struct, frozen=True):
         return cls(home / ".claude")
 
     @property
-    def projects(self) -> Path:
-        """The transcripts of its sessions, in a folder for each working directory."""
-        return self.path / "projects"
-
-    @property
     def environment(self) -> Path:
         """What its commands get, one variable after the other, each with a NUL behind it."""
         return self.path / "environment"
@@ -73,7 +67,7 @@ class ClaudeFolder(Struct, frozen=True):
     @property
     def writable(self) -> tuple[Path, ...]:
         """Where it, and all else in its sandbox, may write."""
-        return (self.projects, self.path / "session-env", self.path / "shell-snapshots")
+        return tuple(self.path / name for name in ("projects", "session-env", "shell-snapshots"))
 
     def variables(self) -> dict[str, str]:
         """What leads it here."""
@@ -89,7 +83,7 @@ class ClaudeFolder(Struct, frozen=True):
         }
 
     def prepare(self, *, bash: str, env: str, own: Collection[str], shell: Mapping[str, str]) -> None:
-        """Make it, as it must be when the program starts; the transcripts stay.
+        """Make it, as it must be when the program starts; nothing of an earlier try stays.
 
         Args:
             bash: the program.
@@ -97,9 +91,9 @@ class ClaudeFolder(Struct, frozen=True):
             own: the names of the variables that are its own, and not its commands'.
             shell: the environment of its commands, where there is no development shell.
         """
-        for folder in (self.path, *self.writable):
-            _real_folder(folder)
-        remove_folder(self.environment)
+        remove_folder(self.path)
+        for folder in self.writable:
+            folder.mkdir(mode=0o700, parents=True)
         self.environment.write_bytes(b"".join(os.fsencode(f"{name}={value}\0") for name, value in shell.items()))
         words = {"bash": bash, "env": env, "environment": str(self.environment)}
         script = _SHELL.format(
@@ -111,16 +105,5 @@ class ClaudeFolder(Struct, frozen=True):
             ("bash", script),
             ("before-each-command.sh", _BEFORE),
         ):
-            remove_folder(self.path / name)
             (self.path / name).write_text(text, encoding="utf-8")
         (self.path / "bash").chmod(0o700)
-
-
-def _real_folder(path: Path) -> None:
-    """A folder, and no link that was left in its place."""
-    try:
-        if not stat.S_ISDIR(path.lstat().st_mode):
-            path.unlink()
-    except FileNotFoundError:
-        pass
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -371,7 +371,7 @@ def test_an_api_that_refuses_is_the_pods_trouble_and_no_spike(small_fleet: Fleet
     )
 
 
-def test_a_killed_pod_leaves_no_model_behind_and_the_session_goes_on(small_fleet: Fleet, claude_cli: Path) -> None:
+def test_a_killed_pod_leaves_no_model_behind_and_its_work_goes_on(small_fleet: Fleet, claude_cli: Path) -> None:
     ticket = small_fleet.add("Greet")
     first = in_order(*GOOD, Trouble.SILENT)
     with claude_pod(small_fleet, claude_cli, first) as (config, api):
@@ -383,7 +383,9 @@ def test_a_killed_pod_leaves_no_model_behind_and_the_session_goes_on(small_fleet
     with claude_pod(small_fleet, claude_cli, in_order(verdict("done", "Went on."))) as (config, api):
         assert small_fleet.cycle(config)["end"]["kind"] == "done"
     assert len(api.seen) == 1
-    assert "greeting.txt" in str(api.seen[0].body["messages"]), "the conversation so far"
+    told = str(api.seen[0].body["messages"])
+    assert "An earlier try of this run ended early. Its files are still there" in told
+    assert "tool_use" not in told, "the conversation is not believed: all of the sandbox could write it"
     lines = small_fleet.first_lines(ticket)
     assert lines[1].startswith("Taken over by pod `pod-a` after an interruption")
     complete = next(one for one in lines if one.startswith("Execution complete"))

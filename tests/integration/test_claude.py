@@ -103,7 +103,6 @@ async def test_it_is_asked_with_a_dummy_key_for_the_model_that_the_settings_name
     seen = api.seen[0]
     assert (seen.headers["x-api-key"], seen.body["model"]) == (NO_KEY, "claude-of-the-future")
     assert "authorization" not in seen.headers
-    assert seen.headers["x-claude-code-session-id"] == session.run_id
     assert api.others == []  # nothing but the one request: no preconnect, no telemetry
 
 
@@ -192,16 +191,17 @@ async def test_a_background_command_neither_holds_the_run_up_nor_outlives_it(ses
 
 async def test_a_command_that_hangs_ends_before_the_silence_of_the_run_is_too_long(session: Session) -> None:
     api = session.api(by_answers(call("Bash", command="while :; do :; done", timeout=3_600_000), verdict("stuck")))
-    assert (await session.run(idle=2.5)).verdict == "stuck"
+    assert (await session.run(idle=8)).verdict == "stuck"
     assert "timed out" in api.seen[1].results()[0]
     assert len(api.seen) == 2
 
 
 async def test_a_flag_that_it_does_not_know_is_the_pods_trouble(session: Session) -> None:
-    session.run_id = "not a UUID"
+    session.change(max_usd=-1)
     api = session.api(in_order(verdict("done")))
-    with pytest.raises(ModelTrouble, match=r"^the model's program did not start: .*UUID"):
+    with pytest.raises(ModelTrouble, match=r"^the model's program did not start: ."):
         await session.run()
+    assert b"udget" in session.last.stderr
     assert session.last.stdout == b""
     assert api.seen == []
 

@@ -61,7 +61,6 @@ async def test_a_guess_fails_the_test_and_a_ticket_outside_the_script_is_asked_a
     api = session.api(demo)
     assert (await session.run(text_for("postage"))).verdict == "done"
     assert not passes(shop, "postage")
-    session.run_id = "11111111-1111-4111-8111-111111111111"
     result = await session.run(prompt.build(PromptFacts(work_package=Item(1, "Paint `it` red"))))
     assert result.verdict == "stuck"
     assert "order_total" in result.question

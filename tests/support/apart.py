@@ -107,11 +107,12 @@ class Attacked:
                 budget=PLENTY,
                 record=place / "usage.json",
             )
-            async with relay.serving(place / "relay.sock"):
-                result = await claude.run("Try.", cwd=session.tree, run=session.run_id, timeout=90, idle=60)
-            self.told = [one for asked in api.seen for one in asked.results()]
-            self.asked = [dict(one.body) for one in api.seen]
-        return result
+            try:
+                async with relay.serving(place / "relay.sock"):
+                    return await claude.run("Try.", cwd=session.tree, run=session.run_id, timeout=90, idle=60)
+            finally:
+                self.told = [one for asked in api.seen for one in asked.results()]
+                self.asked = [dict(one.body) for one in api.seen]
 
     @property
     def taken(self) -> list[str]:

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +14,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agent.programs.claude import FRESH, NO_KEY, RESUMED, Options, arguments, lose, spoken, transcripts, variables
+from agent.programs.claude import FRESH, NO_KEY, Options, arguments, spoken, variables
 from agent.programs.claude_folder import ClaudeFolder
+from agent.programs.removal import remove_folder
 from agent.texts.prompt import VERDICT_SCHEMA
 
-SESSION = "00000000-0000-4000-8000-000000000003"
 OPTIONS = Options(
     program="/opt/claude", model="claude-sonnet-5", socket=Path("/run/relay.sock"), max_turns=200, max_usd=20
 )
 FOLDER = ClaudeFolder.below(Path("/home/agent"))
 
 
-def called(*, schema: Mapping[str, Any] | None = None, resume: bool = False) -> tuple[str, ...]:
-    return arguments(OPTIONS, schema or {}, SESSION, resume=resume, settings=FOLDER.settings)
+def called(*, schema: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    return arguments(OPTIONS, schema or {}, settings=FOLDER.settings)
 
 
 def test_the_command_line_allows_six_tools_and_no_configuration_of_others() -> None:
     assert called(schema=VERDICT_SCHEMA) == (
-        *("/opt/claude", "-p", "--output-format", "stream-json", "--verbose", "--session-id", SESSION),
+        *("/opt/claude", "-p", "--output-format", "stream-json", "--verbose", "--no-session-persistence"),
         *("--model", "claude-sonnet-5", "--tools", "Read,Edit,Write,Glob,Grep,Bash"),
         *("--permission-mode", "acceptEdits", "--allowedTools", "Bash,Read,Glob,Grep"),
         *("--disallowedTools", "Bash(git:*)", "Bash(*/git *)", "--strict-mcp-config", "--setting-sources", ""),
@@ -40,14 +40,8 @@ def test_the_command_line_allows_six_tools_and_no_configuration_of_others() -> N
     )
 
 
-def test_a_session_is_begun_or_resumed_never_both() -> None:
-    begun, resumed = (called(resume=one) for one in (False, True))
-    assert ("--session-id" in begun, "--resume" in begun) == (True, False)
-    assert ("--session-id" in resumed, "--resume" in resumed) == (False, True)
-
-
 def test_no_limit_is_ever_nought_which_would_be_none() -> None:
-    argv = arguments(replace(OPTIONS, max_turns=0), {}, SESSION, resume=False, settings=FOLDER.settings)
+    argv = arguments(replace(OPTIONS, max_turns=0), {}, settings=FOLDER.settings)
     assert argv[argv.index("--max-turns") + 1] == "1"
 
 
@@ -65,44 +59,15 @@ def test_the_programs_own_limits_end_before_the_idle_time(idle: float | None) ->
         assert 0 < int(env[name]) < (idle or 900) * 1000
 
 
-@given(st.text(), st.booleans())
-def test_no_prompt_is_a_command_or_reads_a_file_in(prompt: str, resume: bool) -> None:
-    text = spoken(prompt, resume=resume)
-    assert text.startswith(RESUMED if resume else FRESH)
+@given(st.text())
+def test_no_prompt_is_a_command_or_reads_a_file_in(prompt: str) -> None:
+    text = spoken(prompt)
+    assert text.startswith(FRESH)
     assert not re.search(r"(^|\s)@", text)
 
 
 def test_an_address_in_a_prompt_stays_what_it_is() -> None:
-    assert spoken("ask a@b.org (@c) `@d`", resume=False) == FRESH + "ask a@b.org (@c) `@d`"
-
-
-def test_a_transcript_is_found_whatever_folder_it_ran_in(tmp_path: Path) -> None:
-    assert transcripts(tmp_path, SESSION) == []
-    places = [tmp_path / ".claude" / "projects" / name for name in ("-repo", "-other")]
-    for place in places:
-        place.mkdir(parents=True)
-        (place / f"{SESSION}.jsonl").touch()
-        (place / "another.jsonl").touch()
-    assert [one.parent.name for one in transcripts(tmp_path, SESSION)] == ["-other", "-repo"]
-
-
-def test_whatever_stands_in_the_place_of_a_transcript_can_be_lost(tmp_path: Path) -> None:
-    """A model can put anything there, and its next try would be the pod's trouble."""
-    place = tmp_path / ".claude" / "projects" / "-repo" / f"{SESSION}.jsonl"
-    makers: list[Callable[[], object]] = [
-        place.touch,
-        place.mkdir,
-        lambda: place.symlink_to("/nowhere"),
-        lambda: os.mkfifo(place),
-    ]
-    for make in makers:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        make()
-        assert transcripts(tmp_path, SESSION) == [place]
-        lose(tmp_path, SESSION)
-        assert transcripts(tmp_path, SESSION) == []
-    place.parent.parent.joinpath("file").touch()
-    assert transcripts(tmp_path, SESSION) == []
+    assert spoken("ask a@b.org (@c) `@d`") == FRESH + "ask a@b.org (@c) `@d`"
 
 
 def test_in_a_sandbox_it_starts_with_the_library_that_closes_it() -> None:
@@ -152,19 +117,38 @@ def test_without_a_development_shell_its_commands_have_what_any_program_has(tmp_
         assert (done.stdout, done.stderr, done.returncode) == ("\n" if gone else f"{tmp_path}\n", "", 3)
 
 
-def test_what_an_earlier_try_left_in_its_folder_is_replaced_and_no_link_followed(tmp_path: Path) -> None:
+def test_nothing_that_an_earlier_try_left_in_its_folder_stays_and_no_link_is_followed(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "bash").write_text("mine")
     folder = ClaudeFolder.below(tmp_path)
-    folder.path.symlink_to(elsewhere)
-    prepared(tmp_path, {})
-    (folder.projects / "x").mkdir()
-    folder.environment.unlink()
-    folder.environment.symlink_to(elsewhere / "bash")
-    (folder.path / "bash").unlink()
-    (folder.path / "bash").symlink_to(elsewhere / "bash")
+
+    def left() -> None:
+        for place in folder.writable:
+            (place / "-repo" / "memory").mkdir(parents=True)
+            (place / "-repo" / "session.jsonl").touch()
+            (place / "-repo").chmod(0)
+
+    def links() -> None:
+        for place in (*folder.writable, folder.environment, folder.path / "bash"):
+            remove_folder(place)
+            place.symlink_to(elsewhere)
+
+    def file() -> None:
+        remove_folder(folder.writable[0])
+        os.mkfifo(folder.writable[0])
+
+    def link() -> None:
+        remove_folder(folder.path)
+        folder.path.symlink_to(elsewhere)
+
     prepared(tmp_path, {"A": "1"})
-    assert (folder.projects / "x").is_dir()
-    assert (folder.environment.read_text(), (elsewhere / "bash").read_text()) == ("A=1\0", "mine")
+    fresh = sorted(folder.path.rglob("*"))
+    for leave in (left, links, file, link):
+        leave()
+        prepared(tmp_path, {"A": "1"})
+        assert sorted(folder.path.rglob("*")) == fresh, leave
+        assert not any(one.is_symlink() for one in (folder.path, *fresh)), leave
+        assert folder.environment.read_text() == "A=1\0"
+    assert (elsewhere / "bash").read_text() == "mine"
     assert [one.name for one in elsewhere.iterdir()] == ["bash"]
