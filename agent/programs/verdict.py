@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from agent.errors import PodTrouble, TicketFailure
-from agent.programs.events import events, story, waits_for_the_api
+from agent.programs.events import began, events, story, waits_for_the_api
 from agent.programs.runner import Ended, Finished
 from agent.texts.bounded import Search, Unreadable, from_json
 from agent.texts.clean import clean
@@ -130,8 +130,8 @@ def judge(done: Finished, *, redact: Redact, streams: bool = False, refused: str
         ModelTrouble: the model could not be asked; not the ticket's fault.
         TicketFailure: anything else without a verdict; with the last lines of output.
     """
-    began = any(True for _ in events(done.stdout))
-    told = story(events(done.stdout), _TOLD).encode("utf-8", "replace") if streams and began else done.stdout
+    started = not streams or began(done.stdout)
+    told = story(events(done.stdout), _TOLD).encode("utf-8", "replace") if streams and started else done.stdout
     evidence = last_words(told, done.stderr, redact=redact)
     if done.ended is Ended.IDLE and waits_for_the_api(events(done.stdout)):
         raise Silence(f"the model's API fell silent, and the run was stopped after {spoken(done.duration)}")
@@ -139,7 +139,7 @@ def judge(done: Finished, *, redact: Redact, streams: bool = False, refused: str
         raise TicketFailure(_over(done), evidence=evidence)
     document = _read(done.stdout)
     if document is None:
-        raise _unread(done, evidence, redact, began=began or not streams)
+        raise _unread(done, evidence, redact, started=started)
     words = _fit(_words(document), redact)
     if not streams:
         evidence = words
@@ -156,8 +156,8 @@ def judge(done: Finished, *, redact: Redact, streams: bool = False, refused: str
     return _result(document, document.structured_output, done, redact)
 
 
-def _unread(done: Finished, evidence: str, redact: Redact, *, began: bool) -> ModelTrouble | TicketFailure:
-    if not began and 0 <= done.returncode <= _SIGNAL:
+def _unread(done: Finished, evidence: str, redact: Redact, *, started: bool) -> ModelTrouble | TicketFailure:
+    if not started and 0 <= done.returncode <= _SIGNAL:
         said = last_words(done.stderr, redact=redact) or f"it ended with exit code {done.returncode} and said nothing"
         hint = _NOT_INSIDE if done.returncode in _NOT_FOUND else ""
         return ModelTrouble(f"the model's program did not start: {one_line(said)}{hint}")

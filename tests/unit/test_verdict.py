@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import PodTrouble, TicketFailure
+from agent.programs.events import MOST
 from agent.programs.runner import Ended, Finished
 from agent.programs.verdict import LONGEST, ModelResult, ModelTrouble, judge
 from agent.texts.evidence import redactor
@@ -272,6 +273,16 @@ def test_an_error_is_told_behind_what_led_to_it() -> None:
     with pytest.raises(TicketFailure) as caught:
         judged(INIT, SAYS, {**ERROR, "subtype": "error_max_turns", "errors": ["Reached maximum (2)"]}, code=1)
     assert caught.value.evidence.splitlines() == ["I look.", "API Error"]
+
+
+def test_of_a_stream_of_too_many_lines_the_last_are_told_and_it_is_the_tickets_failure() -> None:
+    flood = b'{"type": "x"}\n'
+    for ended, reason in ((Ended.IDLE, "fell silent"), (Ended.COMPLETED, "without a result")):
+        with pytest.raises(TicketFailure, match=reason) as caught:
+            judged(INIT, SAYS, flood * MOST, CALLS, GETS, ended=ended, duration=900)
+        assert caught.value.evidence.splitlines() == ["> Bash make test", "[redacted]", "1 failed"]
+        with pytest.raises(TicketFailure, match=reason):
+            judged(flood * (MOST + 1), ended=ended, duration=900)
 
 
 @pytest.mark.parametrize("lines", [(INIT,), (INIT, SAYS), (INIT, CALLS, GETS), (INIT, REPEATS)])
