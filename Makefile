@@ -21,12 +21,13 @@ test: tools ## every test; with CI=true nothing that ../shared provides is skipp
 slow: tools
 	@.ci/claude
 	@.ci/axe
-	.venv/bin/pytest -q -n 2 --dist worksteal --durations=12 -m "not proof" tests --ignore tests/unit --ignore tests/fleet --ignore tests/proof
+	.venv/bin/pytest -q -n 3 --dist worksteal --durations=12 -m "not proof" tests --ignore tests/unit --ignore tests/fleet --ignore tests/proof
 
-unit: tools ## the unit suite with the coverage of the pure cores, and once more on /usr/bin/python3
+unit: tools ## the unit suite with the coverage of the pure cores, and whole on the system's Python if that is another
 	.venv/bin/pytest -q -n 2 --cov --cov-report=term tests/unit
 	@if [ -x /usr/bin/python3 ] && ! .venv/bin/python -c 'import os, sys; sys.exit(not os.path.samefile(sys._base_executable, "/usr/bin/python3"))'; then \
-	  PYTHON=/usr/bin/python3 VENV=.venv-system .ci/provision && .venv-system/bin/pytest -q -n 2 tests/unit; fi
+	  PYTHON=/usr/bin/python3 VENV=.venv-system .ci/provision && .venv-system/bin/pytest -q -n 2 tests/unit; \
+	else .venv/bin/pytest -q -n 2 tests/unit; fi
 
 lint: tools ## ruff, mypy, import contracts
 	.venv/bin/ruff check

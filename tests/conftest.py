@@ -1,5 +1,6 @@
 """Every test starts from a clean environment: no settings of ours, a neutral git."""
 
+import gc
 import os
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,6 +20,7 @@ from support.vitals import forget, vital_signs, watch_loops
 from support.worlds import filled_openproject
 
 settings.register_profile("no clock", deadline=None)
+settings.register_profile("covered", deadline=None, max_examples=25)
 settings.load_profile("no clock")  # what an example takes says more of the machine than of the code
 
 watch_loops()
@@ -27,6 +29,18 @@ logger.remove()
 
 _LONGEST: Final = 16
 """How many parts of a run are named with their share."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where coverage counts, each line takes three times as long: the unit suite's other run has all the examples."""
+    if config.getoption("cov_source", default=None):
+        settings.load_profile("covered")
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays until the end: no search for garbage walks over it in the midst of some test's loop."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -77,17 +77,13 @@ class Standalone(Scenario):
     sample: tuple[str, ...] = (
         "after write state.json",
         "after claim on #1",
-        "before comment claimed on #1",
         "after git push SHA:refs/agent/claim/1",
         "after make repositories/shop/work/1",
         "after git update-ref",
-        "after model start",
         "before model end",
-        "after git pack-objects",
         "after verify",
         "before git push :refs/agent/claim/1",
         "after git push :refs/agent/claim/1",
-        "before comment pushed on #1",
         "after end the claim on #1 to In testing",
         "before remove repositories/shop/work/1",
     )
@@ -155,7 +151,6 @@ class Failure(Scenario):
         "after git push +SHA:refs/agent/failed/1-RUN",
         "after comment failed on #1",
         "after create Spike",
-        "before comment spike_created on #1",
         "after end the claim on #1 to New",
     )
     left_over = ("refs/agent/claim/1",)

@@ -32,7 +32,7 @@ def soaked(soak: Soak, tickets: int, every: float, kills_s: float) -> str:
 def test_eight_pods_under_fire_do_everything_once(tmp_path: Path, measured: Callable[[str], None]) -> None:
     """I-15, I-17, I-28, I-38."""
     with board_process(tmp_path / "board") as board:
-        figures = soaked(Soak(Fleet(board, "shop", tmp_path)), tickets=24, every=2, kills_s=30)
+        figures = soaked(Soak(Fleet(board, "shop", tmp_path)), tickets=12, every=1.5, kills_s=15)
     measured(f"soak: {PODS} pods on the embedded board: {figures}")
 
 
