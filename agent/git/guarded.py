@@ -6,16 +6,20 @@ what a run changed of them waits for a word, and one hash names exactly that cha
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
 
+from agent.errors import TicketFailure
 from agent.git.refs import names
 
 DIGITS: Final = 16
 """Of a hash that names a change, as people write it."""
+MOST: Final = 20_000
+"""Guarded paths of one change: nobody could look at more, and each is kept, sorted and hashed."""
 _FIELDS: Final = 5
 
 
@@ -47,15 +51,38 @@ class Change(Struct, frozen=True):
         return f"it changes {names(self.paths)}: a person must see that before it is at a branch"
 
 
-def read_entries(raw: bytes) -> list[Entry]:
-    """The answer of `git diff-tree -r -z --raw --no-renames --no-abbrev`: the new side of each path."""
-    words = iter(raw.decode("utf-8", "surrogateescape").split("\0"))
-    found = []
-    for word in words:
-        fields = word.removeprefix(":").split(" ")
-        if word.startswith(":") and len(fields) == _FIELDS:
-            found.append(Entry(fields[1], next(words, ""), fields[3]))
+def read_entries(raw: bytes) -> Iterator[Entry]:
+    """The answer of `git diff-tree -r -z --raw --no-renames --no-abbrev`: the new side of each path, one after the other."""
+    at = 0
+    while (end := raw.find(b"\0", at)) >= 0:
+        fields = raw[at:end].decode("ascii", "replace").removeprefix(":").split(" ")
+        if raw.startswith(b":", at) and len(fields) == _FIELDS:
+            at = end + 1
+            end = raw.find(b"\0", at)
+            end = len(raw) if end < 0 else end
+            yield Entry(fields[1], raw[at:end].decode("utf-8", "surrogateescape"), fields[3])
+        at = end + 1
+
+
+def guarded_entries(raw: bytes, patterns: tuple[str, ...]) -> dict[str, Entry]:
+    """The guarded ones among these entries, by path. What a run adds may be half a million paths, so mind where this runs.
+
+    Raises:
+        TicketFailure: they are more than a person could look at.
+    """
+    found: dict[str, Entry] = {}
+    for one in read_entries(raw):
+        if is_guarded(one.path, patterns):
+            found[one.path] = one
+            if len(found) > MOST:
+                raise TicketFailure(f"it changes more than {MOST:,} guarded paths, which nobody could look at")
     return found
+
+
+def guarded_names(raw: bytes, patterns: tuple[str, ...]) -> list[str]:
+    """The guarded ones among the names of `git ls-tree -r -z --name-only`."""
+    names = raw.decode("utf-8", "replace").split("\0")[:-1]
+    return [path for path in names if is_guarded(path, patterns)]
 
 
 def hash_of(entries: Iterable[Entry]) -> str:
@@ -65,17 +92,26 @@ def hash_of(entries: Iterable[Entry]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:DIGITS]
 
 
-def is_guarded(path: str, patterns: Sequence[str]) -> bool:
+def is_guarded(path: str, patterns: tuple[str, ...]) -> bool:
     """Whether a path is guarded, or something above what is (a link in the place of `.github`); the case does not matter.
 
     In a pattern `*` is any characters of a name, `**` any folders.
     """
     parts = path.casefold().split("/")
-    return any(_covers(pattern.casefold().strip("/").split("/"), parts) for pattern in patterns)
+    return any(_covers(pattern, parts) for pattern in _near(parts[0], patterns))
+
+
+@functools.lru_cache(maxsize=1024)
+def _near(first: str, patterns: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """The patterns, in their parts, that may cover a path which begins with this name: few, for most of a tree."""
+    split = (tuple(pattern.casefold().strip("/").split("/")) for pattern in patterns)
+    return tuple(one for one in split if one[0] == "**" or _fits(one[0], first))
 
 
 def _covers(pattern: Sequence[str], parts: Sequence[str]) -> bool:
     """Whether pattern and path agree as far as both go; a pattern that begins with `**` has nothing above it."""
+    if len(pattern) == len(("**", "name")) and pattern[0] == "**" and "*" not in pattern[1]:
+        return pattern[1] in parts  # the only kind that all of a tree is held against: much faster so
     reached = {0}
     for part in parts:
         reached = _with_skips(pattern, reached)

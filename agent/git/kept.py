@@ -6,15 +6,16 @@ a remote that takes no such refs is kept work at a branch, and what is guarded s
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
-from agent.errors import PodTrouble
+from agent.errors import PodTrouble, TicketFailure
 from agent.git.evidence import SEEN_TRAILER
-from agent.git.guarded import Change, Entry, hash_of, is_guarded, read_entries
+from agent.git.guarded import Change, Entry, guarded_entries, hash_of
 from agent.git.mirror import ADDRESS, Mirror
 from agent.git.refs import HEADS, PROBES, KeepRefused, names, rejected, told
 from agent.git.worktree import UpToDate
@@ -89,13 +90,21 @@ async def keep(mirror: Mirror, name: str, commit: str, below: UpToDate) -> Kept:
     """
     ref = f"refs/{name}"
     if mirror.hidden is False:
-        if await unseen(mirror, below, commit):
+        if await _waits(mirror, below, commit):
             return Kept(commit, bundle=str(await _bundle(mirror, name, commit, below.base)))
         ref = f"{HEADS}{name}"
     done = await mirror.remote("push", "--porcelain", "--no-verify", "origin", f"+{commit}:{ref}")
     if done.ok:
         return Kept(commit, ref)
     raise refused(mirror, done.stdout, mirror.said(done), f"`{ref}`") or mirror.unreachable(done)
+
+
+async def _waits(mirror: Mirror, below: UpToDate, commit: str) -> bool:
+    """Whether something of it is for people to see first, as what is more than they could look at is."""
+    try:
+        return bool(await unseen(mirror, below, commit))
+    except TicketFailure:
+        return True
 
 
 async def fetch_kept(mirror: Mirror, name: str) -> str | None:
@@ -144,6 +153,9 @@ async def unseen(mirror: Mirror, below: UpToDate, commit: str) -> list[Entry]:
     What the run itself made of a path is new, be it what people took back or what the base has and people changed on the
     branch. What was there before is theirs if the last commit of the branch that changed it is a person's: one that a person
     let through by its hash counts as that (see `SEEN_TRAILER`).
+
+    Raises:
+        TicketFailure: they are more than people could look at.
     """
     differs = await _guarded(mirror, below.base, commit)
     made = differs if below.onto == below.base else await _guarded(mirror, below.onto, commit)
@@ -157,7 +169,7 @@ async def unseen(mirror: Mirror, below: UpToDate, commit: str) -> list[Entry]:
 async def _guarded(mirror: Mirror, *commits: str) -> dict[str, Entry]:
     """The guarded paths that differ between two commits, or that one commit changed, as it has them, by path."""
     done = await mirror.local(*_RAW, "--root", "--diff-merges=first-parent", *commits)
-    return {one.path: one for one in read_entries(done.stdout) if is_guarded(one.path, mirror.guarded)}
+    return await asyncio.to_thread(guarded_entries, done.stdout, mirror.guarded)
 
 
 async def _theirs(mirror: Mirror, below: UpToDate) -> dict[str, Entry]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 from loguru import logger
 
@@ -10,7 +12,7 @@ from agent.git.blame import GitFailed, blamed
 from agent.git.checkout import clear_checkouts, forget_carried
 from agent.git.checks import refuse_repository
 from agent.git.evidence import RUN_TRAILER, SEEN_TRAILER, TICKET_TRAILER, commit_with
-from agent.git.guarded import is_guarded
+from agent.git.guarded import guarded_names
 from agent.git.kept import fetch_kept, probe
 from agent.git.mirror import Mirror
 from agent.git.refs import (
@@ -187,8 +189,7 @@ class Repository:
         """
         tip = await self._base_in(refs)
         listed = await self._mirror.local("ls-tree", "-r", "-z", "--name-only", tip)
-        paths = listed.stdout.decode("utf-8", "replace").split("\0")[:-1]
-        return [path for path in paths if is_guarded(path, self._mirror.guarded)]
+        return await asyncio.to_thread(guarded_names, listed.stdout, self._mirror.guarded)
 
     async def _base_in(self, refs: Refs) -> str:
         """The tip of the base branch, which is here then."""

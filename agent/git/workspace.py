@@ -314,8 +314,13 @@ class Workspace(Tree):
         return kept
 
     async def unseen_change(self, commit: str) -> Change | None:
-        """What of a commit a person must see before it is at the branch; None if nothing."""
-        return await unseen_change(self._mirror, self._below, commit)
+        """What of a commit a person must see before it is at the branch; None if nothing.
+
+        Raises:
+            TicketFailure: it is too much to be looked at.
+        """
+        with blamed(self._mirror.folder):
+            return await unseen_change(self._mirror, self._below, commit)
 
     @property
     def _below(self) -> UpToDate:

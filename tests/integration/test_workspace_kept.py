@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from agent.errors import TicketFailure
+from agent.git import mirror
 from agent.git.evidence import SEEN_TRAILER
 from agent.git.refs import PROBES, RepositoryUnreachable
 from agent.git.workspace import Workspace
@@ -15,6 +18,7 @@ from agent.settings.keys import GUARDED
 from agent.texts import outlet, report
 from support.git_bench import BRANCH, KEPT, NEXT, RUN, Bench, message, work, write
 from support.git_repo import git
+from support.heartbeat import heartbeat
 
 CI = ".github/workflows/ci.yml"
 THIRD = "9d9d0000-0000-4000-8000-000000000003"
@@ -43,6 +47,29 @@ async def test_a_changed_file_of_ci_is_shown_whatever_its_attributes_say_and_oth
     assert change is not None
     assert "+on: [create]" in change.diff
     assert "src/a.py" not in change.diff
+
+
+async def test_what_of_very_many_new_files_is_guarded_is_found_beside_the_loop(bench: Bench) -> None:
+    """T1: 8,000 of them stood the loop for 250 ms, and the half a million that a run may add for a minute."""
+    workspace = await bench.open()
+    many = {f"vendor/{n % 50}/lib/{n}.js": "" for n in range(20_000)}
+    await asyncio.to_thread(write, workspace, many)
+    commit = await work(workspace, {CI: "on: [create]\n"})
+    async with heartbeat():
+        change = await workspace.unseen_change(commit)
+    assert change is not None
+    assert change.paths == (CI,)
+
+
+async def test_more_paths_than_git_s_answer_may_list_are_the_tickets_failure(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T6: it was the pod's trouble, and tried again with a model that was paid each time."""
+    workspace = await bench.open()
+    commit = await work(workspace, {f"src/{n}": "" for n in range(100)})
+    monkeypatch.setattr(mirror, "OUTPUT", 9_000)
+    with pytest.raises(TicketFailure, match="diff-tree` is longer than"):
+        await workspace.unseen_change(commit)
 
 
 HIDDEN = {

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.git.guarded import Entry, hash_of, is_guarded, read_entries
+from agent.errors import TicketFailure
+from agent.git import guarded
+from agent.git.guarded import MOST, Entry, guarded_entries, hash_of, is_guarded, read_entries
 from agent.settings.keys import GUARDED
 from agent.settings.readers import Unfit, read_guarded
 from agent.state import A_DAY, AN_HOUR, State
@@ -119,17 +121,33 @@ def test_the_new_side_of_each_path_is_read_whatever_bytes_its_name_has() -> None
         f":000000 120000 {NONE} {B} A\0".encode()
         + b"\xff\0"
     )
-    assert read_entries(raw) == [
+    assert list(read_entries(raw)) == [
         Entry("100755", ".github/a b\n:c", B),
         Entry("000000", ".drone.yml", NONE),
         Entry("120000", "\udcff", B),
     ]
-    assert read_entries(b"") == []
+    assert list(read_entries(b"")) == []
+
+
+@given(st.text("abC/", max_size=8), st.lists(st.text("abC*/", min_size=1, max_size=6), max_size=3))
+def test_what_is_sorted_out_by_its_first_name_is_not_guarded(path: str, patterns: list[str]) -> None:
+    parts = path.casefold().split("/")
+    whole = [pattern.casefold().strip("/").split("/") for pattern in patterns]
+    assert is_guarded(path, tuple(patterns)) == any(guarded._covers(one, parts) for one in whole)
+
+
+def test_more_guarded_paths_than_anybody_could_look_at_are_the_tickets_failure() -> None:
+    def listed(count: int) -> bytes:
+        return b"".join(b":000000 100644 %s %s A\0.github/%d\0" % (NONE.encode(), A.encode(), n) for n in range(count))
+
+    assert len(guarded_entries(listed(MOST), GUARDED)) == MOST
+    with pytest.raises(TicketFailure, match="more than 20,000 guarded paths"):
+        guarded_entries(listed(MOST + 1), GUARDED)
 
 
 @given(st.text(), st.lists(st.text("ab*/.", max_size=12), max_size=3))
 def test_no_path_and_no_pattern_stops_the_look(path: str, patterns: list[str]) -> None:
-    assert is_guarded(path, patterns) in (True, False)
+    assert is_guarded(path, tuple(patterns)) in (True, False)
 
 
 @pytest.mark.parametrize(
