@@ -9,6 +9,7 @@ statements of Nix's own go: a value or a hook that contains such a line keeps it
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator
 from typing import Final
 
@@ -21,6 +22,10 @@ from agent.texts.bounded import LINE, Start, Unreadable, Whole, from_json
 
 LARGEST_VARIABLE: Final = 1 << 20
 """Bytes. No program can be given more than 128 KiB in one."""
+LARGEST: Final = 4 << 20
+"""Bytes of a script: all the environment that a program can be given is 2 MiB."""
+MOST: Final = 20_000
+"""Statements, two for a variable; nixpkgs' own shell has about 150 variables."""
 _QUOTED: Final = rb"'[^']*+(?:'\\''[^']*+)*+'"
 """A word as Nix quotes it."""
 _SEES: Final = "what `nix print-dev-env` prints: the variables and functions of a repository's shell"
@@ -77,10 +82,15 @@ def sanitised(script: bytes) -> bytes:
     """The script without what must not be kept.
 
     Raises:
-        ShellRefused: it cannot be kept: the shell has structured attributes, or a variable that is too large.
+        ShellRefused: it cannot be kept: the shell has structured attributes, or is too large.
         PodTrouble: it does not look like one of Nix.
     """
-    statements = list(_statements(script))
+    statements = list(itertools.islice(_statements(script), MOST + 1))
+    if len(script) > LARGEST or len(statements) > MOST:
+        raise ShellRefused(
+            f"the development shell is larger than {LARGEST >> 20} MiB or has more than {MOST // 2:,} variables, and no program "
+            "could be started in it: put data into files, and name the file in a variable"
+        )
     if any(name.startswith(b"NIX_ATTRS_") for name, _text in statements):
         raise ShellRefused(
             "the development shell has `__structuredAttrs = true`, and its attributes are in a temporary file of Nix that "

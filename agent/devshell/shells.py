@@ -164,7 +164,7 @@ class Shells:
         self._entries.clear(key)
         try:
             made = await self._client.realise(evaluated.drv, timeout=time.left)
-            script = sanitised(made.script)
+            script = await asyncio.to_thread(sanitised, made.script)
             await self._nix.keep((made.environment,), self._entries.environment(key))
             await self._keep_inputs(key, evaluated)
             return self._entries.save(key, script, made.environment)

@@ -24,7 +24,7 @@ async def kill_survivors(run: str, *, grace: float = 3.0) -> int:
 
     For the restart after a crash: survivors are dealt with before the worktree is touched.
     """
-    found = marked(run) if run else []  # an empty mark is nobody's
+    found = await asyncio.to_thread(marked, run) if run else []  # an empty mark is nobody's
     if found:
         await end(lambda: marked(run), grace)
     return len(found)
@@ -77,11 +77,12 @@ def _pids() -> Iterator[int]:
 
 def marked(run: str) -> list[int]:
     """Processes of our own user that carry the mark of `run`; the dead ones that nobody reaped yet have no environment."""
-    wanted = f"{RUN_MARK}={run}".encode()
+    wanted = f"\0{RUN_MARK}={run}\0".encode()
     found = []
     for pid in _pids():
         with contextlib.suppress(OSError):  # gone meanwhile, or another user's
-            if wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            # Searched and not split: other pods' runs have what they like in theirs.
+            if wanted in b"\0%b\0" % Path(f"/proc/{pid}/environ").read_bytes():
                 found.append(pid)
     return found
 

@@ -17,7 +17,8 @@ from agent.clock import SystemClock
 from agent.errors import PodTrouble, TicketFailure
 from agent.programs.processes import Processes
 from agent.programs.runner import Ended, Finished, Job
-from agent.programs.survivors import RUN_MARK, kill_survivors, members
+from agent.programs.survivors import RUN_MARK, kill_survivors, marked, members
+from support.heartbeat import heartbeat
 
 PATH = os.environ["PATH"]
 ENV = {"PATH": PATH}
@@ -242,6 +243,22 @@ async def test_restart_deals_with_survivors_first(tmp_path: Path) -> None:
     finally:
         await kill_survivors(other, grace=0.1)
         await started[1].wait()
+
+
+async def test_what_other_runs_have_in_their_environments_does_not_stand_the_loop() -> None:
+    """T1: a run's thousand processes, with 100,000 variables each, stood every other pod of that user for 6 s."""
+    mine = str(uuid.uuid4())
+    sleepers = "for n in $(seq 60); do sleep 60 & done; AGENT_RUN=$0 sleep 60 & wait"
+    many = {**ENV, **{f"v{n}": "" for n in range(100_000)}}
+    shell = await asyncio.create_subprocess_exec("sh", "-c", sleepers, mine, env=many, start_new_session=True)
+    try:
+        while not await asyncio.to_thread(marked, mine):  # noqa: ASYNC110 - another process has no event
+            await asyncio.sleep(0.05)
+        async with heartbeat():
+            assert await kill_survivors(mine, grace=0.2) == 1
+    finally:
+        os.killpg(shell.pid, signal.SIGKILL)
+        await shell.wait()
 
 
 def test_a_dead_process_that_nobody_reaped_counts_as_gone(tmp_path: Path) -> None:
