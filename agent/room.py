@@ -32,6 +32,7 @@ from agent.devshell.shells import Shells
 from agent.errors import PodTrouble
 from agent.git.tree import Tree
 from agent.nix_boxes import NixBoxes
+from agent.private import refuse_shown
 from agent.programs.claude_folder import ClaudeFolder
 from agent.programs.command import environment, make_folders
 from agent.programs.removal import remove_folder
@@ -95,6 +96,7 @@ class Rooms:
 
     def __init__(self, settings: Settings, ambient: Ambient, runner: Runner, key: str, redact: Redact) -> None:
         self._settings = settings
+        self._ambient = ambient
         self._runner = runner
         self._key = key
         self._redact = redact
@@ -113,16 +115,11 @@ class Rooms:
         """
         if not self._proved:
             if self._boxed:
-                self._refuse_missing()
+                refuse_shown(self._settings, self._ambient)
                 self._nix.refuse_the_hosts(self._any)
                 await check(self._runner, {"PATH": self._path})
             await self._nix.client(self._any).check()
             self._proved = True
-
-    def _refuse_missing(self) -> None:
-        for path in self._settings.sandbox.readable:
-            if not Path(path).exists():
-                raise PodTrouble(f"`sandbox.readable` names {path}, which is not on this host: mend the setting")
 
     @property
     def _any(self) -> str:

@@ -22,6 +22,7 @@ from agent.operate.doctor_board import BoardDoctor
 from agent.operate.findings import Finding, Kind, fail, ok, unknown, warn
 from agent.operate.station import Station
 from agent.pod import names, repository
+from agent.private import refuse_shown
 from agent.programs.instructions import NAME
 from agent.programs.runner import Job
 from agent.relay import probe
@@ -131,6 +132,7 @@ class Doctor:
         scratch = replace(self._settings, state=str(place))
         rooms = Rooms(scratch, self._here.ambient, self._here.runner, "", self._here.credentials.redactor())
         try:
+            refuse_shown(self._settings, self._here.ambient)  # the state folder itself, and not the one above
             await rooms.check()
         except PodTrouble as trouble:
             return fail("sandbox and nix", str(trouble), "agents work inside both")

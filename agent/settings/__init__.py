@@ -136,11 +136,13 @@ class Ambient(Struct, frozen=True, kw_only=True):
         children: the variables that commands of ours (git, nix, ssh) inherit; nothing else is handed on.
         journal: whether the output goes to systemd's journal, which adds its own time stamps.
         colour: whether colour is welcome, as far as $NO_COLOR and $TERM say.
+        credentials: the folder into which systemd put this unit's secrets; empty where there is none.
     """
 
     children: Mapping[str, str]
     journal: bool
     colour: bool
+    credentials: str = ""
 
 
 class Unit(Struct, frozen=True, kw_only=True):
@@ -238,6 +240,7 @@ def ambient(*, environ: Environment | None = None) -> Ambient:
         children={name: env[name] for name in _HANDED_ON if name in env},
         journal="JOURNAL_STREAM" in env,
         colour=not env.get("NO_COLOR") and env.get("TERM") != "dumb",
+        credentials=env.get("CREDENTIALS_DIRECTORY", ""),
     )
 
 

@@ -507,6 +507,20 @@ def test_a_path_to_show_that_is_not_there_is_found_before_a_claim(small_fleet: F
     assert small_fleet.comments(ticket) == []
 
 
+def test_a_path_to_show_that_holds_the_pods_own_state_is_refused_before_a_claim(small_fleet: Fleet) -> None:
+    """The state folder has every other repository's store, worktrees and homes in it; beside it lies the token."""
+    ticket = small_fleet.add("Look around")
+    config = small_fleet.pod()
+    own = str(config.parent)
+    config = _misbehaving(small_fleet, f"{NEW}; {_says('done')}", sandbox={"readable": [own]})
+    refused = f"`sandbox.readable` names {own}, which would show every run `state` ({own}/state): move it, or name less"
+    assert small_fleet.cycle(config, code=1)["reason"] == refused
+    assert small_fleet.comments(ticket) == []
+    doctor = small_fleet.agent("--config", str(config), command=("doctor",), env={"COLUMNS": "400"})
+    assert doctor.returncode == 1
+    assert refused in " ".join(doctor.stdout.split())
+
+
 def test_the_hosts_store_can_be_shown_beside_a_store_of_ones_own(small_fleet: Fleet) -> None:
     if not Path("/nix/store").is_dir():
         pytest.skip("this host has no /nix/store to be shown")
