@@ -1,12 +1,15 @@
 """Run as a process: one relay between a hostile client and a hostile API; prints what became of it as JSON.
 
-Arguments: what the client sends (`plain`, or a JSON text that is repeated), what the API answers (`plain`, or a text likewise).
+Arguments: what the client sends (`plain`, or a JSON text that is repeated), what the API answers (`plain`, or a text likewise),
+and how often that is packed.
 Peak memory is the process's own, so both sides make their bytes piece by piece.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gzip
+import io
 import json
 import sys
 import tempfile
@@ -48,13 +51,35 @@ class Flood(httpx.AsyncByteStream):
             yield piece
 
 
-async def main(sent: str, answered: str) -> None:
+BOMB: Final = 700 << 20
+"""Bytes of an answer that is packed, before that."""
+
+
+def packed(times: int) -> bytes:
+    """A long answer; twice packed it is 1,300 bytes."""
+    body = io.BytesIO()
+    with gzip.GzipFile(fileobj=body, mode="wb") as file:
+        for _ in range(BOMB >> 20):
+            file.write(b" " * (1 << 20))
+    whole = body.getvalue()
+    for _ in range(times - 1):
+        whole = gzip.compress(whole)
+    return whole
+
+
+async def main(sent: str, answered: str, times: str) -> None:
     """One request and its answer."""
     flood = Flood(answered)
+    bomb = packed(int(times)) if int(times) else b""
 
     async def api(request: httpx.Request) -> httpx.Response:
         await request.aread()
         kind = "application/json" if answered.startswith(("plain", "{")) else "text/event-stream"
+        if bomb:
+            coding = ", ".join(["gzip"] * int(times))
+            return httpx.Response(
+                200, headers={"content-type": kind, "content-encoding": coding}, content=_pieces(bomb)
+            )
         return httpx.Response(200, headers={"content-type": kind}, stream=flood)
 
     with tempfile.TemporaryDirectory() as folder:
@@ -84,6 +109,11 @@ async def main(sent: str, answered: str) -> None:
         "unfit": relay.unfit,
     }
     sys.stdout.write(json.dumps(found))
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    for at in range(0, len(body), 65536):
+        yield body[at : at + 65536]
 
 
 async def ask(socket: Path, unit: str) -> tuple[int, int]:

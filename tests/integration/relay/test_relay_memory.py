@@ -19,9 +19,9 @@ MOST: Final = 300
 SCRIPT: Final = Path(__file__).parents[2] / "support/relay_hostile.py"
 
 
-def played(sent: str, answered: str) -> dict[str, Any]:
+def played(sent: str, answered: str, *, packed: int = 0) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), sent, answered],
+        [sys.executable, str(SCRIPT), sent, answered, str(packed)],
         env={**os.environ, "PYTHONPATH": str(SCRIPT.parents[1])},
         capture_output=True,
         text=True,
@@ -70,5 +70,14 @@ def test_an_api_that_never_comes_to_an_end_is_cut(unit: str, measured: Callable[
     found = played("plain", unit)
     measured(f"relay, an API without an end ({unit!r}): {found['peak']} MiB, stood {1000 * found['stood']:.0f} ms")
     assert found["sent"] < 64 << 20
+    assert found["peak"] < MOST
+    assert found["stood"] < STANDS
+
+
+@pytest.mark.parametrize("packed", [1, 2, 3])
+def test_an_api_that_packs_its_answer_fills_nothing(packed: int, measured: Callable[[str], None]) -> None:
+    found = played("plain", "plain", packed=packed)
+    measured(f"relay, 700 MiB packed {packed} times: {found['peak']} MiB, stood {1000 * found['stood']:.0f} ms")
+    assert found["status"] == (200 if packed == 1 else 502), "one layer is unpacked, and cut"
     assert found["peak"] < MOST
     assert found["stood"] < STANDS
