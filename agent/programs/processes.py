@@ -65,6 +65,7 @@ class Processes:
         return task.result()
 
     async def _attend(self, child: _Child) -> Finished:
+        child.start()  # here, and not before: a task that is cancelled before its first step does nothing
         try:
             with child.watched():
                 ended = await child.verdict()
@@ -108,7 +109,7 @@ class _Kept:
 
 
 class _Child:
-    """One started process with its pipes; closed by `watched`."""
+    """One process with its pipes; closed by `watched`."""
 
     def __init__(self, job: Job, clock: Callable[[], float]) -> None:
         self._job = job
@@ -118,8 +119,12 @@ class _Child:
         self._cancelled = False
         self._kept: dict[int, _Kept] = {}
         self._exceeded = ""
-        self.started = self._heard = self._guarded = clock()
-        self._process = _start(job)
+        self._process: subprocess.Popen[bytes]
+
+    def start(self) -> None:
+        """See `_start`."""
+        self.started = self._heard = self._guarded = self._clock()
+        self._process = _start(self._job)
 
     def cancel(self) -> None:
         self._cancelled = True

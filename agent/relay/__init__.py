@@ -5,7 +5,6 @@ from agent.relay.meter import Budget, Prices, Usage
 from agent.relay.record import spent
 from agent.relay.relay import Relay
 from agent.relay.request import DEARER
-from agent.relay.serve import serving
 from agent.relay.upstream import probe
 
-__all__ = ["DEARER", "Budget", "Develop", "Prices", "Relay", "Usage", "probe", "serving", "spent"]
+__all__ = ["DEARER", "Budget", "Develop", "Prices", "Relay", "Usage", "probe", "spent"]

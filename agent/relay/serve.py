@@ -61,16 +61,16 @@ class Guests(Struct, frozen=True):
         turned_away: called when one that does not was one too many.
     """
 
-    own: Callable[[int], bool] = lambda _: False
-    turned_away: Callable[[], None] = lambda: None
+    own: Callable[[int], bool]
+    turned_away: Callable[[], None]
 
 
 class _Connection(H11Protocol):
     """HTTP/1.1 by h11, strict in what it takes; its `client` is ("pid", the process id)."""
 
-    def __init__(self, *args: Any, guests: Guests | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, guests: Guests, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._guests = guests or Guests()
+        self._guests = guests
         self.own = False
         self.logger = _reports
         self.access_log = False
@@ -94,7 +94,7 @@ class _Connection(H11Protocol):
 
 
 @contextlib.asynccontextmanager
-async def serving(app: ASGIApp, path: Path, guests: Guests | None = None) -> AsyncIterator[None]:
+async def serving(app: ASGIApp, path: Path, guests: Guests) -> AsyncIterator[None]:
     """Serve an application on a Unix socket for this user alone, until the block ends; then at once no longer.
 
     Requests that are not answered at the end are cancelled. Neither the socket nor a task is left behind.

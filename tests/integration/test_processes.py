@@ -191,6 +191,17 @@ async def test_no_process_survives_a_cancellation_even_a_repeated_one(tmp_path: 
     assert [pid for pid in family(tmp_path) if alive(pid)] == []
 
 
+async def test_a_task_that_is_cancelled_before_its_first_step_leaves_no_process(tmp_path: Path) -> None:
+    mark = str(uuid.uuid4())
+    running = asyncio.create_task(sh("sleep 60", tmp_path, env={RUN_MARK: mark}))
+    await asyncio.sleep(0)  # it has begun, and what attends to its process has not
+    (attending,) = (one for one in asyncio.all_tasks() if one.get_name() == "run sh")
+    attending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert marked(mark) == []
+
+
 async def test_no_process_survives_the_end_of_the_event_loop(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(f"""
