@@ -281,7 +281,7 @@ class Reporter:
             return {"branch": kept.branch, "branch_url": self._links.branch(kept.branch)}
         if kept.ref:
             return {"branch": kept.ref, "fetch": kept.ref}
-        return {"branch": kept.bundle, "host": self.held.token.pod}
+        return {"branch": kept.bundle, "host": self.held.token.pod, "refusal": kept.refusal}
 
     async def stopped(self, why: str, kept: Kept | None = None) -> None:
         """Somebody changed the ticket under the run: give back what is still ours and say where the work is."""

@@ -11,13 +11,14 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
+from loguru import logger
 from msgspec import Struct
 
 from agent.errors import PodTrouble, TicketFailure
 from agent.git.evidence import SEEN_TRAILER
 from agent.git.guarded import Change, Entry, guarded_entries, hash_of
 from agent.git.mirror import ADDRESS, Mirror
-from agent.git.refs import HEADS, PROBES, KeepRefused, names, rejected, told
+from agent.git.refs import HEADS, PROBES, KeepRefused, RepositoryUnreachable, names, rejected, told
 from agent.git.worktree import UpToDate
 from agent.texts.clean import spelt_out
 
@@ -41,6 +42,8 @@ class Kept(Struct, frozen=True):
     commit: str
     ref: str = ""
     bundle: str = ""
+    refusal: str = ""
+    """Why it is in a bundle, if the remote did not take it."""
 
     @property
     def branch(self) -> str:
@@ -78,6 +81,9 @@ async def probe(mirror: Mirror, pod: str) -> bool:
 async def keep(mirror: Mirror, name: str, commit: str, below: UpToDate) -> Kept:
     """Keep a commit under the name `agent/kept/…` or `agent/failed/…`.
 
+    What a remote that takes such refs does not take is refused for what is in it (a name or a string like a secret, its
+    size), and that no time mends: it is kept on this host, and nobody waits for it.
+
     Args:
         mirror: of the repository.
         name: below `refs/`, or `refs/heads/`.
@@ -85,18 +91,34 @@ async def keep(mirror: Mirror, name: str, commit: str, below: UpToDate) -> Kept:
         below: what it is made on.
 
     Raises:
-        KeepRefused: the remote says no; everything is still here.
-        RepositoryUnreachable: it did not get there.
+        KeepRefused: the remote says no, and may be one that takes no such refs; everything is still here.
+        RepositoryUnreachable: it did not get there, and the remote does not answer.
     """
     ref = f"refs/{name}"
     if mirror.hidden is False:
         if await _waits(mirror, below, commit):
             return Kept(commit, bundle=str(await _bundle(mirror, name, commit, below.base)))
         ref = f"{HEADS}{name}"
-    done = await mirror.remote("push", "--porcelain", "--no-verify", "origin", f"+{commit}:{ref}")
-    if done.ok:
+    if (trouble := await _push(mirror, commit, ref)) is None:
+        _place(mirror, name).unlink(missing_ok=True)
         return Kept(commit, ref)
-    raise refused(mirror, done.stdout, mirror.said(done), f"`{ref}`") or mirror.unreachable(done)
+    if mirror.hidden is None:
+        raise trouble
+    if not isinstance(trouble, KeepRefused):  # too large for a proxy, or for the time
+        await mirror.list_refs(f"{HEADS}{mirror.base}")
+    bundle = str(await _bundle(mirror, name, commit, below.base))
+    logger.warning("{}; it is in {}", trouble, bundle)
+    return Kept(commit, bundle=bundle, refusal=str(trouble))
+
+
+async def _push(mirror: Mirror, commit: str, ref: str) -> RepositoryUnreachable | None:
+    try:
+        done = await mirror.remote("push", "--porcelain", "--no-verify", "origin", f"+{commit}:{ref}")
+    except RepositoryUnreachable as silent:
+        return silent
+    if done.ok:
+        return None
+    return refused(mirror, done.stdout, mirror.said(done), f"`{ref}`") or mirror.unreachable(done)
 
 
 async def _waits(mirror: Mirror, below: UpToDate, commit: str) -> bool:
@@ -109,6 +131,11 @@ async def _waits(mirror: Mirror, below: UpToDate, commit: str) -> bool:
 
 async def fetch_kept(mirror: Mirror, name: str) -> str | None:
     """The commit that was kept under this name, now here; None if it is nowhere to be had."""
+    bundle = _place(mirror, name)
+    if bundle.is_file():  # it is later than what the remote has
+        await mirror.local("bundle", "unbundle", str(bundle))
+        heads = await mirror.local("bundle", "list-heads", str(bundle))
+        return heads.stdout.decode("utf-8", "replace").partition(" ")[0] or None
     ref = f"refs/{name}"
     found = await mirror.remote("ls-remote", "--refs", "origin", ref)
     if not found.ok:
@@ -118,13 +145,7 @@ async def fetch_kept(mirror: Mirror, name: str) -> str | None:
         done = await mirror.remote("fetch", "--no-tags", "--no-write-fetch-head", "--quiet", "origin", ref)
         if not done.ok:
             raise mirror.unreachable(done)
-        return sha
-    bundle = _place(mirror, name)
-    if not bundle.is_file():
-        return None
-    await mirror.local("bundle", "unbundle", str(bundle))
-    heads = await mirror.local("bundle", "list-heads", str(bundle))
-    return heads.stdout.decode("utf-8", "replace").partition(" ")[0] or None
+    return sha or None
 
 
 async def _bundle(mirror: Mirror, name: str, commit: str, base: str) -> Path:

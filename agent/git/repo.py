@@ -7,7 +7,6 @@ import asyncio
 import msgspec
 from loguru import logger
 
-from agent.errors import TicketFailure
 from agent.git.blame import GitFailed, blamed
 from agent.git.checkout import clear_checkouts, forget_carried
 from agent.git.checks import refuse_repository
@@ -18,7 +17,6 @@ from agent.git.mirror import Mirror
 from agent.git.refs import (
     CLAIMS,
     ClaimRefRefused,
-    KeepRefused,
     LeaseRefused,
     Refs,
     RepositoryUnreachable,
@@ -217,11 +215,13 @@ class Repository:
         """The worktree of this owner, ready for `run`; call `fetch` before.
 
         The same run finds its files as it left them. Another run finds the branch brought up to its base, and what
-        the run before left is at `refs/agent/kept/…` first; what git ignores stays only of a run that was published.
+        the run before left is kept first (see `agent.git.kept.keep`); what git ignores stays only of a run that was
+        published.
 
         Raises:
             TicketFailure: base and branch conflict, there is no base, or the repository cannot be worked in.
             RepositoryUnreachable: leftovers could not be pushed; they are still there.
+            KeepRefused: the same, where it is not known yet whether the remote takes such refs: it is in an hour.
         """
         worktree = Worktree(self._mirror, owner)
         record = worktree.record()
@@ -235,12 +235,7 @@ class Repository:
             worktree.write(kept)
             self.spares.of(base)
             return await Workspace(worktree, kept, self.spares).sealed()
-        try:
-            await self._keep_leftovers(worktree, record)
-        except KeepRefused as refused:
-            if self._mirror.hidden is None:
-                raise  # it may be a remote that takes no such refs: that is known in an hour
-            raise TicketFailure(f"what an earlier run left in {worktree.path} cannot be kept: {refused}") from refused
+        await self._keep_leftovers(worktree, record)
         # Only a run whose work was taken leaves what git ignores to the next.
         made = record is None or not record.published
         if made:

@@ -210,11 +210,12 @@ def text_changed(run: str, *, commit: str, commit_url: str = "") -> BoardText:
 # --- a run that does not -----------------------------------------------------------------------------------------
 
 
-def _how(fetch: str, host: str) -> str:
+def _how(fetch: str, host: str, refusal: str) -> str:
     """How people get work that is at no branch: by its ref, or from the host of a pod."""
     if fetch:
         return f"To have it: {code(f'git fetch origin {fetch}')}"
-    return f"That is a file on the host of pod {code(host)}: the remote takes no ref that starts no CI." if host else ""
+    why = line(refusal, 500) or "the remote takes no ref that starts no CI."
+    return f"That is a file on the host of pod {code(host)}: {why}" if host else ""
 
 
 def failed(
@@ -227,6 +228,7 @@ def failed(
     branch_url: str = "",
     fetch: str = "",
     host: str = "",
+    refusal: str = "",
 ) -> BoardText:
     """The ticket's own failure.
 
@@ -239,6 +241,7 @@ def failed(
         branch_url: where people look at it.
         fetch: the ref that it is at, if that is no branch.
         host: the pod on whose host it is, if it is on no remote.
+        refusal: why the remote did not take it, if it was asked.
     """
     return _text(
         run,
@@ -248,7 +251,7 @@ def failed(
         f"Spent: {spent.input_tokens} input tokens / {spent.output_tokens} output tokens, {spent.usd:.2f} USD"
         if spent is not None
         else "",
-        _how(fetch, host),
+        _how(fetch, host, refusal),
         f"The work so far is in {link(branch, branch_url)}." if branch else "",
     )
 
@@ -315,7 +318,14 @@ def released(run: str, *, pod: str) -> BoardText:
 
 
 def stopped(
-    run: str, *, kept: str = "", kept_url: str = "", fetch: str = "", host: str = "", change: str = ""
+    run: str,
+    *,
+    kept: str = "",
+    kept_url: str = "",
+    fetch: str = "",
+    host: str = "",
+    refusal: str = "",
+    change: str = "",
 ) -> BoardText:
     """A person took the ticket out of our hands; `kept` is where the work is (see `failed`), `change` what was seen."""
     where = f"the work is in {link(kept, kept_url)}" if kept else "there was no work to keep"
@@ -323,7 +333,7 @@ def stopped(
         run,
         Event.STOPPED,
         f"Stopped: this ticket was changed while it was being worked on; {where}",
-        _how(fetch, host),
+        _how(fetch, host, refusal),
         f"What changed: {line(change)}" if change else "",
     )
 
@@ -365,6 +375,7 @@ def spike_description(
     branch_url: str = "",
     fetch: str = "",
     host: str = "",
+    refusal: str = "",
     change: str = "",
     diff: str = "",
 ) -> BoardText:
@@ -380,7 +391,7 @@ def spike_description(
         f"**The model asks:**\n\n{quote(question)}" if question.strip() else "",
         f"**Last lines of the output:**\n\n{fence(last_lines(evidence))}" if evidence.strip() else "",
         f"**The work so far** is in {link(branch, branch_url)}." if branch else "",
-        _how(fetch, host),
+        _how(fetch, host, refusal),
         f"**The change:**\n\n{fence(diff)}" if change else "",
         f"**To let exactly this through:** write {code(f'push {change}')} in a line of its own in a comment here, then "
         "close this Spike. The next run verifies and pushes it without a model; if these lines change meanwhile, you are "

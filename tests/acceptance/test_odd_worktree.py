@@ -9,6 +9,7 @@ import pytest
 
 from agent.devshell.client_options import private_store
 from support.fleet import Fleet
+from support.git_repo import git
 
 VERDICT = '{"type":"result","subtype":"success","is_error":false,"num_turns":1,"structured_output":{"verdict":"done","summary":"Done."}}'
 
@@ -47,3 +48,32 @@ def test_an_odd_worktree_fails_its_ticket_and_not_the_pod(small_fleet: Fleet, wh
     assert (result["ticket"], result["end"]["kind"]) == (second, "done")
     seen = small_fleet.file(f"agent/{epic}-go-on", "seen.txt").split()
     assert not {".GIT", "a.txt", "disk.img", "src", "closed", "work.txt"} & set(seen)
+
+
+RULE = """git ls-tree -r --name-only "$3" | grep -q id_rsa && echo 'GL-HOOK-ERR: `id_rsa` is prohibited ![x](https://x.test)' && exit 1; true"""
+
+
+def test_work_that_the_forge_refuses_for_what_is_in_it_stays_on_the_host_and_the_epic_goes_on(
+    small_fleet: Fleet,
+) -> None:
+    """T6: each later ticket of the Epic failed before its model, for what the first one had left."""
+    small_fleet.remote.hook("update", RULE)
+    epic = small_fleet.add("Go on", kind="Epic")
+    first = small_fleet.add("Leave a key", parent=epic, priority="High")
+    second = small_fleet.add("Be plain", parent=epic)
+    end = small_fleet.cycle(small_fleet.pod(script={"files": {"id_rsa": "a key\n", "shop.py": "broken("}}))["end"]
+    assert end["kind"] == "failed"
+    said = next(one for one in small_fleet.comments(first) if one.startswith("Execution failed: "))
+    (spike,) = small_fleet.children(first)
+    for text in (said, small_fleet.get(spike)["description"]["raw"]):
+        assert end["branch"] in text
+        assert "That is a file on the host of pod `pod-a`: the repository" in text
+        assert "GL-HOOK-ERR: `id_rsa` is prohibited" in text, "in the words of the hook"
+        assert "![" not in text
+    result = small_fleet.cycle(small_fleet.pod(script={"files": {"plain.txt": "1\n"}}))
+    assert (result["ticket"], result["end"]["kind"]) == (second, "done")
+    assert small_fleet.branches() == [f"agent/{epic}-go-on", "main"]
+    assert small_fleet.kept() == []
+    at = git(small_fleet.remote.clone, "bundle", "list-heads", end["branch"]).split()[0]
+    git(small_fleet.remote.clone, "fetch", "--quiet", end["branch"], at)
+    assert git(small_fleet.remote.clone, "show", f"{at}:id_rsa") == "a key"

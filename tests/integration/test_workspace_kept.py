@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import random
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from agent.git import mirror
 from agent.git.evidence import SEEN_TRAILER
 from agent.git.refs import PROBES, RepositoryUnreachable
 from agent.git.workspace import Workspace
-from agent.programs.runner import Finished
+from agent.programs.runner import Ended, Finished
 from agent.settings.keys import GUARDED
 from agent.texts import outlet, report
 from support.git_bench import BRANCH, KEPT, NEXT, RUN, Bench, message, work, write
@@ -222,6 +223,77 @@ async def test_on_a_remote_without_such_refs_kept_work_is_at_a_branch_but_guarde
     taken = await after.take(kept.commit, message(NEXT))
     assert git(after.path, "show", f"{taken}:{CI}") == "on: [everything]"
     assert not [ref for ref in bench.remote.refs() if ref.startswith("refs/heads/agent/") and not ref.endswith(KEPT)]
+
+
+PROXY = b"error: RPC failed; HTTP 413 curl 22 The requested URL returned error: 413\nfatal: the remote end hung up unexpectedly"
+RULES: dict[str, str | bytes | Finished] = {
+    "a name": 'git ls-tree -r --name-only "$3" | grep -q id_rsa && echo "the name is not allowed" && exit 1; true',
+    "a string": 'git grep -q BEGIN.PRIVATE "$3" && echo "there is a secret in it" && exit 1; true',
+    "its size": "",
+    "its size, at a proxy": PROXY,
+    "its size, in time": Finished(-9, ended=Ended.TIMED_OUT),
+}
+
+
+def refuse(bench: Bench, rule: str | bytes | Finished) -> None:
+    """From here on the remote takes nothing that has `id_rsa`, of more than a kilobyte."""
+    if rule == "":
+        git(bench.remote.path, "config", "receive.maxInputSize", "1024")
+    elif isinstance(rule, str):
+        bench.remote.hook("update", rule)
+    else:
+        answer = rule if isinstance(rule, Finished) else Finished(128, stderr=rule)
+        bench.runner.fault = lambda argv, done: answer if "push" in argv and done is None else None
+
+
+@pytest.mark.parametrize(("rule", "hidden"), [*((rule, True) for rule in RULES), ("a string", False)])
+async def test_work_that_the_remote_refuses_for_what_is_in_it_is_kept_here_and_poisons_no_later_run(
+    bench: Bench, rule: str, *, hidden: bool
+) -> None:
+    """T6: every later ticket of the Epic failed, before its model: what the first one had left could not be pushed."""
+    bench.repo.settle(hidden=hidden)
+    workspace = await bench.open()
+    secret = f"-----BEGIN PRIVATE KEY-----\n{random.Random(7).randbytes(2_000).hex()}\n"
+    write(workspace, {"id_rsa": secret})
+    refuse(bench, RULES[rule])
+    after = await bench.open(NEXT)
+    assert not (after.path / "id_rsa").exists()
+    kept = await bench.repo.fetch_kept(KEPT)
+    assert kept is not None
+    assert git(after.path, "show", f"{kept}:id_rsa") == secret.strip()
+    assert not [ref for ref in bench.remote.refs() if "kept" in ref]
+    await work(after, {"src/a.py": "2\n"}, NEXT)
+
+
+async def test_of_work_that_the_remote_refuses_the_run_itself_says_where_it_is_and_why(bench: Bench) -> None:
+    bench.repo.settle(hidden=True)
+    refuse(bench, RULES["a name"])
+    workspace = await bench.open()
+    write(workspace, {"id_rsa": "1"})
+    kept = await workspace.keep(KEPT, message())
+    assert kept is not None
+    assert git(workspace.path, "bundle", "list-heads", kept.bundle).startswith(kept.commit)
+    assert "the name is not allowed" in kept.refusal
+    assert not await workspace.has_leftovers(), "it is kept once"
+    bench.remote.hook("update", "true")
+    write(workspace, {"src/a.py": "2\n"})
+    later = await workspace.keep(KEPT, message())
+    assert later is not None
+    assert later.ref == f"refs/{KEPT}"
+    assert await bench.repo.fetch_kept(KEPT) == later.commit, "the later one"
+
+
+async def test_work_that_a_remote_cannot_be_asked_about_stays_until_it_can(bench: Bench) -> None:
+    bench.repo.settle(hidden=True)
+    workspace = await bench.open()
+    write(workspace, {"src/a.py": "2\n"})
+    gone = Finished(128, stderr=b"fatal: the remote end hung up unexpectedly")
+    bench.runner.fault = lambda argv, done: gone if {"push", "ls-remote"} & set(argv) and done is None else None
+    with pytest.raises(RepositoryUnreachable):
+        await bench.open(NEXT)
+    bench.runner.fault = lambda _argv, _done: None
+    await bench.open(NEXT)
+    assert bench.remote.show(f"refs/{KEPT}", "src/a.py") == "2"
 
 
 async def test_a_probe_leaves_nothing_and_says_no_only_in_the_remotes_own_words(bench: Bench) -> None:

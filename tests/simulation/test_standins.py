@@ -383,7 +383,7 @@ async def test_the_same_run_finds_its_files_and_another_starts_clean(world: Worl
     assert "Agent-Run: " + RUN in world.remote.message(KEPT)
 
 
-async def test_leftovers_that_the_remote_does_not_take_stay(world: World) -> None:
+async def test_leftovers_that_the_remote_does_not_take_stay_and_are_kept_here_once_that_is_sure(world: World) -> None:
     workspace = await opened(world.host())
     world.write(workspace, {"half.txt": "half"})
     world.fault(Fault.DOWN)
@@ -396,9 +396,28 @@ async def test_leftovers_that_the_remote_does_not_take_stay(world: World) -> Non
     host = world.host()
     host.settle(hidden=False)
     world.refuse("refs/heads/agent/kept")
-    with pytest.raises(TicketFailure, match="cannot be kept"):
-        await opened(host, NEXT)
-    assert world.read(workspace, "half.txt") == "half"
+    after = await opened(host, NEXT)
+    assert world.read(after, "half.txt") is None
+    assert await host.fetch_kept(KEPT), "on the host"
+    world.write(after, {"more.txt": "more"})
+    kept = await after.keep("agent/kept/42-later", "Kept")
+    assert kept is not None
+    assert (kept.ref, bool(kept.bundle), "not here" in kept.refusal) == ("", True, True)
+
+
+async def test_work_that_does_not_get_to_a_remote_that_answers_is_kept_here(world: World) -> None:
+    host = world.host()
+    host.settle(hidden=True)
+    workspace = await opened(host)
+    world.write(workspace, {"half.txt": "half"})
+    world.fault(Fault.DOWN)
+    kept = await workspace.keep(KEPT, "Kept")
+    assert kept is not None
+    assert (kept.ref, await host.fetch_kept(KEPT)) == ("", kept.commit)
+    world.write(workspace, {"half.txt": "whole"})
+    later = await workspace.keep(KEPT, "Kept")
+    assert later is not None
+    assert (later.ref, await host.fetch_kept(KEPT)) == (f"refs/{KEPT}", later.commit)
 
 
 async def test_work_is_kept_once_and_what_came_later_too(world: World) -> None:

@@ -53,6 +53,7 @@ class HostFolder:
         self.tips: dict[str, str] = {}
         self.files: dict[int, dict[str, str]] = {}
         self.records: dict[int, Record] = {}
+        self.bundles: dict[str, str] = {}
         self.hidden: bool | None = None
 
 
@@ -171,7 +172,7 @@ class SimRepository:
 
     async def fetch_kept(self, name: str) -> str | None:
         await self._line.step()
-        return self._remote.ref(f"refs/{name}") or None
+        return self._folder.bundles.get(name) or self._remote.ref(f"refs/{name}") or None
 
     async def let_through(self, change: str, branch: str) -> bool:
         await self._line.step()
@@ -255,12 +256,7 @@ class SimRepository:
             kept = replace(record, branch=branch, published="", saved="")
             folder.records[owner] = kept
             return self._workspace(owner, kept)
-        try:
-            await self._keep_leftovers(owner, record)
-        except KeepRefused as refused:
-            if folder.hidden is None:
-                raise
-            raise TicketFailure(f"what an earlier run left cannot be kept: {refused}") from refused
+        await self._keep_leftovers(owner, record)
         self._base_tip()
         now = up_to_date(self._remote, self._folder, branch)
         await self._line.step()
@@ -467,10 +463,27 @@ class SimWorkspace:
             return None
         sha = self._remote.commit(tree, (onto,), message, stamp="kept")
         ref = f"{HEADS}{name}" if self._folder.hidden is False else f"refs/{name}"
-        if refused := await self._line.push("keep", Update(ref, sha, force=True)):
-            raise KeepRefused(f"the repository {self._line.place} does not take `{ref}`: {refused[ref]}")
+        kept = Kept(sha, ref)
+        if trouble := await self._push_kept(ref, sha):
+            if self._folder.hidden is None:
+                raise trouble
+            if not isinstance(trouble, KeepRefused):
+                await self._line.list_refs()
+            self._folder.bundles[name] = sha
+            kept = Kept(sha, bundle=name, refusal=str(trouble))
+        else:
+            self._folder.bundles.pop(name, None)
         self._remember(saved=tree)
-        return Kept(sha, ref)
+        return kept
+
+    async def _push_kept(self, ref: str, sha: str) -> RepositoryUnreachable | None:
+        try:
+            refused = await self._line.push("keep", Update(ref, sha, force=True))
+        except RepositoryUnreachable as silent:
+            return silent
+        return (
+            KeepRefused(f"the repository {self._line.place} does not take `{ref}`: {refused[ref]}") if refused else None
+        )
 
     async def has_leftovers(self) -> bool:
         if self._record.published:
