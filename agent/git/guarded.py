@@ -18,7 +18,7 @@ from agent.git.refs import names
 
 DIGITS: Final = 16
 """Of a hash that names a change, as people write it."""
-MOST: Final = 20_000
+MOST: Final = 2_000
 """Guarded paths of one change: nobody could look at more, and each is kept, sorted and hashed."""
 _FIELDS: Final = 5
 

@@ -217,7 +217,7 @@ async def unseen_change(mirror: Mirror, below: UpToDate, commit: str) -> Change 
     shown = await _diff(mirror, below.base, commit, tuple(path for path in paths if path in differs))
     undone = await _diff(mirror, below.onto, commit, tuple(path for path in paths if path not in differs))
     listed = "\n".join(f"{one.mode} {one.path}" for one in sorted(entries, key=lambda one: one.path))
-    named = spelt_out(listed.encode("utf-8", "surrogateescape"))[:LONGEST] if len(paths) > 1 else ""
+    named = spelt_out(listed.encode("utf-8", "surrogateescape")[:LONGEST])[:LONGEST] if len(paths) > 1 else ""
     return Change(hash_of(entries), paths, "\n".join(filter(None, (named, shown, undone and f"{UNDONE}\n{undone}"))))
 
 

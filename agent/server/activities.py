@@ -4,9 +4,14 @@ from typing import Any
 
 from . import attributes, catalogue, documents, hal, journals, work_package
 from .call import Answer, Call
-from .errors import bad_request, forbidden, not_found, raise_all, violation
+from .errors import ApiError, bad_request, forbidden, not_found, raise_all, violation
 from .visibility import visible
 from .work_package import WorkPackage
+
+MOST_COMMENTS = 2 << 20
+"""Characters of all comments of one account on one work package."""
+AROUND = 256
+"""What a comment counts besides, however short it is."""
 
 
 def index(call: Call) -> Answer:
@@ -35,7 +40,7 @@ def create(call: Call) -> Answer:
     raise_all([violation("journalNotes", "blank", name="Comment")] if not notes.strip() else [])
     if call.body.get("internal") is True:
         raise_all([violation("journalInternal", key) for key in ("internal_comment_plan", "internal_comment_off")])
-    attributes.storable(notes)
+    _small_enough(call, item.id, notes)
     activity_id = journals.record(call.db, item, call.viewer.id, call.now, notes)
     call.db.run("UPDATE work_packages SET updated_at = ? WHERE id = ?", call.stamp, item.id)
     return Answer(status=201, document=_activity(call, item, activity_id))
@@ -50,11 +55,20 @@ def update(call: Call) -> Answer:
         raise bad_request("comment is invalid")
     if author_id != call.viewer.id and not call.viewer.admin:
         raise forbidden()
-    attributes.storable(call.body["comment"])
+    _small_enough(call, item.id, call.body["comment"], instead_of=activity_id)
     call.db.run(
         "UPDATE journals SET notes = ?, updated_at = ? WHERE id = ?", call.body["comment"], call.stamp, activity_id
     )
     return Answer(document=_document(call, item, activity_id))
+
+
+def _small_enough(call: Call, item_id: int, notes: str, *, instead_of: int = 0) -> None:
+    """All activities are one answer, which everybody waits for: nobody's comments alone make it long."""
+    attributes.storable(notes)
+    sql = "SELECT sum(? + length(notes)) FROM journals WHERE work_package_id = ? AND user_id = ? AND notes <> '' AND id <> ?"
+    written = call.db.value(sql, AROUND, item_id, call.viewer.id, instead_of) or 0
+    if written + AROUND + len(notes) > MOST_COMMENTS:
+        raise ApiError(413, "InvalidRequestBody", "comments_too_large", {"most": str(MOST_COMMENTS)})
 
 
 def _visible_activity(call: Call) -> tuple[WorkPackage, int, int]:

@@ -35,6 +35,8 @@ _READ_ONLY = {
 _DURATIONS = {"estimatedTime": "estimated_minutes", "remainingTime": "remaining_minutes"}
 _FALSE = ("false", "f", "0", "off", "no", "")
 _MAX_ID_DIGITS = 18
+LONGEST_TEXT = 1 << 20
+"""Characters of a description or a comment; OpenProject has no limit."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,8 +178,10 @@ def as_text(value: Any) -> str | None:
 
 
 def storable(*texts: str) -> None:
-    """Refuse what a database cannot hold: OpenProject answers 500 to it (section 0, item 16)."""
+    """Refuse what a database cannot hold: OpenProject answers 500 to it (section 0, item 16); and what is no text of a person."""
     for value in texts:
+        if len(value) > LONGEST_TEXT:
+            raise ApiError(413, "InvalidRequestBody", "text_too_large", {"most": str(LONGEST_TEXT)})
         if "\0" in value:
             raise internal("string contains null byte")
         try:

@@ -204,8 +204,14 @@ def _sort(name: str, known: Catalogue) -> str | None:
 
 
 def _order(criteria: Sequence[tuple[str, bool]], group: Group | None, known: Catalogue) -> str:
-    """Nulls come last when ascending, first when descending; equals by id, newest first, unless the id is among the criteria [L]."""
-    terms = [_directed(_sort(name, known) or "", descending=down) for name, down in criteria or [("id", False)]]
+    """Nulls come last when ascending, first when descending; equals by id, newest first, unless the id is among the criteria [L].
+
+    What is said again of one name orders nothing more.
+    """
+    first: dict[str, bool] = {}
+    for name, down in criteria or [("id", False)]:
+        first.setdefault(name, down)
+    terms = [_directed(_sort(name, known) or "", descending=down) for name, down in first.items()]
     if group:
         terms.insert(0, _directed(group.place, descending=group.descending))
     return ", ".join([*terms, "id DESC"])

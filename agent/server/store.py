@@ -5,7 +5,9 @@ processes on the same file SQLite's own locks are enough (WAL; a write starts wi
 """
 
 import errno
+import math
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from importlib.resources import files
@@ -13,11 +15,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from . import working_days
-from .errors import BoardError, DiskFull
+from .errors import BoardError, DiskFull, bad_request
 
 FILE = "board.sqlite3"
 BUSY_SECONDS = 10.0
 CACHE_KIB = 64 << 10
+_STEPS = 20_000
+"""Of SQLite's machine between two looks at the clock: a millisecond or less."""
 VERSION = 3
 """Of the schema: `schema.sql` makes it, `migrations/` leads to it from each one that was ever released."""
 
@@ -81,8 +85,18 @@ class Store:
         self._connection.close()
 
     @contextmanager
-    def transaction(self, *, write: bool) -> Iterator[Db]:
-        """One consistent view; what was written is kept only if the block ends without an exception."""
+    def transaction(self, *, write: bool, seconds: float = math.inf) -> Iterator[Db]:
+        """One consistent view; what was written is kept only if the block ends without an exception.
+
+        Args:
+            write: whether it may change something.
+            seconds: of processor time after which SQLite stops.
+
+        Raises:
+            ApiError: it took longer, or the disk is full.
+        """
+        end = time.thread_time() + seconds
+        self._connection.set_progress_handler(lambda: time.thread_time() > end, _STEPS)
         try:
             self._connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
             yield Db(self._connection)
@@ -93,6 +107,8 @@ class Store:
                 self._connection.execute("ROLLBACK")
             if is_full(error):
                 raise DiskFull from error
+            if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+                raise bad_request(f"it takes more than {seconds:g} s: ask for less at once") from error
             raise
 
     def changes(self) -> int:

@@ -16,6 +16,8 @@ ENGLISH = {
     "disk_full": "The board's disk is full: nothing was changed.",
     "internal": "An internal error has occurred. {reason}",
     "body_too_large": "The body of this request is too large: at most {bytes} bytes of it are read.",
+    "text_too_large": "A text is too long: at most {most} characters are kept. Attach it as a file instead.",
+    "comments_too_large": "Your comments on this work package are too long together: at most {most} characters are kept.",
     "no_json": "The request could not be parsed as JSON.",
     "read_only": "{name} was attempted to be written but is not writable.",
     "blank": "{name} can't be blank.",

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +32,8 @@ from .store import Db, Store
 HAL_JSON = "application/hal+json; charset=utf-8"
 LONGEST_QUERY = 10_240
 LONGEST_LOGGED = 200
+LONGEST_LOOK = 2.0
+"""Seconds of processor time that a question may take; meanwhile nobody else is answered."""
 CHUNK = 64 << 10
 PRIVATE = "max-age=0, private, must-revalidate"
 """As Rails says it: by cookie too, an answer is for one user, and no cache between may keep it for others."""
@@ -124,7 +127,7 @@ class Board:
         language, kept = "en", False
         shelf = Shelf(self._folder)
         try:
-            with self._store.transaction(write=write) as db:
+            with self._store.transaction(write=write, seconds=math.inf if write else LONGEST_LOOK) as db:
                 viewer = self._viewer(db, request)
                 belongs_to(request.scope, viewer.id)
                 language = viewer.language

@@ -19,8 +19,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from agent import server
 from agent.cli import board_log
-from agent.server import connections, intake
+from agent.server import connections, intake, store
+from agent.server.attributes import LONGEST_TEXT
+from agent.server.errors import ApiError
 from support.besiegers import BODY, PARTS, head
 from support.boards import Board, embedded_board
 from support.siege import besieged, fortress, request_times
@@ -356,3 +359,55 @@ def test_strangers_do_not_keep_the_others_from_a_real_board(tmp_path: Path, meas
         measured(
             f"board: {sum(done.values())} connections of strangers, the longest of {len(took)} requests {max(took) * 1000:.0f} ms"
         )
+
+
+def test_nobody_s_comments_alone_make_an_answer_that_others_wait_for(tmp_path: Path) -> None:
+    """T1, T8: forty comments of 1.9 MB by a Reader took 5 s of everybody's at each look, and 600 MB."""
+    board = embedded_board(tmp_path)
+    try:
+        human, reader = board.client("human"), board.client("reader")
+        item = human.post("/projects/shop/work_packages", json={"subject": "Crowded"}).json()["id"]
+        path = f"/work_packages/{item}/activities"
+
+        def says(client: httpx.Client, text: str) -> httpx.Response:
+            return client.post(path, json={"comment": {"raw": text}})
+
+        assert refused(says(reader, "x" * (LONGEST_TEXT + 1))) == (413, "InvalidRequestBody")
+        longer = {"subject": "Too much", "description": {"raw": "x" * (LONGEST_TEXT + 1)}}
+        assert refused(human.post("/projects/shop/work_packages", json=longer)) == (413, "InvalidRequestBody")
+        taken = [says(reader, "x" * LONGEST_TEXT).status_code for _ in range(2)]
+        assert taken == [201, 413], "each counts for what surrounds it, too"
+        last = reader.get(path).json()["_embedded"]["elements"][-1]
+        assert reader.patch(f"/activities/{last['id']}", json={"comment": "y" * LONGEST_TEXT}).status_code == 200
+        assert says(human, "Somebody else may go on.").status_code == 201
+    finally:
+        board.close()
+
+
+def test_a_question_that_takes_too_long_is_ended(board: Board) -> None:
+    """T1, T8: one of 1,900 criteria of order stood the board for 91 s."""
+    client = board.client("human")
+    for number in range(12):
+        client.post("/projects/shop/work_packages", json={"subject": f"Number {number}"})
+    many = [["assignee", "asc"], ["status", "desc"]] * 500
+    query = {"sortBy": json.dumps(many), "filters": "[]", "pageSize": "5"}
+    few = {**query, "sortBy": json.dumps(many[:2])}
+
+    def subjects(asked: dict[str, str]) -> list[str]:
+        eprops = base64.b64encode(zlib.compress(json.dumps(asked).encode())).decode()
+        answer = client.get("/work_packages", params={"eprops": eprops})
+        return [one["subject"] for one in answer.json()["_embedded"]["elements"]]
+
+    assert subjects(query) == subjects(few)
+
+
+def test_what_sqlite_works_at_for_too_long_is_stopped_and_the_next_is_answered(tmp_path: Path) -> None:
+    server.create(tmp_path)
+    board = store.Store(tmp_path)
+    endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    with pytest.raises(ApiError) as caught, board.transaction(write=False, seconds=0.1) as db:
+        db.value(endless)
+    assert "more than 0.1 s" in caught.value.document("en")["message"]
+    with board.transaction(write=True, seconds=0.1) as db:
+        assert db.value("SELECT 1") == 1
+    board.close()
