@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Final
@@ -46,36 +47,40 @@ def rows() -> list[tuple[Path, Row]]:
 
 
 def outcomes(tests: list[str]) -> dict[str, str]:
-    """Run tests; each node's own word for how it ended, the worst of its parameters."""
+    """Run tests, with a line as each ends; by node id how it ended, the worst of its parameters."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal", f"--junitxml={report}"]
-        subprocess.run([*command, "-o", "junit_family=xunit1", *tests], cwd=ROOT, check=False)
+        command = [sys.executable, "-m", "pytest", "-v", "-n", "2", "--dist", "worksteal", f"--junitxml={report}"]
+        subprocess.run(
+            [*command, "-o", "junit_family=xunit1", "-o", "console_output_style=count", *tests], cwd=ROOT, check=False
+        )
         found: dict[str, set[str]] = {}
-        for case in ET.parse(report).iter("testcase"):
-            node = f"{case.get('file')}::{str(case.get('name')).partition('[')[0]}"
+        for case in ET.parse(report).iter("testcase") if report.exists() else ():
+            node = f"{case.get('file')}::{case.get('name')}"
             word = next((kind for kind in ("failure", "error", "skipped") if case.find(kind) is not None), "holds")
-            found.setdefault(node, set()).add(word)
+            for name in (node, node.partition("[")[0]):
+                found.setdefault(name, set()).add(word)
     worst = ("failure", "error", "skipped", "holds")
-    return {node: min(words, key=worst.index) for node, words in found.items()}
+    return {name: min(words, key=worst.index) for name, words in found.items()}
 
 
 def main(run: bool) -> int:
     """Returns 0 if every demonstration holds."""
-    known = rows()
-    tests = sorted({one.test.partition("[")[0] for _, row in known for one in row.demonstration})
+    known, began = rows(), time.monotonic()
+    tests = sorted({one.test for _, row in known for one in row.demonstration})
     ended = outcomes(tests) if run else {}
     table = Table("row", "attack", "before", "now" if run else "test", show_lines=True)
     for _, row in known:
         for one in row.demonstration:
-            table.add_row(
-                row.row, one.what, one.before, ended.get(one.test.partition("[")[0], "not run") if run else one.test
-            )
+            table.add_row(row.row, one.what, one.before, ended.get(one.test, "not run") if run else one.test)
     console = Console(width=None if sys.stdout.isatty() else 160, markup=False)
     console.print(table)
-    left = [test for test in tests if ended.get(test) != "holds"] if run else []
+    if not run:
+        console.print(f"{len(tests)} demonstrations")
+        return 0
+    left = [test for test in tests if ended.get(test) != "holds"]
     console.print(
-        f"{len(tests) - len(left)} of {len(tests)} demonstrations hold" if run else f"{len(tests)} demonstrations"
+        f"{len(tests) - len(left)} of {len(tests)} demonstrations hold, after {(time.monotonic() - began) / 60:.0f} minutes"
     )
     return 1 if left else 0
 
