@@ -66,6 +66,7 @@ fleet: tools ## five hosts with real systemd in namespaces play the scenarios of
 
 trust: tools ## what attackers broke around the sandbox, row by row: each attack once more, and a table
 	@.ci/claude
+	@if [ -x /usr/bin/python3 ]; then PYTHON=/usr/bin/python3 VENV=.venv-system .ci/provision; fi
 	@PYTHONPATH=tests .venv/bin/python -m support.trust --run
 
 proof: tools ## what is too long for make test: all of tests/proof, the whole outsider's walk, trust, mutants, simulation, kill boundaries, soak (hours)
