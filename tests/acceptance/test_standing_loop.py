@@ -23,8 +23,8 @@ from support.stand import stand, standing
 
 pytestmark = pytest.mark.nix
 
-SOON: Final = 1.5
-"""Seconds that the loop may stand in these tests."""
+SOON: Final = 6.0
+"""Seconds that the loop may stand in these tests: a pod that starts on a loaded machine must not be taken for one that stands."""
 
 
 class Pod:
@@ -95,7 +95,7 @@ def test_without_a_unit_a_pod_whose_loop_stands_ends_itself_and_the_next_ends_as
         stand(pod.process, tmp_path / "site")
         pod.process.send_signal(signal.SIGTERM)  # asks a loop that does not listen
         assert pod.process.wait(20 * SOON) == 1
-        assert "Timeout (0:00:01.500000)!" in pod.log()
+        assert "Timeout (0:00:06)!" in pod.log()
         assert differences(undisturbed, taken_over(pod)) == []
 
 
