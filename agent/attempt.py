@@ -18,7 +18,17 @@ from msgspec.structs import replace
 from agent import briefing
 from agent.briefing import Briefing, Word
 from agent.ending import End, Ending
-from agent.errors import BoardError, LifetimeOver, NotFound, PodTrouble, Refused, Superseded, TicketFailure, Unseen
+from agent.errors import (
+    BoardError,
+    LifetimeOver,
+    NotFound,
+    PodTrouble,
+    Refused,
+    Superseded,
+    TicketFailure,
+    TooLarge,
+    Unseen,
+)
 from agent.execution import Execution
 from agent.git import refs
 from agent.git.evidence import RUN_TRAILER, SEEN_TRAILER, TICKET_TRAILER
@@ -147,6 +157,8 @@ class Attempt:
             return await self._carry_out(ticket, epic, self._branch(ticket, epic))
         except TicketFailure as failure:
             return await self._failed(_recorded(failure))
+        except TooLarge as large:
+            return await self._failed(_too_long(large))
         except Superseded as superseded:
             return await self._stopped(str(superseded))
         except LifetimeOver:
@@ -405,6 +417,8 @@ class Attempt:
         logger.warning("#{}: interrupted: {}", self._held.ticket, reason)
         try:
             too_often = await self._reporter.interrupted(reason)
+        except TooLarge as large:
+            too_often = _too_long(large)
         except Superseded as superseded:
             return await self._stopped(str(superseded))
         if too_often is not None:
@@ -471,6 +485,11 @@ class Attempt:
 
     def _trailers(self, ticket: WorkPackage) -> dict[str, str]:
         return {TICKET_TRAILER: f"#{ticket.id}", "Agent-Pod": self._held.token.pod, RUN_TRAILER: self._run}
+
+
+def _too_long(large: TooLarge) -> RecordedFailure:
+    """Comments that only delay their own ticket: another run would read as much, and other tickets are not about them."""
+    return RecordedFailure(f"what is written on this ticket is too long to be read, so shorten or delete some: {large}")
 
 
 def _recorded(failure: TicketFailure) -> RecordedFailure:

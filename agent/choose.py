@@ -47,6 +47,7 @@ class Reason(StrEnum):
     CONTAINER = "container"
     SPIKED = "spiked"
     BLOCKED = "blocked"
+    TOO_LONG = "too long to be read"
 
 
 class Why(Struct, frozen=True):

@@ -20,7 +20,7 @@ from agent.board.query import one_of
 from agent.choose import Rung
 from agent.daemon import Pass
 from agent.ending import End, Ending
-from agent.errors import BoardError, NotFound, PodTrouble, Refused, Superseded, TicketFailure, Unreachable
+from agent.errors import BoardError, NotFound, PodTrouble, Refused, Superseded, TicketFailure, TooLarge, Unreachable
 from agent.execution import Execution
 from agent.git.repo import Repository
 from agent.model import WorkPackage
@@ -168,6 +168,8 @@ class Cycle:
                 found[number] = await self._board.work_package(number, "what the state recorded")
             except (NotFound, Refused):
                 self._memory.forget_ticket(number)
+            except TooLarge as large:
+                logger.warning("#{} is left alone: {}", number, large)
         return list(found.values())
 
     def _may_hold_something(self) -> bool:

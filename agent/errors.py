@@ -7,7 +7,8 @@ AgentError
 │   ├── Conflict           409: read again and decide by the content; alone it proves nothing
 │   ├── NotFound           404: gone, or hidden from this account
 │   ├── Refused            400, 401, 403, 422: the board says no, and why
-│   └── Ignored            200, but the answer does not carry what was written
+│   ├── Ignored            200, but the answer does not carry what was written
+│   └── TooLarge           the answer is longer than is read: what others wrote there is
 ├── Superseded             the claim is somebody else's now: stop every effect
 ├── PodTrouble             not the ticket's fault: model API, remote, disk, a missing tool
 │   └── LifetimeOver       the claim's lifetime ended under its holder: it writes nothing any more
@@ -64,6 +65,10 @@ class Refused(BoardError):
 
 class Ignored(BoardError):
     """The write was answered with 200 but something in it was dropped without a word (reference, section 0, 17)."""
+
+
+class TooLarge(BoardError):
+    """The answer is longer than is read, because of what others wrote there: never the board's trouble, nor this pod's."""
 
 
 class Superseded(AgentError):

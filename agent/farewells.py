@@ -7,11 +7,11 @@ from typing import Final
 
 from loguru import logger
 
-from agent.errors import NotFound, Refused
+from agent.errors import NotFound, Refused, TooLarge
 from agent.model import BoardText, WorkPackage
 from agent.protocol import Protocol
 from agent.state import Farewell
-from agent.texts import claim_token, report, trail
+from agent.texts import claim_token, report
 from agent.texts.claim_token import ClaimToken
 from agent.texts.report import Event, Marker
 
@@ -65,7 +65,7 @@ async def catch_up(protocol: Protocol) -> list[WorkPackage]:
     for farewell in protocol.memory.state.farewells:
         try:
             item = await protocol.board.work_package(farewell.ticket, "was it given back")
-        except (NotFound, Refused) as gone:
+        except (NotFound, Refused, TooLarge) as gone:
             logger.info("#{}: nothing is left to say: {}", farewell.ticket, gone)
         else:
             shown, marker = claim_token.parse(item.run), report.parse_marker(farewell.text)
@@ -79,9 +79,7 @@ async def catch_up(protocol: Protocol) -> list[WorkPackage]:
 
 async def _is_told(protocol: Protocol, number: int, marker: Marker) -> bool:
     """Whether this was said; of a claim that a judge let expire also whether its holder came back and ended the run."""
-    activities = await protocol.board.activities(number, "what was said already")
-    users = protocol.fleet.users
-    said = {mark.event for _, mark in trail.markers(activities, users) if mark.run == marker.run}
+    said = await protocol.events(number, marker.run)
     return bool(said & (_ENDS if marker.event == Event.EXPIRED else {marker.event}))
 
 

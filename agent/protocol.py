@@ -19,7 +19,7 @@ from agent.board.discovery import assignable_in, users_of
 from agent.board.query import one_of
 from agent.choose import Reason, Why
 from agent.clock import Clock, Randomness
-from agent.errors import Conflict, Ignored, NotFound, Refused, Superseded, Unreachable
+from agent.errors import Conflict, Ignored, NotFound, Refused, Superseded, TooLarge, Unreachable
 from agent.memory import Memory
 from agent.model import BoardText, Changes, Fleet, WorkPackage
 from agent.ownership import Held
@@ -164,7 +164,7 @@ class Protocol:
         record, token = self.memory.state.recorded(epic.run), claim_token.parse(epic.run)
         if record is None or token is None or record.announced:
             return
-        if fresh or not await self.said(epic.id, token.run, report.Event.EPIC_TAKEN):
+        if fresh or report.Event.EPIC_TAKEN not in await self.events(epic.id, token.run):
             await self.say(epic.id, report.epic_taken(token.run, pod=self.fleet.pod), "Epic taken")
         self.memory.record(replace(record, announced=True))
 
@@ -390,7 +390,7 @@ class Protocol:
             except NotFound:
                 return
             except (Unreachable, Conflict) as unsettled:
-                if marker is not None and await self.said(number, marker.run, marker.event):
+                if marker is not None and marker.event in await self.events(number, marker.run):
                     return
                 if not left:
                     raise
@@ -398,8 +398,15 @@ class Protocol:
             else:
                 return
 
-    async def said(self, number: int, run: str, event: str) -> bool:
-        """Whether a comment of a fleet user with this marker is there."""
-        fleet = self.fleet
-        activities = await self.board.activities(number, "what was said already")
-        return any(mark.run == run and mark.event == event for _, mark in trail.markers(activities, fleet.users))
+    async def events(self, number: int, run: str) -> frozenset[str]:
+        """What comments of the fleet's users with this run's markers say already.
+
+        Nothing, where others wrote more there than is read: to say something twice is better than to stand before it.
+        """
+        try:
+            activities = await self.board.activities(number, "what was said already")
+        except TooLarge as large:
+            logger.warning("#{}: what was said already is not known: {}", number, large)
+            return frozenset()
+        marks = trail.markers(activities, self.fleet.users)
+        return frozenset(mark.event for _, mark in marks if mark.run == run)

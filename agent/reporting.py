@@ -89,9 +89,7 @@ class Reporter:
     async def events(self) -> frozenset[str]:
         """What this run has said already; asked of the board once, and only after a take-over."""
         if self._said is None:
-            activities = await self._board.activities(self.held.ticket, "what this run has said")
-            users = self._protocol.fleet.users
-            self._said = frozenset(mark.event for _, mark in trail.markers(activities, users) if mark.run == self._run)
+            self._said = await self._protocol.events(self.held.ticket, self._run)
         return self._said
 
     def remember(self, record: RecordedClaim) -> None:

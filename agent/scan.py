@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
+from loguru import logger
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -17,7 +18,7 @@ from agent import choose
 from agent.board.client import PAGE, Board
 from agent.board.query import MOST, Filter, none_of, one_of, portions
 from agent.choose import Reason, Rung, Why
-from agent.errors import BoardError, NotFound, Refused
+from agent.errors import NotFound, Refused, TooLarge
 from agent.model import Around, Fleet, Row, WorkPackage
 from agent.survey import Survey, look
 
@@ -283,15 +284,18 @@ class Scan:
         fleet = self.fleet
         try:
             ticket = await self._board.work_package(row.id, "the candidate")
+            whys = choose.own_reasons(ticket, fleet)
+            if not whys:
+                around = await read_around(self._board, ticket)
+                whys = choose.surrounding_reasons(ticket, around, fleet)
+                if not whys:
+                    return Candidate(rung, ticket, around, choose.epic_of(around.ancestors, fleet)), []
         except NotFound:
             self._out.add(row.id)
             return None, []
-        whys = choose.own_reasons(ticket, fleet)
-        if not whys:
-            around = await read_around(self._board, ticket)
-            whys = choose.surrounding_reasons(ticket, around, fleet)
-            if not whys:
-                return Candidate(rung, ticket, around, choose.epic_of(around.ancestors, fleet)), []
+        except TooLarge as large:  # others wrote that, so it is no reason to leave the rest of the work alone
+            whys = [Why(Reason.TOO_LONG, str(large))]
+            logger.warning("#{} is not taken: {}", row.id, large)
         self._drop(row, whys)
         self._subtrees |= {why.by for why in whys if why.by}
         return None, whys
@@ -364,6 +368,7 @@ async def read_around(board: Board, ticket: WorkPackage) -> Around:
 
     Raises:
         Refused: one of them vanished meanwhile; unknown things are never taken for harmless, so read again.
+        TooLarge: one of them is too long to be read.
     """
     chain = {ticket.id, *ticket.ancestors}
     relations = await board.relations(chain, "relations of the ticket and its ancestors")
@@ -372,12 +377,14 @@ async def read_around(board: Board, ticket: WorkPackage) -> Around:
     near = {*ticket.ancestors, *ends, *few}
     full = await board.work_packages([one_of("id", near)], "what is around the ticket") if near else []
     by_id = {one.id: one for one in full}
+    if not by_id.keys() >= {*ticket.ancestors, *few}:
+        raise TooLarge(
+            f"Something above or below #{ticket.id} is too long to be read, or hidden: nothing is known of it"
+        )
     if few:
         children = [choose.as_row(by_id[one]) for one in few]
     else:
         children = await board.rows([one_of("parent", [ticket.id])], "children") if ticket.children else []
-    if not by_id.keys() >= {*ticket.ancestors, *few}:
-        raise BoardError(f"The board left out something above or below #{ticket.id}: nothing is known of it")
     return Around(
         ancestors=tuple(by_id[one] for one in ticket.ancestors),
         children=tuple(children),

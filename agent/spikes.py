@@ -85,7 +85,7 @@ class Spikes:
                 opened.setdefault(run, []).append(spike)
         surplus = [(run, mine[0].id, spike) for run, mine in opened.items() for spike in mine[1:]]
         for run, stays, spike in surplus:
-            if not await self._protocol.said(spike.id, run, Event.SPIKE_DUPLICATE):
+            if Event.SPIKE_DUPLICATE not in await self._protocol.events(spike.id, run):
                 await self._protocol.say(spike.id, report.spike_duplicate(run, stays=stays), "a Spike too many")
             await self._close(spike)
 

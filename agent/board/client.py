@@ -10,13 +10,14 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import Any, Final, Self
 
 import httpx
+from loguru import logger
 
 from agent.board import forms, query, wire
 from agent.board.exchange import Exchange
 from agent.board.query import Filter
 from agent.board.wire import Fields, Malformed
 from agent.clock import Clock, Randomness
-from agent.errors import Ignored, Refused, Unreachable
+from agent.errors import Ignored, NotFound, Refused, TooLarge, Unreachable
 from agent.model import (
     Activity,
     BoardText,
@@ -98,11 +99,30 @@ class Board:
     async def work_packages(
         self, filters: Iterable[Filter | None], purpose: str, *, size: int = FULL_PAGE
     ) -> list[WorkPackage]:
-        """Every match in full: dear, so only for what is about to be touched."""
-        parameters = _list(filters, BY_ID)
+        """Every match in full: dear, so only for what is about to be touched.
+
+        Where their texts are too long together they are read one by one, and what is too long alone is left out: a caller
+        that must know of each looks which came.
+        """
+        wanted = list(filters)
         found = []
-        async for page in self._pages("work_packages", parameters, purpose, size):
-            found += [wire.work_package(one, self.fields) for one in page]
+        try:
+            async for page in self._pages("work_packages", _list(wanted, BY_ID), purpose, size):
+                found += [wire.work_package(one, self.fields) for one in page]
+        except TooLarge as together:
+            logger.warning("{}; they are read one by one", together)
+            return await self._one_by_one(await self.rows(wanted, purpose), purpose)
+        return found
+
+    async def _one_by_one(self, rows: Iterable[Row], purpose: str) -> list[WorkPackage]:
+        found = []
+        for row in rows:
+            try:
+                found.append(await self.work_package(row.id, purpose))
+            except NotFound:
+                continue
+            except TooLarge as alone:
+                logger.warning("#{} is left out: {}", row.id, alone)
         return found
 
     async def rows(
@@ -316,5 +336,5 @@ def _unsettled(purpose: str) -> Iterator[None]:
     """An answer to a write that cannot be read is none: it may have happened all the same."""
     try:
         yield
-    except Malformed as error:
+    except (Malformed, TooLarge) as error:
         raise Unreachable(f"The board's answer to “{purpose}” settles nothing: {error}") from error

@@ -19,7 +19,7 @@ from loguru import logger
 from agent.board import query, wire
 from agent.board.wire import Malformed
 from agent.clock import Clock, Randomness
-from agent.errors import BoardError, ConfigurationError, Conflict, NotFound, Refused, Unreachable
+from agent.errors import BoardError, ConfigurationError, Conflict, NotFound, Refused, TooLarge, Unreachable
 
 ATTEMPTS: Final = 4
 """How often a read is sent before the board counts as unreachable."""
@@ -174,7 +174,7 @@ class Exchange:
             async for piece in answer.aiter_bytes():
                 body += piece
                 if len(body) > LARGEST_ANSWER:
-                    raise Malformed(f"The board's answer is larger than {LARGEST_ANSWER >> 20} MiB ({purpose})")
+                    raise TooLarge(f"The board's answer is larger than {LARGEST_ANSWER >> 20} MiB ({purpose})")
         return answer, body
 
     def _error(self, answer: httpx.Response, content: bytearray, purpose: str) -> BoardError:

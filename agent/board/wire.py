@@ -14,9 +14,9 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import UNSET, Struct
 
-from agent.errors import BoardError
+from agent.errors import BoardError, TooLarge
 from agent.model import Activity, Change, Changes, Draft, Named, Principal, Project, Relation, Row, Status, WorkPackage
-from agent.texts.bounded import LINE, Unreadable, Whole, from_json
+from agent.texts.bounded import LINE, TooMuch, Unreadable, Whole, from_json
 from agent.texts.clean import clean_all
 
 T = TypeVar("T")
@@ -104,9 +104,12 @@ def parse(body: bytes | bytearray) -> Any:
 
     Raises:
         Malformed: it is none.
+        TooLarge: it is longer than is read, or holds more.
     """
     try:
         return from_json(body, longest=LARGEST)
+    except TooMuch as error:
+        raise TooLarge(f"The board's answer is not read: {error}") from error
     except Unreadable as error:
         raise Malformed(f"The board's answer is not JSON that we read: {error}") from error
 

@@ -50,6 +50,10 @@ REASON_WORDS: Final = {
     Reason.CONTAINER: ("they have children that are work of their own", "Agents take the children instead."),
     Reason.SPIKED: ("an open Spike waits for a person", "Answer in the Spike, then close it."),
     Reason.BLOCKED: ("something incomplete holds them back", "Finish what it waits for, or remove the relation."),
+    Reason.TOO_LONG: (
+        "what is written on them is too long to be read",
+        "Shorten its text, or that of what is around it.",
+    ),
 }
 """What a reason means for many tickets, and what to do about it for one."""
 

@@ -44,6 +44,10 @@ class Unreadable(ValueError):
     """It is not what it should be, or too much of it; the text says why, as it stands behind a colon."""
 
 
+class TooMuch(Unreadable):
+    """It may be what it should be, and is more than is read."""
+
+
 def ending(output: bytes, longest: int) -> bytes:
     """The end of an output, from the beginning of a line if there is one: half a line could hold half a secret."""
     if len(output) <= longest:
@@ -139,9 +143,9 @@ def from_json(raw: bytes | bytearray | str, kind: Any = Any, *, longest: int) ->
         Unreadable: it is none, or not of that kind, or too much for us.
     """
     if len(raw) > longest:
-        raise Unreadable(f"it is longer than {_size(longest)}")
+        raise TooMuch(f"it is longer than {_size(longest)}")
     if _crowded(raw.encode("utf-8", "replace") if isinstance(raw, str) else raw):
-        raise Unreadable("it holds more values than anything of its kind")
+        raise TooMuch("it holds more values than anything of its kind")
     try:
         return msgspec.json.decode(raw, type=kind)
     except RecursionError as error:

@@ -47,10 +47,11 @@ for content in (b'Derive("' + b"\\\\n" * (14 << 20), b"Derive(" + b"[]," * (1 <<
 """,
     "an answer of the board": """
 from agent.board import wire
+from agent.errors import TooLarge
 for body in (b"[" + b"{}," * (10 << 20), b"[" * (30 << 20), b"[" + b"1," * (15 << 20), b'["' + b"[{," * (9 << 20) + b'"'):
     try:
         wire.parse(body)
-    except wire.Malformed:
+    except (wire.Malformed, TooLarge):
         continue
     raise AssertionError(body[:20])
 """,
@@ -59,6 +60,7 @@ import asyncio, gzip, httpx
 from agent.board.exchange import Exchange
 from agent.board.wire import Malformed
 from agent.clock import SystemClock, SystemRandomness
+from agent.errors import TooLarge
 
 class Endless(httpx.AsyncByteStream):
     def __init__(self, piece): self.piece = piece
@@ -74,7 +76,7 @@ async def ask(piece, **headers):
     exchange = Exchange("http://board", "token", transport=transport, clock=SystemClock(), randomness=SystemRandomness())
     try:
         await exchange.read("x", "a test")
-    except Malformed:
+    except (Malformed, TooLarge):
         return
     finally:
         await exchange.close()
