@@ -96,9 +96,21 @@ class Exchange:
             headers={"Accept": "application/hal+json, application/json", "Accept-Encoding": "gzip"},
             timeout=_PATIENCE,
             follow_redirects=True,
+            event_hooks={"request": [self._stays]},
             transport=transport or _Network(),
             trust_env=False,
         )
+
+    async def _stays(self, request: httpx.Request) -> None:
+        """A redirect is followed within the board's own origin, or from http to https there; as git's is.
+
+        Another origin would get what is written, and what it answers would be taken for the board's.
+        """
+        board, place = self._client.base_url, request.url
+        secured = (board.scheme, place.scheme, board.port, place.port) == ("http", "https", None, None)
+        if place.host != board.host or not (secured or (place.scheme, place.port) == (board.scheme, board.port)):
+            origin = place.copy_with(userinfo=b"", path="/", query=None, fragment=None)
+            raise BoardError(f"The board at {self._url} is now at {origin}: set board.url, if that is the board")
 
     async def close(self) -> None:
         """Let go of the connections."""

@@ -351,17 +351,54 @@ async def test_a_redirect_on_the_same_origin_keeps_the_credentials(httpserver: H
         assert (request.authorization.username, request.authorization.password) == ("apikey", TOKEN)
 
 
-async def test_a_redirect_to_another_origin_gets_no_credentials(
-    httpserver: HTTPServer, elsewhere: HTTPServer, board: Board
+@pytest.mark.parametrize("call", [Board.statuses, claim, say])
+async def test_a_redirect_to_another_origin_is_told_and_asked_nothing(
+    httpserver: HTTPServer, elsewhere: HTTPServer, board: Board, call: Callable[[Board], Any]
 ) -> None:
+    """T10: it never got the token, but what was written, and its answers were taken for the board's."""
     Script(httpserver, Response("", 308, {"Location": elsewhere.url_for("/api/v3/statuses")}))
-    there = Script(elsewhere, refusal(401, "Unauthenticated"))
-    with pytest.raises(Refused) as refused:
+    there = Script(elsewhere, ok({"total": 0, "_embedded": {"elements": []}}))
+    with pytest.raises(BoardError, match=rf"is now at {elsewhere.url_for('/')}: set board.url") as error:
+        await call(board)
+    assert not isinstance(error.value, Unreachable), "nobody asks again"
+    assert there.seen == []
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "http://127.0.0.1:99999/", "http://127.0.0.1:0/", "https://127.0.0.1/", "http://0x7f.1:%d/", "http://127.1:%d/", "ftp://127.0.0.1:%d/",
+        "http://user@board.example/?token=1#x", "//127.0.0.1:99999/", "http://[::1]:%d/", "file:///etc/passwd", "http://localhost.:%d/",
+    ],
+)  # fmt: skip
+async def test_a_redirect_to_an_odd_place_is_a_sentence(httpserver: HTTPServer, board: Board, place: str) -> None:
+    """A port beyond all ports ended the pod with a traceback."""
+    Script(httpserver, Response("", 302, {"Location": place.replace("%d", str(httpserver.port))}))
+    with pytest.raises(BoardError) as error:
         await board.statuses()
-    assert refused.value.status == 401
-    [request] = there.seen
-    assert request.authorization is None
-    assert not any(secret in value for secret in SECRETS for value in request.headers.values())
+    assert "token" not in str(error.value)
+
+
+async def test_a_redirect_from_http_to_https_is_followed() -> None:
+    seen: list[httpx.Request] = []
+
+    def proxy(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        if request.url.scheme == "http":
+            return httpx.Response(308, headers={"Location": str(request.url.copy_with(scheme="https"))})
+        return httpx.Response(200, json={"total": 0, "_embedded": {"elements": []}})
+
+    moved = Board(
+        "http://board.example",
+        TOKEN,
+        transport=httpx.MockTransport(proxy),
+        clock=FakeClock(),
+        randomness=FixedRandomness(),
+    )
+    async with moved as board:
+        assert await board.statuses() == []
+    assert [one.url.scheme for one in seen] == ["http", "https"]
+    assert all(one.headers["authorization"] for one in seen)
 
 
 @pytest.mark.parametrize("status", [307, 308])
