@@ -59,8 +59,8 @@ exec -- "$@"
 """
 """What bash does with the script $1, the file for words $2, the folder $3 that comes first on PATH and the command behind. A hook may set what it likes,
 the arguments, traps and descriptors among it, so they are put right after it."""
-LARGEST_ENVIRONMENT: Final = 8 << 20
-"""Bytes; the kernel hands over no more in one piece."""
+LARGEST_ENVIRONMENT: Final = 2 << 20
+"""Bytes: a quarter of the stack, which is all that the kernel hands over at the usual limit."""
 
 
 class DevShell:
@@ -139,9 +139,11 @@ async def environment_of(runner: Runner, saved: Saved, job: Job, redact: Redact,
     done = await enter(runner, saved, asked, redact, first=first)
     if not done.ok or done.dropped or not done.stdout:
         raise _failure("entered", done, asked, redact)
-    return b"".join(
-        one + b"\0" for one in done.stdout.split(b"\0") if one.find(b"=") > 0
-    )  # a hook can write there, too
+    return await asyncio.to_thread(_assignments, done.stdout)  # a hook can write there, too
+
+
+def _assignments(printed: bytes) -> bytes:
+    return b"".join(one + b"\0" for one in printed.split(b"\0") if one.find(b"=") > 0)
 
 
 async def enter(runner: Runner, saved: Saved, job: Job, redact: Redact, *, first: Path | None = None) -> Finished:

@@ -367,7 +367,7 @@ class Mirror:
             raise RepositoryUnreachable(
                 f"the repository {self.place} cannot be used: its list of branches is longer than {OUTPUT >> 20} MiB"
             )
-        return read_refs(done.stdout.decode("utf-8", "replace"))
+        return await asyncio.to_thread(read_refs, done.stdout.decode("utf-8", "replace"))
 
     async def fetch(self) -> None:
         """Bring all branches of the remote into the mirror and forget those that are gone."""

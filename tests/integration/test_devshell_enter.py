@@ -177,6 +177,21 @@ async def test_a_program_that_stays_out_finds_the_shell_in_a_file(inside: Inside
     assert inside.litter() == []
 
 
+async def test_a_hook_that_prints_a_million_variables_is_the_tickets_failure_and_stands_no_loop(inside: Inside) -> None:
+    """T1, T10: what it prints into the shell's environment was parted in the loop, up to eight mebibytes of it."""
+    for count, taken in ((600_000, True), (1_000_000, False)):
+        inside.script.write_text(
+            f"head -c {3 * count} /dev/zero | tr '\\0' 'a' | sed 's/aaa/a=\\x00/g' >&$__enter_out\n"
+        )
+        job = Job(argv=("true",), cwd=inside.folder, env=inside.env, timeout=60, apart=inside.folder / "environment")
+        if taken:
+            assert (await inside.shell().run(job)).ok
+            assert (inside.folder / "environment").read_bytes().count(b"a=\0") == count
+        else:
+            with pytest.raises(TicketFailure):
+                await inside.shell().run(job)
+
+
 @pytest.mark.parametrize("hook", ["exit 0", "exit 4", "exec true", "exec() { :; }", "exec >&2; exec sh -c 'exit 1'"])
 async def test_a_program_that_stays_out_is_not_started_where_the_shell_is_not_entered(
     inside: Inside, hook: str
