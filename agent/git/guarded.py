@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -64,7 +65,38 @@ def read_entries(raw: bytes) -> Iterator[Entry]:
         at = end + 1
 
 
-def guarded_entries(raw: bytes, patterns: tuple[str, ...]) -> dict[str, Entry]:
+class Guard(Struct, frozen=True):
+    """What is guarded in one change: the patterns of the settings, and what guarded links lead to.
+
+    Who reads a guarded file through a link reads what it leads to: so that decides as the link does, with all below it, and
+    whatever is put in the place of a folder above it.
+    """
+
+    patterns: tuple[str, ...]
+    led: tuple[str, ...] = ()
+    """Sorted, each with a stroke behind, and none below another; see `by_links`."""
+
+    def covers(self, path: str) -> bool:
+        """Whether a path is guarded."""
+        return is_guarded(path, self.patterns) or (bool(self.led) and self._is_led(f"{path.casefold()}/"))
+
+    def _is_led(self, path: str) -> bool:
+        at = bisect_right(self.led, path)
+        return path.startswith(self.led[max(at - 1, 0) : at]) or any(
+            one.startswith(path) for one in self.led[at : at + 1]
+        )
+
+
+def by_links(patterns: tuple[str, ...], places: Iterable[str]) -> Guard:
+    """These patterns, and the places that guarded links lead to; "" is the topmost folder."""
+    led: list[str] = []
+    for place in sorted(f"{place.casefold()}/" if place else "" for place in places):
+        if not led or not place.startswith(led[-1]):
+            led.append(place)
+    return Guard(patterns, tuple(led))
+
+
+def guarded_entries(raw: bytes, guard: Guard) -> dict[str, Entry]:
     """The guarded ones among these entries, by path. What a run adds may be half a million paths, so mind where this runs.
 
     Raises:
@@ -72,7 +104,7 @@ def guarded_entries(raw: bytes, patterns: tuple[str, ...]) -> dict[str, Entry]:
     """
     found: dict[str, Entry] = {}
     for one in read_entries(raw):
-        if is_guarded(one.path, patterns):
+        if guard.covers(one.path):
             found[one.path] = one
             if len(found) > MOST:
                 raise TicketFailure(f"it changes more than {MOST:,} guarded paths, which nobody could look at")
@@ -81,8 +113,12 @@ def guarded_entries(raw: bytes, patterns: tuple[str, ...]) -> dict[str, Entry]:
 
 def guarded_names(raw: bytes, patterns: tuple[str, ...]) -> list[str]:
     """The guarded ones among the names of `git ls-tree -r -z --name-only`."""
-    names = raw.decode("utf-8", "replace").split("\0")[:-1]
-    return [path for path in names if is_guarded(path, patterns)]
+    return guarded_among(raw.decode("utf-8", "replace").split("\0")[:-1], patterns)
+
+
+def guarded_among(paths: Iterable[str], patterns: tuple[str, ...]) -> list[str]:
+    """Those of these paths."""
+    return [path for path in paths if is_guarded(path, patterns)]
 
 
 def hash_of(entries: Iterable[Entry]) -> str:
@@ -110,8 +146,12 @@ def _near(first: str, patterns: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
 
 def _covers(pattern: Sequence[str], parts: Sequence[str]) -> bool:
     """Whether pattern and path agree as far as both go; a pattern that begins with `**` has nothing above it."""
-    if len(pattern) == len(("**", "name")) and pattern[0] == "**" and "*" not in pattern[1]:
-        return pattern[1] in parts  # the only kind that all of a tree is held against: much faster so
+    if len(pattern) == len(("**", "name")) and pattern[0] == "**":  # the only kind that all of a tree is held against
+        name = pattern[1]
+        if "*" not in name:
+            return name in parts  # much faster so
+        start = name.partition("*")[0]
+        return any(part.startswith(start) and _fits(name, part) for part in parts)
     reached = {0}
     for part in parts:
         reached = _with_skips(pattern, reached)

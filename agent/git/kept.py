@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -16,8 +17,9 @@ from msgspec import Struct
 
 from agent.errors import PodTrouble, TicketFailure
 from agent.git.evidence import SEEN_TRAILER
-from agent.git.guarded import Change, Entry, guarded_entries, hash_of
+from agent.git.guarded import Change, Entry, Guard, by_links, guarded_among, guarded_entries, hash_of
 from agent.git.mirror import ADDRESS, Mirror
+from agent.git.odd import led_to, read_blobs, tree_links
 from agent.git.refs import HEADS, PROBES, KeepRefused, RepositoryUnreachable, names, rejected, told
 from agent.git.worktree import UpToDate
 from agent.texts.clean import spelt_out
@@ -34,6 +36,8 @@ SPELT: Final = r"[it has signs that are not seen: each is spelt out here, as \u2
 _DIED: Final = "remote failure"
 """What git reports for a ref when the other side ended without a word: no refusal."""
 _RAW: Final = ("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", "--no-commit-id")
+_NEW_LINK: Final = b" 120000 "
+"""Where that answer has it not, the commit has no link that the base lacks."""
 
 
 class Kept(Struct, frozen=True):
@@ -124,7 +128,7 @@ async def _push(mirror: Mirror, commit: str, ref: str) -> RepositoryUnreachable 
 async def _waits(mirror: Mirror, below: UpToDate, commit: str) -> bool:
     """Whether something of it is for people to see first, as what is more than they could look at is."""
     try:
-        return bool(await unseen(mirror, below, commit))
+        return bool((await unseen(mirror, below, commit))[0])
     except TicketFailure:
         return True
 
@@ -168,32 +172,59 @@ def _place(mirror: Mirror, name: str) -> Path:
 # --- what a person has not seen -----------------------------------------------------------------------------------
 
 
-async def unseen(mirror: Mirror, below: UpToDate, commit: str) -> list[Entry]:
+async def unseen(mirror: Mirror, below: UpToDate, commit: str) -> tuple[list[Entry], Collection[str]]:
     """The guarded paths of which a commit has something that neither the base nor people's own commits left there.
 
     What the run itself made of a path is new, be it what people took back or what the base has and people changed on the
     branch. What was there before is theirs if the last commit of the branch that changed it is a person's: one that a person
     let through by its hash counts as that (see `SEEN_TRAILER`).
 
+    Returns:
+        The paths as the commit has them, and those that differ from the base.
+
     Raises:
-        TicketFailure: they are more than people could look at.
+        TicketFailure: they are more than people could look at, or behind links that cannot be followed.
     """
-    differs = await _guarded(mirror, below.base, commit)
-    made = differs if below.onto == below.base else await _guarded(mirror, below.onto, commit)
+    raw = await _changed(mirror, below.base, commit)
+    guard = await _guard(mirror, below.base, commit, raw)
+    differs = await asyncio.to_thread(guarded_entries, raw, guard)
+    made = differs if below.onto == below.base else await _guarded(mirror, guard, below.onto, commit)
     if not below.tip or not (differs or made):
-        return list(differs.values())
-    theirs = await _theirs(mirror, below)
+        return list(differs.values()), differs
+    theirs = await _theirs(mirror, guard, below)
     undone = [one for path, one in made.items() if path not in differs and path in theirs]
-    return undone + [one for path, one in differs.items() if path in made or theirs.get(path) != one]
+    return undone + [one for path, one in differs.items() if path in made or theirs.get(path) != one], differs
 
 
-async def _guarded(mirror: Mirror, *commits: str) -> dict[str, Entry]:
+async def _guard(mirror: Mirror, base: str, commit: str, raw: bytes) -> Guard:
+    """What is guarded, with what guarded links lead to, at the base and in a commit that differs from it by `raw`."""
+    places = await _led(mirror, base)
+    if _NEW_LINK in raw:
+        places |= await _led(mirror, commit)
+    return by_links(mirror.guarded, places)
+
+
+async def _led(mirror: Mirror, commit: str) -> set[str]:
+    listed = await mirror.local("ls-tree", "-r", "-z", commit)
+    links = await asyncio.to_thread(tree_links, listed.stdout)
+    starts = await asyncio.to_thread(guarded_among, links, mirror.guarded)
+    if not starts:
+        return set()
+    wanted = "".join(f"{blob}\n" for blob in links.values())
+    blobs = await mirror.local("cat-file", "--batch", stdin=wanted.encode())
+    return await asyncio.to_thread(lambda: led_to(read_blobs(blobs.stdout, links), starts))
+
+
+async def _guarded(mirror: Mirror, guard: Guard, *commits: str) -> dict[str, Entry]:
     """The guarded paths that differ between two commits, or that one commit changed, as it has them, by path."""
-    done = await mirror.local(*_RAW, "--root", "--diff-merges=first-parent", *commits)
-    return await asyncio.to_thread(guarded_entries, done.stdout, mirror.guarded)
+    return await asyncio.to_thread(guarded_entries, await _changed(mirror, *commits), guard)
 
 
-async def _theirs(mirror: Mirror, below: UpToDate) -> dict[str, Entry]:
+async def _changed(mirror: Mirror, *commits: str) -> bytes:
+    return (await mirror.local(*_RAW, "--root", "--diff-merges=first-parent", *commits)).stdout
+
+
+async def _theirs(mirror: Mirror, guard: Guard, below: UpToDate) -> dict[str, Entry]:
     """What people's commits left of guarded paths at the tip: each path as the last commit that changed it has it."""
     form = f"--format=%H%x00%ce%x00%(trailers:key={SEEN_TRAILER},valueonly,unfold)%x01"
     log = await mirror.local("log", "--first-parent", form, below.tip, f"^{below.base}", "--")
@@ -202,18 +233,17 @@ async def _theirs(mirror: Mirror, below: UpToDate) -> dict[str, Entry]:
         sha, address, seen = (*entry.strip().split("\0"), "", "")[:3]
         if sha:
             counts = address != ADDRESS or seen.strip()
-            for path, one in (await _guarded(mirror, sha)).items():
+            for path, one in (await _guarded(mirror, guard, sha)).items():
                 left.setdefault(path, one if counts else None)
     return {path: one for path, one in left.items() if one is not None}
 
 
 async def unseen_change(mirror: Mirror, below: UpToDate, commit: str) -> Change | None:
     """The same as people read it; None where nothing waits for them."""
-    entries = await unseen(mirror, below, commit)
+    entries, differs = await unseen(mirror, below, commit)
     if not entries:
         return None
     paths = tuple(sorted(one.path for one in entries))
-    differs = await _guarded(mirror, below.base, commit)
     shown = await _diff(mirror, below.base, commit, tuple(path for path in paths if path in differs))
     undone = await _diff(mirror, below.onto, commit, tuple(path for path in paths if path not in differs))
     listed = "\n".join(f"{one.mode} {one.path}" for one in sorted(entries, key=lambda one: one.path))

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import functools
 import os
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from msgspec import Struct
 
+from agent.errors import TicketFailure
 from agent.texts.bounded import globs
 
 HOPS: Final = 40
@@ -117,6 +119,46 @@ def leading_out(targets: Mapping[str, str]) -> dict[str, str]:
     return {path: target for path, target in targets.items() if links.leads_out(path)}
 
 
+def tree_links(raw: bytes) -> dict[str, str]:
+    """The links among the answer of `git ls-tree -r -z`, and the blobs that hold their targets."""
+    found = {}
+    for line in _entries(raw):
+        if line.startswith(_LINK):
+            head, _, path = line.partition("\t")
+            found[path] = head.split(" ")[2]
+    return found
+
+
+def led_to(targets: Mapping[str, str], starts: Iterable[str]) -> set[str]:
+    """What decides what is found by way of these links: the links on their ways, where they end, and the links below that.
+
+    An end need not exist; "" is the topmost folder.
+
+    Args:
+        targets: all links of the tree.
+        starts: some of them.
+
+    Raises:
+        TicketFailure: they cannot be followed in `STEPS`.
+    """
+    links, paths = _Links(targets), sorted(targets)
+    found: set[str] = set()
+    followed: set[str] = set()
+    todo = list(starts)
+    while todo:
+        if (path := todo.pop()) in followed:
+            continue
+        followed.add(path)
+        for place in set(links.way(path)[0]) - found:
+            found.add(place)
+            above = f"{place}/" if place else ""
+            first, last = bisect_left(paths, above), bisect_left(paths, f"{place}0") if place else len(paths)
+            todo += paths[first:last]
+    if links.exhausted:
+        raise TicketFailure("where its symbolic links lead cannot be found out: they are too many, or lead too far")
+    return found
+
+
 class _Links:
     """The links of a tree as the tree that they are in, so that each step costs the same however deep it is."""
 
@@ -129,32 +171,43 @@ class _Links:
                 folder = folder.entries.setdefault(part, _Folder({}))
             folder.target = target
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether some could not be followed."""
+        return self._left < 0
+
     def leads_out(self, path: str) -> bool:
-        at: list[_Folder] = [self._top]
+        """Out of the tree, or it cannot be followed."""
+        return self.way(path)[1]
+
+    def way(self, path: str) -> tuple[list[str], bool]:
+        """The links that a path passes, then its end, if it has one; and whether it leads out, or cannot be followed."""
+        passed: list[str] = []
+        at: list[tuple[str, _Folder]] = [("", self._top)]
         todo = path.split("/")[::-1]
-        hops = 0
         while todo:
             part = todo.pop()
             if part in ("", "."):
                 continue
             if part == "..":
                 if len(at) == 1:
-                    return True
+                    return passed, True
                 at.pop()
                 continue
-            entry = at[-1].entries.get(part, _NOWHERE)
+            entry = at[-1][1].entries.get(part, _NOWHERE)
+            at.append((part, entry))
             if entry.target is None:
-                at.append(entry)
                 continue
-            hops += 1
-            if entry.target.startswith("/") or len(entry.target) > LONGEST_TARGET or self._left < 0:
-                return True
-            if hops > HOPS:
-                return False
+            passed.append("/".join(name for name, _ in at[1:]))
+            at.pop()
+            if entry.target.startswith("/") or len(entry.target) > LONGEST_TARGET or self.exhausted:
+                return passed, True
+            if len(passed) > HOPS:
+                return passed, False
             ahead = entry.target.split("/")[::-1]
             self._left -= len(ahead)
             todo += ahead
-        return False
+        return [*passed, "/".join(name for name, _ in at[1:])], False
 
 
 class _Folder(Struct):

@@ -38,12 +38,15 @@ from agent.settings.readers import (
 from agent.texts.claim_token import POD_NAME
 
 GUARDED: Final = (
-    ".github/**", ".gitea/**", ".forgejo/**", ".gitlab-ci.yml", ".gitlab/**", ".circleci/**", ".woodpecker*", "Jenkinsfile*",
-    "azure-pipelines*", ".buildkite/**", ".drone.yml", ".travis.yml", "bitbucket-pipelines.yml", ".build.yml", ".builds/**",
-    ".cirrus.*", ".tekton/**", ".semaphore/**", "appveyor.yml", ".appveyor.yml", "action.yml", "action.yaml",
-    "**/CODEOWNERS", ".agent.toml",
+    ".github/**", ".gitea/**", ".forgejo/**", ".gitlab-ci.yml", ".gitlab/**", "**/CODEOWNERS", ".agent.toml",
+    "action.yml", "action.yaml", "**/Jenkinsfile*", ".woodpecker*", ".drone*", ".circleci/**", ".buildkite/**",
+    ".travis.yml", "azure-pipelines*", ".azure-pipelines/**", "bitbucket-pipelines.yml", "bamboo-specs/**",
+    ".teamcity/**", ".zuul*", "zuul.*", ".prow*", ".tekton/**", ".harness/**", ".semaphore/**", ".cirrus.*",
+    ".build.yml", ".builds/**", "appveyor*", ".appveyor*", "cloudbuild*", "buildspec*", "codemagic.yaml", "bitrise.yml",
+    "wercker.yml", "shippable.yml", "garnix.yaml", ".packit*", ".copr/**", ".pre-commit-config.yaml", ".readthedocs.*",
+    "renovate.json*", ".mergify*", "netlify.toml", "vercel.json",
 )  # fmt: skip
-"""What decides what a forge's CI does, and who must agree; a pattern stands for all below what it matches, too."""
+"""What decides what a forge's CI does, or a service that acts on a push, and who must agree; a pattern stands for all below, too."""
 
 FORGES: Final = {
     "github": ("/tree/{}", "/commit/{}"),

@@ -33,6 +33,18 @@ def test_work_that_changes_a_workflow_reaches_no_branch(small_fleet: Fleet, tmp_
     del ticket, tmp_path
 
 
+def test_work_that_changes_what_a_link_of_ci_leads_to_reaches_no_branch(small_fleet: Fleet) -> None:
+    """T12: the base's own CI file was a link, and a run changed the file that it leads to."""
+    fleet = small_fleet
+    (fleet.remote.clone / ".woodpecker.yml").symlink_to("ci/wood.yml")
+    fleet.remote.push("main", {"ci/wood.yml": "steps: []\n"})
+    ticket = fleet.add("Fix the thing")
+    assert fleet.cycle(fleet.pod(script={"files": {"ci/wood.yml": EVIL}}))["end"]["kind"] == "failed"
+    assert fleet.branches() == ["main"]
+    (spike,) = fleet.children(ticket)
+    assert "it changes `ci/wood.yml`" in fleet.get(spike)["description"]["raw"]
+
+
 def test_its_spike_shows_the_change_and_a_word_lets_exactly_that_through(small_fleet: Fleet, tmp_path: Path) -> None:
     fleet = small_fleet
     ticket, spike, change = asked(fleet, tmp_path)

@@ -12,6 +12,7 @@ import pytest
 from agent.errors import TicketFailure
 from agent.git import mirror
 from agent.git.evidence import SEEN_TRAILER
+from agent.git.folder import remove
 from agent.git.refs import PROBES, RepositoryUnreachable
 from agent.git.workspace import Workspace
 from agent.programs.runner import Ended, Finished
@@ -118,6 +119,55 @@ async def test_its_mode_a_link_in_its_place_and_its_end_are_changes_too(bench: B
         (workspace.path / folder).rmdir()
     (workspace.path / ".github").symlink_to("src")
     assert await seen(workspace, {"x": "3"}) == (".github", CI)
+
+
+LED = {
+    "a file": ({".woodpecker.yml": "ci/wood.yml"}, {"ci/wood.yml": "EVIL\n"}, "ci/wood.yml"),
+    "a folder": ({".gitea": "ci/gitea"}, {"ci/gitea/workflows/new.yml": "EVIL\n"}, "ci/gitea/workflows/new.yml"),
+    "what is not there yet": ({".drone.yml": "ci/../later.yml"}, {"later.yml": "EVIL\n"}, "later.yml"),
+    "a link in the folder": ({".gitlab": "ci", "ci/t.yml": "../lib/t.yml"}, {"lib/t.yml": "EVIL\n"}, "lib/t.yml"),
+    "a link on the way": ({"Jenkinsfile": "way/x", "way": "ci"}, {"way": "->evil", "evil/x": "EVIL\n"}, "way"),
+    "a folder on the way": ({"Jenkinsfile": "way/in/x"}, {"way": "->evil", "evil/in/x": "EVIL\n"}, "way"),
+    "the settings' own": ({"scripts/ci/go.sh": "../go.sh"}, {"scripts/go.sh": "EVIL\n"}, "scripts/go.sh"),
+    "a new one": ({}, {".woodpecker.yml": "->ci/new.yml", "ci/new.yml": "EVIL\n"}, "ci/new.yml"),
+}
+
+
+@pytest.mark.parametrize("what", LED)
+async def test_what_a_guarded_link_leads_to_is_guarded_as_it_is(bench: Bench, what: str) -> None:
+    """T12: CI's reader follows links, and a run changed what they lead to: that was at the branch without a word."""
+    links, files, path = LED[what]
+    bench.repo._mirror.guarded = (*GUARDED, "scripts/ci/**")
+    lay(bench.remote.clone, {name: f"->{target}" for name, target in links.items()})
+    bench.remote.push("main", {"ci/wood.yml": "1\n", "ci/x": "1\n", "lib/t.yml": "1\n", "scripts/go.sh": "1\n"})
+    workspace = await bench.open()
+    assert await seen(workspace, {"src/a.py": "2\n"}) == ()
+    lay(workspace.path, files)
+    change = await workspace.unseen_change(await work(workspace, {}))
+    assert change is not None
+    assert path in change.paths
+    assert "src/a.py" not in change.paths
+
+
+async def test_what_people_made_of_what_a_guarded_link_leads_to_passes(bench: Bench) -> None:
+    lay(bench.remote.clone, {".woodpecker.yml": "->ci/wood.yml"})
+    bench.remote.push("main", {"ci/wood.yml": "1\n"})
+    bench.remote.push(BRANCH, {"ci/wood.yml": "a person's\n"})
+    workspace = await bench.open()
+    assert await seen(workspace, {"src/a.py": "2\n"}) == ()
+    assert await seen(workspace, {"ci/wood.yml": "a run's\n"}) == ("ci/wood.yml",)
+
+
+def lay(folder: Path, files: dict[str, str]) -> None:
+    """Files, and links (`->`), in the place of what was there."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove(path)
+        if content.startswith("->"):
+            path.symlink_to(content.removeprefix("->"))
+        else:
+            path.write_text(content)
 
 
 async def test_what_people_committed_on_the_branch_passes_and_what_a_run_made_of_it_does_not(bench: Bench) -> None:

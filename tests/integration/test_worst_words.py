@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections import deque
@@ -10,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from agent.errors import TicketFailure
 from agent.git.checks import read_markers
-from agent.git.odd import leading_out, read_blobs
+from agent.git.odd import leading_out, led_to, read_blobs
 from agent.git.refs import names, trouble
 from agent.texts import markup, outlet, prompt, told, trail
 from agent.texts.clean import clean
@@ -72,7 +74,15 @@ LOOKS: dict[str, Callable[[str], object]] = {
     "a remote's words": lambda word: trouble("x", word),
     "git's markers": lambda word: list(read_markers(word.encode("utf-8", "replace"))),
     "a link's target": lambda word: leading_out({"a": word, "b": word}),
+    "what a link leads to": lambda word: followed({"a": word, "b": word}),
 }
+
+
+def followed(targets: dict[str, str]) -> set[str]:
+    """Where they lead; nowhere, where that cannot be found out."""
+    with contextlib.suppress(TicketFailure):
+        return led_to(targets, targets)
+    return set()
 
 
 @pytest.mark.parametrize("look", LOOKS)
@@ -100,6 +110,18 @@ def test_links_that_lead_through_each_other_end_and_are_refused() -> None:
     chain = {f"l{number}": "/".join([f"l{number + 1}"] * 400) for number in range(200)}
     began = time.process_time()
     assert leading_out(chain), "they cannot be followed, so they are no part of a tree that a run works in"
+    assert time.process_time() - began < 8 * MOMENT
+    began = time.process_time()
+    with pytest.raises(TicketFailure, match="cannot be found out"):
+        led_to(chain, chain)
+    assert time.process_time() - began < 8 * MOMENT
+
+
+def test_links_below_links_are_each_followed_once() -> None:
+    deep = {f"{'x/' * folders}l{number}": f"t{number}" for folders in range(1, 99) for number in range(50)}
+    ways = {f".github/{folders}": f"../{'x/' * folders}" for folders in range(1, 99)}
+    began = time.process_time()
+    assert len(led_to(deep | ways, ways)) == 2 * len(ways) + 2 * len(deep)
     assert time.process_time() - began < 8 * MOMENT
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent.errors import TicketFailure
 from agent.git import guarded
-from agent.git.guarded import MOST, Entry, guarded_entries, hash_of, is_guarded, read_entries
+from agent.git.guarded import MOST, Entry, Guard, by_links, guarded_entries, hash_of, is_guarded, read_entries
 from agent.settings.keys import GUARDED
 from agent.settings.readers import Unfit, read_guarded
 from agent.state import A_DAY, AN_HOUR, State
@@ -48,8 +48,27 @@ A, B, NONE = "a" * 40, "b" * 40, "0" * 40
         ".cirrus.star",
         ".tekton/x.yaml",
         ".semaphore/semaphore.yml",
-        "appveyor.yml",
+        "appveyor.yaml",
         "action.yml",
+        "ci/Jenkinsfile.deploy",
+        ".azure-pipelines/a.yml",
+        ".drone.star",
+        ".teamcity/settings.kts",
+        ".zuul.d/a.yaml",
+        "zuul.yaml",
+        ".prow.yaml",
+        ".harness/p.yaml",
+        "bamboo-specs/b.yml",
+        "buildspec.yml",
+        "cloudbuild.yaml",
+        "bitrise.yml",
+        "codemagic.yaml",
+        "garnix.yaml",
+        "wercker.yml",
+        ".packit.yaml",
+        ".pre-commit-config.yaml",
+        ".readthedocs.yaml",
+        "renovate.json",
     ],
 )
 def test_what_decides_what_ci_does_is_guarded_in_any_case_and_at_any_place(path: str) -> None:
@@ -58,7 +77,7 @@ def test_what_decides_what_ci_does_is_guarded_in_any_case_and_at_any_place(path:
 
 @pytest.mark.parametrize(
     "path",
-    ["src/main.py", ".githubx/a", "x/.github/y", "docs", "ci.yml", "sub/Jenkinsfile", "x.agent.toml", ".woodpecke"],
+    ["src/main.py", ".githubx/a", "x/.github/y", "docs", "ci.yml", "sub/aJenkinsfile", "x.agent.toml", ".woodpecke"],
 )
 def test_what_does_not_is_not(path: str) -> None:
     assert not is_guarded(path, GUARDED)
@@ -140,9 +159,17 @@ def test_more_guarded_paths_than_anybody_could_look_at_are_the_tickets_failure()
     def listed(count: int) -> bytes:
         return b"".join(b":000000 100644 %s %s A\0.github/%d\0" % (NONE.encode(), A.encode(), n) for n in range(count))
 
-    assert len(guarded_entries(listed(MOST), GUARDED)) == MOST
+    guard = Guard(GUARDED)
+    assert len(guarded_entries(listed(MOST), guard)) == MOST
     with pytest.raises(TicketFailure, match="more than 2,000 guarded paths"):
-        guarded_entries(listed(MOST + 1), GUARDED)
+        guarded_entries(listed(MOST + 1), guard)
+
+
+@given(st.text("aB/", min_size=1, max_size=6), st.lists(st.text("aB/", max_size=5), max_size=4))
+def test_what_a_guarded_link_leads_to_is_guarded_all_below_it_and_what_is_above(path: str, places: list[str]) -> None:
+    here, whole = f"{path.casefold()}/", [f"{place.casefold()}/" if place else "" for place in places]
+    expected = any(here.startswith(place) or place.startswith(here) for place in whole)
+    assert by_links(("no",), places).covers(path) == expected
 
 
 @given(st.text(), st.lists(st.text("ab*/.", max_size=12), max_size=3))
