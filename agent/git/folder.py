@@ -36,6 +36,12 @@ def read_plain(path: Path, limit: int = 1 << 20) -> bytes | None:
         return file.read(limit)
 
 
+def read_opened(path: Path, limit: int = 1 << 20) -> bytes | None:
+    """The same of a file that may be closed to us; it is open afterwards."""
+    _allow(path, _READ)
+    return read_plain(path, limit)
+
+
 def write_plain(path: Path, data: bytes) -> None:
     """Make a regular file of these bytes, whatever is there."""
     if path.is_symlink() or not path.is_file():

@@ -17,7 +17,7 @@ from typing import Final
 from msgspec import Struct
 
 from agent.errors import TicketFailure
-from agent.git import odd
+from agent.git import odd, rules
 from agent.git.blame import GitFailed, shown
 from agent.git.folder import RULES, entries, walk
 from agent.git.refs import names
@@ -25,8 +25,6 @@ from agent.git.worktree import Worktree
 
 LARGEST: Final = 100 << 20
 """Bytes of one file: forges take no larger ones."""
-LARGEST_RULES: Final = 1 << 20
-"""Bytes of a file with git's rules, which it holds in memory."""
 MOST_NAMES: Final = 500_000
 """New files of one run: with more, git and forges are no use either."""
 MOST_NAMED: Final = 10_000
@@ -53,10 +51,8 @@ async def excess(worktree: Worktree, onto: str) -> Excess | None:
     A file that is no larger than in the commit `onto` is its repository's, and does not count.
     """
     folder = worktree.path
-    if rules := await asyncio.to_thread(_large_rules, folder):
-        return Excess(
-            f"{names(map(shown, rules))} is larger than {_size(LARGEST_RULES)}, and git would read it whole", rules
-        )
+    if found := await _rules(worktree, onto):
+        return found
     try:
         listed = (await worktree.git("ls-files", "-z", "--cached", "--others", "--exclude-standard")).stdout
     except GitFailed as failed:
@@ -164,9 +160,40 @@ def _large_rules(folder: Path) -> tuple[str, ...]:
         for entry in walk(folder)
         if entry.name in RULES
         and not entry.is_dir(follow_symlinks=False)
-        and entry.stat(follow_symlinks=False).st_size > LARGEST_RULES
+        and entry.stat(follow_symlinks=False).st_size > rules.LARGEST
     )
     return tuple(sorted(itertools.islice(found, MOST_NAMED)))
+
+
+async def _rules(worktree: Worktree, onto: str) -> Excess | None:
+    """Files with rules that are too large, or on which git would work too long; for that the lines of `onto` do not count."""
+    folder = worktree.path
+    if large := await asyncio.to_thread(_large_rules, folder):
+        reason = f"{names(map(shown, large))} is larger than {_size(rules.LARGEST)}, and git would read it whole"
+        return Excess(reason, large)
+    if not await asyncio.to_thread(rules.too_much, folder, {}):
+        return None
+    listed = (await worktree.git("ls-tree", "-r", "-l", "-z", onto)).stdout
+    blobs = await asyncio.to_thread(_rules_in, listed)
+    asked = "".join(f"{blob}\n" for blob in blobs.values()).encode()
+    told = (await worktree.git("cat-file", "--batch", stdin=asked)).stdout
+    known = await asyncio.to_thread(odd.read_blobs, told, blobs)
+    if not (dear := await asyncio.to_thread(rules.too_much, folder, known)):
+        return None
+    reason = f"git would take too long with the patterns in {names(map(shown, dear))}: write fewer or plainer ones"
+    return Excess(reason, dear)
+
+
+def _rules_in(listed: bytes) -> dict[str, str]:
+    """The blobs of files with rules, by their paths."""
+    found = {}
+    for line in _names(listed):
+        head, _, name = line.partition(b"\t")
+        path = os.fsdecode(name)
+        mode, _, blob, size = head.decode("ascii").split()
+        if path.rpartition("/")[2] in RULES and mode.startswith("100") and int(size) <= rules.LARGEST:
+            found[path] = blob
+    return found
 
 
 def _crowded(folder: Path, reason: str) -> Excess:

@@ -49,6 +49,12 @@ def deep(folder: Path, levels: int) -> None:
     os.close(here)
 
 
+def for_ever(folder: Path, name: str) -> None:
+    """Git would try in how many ways twenty of these stand for ninety folders."""
+    put(folder / ("a/" * 90) / "b.txt")
+    put(folder / name, "/**" * 20 + "/x text\n")
+
+
 def many_large(folder: Path) -> None:
     for number in range(8):
         sparse(folder / f"heap/{number}", 300 << 10)
@@ -121,6 +127,8 @@ ODD: dict[str, tuple[Callable[[Path], object], str]] = {
     "sparse rules": (lambda f: sparse(f / "src/.gitignore"), "`src/.gitignore`"),
     "sparse rules of the repository": (lambda f: sparse(f / ".gitignore"), "`.gitignore`"),
     "sparse attributes": (lambda f: sparse(f / ".gitattributes"), "`.gitattributes`"),
+    "rules that take for ever": (lambda f: for_ever(f, ".gitignore"), "too long with the patterns in `.gitignore`"),
+    "attributes of many folders": (lambda f: for_ever(f, "a/.gitattributes"), "the patterns in `a/.gitattributes`"),
     "1,000 folders deep": (lambda f: deep(f, 1000), "`down/down/"),
     "10,000 folders deep": (lambda f: deep(f, 10_000), "`down/down/"),
     "a pipe": (pipe, "`shop.py`"),
@@ -189,7 +197,7 @@ async def next_run_works(bench: Bench) -> Workspace:
     return after
 
 
-@pytest.mark.parametrize("what", [".GIT", "encoding", "deep", "rules"])
+@pytest.mark.parametrize("what", [".GIT", "encoding", "deep", "rules", "patterns"])
 async def test_what_a_killed_run_left_holds_up_no_later_one(bench: Bench, what: str) -> None:
     workspace = await bench.open()
     write(workspace, {"work.txt": "1"})
@@ -198,6 +206,7 @@ async def test_what_a_killed_run_left_holds_up_no_later_one(bench: Bench, what: 
         "encoding": lambda: encoded(workspace.path, "UTF-16"),
         "deep": lambda: deep(workspace.path, 3000),
         "rules": lambda: sparse(workspace.path / ".gitignore"),
+        "patterns": lambda: for_ever(workspace.path, ".gitignore"),
     }
     await asyncio.to_thread(make[what])
     await next_run_works(bench)
