@@ -26,7 +26,6 @@ from agent.devshell.client_failures import (
     evaluation_failed,
     fetch_failed,
     host_failed,
-    input_failed,
     unreachable,
 )
 from agent.devshell.client_options import Store
@@ -35,6 +34,7 @@ from agent.devshell.client_steps import CONTROLLED, Inside, Jailed, Steps, Time
 from agent.devshell.closure import Derivation, Plan, objection, plan, shell_objection, store_path, wanted
 from agent.devshell.flake import Copy, Evaluated, Flake, Realised, ShellRefused
 from agent.devshell.inputs import DEFAULT_ALLOWED, Input, locked_inputs
+from agent.devshell.origins import Origins, quoted
 from agent.devshell.proved import Proof
 from agent.devshell.stores import Stores
 from agent.errors import AgentError, PodTrouble, TicketFailure
@@ -116,6 +116,7 @@ class NixClient:
         place = (own or folder / "own").absolute()
         self._steps = Steps(jail=jail, fetch=fetch, folder=folder, own=place, env=env, options=options)
         self._apart = Apart(self._steps, redact)
+        self._origins = Origins(self._steps, folder, allowed_inputs, redact)
         self._boxed = boxed
         self._redact = redact
         self._allowed = tuple(allowed_inputs)
@@ -156,7 +157,7 @@ class NixClient:
         store = stores.sources
         async with self._steps.inside("evaluate", store) as nix:
             inputs = locked_inputs(lock_of(store, copy.path), self._allowed)
-            await self._have(nix, stores, inputs, time)
+            await self._origins.have(nix, stores, inputs, time)
             drv = await self._derivation(nix, store, (copy, inputs), shell, time)
         sources = dict.fromkeys(one.path(str(store.folder)) for one in inputs)
         return Evaluated(drv, tuple(map(store.here, sources)))
@@ -199,37 +200,11 @@ class NixClient:
         if not done.ok:
             raise build_failed(done, self._redact)
 
-    async def _have(self, nix: Inside, stores: Stores, inputs: Sequence[Input], time: Time) -> None:
-        """Every input is in the repository's own store when this returns."""
-        store = stores.sources
-        paths = [one.path(str(store.folder)) for one in inputs]
-        if not paths or (await nix.run("path-info", *paths, time=time)).ok:
-            return
-        for one, path in zip(inputs, paths, strict=True):
-            if await self._near(stores, path, time):
-                continue
-            attributes = _quoted(msgspec.json.encode(one.attributes).decode())
-            expression = f"(builtins.fetchTree (builtins.fromJSON {attributes})).outPath"
-            done = await self._steps.outside("eval", "--raw", "--expr", expression, store=store, time=time)
-            what = f"the flake input `{one_line(one.name, 60)}` ({one_line(one.place)})"
-            if not done.ok:
-                raise input_failed(done, self._redact, what)
-            if done.stdout.decode() != path:
-                raise PodTrouble(f"{what} came to lie at {one_line(done.stdout.decode())} and not at {path}")
-
-    async def _near(self, stores: Stores, path: str, time: Time) -> bool:
-        """Whether an input could be had by its hash: from the store that builds, or from a cache."""
-        store, builds = stores.sources, stores.builds
-        words: tuple[str, ...] = ("build", "--no-link", path)
-        if not builds.own and builds.here(path).exists():
-            words = ("copy", "--no-check-sigs", "--from", builds.uri, "--to", store.uri, path)
-        return (await self._steps.outside(*words, store=store, time=time)).ok
-
     async def _derivation(
         self, nix: Inside, store: Store, pinned: tuple[Copy, tuple[Input, ...]], shell: str, time: Time
     ) -> str:
         copy, inputs = pinned
-        words = {"url": _quoted(_url(copy)), "system": _quoted(self._system), "name": _quoted(shell)}
+        words = {"url": quoted(_url(copy)), "system": quoted(self._system), "name": quoted(shell)}
         uris = tuple(sorted({one.scheme for one in inputs}))
         done = await nix.run("eval", "--json", "--expr", _EVALUATE % words, time=time, uris=uris)
         if not done.ok:
@@ -269,6 +244,7 @@ class NixClient:
         for one in builds:
             if sentence := objection(one):
                 raise unreachable(done, self._redact) or ShellRefused(self._redact(sentence))
+        await self._origins.judge(stores, (drv, *builds), needs.fetched, time)
         await self._taken(store, needs, time)
         return builds
 
@@ -316,12 +292,6 @@ async def _blamed(nix: Inside, error: AgentError) -> AgentError:
 def _url(copy: Copy) -> str:
     """A copy as a flake that is pinned by its content."""
     return f"path:{quote(copy.path)}?narHash={quote(copy.hash, safe='')}"
-
-
-def _quoted(text: str) -> str:
-    """A text as Nix reads it back, and nothing else."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
-    return f'"{escaped}"'
 
 
 def _decoded(done: Finished, kind: type[_T]) -> _T:

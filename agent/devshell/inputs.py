@@ -75,6 +75,14 @@ class Input(Struct, frozen=True):
         return _place(self.attributes)
 
     @property
+    def pin(self) -> str:
+        """All that pins it, as `nix flake metadata` writes a locked URL; empty where its address is a URL itself."""
+        if "url" in self.attributes:
+            return ""
+        address, _, host = self.place.partition("?")
+        return f"{address}/{self.attributes['rev']}?{host and host + '&'}narHash={self.attributes['narHash']}"
+
+    @property
     def scheme(self) -> str:
         """The beginning of the addresses under which Nix reads this input, for `allowed-uris`."""
         if "url" not in self.attributes:
@@ -97,7 +105,8 @@ def locked_inputs(lock: bytes, allowed: Sequence[str] = DEFAULT_ALLOWED) -> tupl
 
     Args:
         lock: the file's content; empty for none.
-        allowed: `github:OWNER/REPO` (or `OWNER/*`, and `?host=…` for a forge of one's own), or the beginning of a URL.
+        allowed: `github:OWNER/REPO` (or `OWNER/*`, and `?host=…` for a forge of one's own), the beginning of a URL, or a
+            whole pin, see `Input.pin`.
 
     Raises:
         ShellRefused: an input is not on the list or not pinned.
@@ -181,9 +190,15 @@ def _judged(name: str, locked: Mapping[str, Any], allowed: Sequence[str]) -> Inp
     pinned = digest and _REV.match(str(attributes.get("rev", "0" * 40))) and _REF.match(ref) and ".." not in ref
     if not well or not pinned:
         raise _refused(name, "is not pinned by revision and narHash in a form that is known here", place)
-    if not any(_covers(pattern, attributes) for pattern in allowed):
+    one = Input(name, attributes, digest)
+    if not vouched(one, allowed) and not any(_covers(pattern, attributes) for pattern in allowed):
         raise _refused(name, f"is not on the list of inputs that are taken here ({', '.join(allowed)})", place)
-    return Input(name, attributes, digest)
+    return one
+
+
+def vouched(one: Input, allowed: Sequence[str]) -> bool:
+    """Whether the operator has named the very content of an input, with its address."""
+    return bool(one.pin) and one.pin in map(unquoted, allowed)
 
 
 def _place(attributes: Mapping[str, Any]) -> str:

@@ -327,7 +327,7 @@ KEYS: Final[Mapping[str, Key]] = {
     ),
     "nix.inputs": Key(
         "where the inputs of a repository's flake may come from; they must be pinned in its flake.lock",
-        "a list of texts such as `github:NixOS/nixpkgs`; `github:acme/*` is all of acme's",
+        "a list of texts such as `github:NixOS/nixpkgs`; `github:acme/*` is all of acme's; a locked URL with its narHash may come from the host",
         read_texts,
         ("github:NixOS/nixpkgs",),
     ),

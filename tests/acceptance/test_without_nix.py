@@ -1,4 +1,4 @@
-"""A host where Nix was installed and never used: there is no /nix, and no setting says anything about Nix."""
+"""A host where Nix was installed and never used: there is no /nix, and no setting says where there would be a store."""
 
 from __future__ import annotations
 
@@ -97,6 +97,11 @@ class Cache:
         (self.settings / "nix.conf").write_text(f"substituters = http://127.0.0.1:{self.server.server_port}\n")
 
     @property
+    def pin(self) -> str:
+        """The input, as `nix flake metadata` prints its locked URL."""
+        return f"github:NixOS/nixpkgs/{'1' * 40}?narHash={self.hash}"
+
+    @property
     def lock(self) -> str:
         """What pins the input."""
         locked = {"type": "github", "owner": "NixOS", "repo": "nixpkgs", "rev": "1" * 40, "narHash": self.hash}
@@ -137,8 +142,13 @@ def run(fleet: Fleet, cache: Cache, *words: str, ordinary: bool) -> subprocess.C
     return subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=120, cwd=fleet.folder)
 
 
-def readme_pod(fleet: Fleet) -> Path:
-    """The settings of the README's example, with a model that needs no key; not a word about Nix or the sandbox."""
+def readme_pod(fleet: Fleet, pin: str) -> Path:
+    """The settings of the README's example, with a model that needs no key; of Nix one word, since the test has no network.
+
+    Args:
+        fleet: board and remote.
+        pin: the input that may come from a cache, by its hash alone.
+    """
     folder = fleet.folder / "pod"
     folder.mkdir()
     (folder / "token").write_text(fleet.board.tokens["agent"])
@@ -166,6 +176,9 @@ command = {command}
 
 [sandbox]
 readable = ["{folder}/model.py", "{folder}/play.json"]
+
+[nix]
+inputs = ["github:NixOS/nixpkgs", "{pin}"]
 """
     )
     return path
@@ -185,7 +198,7 @@ def test_doctor_finds_no_fault_and_a_pod_takes_a_ticket_to_its_end(
         },
     )
     ticket = fleet.add("Greet", text="Write greeting.txt")
-    config = readme_pod(fleet)
+    config = readme_pod(fleet, cache.pin)
     doctor = run(fleet, cache, "doctor", "--config", str(config), ordinary=ordinary)
     lines = [line for line in doctor.stdout.splitlines() if "nix" in line.lower()]
     assert doctor.returncode == 0, doctor.stdout + doctor.stderr

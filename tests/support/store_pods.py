@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,7 +45,7 @@ class Tree:
 class Pod:
     """One pod with two repositories, which are made in its folder if it has none."""
 
-    def __init__(self, folder: Path, options: dict[str, str], store: Path) -> None:
+    def __init__(self, folder: Path, options: dict[str, str], store: Path, inputs: tuple[str, ...] = ()) -> None:
         self.folder = folder
         self.store = store
         self.state = folder / "state"
@@ -56,7 +57,7 @@ class Pod:
         config = folder / "agent.toml"
         config.write_text(
             f'pod = "pod-a"\nstate = "{self.state}"\n[board]\nurl = "http://board.example"\n'
-            f'[model]\nkind = "command"\ncommand = ["true"]\n[nix.settings]\n{nix}'
+            f'[model]\nkind = "command"\ncommand = ["true"]\n[nix]\ninputs = {json.dumps(inputs)}\n[nix.settings]\n{nix}'
             + "".join(f'[repositories.{name}]\nurl = "{folder / name}"\n' for name in self.trees)
         )
         self._settings = load(str(config), environ={"HOME": str(folder)})

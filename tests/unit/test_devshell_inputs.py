@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.devshell.client import _quoted
 from agent.devshell.flake import ShellRefused
-from agent.devshell.inputs import LOCK_LIMIT, locked_inputs
+from agent.devshell.inputs import LOCK_LIMIT, locked_inputs, vouched
+from agent.devshell.origins import quoted
 from agent.errors import TicketFailure
 
 HASH = "sha256-xKNCylkogKTgM3mK5+LXSG3t3uXrmvEpROEeMUAHqs4="
@@ -258,10 +258,44 @@ def test_no_lock_file_is_a_crash_and_nothing_unpinned_passes(locked: dict[str, A
             assert len(one.digest) == 32
 
 
+PIN = f"github:NixOS/nixpkgs/{REV}?narHash={HASH}"
+
+
+def test_what_the_operator_pins_word_for_word_is_taken_and_vouched_for() -> None:
+    for written in (PIN, PIN.replace("=", "%3D").replace("narHash%3D", "narHash=")):
+        (one,) = locked_inputs(lock(nixpkgs=NIXPKGS), [written])
+        assert vouched(one, [written])
+    elsewhere = {**NIXPKGS, "host": "forge.example"}
+    (one,) = locked_inputs(lock(nixpkgs=elsewhere), [PIN.replace("narHash", "host=forge.example&narHash")])
+    assert one.pin == PIN.replace("narHash", "host=forge.example&narHash")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rev": "0" * 40},
+        {"narHash": "sha256-" + base64.b64encode(b"x" * 32).decode()},
+        {"owner": "acme"},
+        {"host": "forge.example"},
+        {"type": "gitlab"},
+    ],
+)
+def test_what_differs_from_a_pin_is_not_vouched_for(changes: dict[str, str]) -> None:
+    with pytest.raises(ShellRefused, match="is not on the list"):
+        locked_inputs(lock(one={**NIXPKGS, **changes}), [PIN])
+    (one,) = locked_inputs(lock(one=NIXPKGS))
+    assert not vouched(one, ["github:NixOS/nixpkgs", "github:NixOS/*", ""])
+
+
+def test_an_address_that_is_a_url_is_never_vouched_for() -> None:
+    (one,) = locked_inputs(lock(one=TARBALL), [TARBALL["url"]])
+    assert not vouched(one, [TARBALL["url"], f"{TARBALL['url']}?narHash={HASH}", ""])
+
+
 @given(st.text())
 def test_a_text_in_an_expression_stays_a_text(text: str) -> None:
-    quoted = _quoted(text)
-    body = quoted[1:-1]
+    written = quoted(text)
+    body = written[1:-1]
     plain = body.replace("\\\\", "").replace('\\"', "").replace("\\$", "")
     assert '"' not in plain
     assert "$" not in plain
