@@ -312,10 +312,10 @@ def anothers_claim_ref_is_deleted() -> Iterator[None]:
 def a_comment_is_repeated_without_a_look() -> Iterator[None]:
     """Every step is idempotent: before doing it, look whether it is done (own comment, …)."""
 
-    async def said(*_: object) -> bool:
-        return False
+    async def events(*_: object) -> frozenset[str]:
+        return frozenset()
 
-    with patched(Protocol, "said", said):
+    with patched(Protocol, "events", events):
         yield
 
 
