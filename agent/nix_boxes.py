@@ -174,7 +174,10 @@ class NixBoxes:
             tmp=writable[-1] / "tmp",
         )
         view = View([Shelf(seen.real, seen.place)], shown=seen.names) if seen else None
-        return Sandbox(runner=self._runner, jail=jail, limits=self._limits, view=view)
+        return Sandbox(runner=self._runner, jail=jail, limits=self._room(), view=view)
+
+    def _room(self) -> Limits:
+        return self._limits.within(shutil.disk_usage(self._folder).free)
 
     def _outer(self, project: str, home: Path, *writable: Path) -> Runner:
         """A sandbox for a Nix that fetches, which runs no code of a repository."""
@@ -187,7 +190,7 @@ class NixBoxes:
             tmp=home / "tmp",
             network=True,
         )
-        return Sandbox(runner=self._runner, jail=jail, limits=self._limits)
+        return Sandbox(runner=self._runner, jail=jail, limits=self._room())
 
     def _itself(self) -> tuple[Path, ...]:
         """The host's store, where Nix itself lies in it."""

@@ -241,7 +241,8 @@ class Rooms:
         )
 
     def _sandbox(self, jail: Jail, view: View, *, closed: bool) -> Runner:
-        return Sandbox(runner=self._runner, jail=jail, limits=self._limits, view=view, closed=closed)
+        limits = self._limits.within(shutil.disk_usage(self._folder).free)
+        return Sandbox(runner=self._runner, jail=jail, limits=limits, view=view, closed=closed)
 
     def _program(self) -> Iterator[Path]:
         """Claude Code."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 THREADS: Final = 8
@@ -42,16 +43,27 @@ class Jail(Struct, frozen=True, kw_only=True):
         )
 
 
+RESERVE: Final = 256 << 20
+"""Bytes that no run is given: the pod's own state, with which it ends what fills the disk."""
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """How much one run may use.
 
     Attributes:
         disk: bytes by which the writable folders may grow.
         processes: how many may live at once.
+        scarce: whether the disk has no room for more, as people should be told.
     """
 
     disk: int
     processes: int
+    scarce: bool = False
+
+    def within(self, free: int) -> Limits:
+        """The same on a disk with so many bytes left: it has room for all that is written, and for git's copy of it."""
+        room = max(0, free - RESERVE) // 2 >> 20 << 20  # whole mebibytes, for people
+        return self if room >= self.disk else msgspec.structs.replace(self, disk=room, scarce=True)
 
     @property
     def tasks(self) -> int:
@@ -63,7 +75,8 @@ class Limits(Struct, frozen=True, kw_only=True):
         if processes > self.processes:
             return f"ran more than {self.processes} processes at once"
         if disk > self.disk:
-            return f"wrote more than {_size(self.disk)} to disk"
+            room = ", and the pod's disk has no room for more" if self.scarce else ""
+            return f"wrote more than {_size(self.disk)} to disk{room}"
         return ""
 
 

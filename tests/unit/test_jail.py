@@ -9,7 +9,7 @@ import pytest
 from agent.programs.runner import Finished
 from agent.sandbox.bubblewrap import arguments, command
 from agent.sandbox.host import Host, this_host
-from agent.sandbox.jail import Jail, Limits
+from agent.sandbox.jail import RESERVE, Jail, Limits
 from agent.sandbox.seccomp import FAMILIES, MACHINES, program
 from agent.sandbox.trouble import Facts, advice, facts, trouble
 
@@ -153,6 +153,18 @@ def test_variables_that_shells_make_up_are_taken_away_unless_they_were_given() -
 )
 def test_a_limit_is_said_in_words(used: dict[str, int], text: str) -> None:
     assert Limits(disk=2 << 30, processes=512).judge(**used) == text
+
+
+def test_no_run_is_given_the_room_that_the_pod_and_git_need() -> None:
+    """T6: a run within its limit of 8 GiB filled a smaller disk, and the pod could not even write that it had failed."""
+    limits = Limits(disk=8 << 30, processes=512)
+    assert limits.within(17 << 30) == limits
+    scarce = limits.within(RESERVE + (600 << 20))
+    assert (scarce.disk, scarce.processes) == (300 << 20, 512)
+    assert (
+        scarce.judge(disk=(300 << 20) + 1) == "wrote more than 300 MiB to disk, and the pod's disk has no room for more"
+    )
+    assert limits.within(0).disk == 0
 
 
 @pytest.mark.parametrize(
