@@ -18,11 +18,11 @@ outlet, which is what the board's client and git's commits take; a test looks th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final, NewType
 
 from agent.model import BoardText
-from agent.texts import rewrite
+from agent.texts import rewrite, tickets
 from agent.texts.clean import INVISIBLE, visible
 from agent.texts.rewrite import Dialect, behind
 
@@ -46,7 +46,7 @@ _MACROS: Final = (
 )
 """What it replaces in running text, by values, cards, tables and links (text_formatting/matchers)."""
 _BOARD: Final = Dialect(_MENTIONS, _MACROS, "@")
-_FORGE: Final = Dialect(_MENTIONS, (*_MACROS, "GH-"), "@#!&%~$:")
+_FORGE: Final = Dialect(_MENTIONS, _MACROS, "@#!&%~$:")
 """What forges link and close besides, and pictures that they have names for (`:name:`)."""
 
 _NO_LINK: Final = frozenset("<>()[]\\")
@@ -55,14 +55,17 @@ _SWITCHES: Final = ("skip", "actions", "no ci", "no-ci", "ci skip")
 _BRACKET: Final = 60
 _REFERENCES: Final = ("issue:", "work_item:", "epic:", "merge_request:")
 """What GitLab reads as `#7` where it stands in brackets."""
-_MARKS: Final = "*_~`\"'([{<,.:;"
-"""What may stand before a tracker's number: `**SHOP-7**`."""
-_LETTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_CLOSING: Final = frozenset({
-    "close", "closes", "closed", "closing", "fix", "fixes", "fixed", "fixing", "resolve", "resolves", "resolved", "resolving",
-    "implement", "implements", "implemented", "implementing", "reopen", "reopens", "reopened", "reopening", "complete", "completes", "completed",
-})  # fmt: skip
-"""Words before which a tracker's number, such as `SHOP-7`, would be closed."""
+_ACTING: Final = (
+    ("***", "no_ci"),
+    ("--", "skip-ci"),
+    ("--", "ci-skip"),
+    ("skip-", "checks:"),
+    ("www.", ""),
+    ("mailto:", ""),
+)
+"""What switches checks off, or is a link, wherever it stands; in two parts."""
+_PICTURE: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-")
+"""What names of pictures are made of."""
 _FOLDED: Final = ("fixup!", "squash!", "amend!")
 """With what begins the subject of a commit that `git rebase` folds into another."""
 
@@ -117,7 +120,8 @@ def forge(text: str, limit: int = rewrite.LONGEST) -> ForgeText:
 
     A quotation is also what GitLab looks past when it looks for quick actions.
     """
-    return ForgeText(_quoted(rewrite.block(text, _FORGE, limit)))
+    whole = rewrite.block(text, _FORGE, limit)
+    return ForgeText(_quoted(tickets.parted(whole, rewrite.APART, bare=rewrite.APART)))
 
 
 def commit(subject: str, body: str, trailers: Mapping[str, str]) -> CommitText:
@@ -146,43 +150,32 @@ def _inert(text: str) -> str:
     """Plain text, seen as it is: commits hold no invisible characters, so what would act gets a space or loses a bracket."""
     for sign in ("@", "#", "!", "://"):
         text = behind(text, sign, " ")
-    text = text.replace("GH-", "GH- ").replace("***NO_CI", "*** NO_CI")
-    first, *rest = text.split("[")
-    text = first + "".join(_unswitched(part) for part in rest)
-    return "\n".join(" ".join(_unclosed(one.split(" "))) for one in text.split("\n"))
+    for first, last in _ACTING:
+        text = rewrite.between(text, first, last, " ")
+    start, *rest = text.split("[")
+    text = start + "".join(_unswitched(part) for part in rest)
+    return tickets.parted(_unpictured(text), " ", bare="- ")
 
 
 def _unswitched(part: str) -> str:
     """What stands behind a bracket, which stays one unless it switches checks off."""
     inside, end, after = part.partition("]")
-    switches = end and len(inside) <= _BRACKET and any(one in inside.lower() for one in _SWITCHES)
-    if switches or inside.lower().startswith(_REFERENCES):
+    plain = " ".join(inside.split()).lower()
+    switches = end and len(plain) <= _BRACKET and any(one in plain for one in _SWITCHES)
+    if switches or plain.startswith(_REFERENCES):
         return f"({inside}){after}"
     return f"[{part}"
 
 
-def _unclosed(words: list[str]) -> Iterator[str]:
-    for number, word in enumerate(words):
-        first, colon, rest = word.partition(":")
-        if rest and _closes(first) and _is_number(rest):
-            yield f"{first}{colon} - {rest}"
-            continue
-        yield word
-        behind_it = [one for one in words[number + 1 : number + 4] if one and one.lower() not in ("issue", "issues")]
-        if _closes(word.rstrip(":")) and behind_it and _is_number(behind_it[0]):
-            yield "-"
-
-
-def _closes(word: str) -> bool:
-    """Whether a word ends in a closing one, whatever stands before it: trackers look from any word's boundary on."""
-    before = word.rstrip(_LETTERS)
-    return word[len(before) :].lower() in _CLOSING
-
-
-def _is_number(word: str) -> bool:
-    """Whether a tracker may take it for one of its numbers."""
-    key, _, number = word.lstrip(_MARKS).partition("-")
-    return key[:1].isalpha() and number[:1].isdigit()
+def _unpictured(text: str) -> str:
+    """Without names between colons, which forges show as pictures: `:gitea:`."""
+    first, *rest = text.split(":")
+    between = len(rest) - 1
+    pictures = (
+        number < between and bool(part) and not part.isdigit() and _PICTURE.issuperset(part)
+        for number, part in enumerate(rest)
+    )
+    return first + "".join(f": {part}" if picture else f":{part}" for part, picture in zip(rest, pictures, strict=True))
 
 
 def _quoted(text: str) -> str:

@@ -48,6 +48,7 @@ _ESCAPED: Final = (*_BEGINS, ".", ")", "*", "~", "_")
 _ADDRESSES: Final = ("://", "www.", "mailto:", "data:", "javascript:", "vbscript:", "file:", "tel:", "xmpp:")
 _ENDS: Final = frozenset("<>\"'`()[]{}|")
 """What ends an address, besides a space."""
+_HOST: Final = frozenset(".-")
 _SCHEME: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-")
 
 
@@ -115,9 +116,27 @@ def plain(line: str) -> str:
 
 
 def behind(text: str, sign: str, by: str) -> str:
-    """The text with something between a sign and a word that follows it at once."""
+    """The text with something between a sign and a word that follows it at once; behind an `@` also an odd name of a host."""
     first, *rest = text.split(sign)
-    return first + "".join(f"{sign}{by if _in_word(part[:1]) else ''}{part}" for part in rest)
+    odd = _HOST if sign == "@" else frozenset()
+    return first + "".join(f"{sign}{by if _in_word(part[:1]) or part[:1] in odd else ''}{part}" for part in rest)
+
+
+def between(text: str, first: str, last: str, by: str) -> str:
+    """The text with something between two parts of a word, in whatever letters it is written.
+
+    Args:
+        text: any.
+        first: its first part, in lower case.
+        last: the rest, likewise.
+        by: goes between them.
+    """
+    pieces, at, lower = [], 0, _lower(text)
+    while (found := lower.find(first + last, at)) >= 0:
+        middle = found + len(first)
+        pieces += [text[at:middle], by]
+        at = middle
+    return "".join((*pieces, text[at:]))
 
 
 def _parted(text: str, words: Iterable[str]) -> str:
@@ -269,7 +288,7 @@ class _Writer:
 
 def _addresses(text: str) -> Iterator[tuple[int, int]]:
     """Where addresses stand in a text, from their scheme to what ends them."""
-    lower, at = text.lower() if text.isascii() else "".join(one.lower() if one.isascii() else one for one in text), 0
+    lower, at = _lower(text), 0
     while found := [place for one in _ADDRESSES if (place := lower.find(one, at)) >= 0]:
         start = stop = min(found)
         while start > at and text[start - 1] in _SCHEME:
@@ -278,6 +297,11 @@ def _addresses(text: str) -> Iterator[tuple[int, int]]:
             stop += 1
         yield start, stop
         at = stop
+
+
+def _lower(text: str) -> str:
+    """Of the same length."""
+    return text.lower() if text.isascii() else "".join(one.lower() if one.isascii() else one for one in text)
 
 
 def _guarded(line: str) -> str:
