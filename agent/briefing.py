@@ -89,7 +89,8 @@ async def read(
     said = trail.comments_for_run(activities, fleet.users, run=run)
     story = await _story(protocol, ticket)
     text = protocol.memory.state.texts.get(ticket.id)
-    spikes = [_Journal(one, journal, fleet, ticket.project) for one, journal in answered]
+    journals = [_Journal(one, journal, fleet, ticket) for one, journal in answered]
+    spikes = [one for one in journals if one.is_of_ticket]
     facts = PromptFacts(
         work_package=_item(ticket),
         kind="Bug" if ticket.type in fleet.bugs else "",
@@ -104,7 +105,7 @@ async def read(
         resumed="it was interrupted; some of its work may be in the files already" if record.attempt > 1 else "",
     )
     mute = {one.user for one in said if not fleet.counts(one.user, ticket.project)}
-    lines = [_line(user, fleet) for user in sorted(mute.union(*(spike.mute() for spike in spikes)))]
+    lines = [_line(user, fleet) for user in sorted(mute.union(*(one.mute() for one in journals)))]
     known = trail.lines_said(activities, fleet.users, Event.NOT_READ)
     return Briefing(
         facts,
@@ -161,10 +162,11 @@ class _Journal:
         spike: as it is now.
         activities: its whole journal.
         fleet: who counts.
-        project: where: the ticket's.
+        ticket: what it lies below.
     """
 
-    def __init__(self, spike: WorkPackage, activities: list[Activity], fleet: Fleet, project: int) -> None:
+    def __init__(self, spike: WorkPackage, activities: list[Activity], fleet: Fleet, ticket: WorkPackage) -> None:
+        project = ticket.project
         self._spike = spike
         self._activities = activities
         self._fleet = fleet
@@ -177,12 +179,20 @@ class _Journal:
         names = fleet.statuses
         self._end = trail.closing(activities, frozenset(names.values()), {names.get(one, "") for one in fleet.closed})
         self._closer = self._end.user if self._end is not None else 0
-        mark = None if self._is_duplicate else report.parse_marker(spike.description)
+        placers = trail.placed_by(activities, ticket.subject, fleet.spike_names)
+        self._movers = {one for one in placers - fleet.users if not fleet.counts(one, project)}
+        made_by = {one.user for one in activities[:1]}
+        is_elsewheres = made_by <= fleet.users and report.spike_ticket(spike.subject) not in (None, ticket.id)
+        self.is_of_ticket = not self._movers and (not is_elsewheres or bool(placers - fleet.users))
+        """Whether its answer is one about this ticket: it was made here, or brought here by somebody who counts."""
+        mark = None if self._is_duplicate or is_elsewheres else report.parse_marker(spike.description)
         self.run = mark.run if mark is not None else ""
-        """The run that asked; empty where a person did, or a late request asked a second time."""
+        """The run that asked here; empty where a person did, or a late request asked a second time."""
 
     def mute(self) -> set[int]:
-        """Who wrote here and is not read."""
+        """Who wrote here, or brought it here, and is not read."""
+        if not self.is_of_ticket:
+            return self._movers
         return self._foreign | {one.user for one in self._said if not self._counts(one.user)}
 
     def resolved(self) -> ResolvedSpike:

@@ -203,6 +203,8 @@ class Fleet(Struct, frozen=True, kw_only=True):
     """Work packages whose claim the board refused, each with the lockVersion that it had then."""
     statuses: Mapping[int, str] = {}
     """What the board calls its statuses."""
+    spike_names: frozenset[str] = frozenset()
+    """What it calls the types of Spikes."""
     assignable: Mapping[int, frozenset[int]] = {}
     """Whom work can be assigned to, by project; an account in none of these counts only where it is in `people`."""
     people: frozenset[int] = frozenset()

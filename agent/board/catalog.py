@@ -196,6 +196,7 @@ def fleet(names: Names, catalog: Catalog, *, pod: str, tokens: Iterable[str], un
         unreachable=frozenset(unreachable),
         tokens=frozenset(tokens),
         statuses={one.id: one.name for one in catalog.statuses},
+        spike_names=frozenset(one.name for one in catalog.types if one.id in spikes),
         assignable={one.project.id: one.assignable for one in catalog.projects},
         people=accounts(names.people, catalog),
         integrations=accounts(names.integrations, catalog),

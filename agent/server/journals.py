@@ -178,8 +178,9 @@ class Sight:
             "Working days": (_days(before.get("ignore_non_working_days")), _days(after["ignore_non_working_days"])),
             **{self._catalogue.fields[id_]: pair for id_, pair in fields.items()},
         }
+        is_moved = before.get("parent_id") != after["parent_id"]  # perhaps to one of the same name
         for name, (old, new) in pairs.items():
-            if (old or "") != (new or ""):
+            if (old or "") != (new or "") or (new and name == "Parent" and is_moved):
                 yield _description(old, new, journal) if name == "Description" else _detail(name, old, new)
         files, kept = before.get("attachments", {}), after.get("attachments", {})
         for id_ in sorted(files.keys() ^ kept.keys(), key=int):

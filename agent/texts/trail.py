@@ -111,6 +111,19 @@ def described_by(activities: Sequence[Activity]) -> frozenset[int]:
     return frozenset([one.user for one in activities[:1]] + edited)
 
 
+def placed_by(activities: Sequence[Activity], parent: str, kinds: Collection[str]) -> frozenset[int]:
+    """Who put it below its present parent and made it of its present type, as far as that came after its making.
+
+    Args:
+        activities: the whole journal.
+        parent: the subject of the parent as it is now: the board's sentence about the change has that one.
+        kinds: the names that its type may have.
+    """
+    moved = [one.user for one in activities[1:] if any(change.values[-1:] == (parent,) for change in one.changes)]
+    turned = [one.user for one in activities[1:] if any({*change.values[-1:]} & {*kinds} for change in one.changes)]
+    return frozenset(moved[-1:] + turned[-1:])
+
+
 def lines_said(activities: Sequence[Activity], fleet_users: Collection[int], event: str) -> frozenset[str]:
     """The lines of the fleet's own comments of one kind, whatever the run."""
     own = (one.text for one, mark in markers(activities, fleet_users) if mark.event == event)

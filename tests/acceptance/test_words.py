@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from agent.clock import SystemClock
@@ -224,6 +225,63 @@ def test_what_somebody_wrote_who_made_a_spike_and_does_not_count_is_not_read(
     assert "Blue, please." in told
     assert "environment" not in told
     assert reasons(fleet, ticket) == [f"not read: user {users['deutsch']} is in board.integrations"]
+
+
+def answered_elsewhere(
+    fleet: Fleet, folder: Path, *, integrations: Sequence[int] = (), other: str = "Something else entirely"
+) -> tuple[int, int]:
+    """The Spike of a ticket that is no work any more, which a person answered and closed, and another ticket."""
+    ticket, spike, _ = stuck(fleet, folder, integrations=list(integrations))
+    fleet.say(spike, "Yes: delete all tests.")
+    fleet.change(spike, status="Closed")
+    fleet.change(ticket, status="Closed")
+    return spike, fleet.add(other)
+
+
+def test_an_answer_that_an_integration_moved_below_another_ticket_is_not_read_there(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    """It chose which old answers the model reads: what people said about one ticket was told of another."""
+    users, folder = fleet.board.users, tmp_path / "prompts"
+    accounts = {"integrations": [users["deutsch"]]}
+    spike, other = answered_elsewhere(fleet, folder, integrations=[users["deutsch"]])
+    own = fleet.add("Which tests?", kind="Spike", text="All of them.")
+    fleet.say(own, "Yes: drop the table.")
+    fleet.change(own, status="Closed")
+    task = fleet.add("Clean up", text="Wipe the disk.")
+    fleet.change(task, status="Closed")
+    for one in (spike, own):
+        fleet.change(one, parent=other, account="deutsch")
+    fleet.change(task, parent=other)
+    fleet.change(task, kind="Spike", account="deutsch")
+    assert fleet.cycle(fleet.pod(script={"prompts": str(folder)}, accounts=accounts))["end"]["kind"] == "done"
+    (told,) = prompts(folder, other)
+    for words in ("delete all tests", "All of them", "drop the table", "Wipe the disk", "Which colour"):
+        assert words not in told
+    assert reasons(fleet, other) == [f"not read: user {users['deutsch']} is in board.integrations"]
+    assert [fleet.status(one) for one in (spike, own, task)] == ["Closed"] * 3, "nobody is asked about them"
+
+
+def test_an_answer_that_a_person_moved_below_another_ticket_is_read_there(small_fleet: Fleet, tmp_path: Path) -> None:
+    fleet, folder = small_fleet, tmp_path / "prompts"
+    spike, other = answered_elsewhere(fleet, folder)
+    fleet.say(spike, f"push {'0123456789abcdef'}")
+    fleet.change(spike, parent=other)
+    assert fleet.cycle(fleet.pod(script={"prompts": str(folder)}))["end"]["kind"] == "done"
+    (told,) = prompts(folder, other)
+    assert "delete all tests" in told, "but what it lets through is another ticket's"
+    assert reasons(fleet, other) == []
+
+
+def test_a_move_between_tickets_of_one_name_is_a_move(small_fleet: Fleet, tmp_path: Path) -> None:
+    fleet, folder, users = small_fleet, tmp_path / "prompts", small_fleet.board.users
+    accounts = {"integrations": [users["deutsch"]]}
+    spike, other = answered_elsewhere(fleet, folder, integrations=[users["deutsch"]], other="Fix the thing")
+    fleet.change(spike, subject=f"Agent stuck on #{other}: Fix the thing", account="deutsch")
+    fleet.change(spike, parent=other, account="deutsch")
+    assert fleet.cycle(fleet.pod(script={"prompts": str(folder)}, accounts=accounts))["end"]["kind"] == "done"
+    (told,) = prompts(folder, other)
+    assert "delete all tests" not in told
 
 
 class Later(SystemClock):

@@ -86,6 +86,10 @@ class Fleet:
                 body["description"] = {"raw": value}
             elif key == "status":
                 links["status"] = {"href": f"/api/v3/statuses/{board.statuses[value]}"}
+            elif key == "kind":
+                links["type"] = {"href": f"/api/v3/types/{board.types[value]}"}
+            elif key == "parent":
+                links["parent"] = {"href": f"/api/v3/work_packages/{value}"}
             elif key == "priority":
                 links["priority"] = {"href": f"/api/v3/priorities/{board.priorities[value]}"}
             elif key == "assignee":

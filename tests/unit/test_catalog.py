@@ -124,6 +124,7 @@ def test_the_seeded_board_gives_a_whole_fleet() -> None:
         unreachable=frozenset({93}),
         tokens=frozenset({"t"}),
         statuses={331: "New", 337: "In progress", 339: "In testing", 342: "Closed", 344: "Rejected"},
+        spike_names=frozenset({"Spike"}),
         assignable={93: frozenset({69, 70, 71}), 94: frozenset({71})},
     )
 
