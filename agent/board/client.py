@@ -15,6 +15,7 @@ from loguru import logger
 from agent.board import forms, query, wire
 from agent.board.exchange import Exchange
 from agent.board.query import Filter
+from agent.board.room import Room
 from agent.board.wire import Fields, Malformed
 from agent.clock import Clock, Randomness
 from agent.errors import Ignored, NotFound, Refused, TooLarge, Unreachable
@@ -40,6 +41,9 @@ PAGE: Final = 1000
 
 MOST_PAGES: Final = 10_000
 """Pages of one list. A board that shows new ids for ever would keep a pod for ever."""
+
+MOST_SHOWN: Final = 500_000
+"""Elements of one list: their ids are kept, even where nothing else of them is."""
 
 FULL_PAGE: Final = 100
 """Full work packages asked for at once: each costs the server 5 ms and more."""
@@ -101,24 +105,27 @@ class Board:
     ) -> list[WorkPackage]:
         """Every match in full: dear, so only for what is about to be touched.
 
-        Where their texts are too long together they are read one by one, and what is too long alone is left out: a caller
-        that must know of each looks which came.
+        Where their texts are too long together they are read one by one, and what is too long alone, or for what is left
+        of the room, is left out: a caller that must know of each looks which came.
         """
         wanted = list(filters)
-        found = []
         try:
-            async for page in self._pages("work_packages", _list(wanted, BY_ID), purpose, size):
-                found += [wire.work_package(one, self.fields) for one in page]
+            return await self._page_by_page(wanted, purpose, size)
         except TooLarge as together:
             logger.warning("{}; they are read one by one", together)
-            return await self._one_by_one(await self.rows(wanted, purpose), purpose)
+        return await self._one_by_one(await self.rows(wanted, purpose), purpose)
+
+    async def _page_by_page(self, filters: Iterable[Filter | None], purpose: str, size: int) -> list[WorkPackage]:
+        found, room = [], Room(purpose)
+        async for page in self._pages("work_packages", _list(filters, BY_ID), purpose, size):
+            found += room.keep(wire.work_package(one, self.fields) for one in page)
         return found
 
     async def _one_by_one(self, rows: Iterable[Row], purpose: str) -> list[WorkPackage]:
-        found = []
+        found, room = [], Room(purpose)
         for row in rows:
             try:
-                found.append(await self.work_package(row.id, purpose))
+                found += room.keep([await self.work_package(row.id, purpose)])
             except NotFound:
                 continue
             except TooLarge as alone:
@@ -135,8 +142,9 @@ class Board:
     ) -> list[Row]:
         """Every match as a row, or those of the first page."""
         found: dict[int, Row] = {}
+        room = Room(purpose)
         async for page in self.row_pages(filters, purpose, sort=sort):
-            found |= {one.id: one for one in page}
+            found |= {one.id: one for one in room.keep(page)}
             if first_page:
                 break
         return list(found.values())
@@ -155,9 +163,9 @@ class Board:
         Raises:
             Refused: one of them is gone (reference, section 2.3).
         """
-        found = []
+        found, room = [], Room(purpose)
         for some in query.portions(numbers):
-            found += await self.rows([query.one_of("id", some)], purpose)
+            found += room.keep(await self.rows([query.one_of("id", some)], purpose))
         return found
 
     async def sample(self, filters: Iterable[Filter | None], limit: int, purpose: str) -> tuple[int, list[Row]]:
@@ -237,10 +245,11 @@ class Board:
     async def relations(self, numbers: Iterable[int], purpose: str) -> list[Relation]:
         """All relations in which one of these takes part; ids that do not exist are passed over by the board."""
         found: dict[int, Relation] = {}
+        room = Room(purpose)
         for some in query.portions(numbers):
             parameters = {"filters": query.encode([query.one_of("involved", some)])}
             async for page in self._pages("relations", parameters, purpose, PAGE):
-                found |= {one.id: one for one in map(wire.relation, page)}
+                found |= {one.id: one for one in room.keep(map(wire.relation, page))}
         return [found[number] for number in sorted(found)]
 
     # -- discovery -------------------------------------------------------------------------------------------------
@@ -284,8 +293,10 @@ class Board:
     async def members(self, project: int) -> list[Principal]:
         """The users who are members of a project."""
         listed = query.encode([query.one_of("member", [project]), query.one_of("type", ["User"])])
-        pages = self._pages("principals", {"filters": listed}, "members", PAGE)
-        return [wire.principal(one) async for page in pages for one in page]
+        found, room = [], Room("members")
+        async for page in self._pages("principals", {"filters": listed}, "members", PAGE):
+            found += room.keep(map(wire.principal, page))
+        return found
 
     async def schema_fields(self, pairs: Iterable[tuple[int, int]], names: Fields) -> dict[tuple[int, int], Fields]:
         """Under which keys each pair of project and type keeps the fleet's fields; missing pairs have none."""
@@ -301,7 +312,10 @@ class Board:
         page = wire.page(await self._api.read(path, purpose, parameters))
         if page.total <= len(page.elements):
             return page.elements
-        return tuple([one async for page in self._pages(path, parameters or {}, purpose, PAGE) for one in page])
+        found, room = [], Room(purpose)
+        async for part in self._pages(path, parameters or {}, purpose, PAGE):
+            found += room.keep(part)
+        return tuple(found)
 
     async def _pages(self, path: str, parameters: dict[str, str], purpose: str, size: int) -> AsyncIterator[list[Any]]:
         """The elements of one page after the other.
@@ -322,7 +336,7 @@ class Board:
             if not fresh:
                 raise Malformed(f"The board repeats a page ({purpose}): {len(seen)} of {page.total} were shown")
             number += 1
-            if number > MOST_PAGES:
+            if number > MOST_PAGES or len(seen) > MOST_SHOWN:
                 raise Malformed(f"The board's list has no end ({purpose}): {len(seen)} were shown")
 
 

@@ -177,6 +177,57 @@ with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") els
     assert not top.exists()
     assert peak() - before < 5, f"{peak() - before} MiB: a million names would take more than may be taken"
 """,
+    "a board whose lists go on": """
+import asyncio, json, httpx
+from agent.board.client import Board
+from agent.clock import SystemClock, SystemRandomness
+from agent.errors import TooLarge
+
+MIB = b"x" * (1 << 20)
+FACE = "\N{GRINNING FACE}"  # with one of these each character of a text takes four bytes
+
+class Answer(httpx.AsyncByteStream):
+    def __init__(self, document, mebibytes): self.document, self.mebibytes = document, mebibytes
+    async def __aiter__(self):
+        before, _, after = json.dumps(self.document, ensure_ascii=False).partition("BIG")
+        yield (before + FACE).encode()
+        for _ in range(self.mebibytes):
+            yield MIB
+        yield after.encode()
+
+async def ask(element, question):
+    "Pages of one element each, few enough to be kept at first, and then a long one; singly they are asked for by id."
+    links = dict.fromkeys(("project", "type", "status", "from", "to", "user"), {"href": "/api/v3/x/1"})
+    def answer(request):
+        last = request.url.path.rpartition("/")[2]
+        number = int(last if last.isdecimal() else request.url.params.get("offset", "1"))
+        assert number < 20, "and so on"
+        document = {**element, "id": number, "lockVersion": 1, "_links": links}
+        if not last.isdecimal():
+            document = {"total": 12, "_embedded": {"elements": [document]}}
+        return httpx.Response(200, stream=Answer(document, 30 if number % 5 == 0 else 3))
+    transport = httpx.MockTransport(answer)
+    async with Board("http://board", "token", transport=transport, clock=SystemClock(), randomness=SystemRandomness()) as board:
+        return await question(board)
+
+async def refused(element, question):
+    try:
+        await ask(element, question)
+    except TooLarge as error:
+        assert "larger than 48 MiB" in str(error), error
+    else:
+        raise AssertionError(element)
+
+text = {"raw": "BIG"}
+found = asyncio.run(ask({"subject": "a", "description": text}, lambda board: board.work_packages([], "a test")))
+assert [one.id for one in found] == [1, 2, 3], "those for which there is room"
+del found
+asyncio.run(refused({"subject": "BIG"}, lambda board: board.rows([], "a test")))
+asyncio.run(refused({"comment": text}, lambda board: board.activities(1, "a test")))
+asyncio.run(refused({"name": "BIG"}, lambda board: board.types()))
+asyncio.run(refused({"type": "BIG"}, lambda board: board.relations([1], "a test")))
+asyncio.run(refused({"name": "BIG"}, lambda board: board.members(1)))
+""",
     "what git says": """
 from agent.texts.evidence import last_words, redactor
 assert len(last_words(b"error: name\\n" * (5 << 20), redact=redactor(["correct horse"]))) <= 8_000
