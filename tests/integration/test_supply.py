@@ -142,6 +142,38 @@ def test_a_program_that_lies_there_and_is_not_known_is_not_run(tmp_path: Path) -
     assert "build/claude/2.1.330/claude is none that .ci/claude.lock knows" in done.stderr
 
 
+def fetched(tmp_path: Path, npm: str | None) -> str:
+    """What is said where Claude Code is fetched with this in place of `npm`, or with none."""
+    shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("bash", "awk", "dirname", "uname"):
+        (programs / name).symlink_to(shutil.which(name) or name)
+    if npm is not None:
+        (programs / "npm").write_text(f"#!{programs / 'bash'}\n{npm}\n", encoding="utf-8")
+        (programs / "npm").chmod(0o755)
+    words = [str(programs / "bash"), str(tmp_path / ".ci" / "claude"), "2.1.330"]
+    done = subprocess.run(words, env={"PATH": str(programs)}, check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("npm", "said"),
+    [
+        (None, "npm is missing: install the Debian package npm, then try again."),
+        ("echo 'npm error code ENOTFOUND' >&2; exit 1", "npm cannot be asked for @anthropic-ai/claude-code-linux-"),
+        ("echo 'npm error code E404' >&2; exit 1", "or npm has none of those that it knows"),
+        ("exit 0", "or npm has none of those that it knows"),
+    ],
+)
+def test_why_claude_code_cannot_be_fetched_is_said(tmp_path: Path, npm: str | None, said: str) -> None:
+    """A missing npm and a network that is away were both told as a version that is not known."""
+    told = fetched(tmp_path, npm)
+    assert said in told
+    assert ("knows no digest" in told) == said.startswith("or")
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_the_script_that_judges_the_page_is_known_by_its_content(tmp_path: Path, known: bool) -> None:
     shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
