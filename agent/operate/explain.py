@@ -316,6 +316,8 @@ class Explainer:
             reasons=tuple(whys),
             notes=tuple(self._notes()),
         )
+        if choose.is_unfinished(item, self._fleet):  # whatever would keep a pod from beginning it
+            return replace(seen, reasons=(), rung=Rung.FINISH, next=item.id)
         if whys:
             return seen
         mine = await self._mine()

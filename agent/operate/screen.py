@@ -168,6 +168,8 @@ def explanation(seen: Explanation, width: int = 80, paint: Paint = plain) -> lis
 
 
 def _available(seen: Explanation) -> str:
+    if seen.rung is Rung.FINISH:
+        return f"{seen.pod} goes on with it (rung {seen.rung:d}, {RUNG_WORDS[seen.rung]})."
     rung = f"Available on rung {seen.rung:d} ({RUNG_WORDS[seen.rung or Rung.NOTHING]})"
     if seen.next == seen.ticket:
         return f"{rung}: {seen.pod} would take it now."

@@ -159,9 +159,13 @@ def test_a_run_that_somebody_re_routed_is_given_back_and_not_finished(shop: Stat
     update(shop.board, ids["second"], status=active, assignee=agent_user, **{shop.board.run: str(token)})
     mine = shop.agent("explain", "--json").json
     assert (mine["rung"], mine["ticket"]) == (1, ids["second"])
+    one = shop.agent("explain", str(ids["second"]), "--json").json
+    assert (one["rung"], one["next"], one["reasons"]) == (1, ids["second"], []), "not: set it to New"
     update(shop.board, ids["second"], **{shop.board.pod: "pod-b"})
     theirs = shop.agent("explain", "--json").json
     assert (theirs["rung"], theirs["ticket"]) == (4, ids["bug"])
+    one = shop.agent("explain", str(ids["second"]), "--json").json
+    assert [why["reason"] for why in one["reasons"]] == ["not ready", "routed"]
 
 
 def test_an_available_ticket_says_its_rung_and_what_comes_before_it(shop: Station, ids: dict[str, int]) -> None:

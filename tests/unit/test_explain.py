@@ -108,6 +108,18 @@ def test_one_ticket_names_each_reason_and_what_to_do() -> None:
     ]
 
 
+def test_a_ticket_that_this_pod_holds_is_gone_on_with() -> None:
+    seen = Explanation(
+        ticket=42, subject="S", type="Bug", status="In progress", priority="High", pod="pod-a",
+        claimed="this pod since then", rung=Rung.FINISH, next=42,
+    )  # fmt: skip
+    assert explanation(seen)[3:] == [
+        "Claimed by this pod since then.",
+        "",
+        "pod-a goes on with it (rung 1, my work in progress).",
+    ]
+
+
 @pytest.mark.parametrize(
     ("before", "coming", "said"),
     [
