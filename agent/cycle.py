@@ -106,11 +106,11 @@ class Cycle:
         try:
             return await self._descend()
         except PodTrouble as trouble:
-            now = self._memory.now()
-            self._memory.change(lambda state: state.with_trouble(now.at, now.boot))
+            now, what = self._memory.now(), str(trouble)
+            self._memory.change(lambda state: state.with_trouble(what, now.at, now.boot))
             logger.error("this pod cannot work: {}", trouble)
             await self._release_idle()
-            return Result(outcome=Pass.TROUBLE, reason=str(trouble))
+            return Result(outcome=Pass.TROUBLE, reason=what)
 
     async def _descend(self) -> Result:
         """Rungs 1 to 7, the first that yields work. A release (rung 3) is none: the walk goes on."""

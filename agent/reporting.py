@@ -239,7 +239,7 @@ class Reporter:
         """The pod cannot go on: remembered with the claim, and it backs off."""
         now = self._memory.now()
         self.remember(replace(self.record, trouble=reason))
-        self._memory.change(lambda state: state.with_trouble(now.at, now.boot))
+        self._memory.change(lambda state: state.with_trouble(reason, now.at, now.boot))
 
     async def interrupted(self, reason: str) -> RecordedFailure | None:
         """Pod trouble: keep the claim while a resume is worth it, then give it back with one comment.

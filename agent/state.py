@@ -22,6 +22,9 @@ Value = TypeVar("Value")
 MOST_REFUSED: Final = 200
 """Refused claims that are remembered."""
 
+LONGEST_TROUBLE: Final = 1_000
+"""Characters of the last trouble that are remembered."""
+
 AN_HOUR: Final = 3_600.0
 A_DAY: Final = 86_400.0
 
@@ -170,6 +173,8 @@ class State(Struct, frozen=True, kw_only=True):
     """When each foreign token was first seen, by its text."""
     last_sweep: Reading | None = None
     backoff: Backoff | None = None
+    trouble: str = ""
+    """What the last trouble was, while there is one."""
     repositories: Mapping[int, Backoff] = {}
     """By project: repositories that could not be reached."""
     refused: Mapping[int, int] = {}
@@ -266,13 +271,13 @@ class State(Struct, frozen=True, kw_only=True):
 
     # --- trouble ---
 
-    def with_trouble(self, now: float, boot: str) -> State:
+    def with_trouble(self, what: str, now: float, boot: str) -> State:
         """Pod trouble: the next resume or claim waits twice as long."""
-        return replace(self, backoff=_more(self.backoff, now, boot))
+        return replace(self, backoff=_more(self.backoff, now, boot), trouble=what[:LONGEST_TROUBLE])
 
     def with_verdict(self) -> State:
         """A run reached a verdict: the pod works."""
-        return replace(self, backoff=None)
+        return replace(self, backoff=None, trouble="")
 
     def wait(self, now: float, boot: str) -> float:
         """Seconds before the next resume or claim."""

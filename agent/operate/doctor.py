@@ -54,6 +54,9 @@ class Doctor:
             found += await self._board(state)
             for identifier in sorted(self._settings.repositories):
                 found += await self._repository(identifier, place)
+            if state is not None and state.trouble:
+                remedy = "mend that, if nothing above says it too; the pod tries again by itself"
+                found.append(warn("trouble", f"the last time that this pod could not work: {state.trouble}", remedy))
             return found
 
     # -- this host -------------------------------------------------------------------------------------------------

@@ -224,8 +224,10 @@ def _troubles(seen: Status) -> list[str]:
         found.append(f"{', '.join(moved)}: claimed, but no longer active: its holder stops and lets go.")
     if seen.failures:
         wait = f" It waits {spoken(seen.backoff_s)} more." if seen.backoff_s else ""
+        what = f" The last one: {seen.trouble.rstrip('.')}." if seen.trouble else ""
         found.append(
-            f"This pod had trouble {counted(seen.failures, 'time')} in a row.{wait} `agent doctor` looks for the cause."
+            f"This pod had trouble {counted(seen.failures, 'time')} in a row.{what}{wait} `agent doctor` looks at all that a "
+            "pod needs."
         )
     if seen.repositories:
         found.append(f"The repository could not be used lately: {', '.join(seen.repositories)}. It is asked again.")

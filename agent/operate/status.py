@@ -69,6 +69,8 @@ class Status(Struct, frozen=True, kw_only=True):
     """How long this pod waits still after trouble."""
     failures: int = 0
     """How many troubles in a row it has had."""
+    trouble: str = ""
+    """The last of them."""
     repositories: tuple[str, ...] = ()
     """Projects whose repository is not asked again yet."""
 
@@ -104,6 +106,7 @@ async def look(pod: Pod) -> Status:
         unclaimed=_listed(*unclaimed),
         backoff_s=state.wait(now.at, now.boot),
         failures=state.backoff.failures if state.backoff else 0,
+        trouble=state.trouble,
         repositories=tuple(one.project.identifier for one in catalog.projects if one.project.id in waiting),
     )
 

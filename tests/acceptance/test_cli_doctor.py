@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from agent.state import State
+from agent.state_folder import StateFolder
 from support.boards import Board
 from support.commands import Done, Station, agent, fill, operate, station, update
 from support.git_repo import Remote
@@ -252,6 +254,18 @@ def test_without_nix_on_the_path_it_names_the_package(shop: Station, tmp_path: P
         (programs / name).symlink_to(f"/usr/bin/{name}")
     done = agent("doctor", "--config", str(shop.config), env={"PATH": str(programs)})
     assert any("install the package nix" in line for line in lines(done, "FAIL"))
+
+
+def test_the_last_trouble_of_this_pod_is_named(shop: Station) -> None:
+    """`agent status` sent people to doctor for the cause, and doctor knew of none."""
+    (shop.config.parent / "state").mkdir()
+    folder = StateFolder(shop.config.parent / "state")
+    folder.save(State().with_trouble("the flake input `nixpkgs` cannot be fetched", 0.0, "boot"))
+    done = shop.agent("doctor")
+    assert any(
+        line.startswith("warn trouble the last time that this pod could not work: the flake input `nixpkgs` cannot")
+        for line in lines(done, "warn")
+    ), done.out
 
 
 def test_a_claim_in_my_name_that_i_do_not_know_is_named(shop: Station) -> None:

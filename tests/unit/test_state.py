@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from loguru import logger
 
 from agent.errors import ConfigurationError, PodTrouble
-from agent.state import Backoff, Reading, RecordedClaim, State, WorkedText
+from agent.state import LONGEST_TROUBLE, Backoff, Reading, RecordedClaim, State, WorkedText
 from agent.state_folder import StateFolder
 from agent.texts.claim_token import new
 
@@ -136,14 +136,16 @@ def test_sweep_is_due_at_most_once_in_its_period_and_after_a_reboot() -> None:
 def test_backoff_doubles_up_to_an_hour_until_a_verdict() -> None:
     state, waits = State(), []
     for _ in range(9):
-        state = state.with_trouble(1000.0, "b1")
+        state = state.with_trouble("no network", 1000.0, "b1")
         waits.append(state.wait(1000.0, "b1") / 60)
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     assert state.wait(1000.0 + 3599, "b1") == 1
     assert state.wait(1000.0 + 3601, "b1") == 0
     assert state.wait(1000.0, "b2") == 0
-    assert state.with_verdict().wait(1000.0, "b1") == 0
-    assert state.with_trouble(0.0, "b2").backoff == Backoff(10, Reading(3600.0, "b2")), "a reboot keeps the count"
+    assert (state.trouble, state.with_verdict()) == ("no network", State())
+    later = state.with_trouble("x" * 5000, 0.0, "b2")
+    assert later.backoff == Backoff(10, Reading(3600.0, "b2")), "a reboot keeps the count"
+    assert later.trouble == "x" * LONGEST_TROUBLE
 
 
 def test_one_unreachable_repository_waits_alone() -> None:
@@ -167,7 +169,7 @@ def full_state() -> State:
         State()
         .with_claim(claim(epic=7, subject="ü\n\0", taken_for=42))
         .observe([token()], 12.5, "b1")
-        .with_trouble(1.0, "b1")
+        .with_trouble("no network", 1.0, "b1")
         .with_repository_trouble(31, 1.0, "b1")
         .with_text(42, "s", "d")
     )

@@ -63,12 +63,14 @@ def test_troubles_are_told_with_what_to_do() -> None:
         claims=(replace(CLAIM, pod="pod-a", foreign=True), replace(CLAIM, ticket=43, active=False)),
         backoff_s=125.0,
         failures=2,
+        trouble="the flake input `nixpkgs` cannot be fetched.",
         repositories=("shop",),
     )
     told = status(seen, 400)[-4:]
     assert told[0].startswith("#42: a claim in the name of pod-a that this state folder does not know.")
     assert told[1] == "#43: claimed, but no longer active: its holder stops and lets go."
-    assert told[2].startswith("This pod had trouble 2 times in a row. It waits 2 min more.")
+    said = "This pod had trouble 2 times in a row. The last one: the flake input `nixpkgs` cannot be fetched. It waits 2 min more."
+    assert told[2].startswith(said)
     assert told[3] == "The repository could not be used lately: shop. It is asked again."
 
 
