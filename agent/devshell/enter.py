@@ -9,6 +9,9 @@ reads nothing: standard input and output are the program's alone.
 The words are for honest failures. A hook belongs to the repository as the program's own tests do, and can forge both. So where
 they say that the host is the trouble, a bash that sources nothing is asked whether it is.
 
+A check of the repository is started by a bash that has sourced nothing: the hook runs in a child of that one, which leaves the
+environment and, as with `nix develop`, what it has started. So no end of a hook is an end of the check.
+
 A program that the repository is not to reach into, a coding model, stays out: the shell is entered before it, by itself, and
 left again with all that the hook has started; the environment that it came to is for the program's commands.
 """
@@ -18,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -59,6 +63,36 @@ exec -- "$@"
 """
 """What bash does with the script $1, the file for words $2, the folder $3 that comes first on PATH and the command behind. A hook may set what it likes,
 the arguments, traps and descriptors among it, so they are put right after it."""
+_JUDGE: Final = """\
+[ -r "$1" ] || {{ echo unreadable > "$2"; exit 1; }}
+exec {{word}}>> "$2" || exit 1
+echo begun >&"$word" || exit 1
+(
+  __enter_env=$2.env
+  exec </dev/null 1>&2
+  . "$1"
+  trap - DEBUG ERR RETURN
+  exec {env} -0 > "$__enter_env"
+)
+ended=$?
+variables=()
+mapfile -d '' -t found < "$2.env"
+for one in "${{found[@]}}"; do
+  case $one in
+    PATH=*) PATH=${{one#PATH=}} ;;
+    PWD=*) cd -- "${{one#PWD=}}" ;;
+  esac
+  case $one in [!=]*=*) variables+=("$one") ;; esac
+done
+[ ${{#variables[@]}} -gt 0 ] || exit $((ended ? ended : 1))
+[ -z "$3" ] || PATH=$3:$PATH
+type -P -- "$4" > /dev/null || {{ echo missing >&"$word"; exit 127; }}
+echo entered >&"$word" || exit 1
+exec {{word}}>&-
+shift 3
+exec -- {env} -i -- "${{variables[@]}}" "PATH=$PATH" "$@"
+"""
+"""The same for a program whose status is believed: a hook can write the words, and yet not end this bash with 0."""
 LARGEST_ENVIRONMENT: Final = 2 << 20
 """Bytes: a quarter of the stack, which is all that the kernel hands over at the usual limit."""
 
@@ -134,12 +168,15 @@ async def environment_of(runner: Runner, saved: Saved, job: Job, redact: Redact,
         TicketFailure: the shellHook ends it, or leaves more than a program can be given.
         PodTrouble: as `enter`.
     """
-    env = shutil.which("env", path=job.env.get("PATH", "")) or "/usr/bin/env"
-    asked = replace(job, argv=(env, "-0"), stdin=b"", output_limit=LARGEST_ENVIRONMENT, apart=None)
+    asked = replace(job, argv=(_env(job), "-0"), stdin=b"", output_limit=LARGEST_ENVIRONMENT, apart=None)
     done = await enter(runner, saved, asked, redact, first=first)
     if not done.ok or done.dropped or not done.stdout:
         raise _failure("entered", done, asked, redact)
     return await asyncio.to_thread(_assignments, done.stdout)  # a hook can write there, too
+
+
+def _env(job: Job) -> str:
+    return shutil.which("env", path=job.env.get("PATH", "")) or "/usr/bin/env"
 
 
 def _assignments(printed: bytes) -> bytes:
@@ -158,7 +195,8 @@ async def enter(runner: Runner, saved: Saved, job: Job, redact: Redact, *, first
         raise PodTrouble("the program `bash`, which enters development shells, is missing: install the package bash")
     async with _word(Path(job.env.get("TMPDIR") or job.env.get("HOME") or job.cwd)) as (word, handle):
         start = (bash, "--norc", "--noprofile", "-c")
-        argv = (*start, ENTER, "enter", str(saved.script), str(word), str(first or ""), *job.argv)
+        script = _JUDGE.format(env=shlex.quote(_env(job))) if job.judges else ENTER
+        argv = (*start, script, "enter", str(saved.script), str(word), str(first or ""), *job.argv)
         done = await runner.run(replace(job, argv=argv))
         said = _said(handle)
     if said == "entered":

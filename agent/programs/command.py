@@ -129,7 +129,7 @@ async def verify(
         # One stream: the lines stay in their order.
         argv = ("/bin/sh", "-c", f"exec 2>&1\n{command}")
         left = max(0.0, timeout - (clock() - began))  # a development shell that is made first takes time too
-        done = await runner.run(Job(argv=argv, cwd=cwd, env=env, timeout=left))
+        done = await runner.run(Job(argv=argv, cwd=cwd, env=env, timeout=left, judges=True))
         if not done.ok:
             shown = last_words(done.stdout, done.stderr, redact=redact)
             raise TicketFailure(failed(done, timeout), evidence=f"$ {redact(command)}\n{shown}".rstrip())

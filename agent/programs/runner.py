@@ -73,6 +73,7 @@ class Job(Struct, frozen=True, kw_only=True):
         guard: what else ends it.
         apart: a file for a program that stays out of the development shell: the shell's environment is left in it, one
             variable after the other, each with a NUL behind it, for what the program starts. None for one that goes in.
+        judges: its status is believed, so a development shell must not end in its place.
     """
 
     argv: tuple[str, ...]
@@ -84,6 +85,7 @@ class Job(Struct, frozen=True, kw_only=True):
     output_limit: int = OUTPUT_LIMIT
     guard: Guard | None = None
     apart: Path | None = None
+    judges: bool = False
 
 
 class Runner(Protocol):

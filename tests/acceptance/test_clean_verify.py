@@ -72,6 +72,15 @@ def test_what_a_fresh_clone_does_not_have_verifies_nothing(small_fleet: Fleet, w
     assert not [one for one in small_fleet.branches() if one.startswith(f"agent/{ticket}-")]
 
 
+def test_no_end_of_a_hook_is_the_success_of_a_check(small_fleet: Fleet) -> None:
+    judged(small_fleet, "test -e never")
+    ticket = small_fleet.add("Cheat")
+    ends = "case $PWD in */checks/*) echo entered >> $TMPDIR/enter-*/word; exit 0 ;; esac; export HOOKED=1"
+    end = small_fleet.cycle(pod(small_fleet, f"sed -i 's|export HOOKED=1|{ends}|' flake.nix"))["end"]
+    assert end["kind"] == "failed", end
+    assert not [one for one in small_fleet.branches() if one.startswith(f"agent/{ticket}-")]
+
+
 def test_what_the_last_ticket_of_an_epic_compiled_verifies_nothing_of_the_next(small_fleet: Fleet) -> None:
     judged(small_fleet, "python3 -c 'import helper'")
     epic = small_fleet.add("Help", kind="Epic")

@@ -1,6 +1,7 @@
 """The way into a saved shell: real bash, the real Nix on a miss."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import tempfile
@@ -91,9 +92,47 @@ async def test_whatever_habits_a_hook_has_the_program_runs_as_it_was_asked_to(in
     assert (done.stdout, done.returncode) == (b"in <a  b><>", 5)
 
 
+@pytest.mark.parametrize("hook", HABITS.values(), ids=HABITS)
+async def test_whatever_habits_a_hook_has_a_check_runs_as_it_was_asked_to(inside: Inside, hook: str) -> None:
+    program = ("sh", "-c", 'cat; printf "<%s>" "$FROM_SHELL" "$@"; exit 5', "sh", "a  b", "")
+    done = await inside.run(hook, *program, stdin=b"in ", judges=True)
+    assert (done.stdout, done.returncode) == (b"in <1><a  b><>", 5)
+    assert inside.litter() == []
+
+
+ENDS_A_CHECK = {
+    "says that it is entered": 'echo entered >> $TMPDIR/enter-*/word; echo entered >&"${word-$__enter_word}"; exit 0',
+    "and often": "for one in 1 2 3 4; do echo entered >> $TMPDIR/enter-*/word; done; exit 0",
+    "becomes another program": "echo entered >> $TMPDIR/enter-*/word; exec true",
+    "ends the bash around it": "echo entered >> $TMPDIR/enter-*/word; kill $$; sleep 1; exit 0",
+    "leaves a command in place of variables": "echo entered >> $TMPDIR/enter-*/word; printf 'true\\0A=1\\0' > $__enter_env; exit 0",
+    "leaves nothing but a command": "echo entered >> $TMPDIR/enter-*/word; printf 'true\\0--\\0=x\\0' > $__enter_env; exit 0",
+    "takes bash's words": "exec() { builtin exit 0; }; mapfile() { exit 0; }; export -f exec mapfile",
+    "leaves an end behind": "trap 'exit 0' EXIT; export BASH_ENV=$PWD/none ENV=$PWD/none; set +e",
+}
+
+
+@pytest.mark.parametrize("hook", ENDS_A_CHECK.values(), ids=ENDS_A_CHECK)
+async def test_no_end_of_a_hook_is_the_success_of_a_check(inside: Inside, hook: str) -> None:
+    """T2: a hook said in bash's place that the shell is entered, ended it with 0, and that was the check's."""
+    done = None
+    with contextlib.suppress(TicketFailure):
+        done = await inside.run(hook, "/bin/sh", "-c", "exit 3", judges=True)
+    assert done is None or done.returncode, "the check would have failed"
+    assert inside.litter() == []
+
+
+async def test_a_check_has_what_the_hook_leaves(inside: Inside) -> None:
+    hook = "mkdir -p sub; cd sub; export A=$'1\n2'; said() { echo said; }; export -f said; sleep 60 & echo $! > ../pid"
+    program = 'pwd; echo "$A"; bash -c said; kill -0 $(cat ../pid) && echo lives; env | grep -c -e __enter -e ^word'
+    done = await inside.run(hook, "bash", "-c", program, judges=True)
+    assert done.stdout.decode() == f"{inside.folder}/sub\n1\n2\nsaid\nlives\n0\n"
+
+
 async def test_only_descriptors_of_the_program_are_open_in_it(inside: Inside) -> None:
     plain = await inside.runner.run(Job(argv=("ls", "/proc/self/fd"), cwd=inside.folder, env=inside.env, timeout=10))
-    assert (await inside.run("", "ls", "/proc/self/fd")).stdout == plain.stdout
+    for judges in (False, True):
+        assert (await inside.run("", "ls", "/proc/self/fd", judges=judges)).stdout == plain.stdout
 
 
 @pytest.mark.parametrize(
@@ -102,6 +141,8 @@ async def test_only_descriptors_of_the_program_are_open_in_it(inside: Inside) ->
 async def test_a_hook_that_ends_the_shell_is_the_tickets_failure(inside: Inside, hook: str, code: int) -> None:
     with pytest.raises(TicketFailure, match=f"its `shellHook` ended it with exit code {code}$") as caught:
         await inside.run(f"echo hunter2hunter2; echo the last word; {hook}", "true")
+    with pytest.raises(TicketFailure, match=f"its `shellHook` ended it with exit code {code or 1}$"):
+        await inside.run(hook, "true", judges=True)
     assert "the last word" in caught.value.evidence
     assert "hunter2" not in caught.value.evidence
     assert inside.litter() == []
@@ -119,10 +160,13 @@ FORGED = {
 }
 
 
+@pytest.mark.parametrize("judges", [False, True])
 @pytest.mark.parametrize("hook", FORGED.values(), ids=FORGED)
-async def test_a_hook_that_speaks_for_bash_cannot_make_its_end_the_pods_trouble(inside: Inside, hook: str) -> None:
+async def test_a_hook_that_speaks_for_bash_cannot_make_its_end_the_pods_trouble(
+    inside: Inside, hook: str, judges: bool
+) -> None:
     with pytest.raises(TicketFailure, match="its `shellHook` ended it with exit code"):
-        await inside.run(hook, "true")
+        await inside.run(hook, "true", judges=judges)
 
 
 async def test_a_hook_that_does_not_end_is_the_tickets_failure(inside: Inside) -> None:
