@@ -44,7 +44,7 @@ from agent.reporting import CHANGED_TEXTS, Links, Reporter, with_failure
 from agent.spikes import Spikes
 from agent.state import RecordedFailure
 from agent.texts import outlet, report
-from agent.texts.branches import branch_name
+from agent.texts.branches import around_slug, branch_name
 from agent.texts.report import Event
 from agent.watch import watched
 
@@ -474,14 +474,10 @@ class Attempt:
         if self._reporter.record.branch:
             return self._reporter.record.branch
         top = epic or ticket
-        name = branch_name(
-            self._place.template,
-            id=top.id,
-            subject=top.subject,
-            version=top.version or ticket.version,
-            base=self._repository.base,
-        )
-        return refs.branch_for(self._place.refs, top.id, name)
+        template, version = self._place.template, top.version or ticket.version
+        name = branch_name(template, id=top.id, subject=top.subject, version=version, base=self._repository.base)
+        around = around_slug(template, id=top.id, version=version)
+        return refs.branch_for(self._place.refs, top.id, name, around)
 
     def _trailers(self, ticket: WorkPackage) -> dict[str, str]:
         return {TICKET_TRAILER: f"#{ticket.id}", "Agent-Pod": self._held.token.pod, RUN_TRAILER: self._run}

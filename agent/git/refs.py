@@ -80,10 +80,23 @@ def read_refs(listing: str) -> Refs:
     return Refs(heads, claims)
 
 
-def branch_for(refs: Refs, owner: int, name: str) -> str:
-    """The branch of this owner: one that exists as `agent/<owner>-…` goes on under its name, else `name`."""
-    mine = sorted(head for head in refs.heads if head.startswith(f"agent/{owner}-"))
-    return name if name in refs.heads or not mine else mine[0]
+def branch_for(refs: Refs, owner: int, name: str, around: tuple[str, str] = ("", "")) -> str:
+    """The branch of this owner: one that exists under an earlier subject goes on under its name, else `name`.
+
+    Args:
+        refs: what there is.
+        owner: its ticket or Epic.
+        name: what it is called by its present subject.
+        around: what its names have in common, see `branches.around_slug`; `agent/<owner>-…` is its own in any case.
+    """
+    if name in refs.heads:
+        return name
+    for start, end in (around, (f"agent/{owner}-", "")):
+        for head in sorted(refs.heads) if start or end else ():
+            slug = head[len(start) : len(head) - len(end)]
+            if head == f"{start}{slug}{end}" and slug and "/" not in slug:
+                return head
+    return name
 
 
 def no_base(place: str, base: str, *, empty: bool) -> str:

@@ -75,15 +75,33 @@ def branch_name(template: str, *, id: int, subject: str, version: str = "", base
     Raises:
         TicketFailure: it is wrong for this ticket: no version, or one that gives a name that is taken.
     """
-    part = "-".join(version[:LINE].encode("ascii", "replace").translate(_VERSION).decode().split()).strip("-.")
-    while ".." in part:
-        part = part.replace("..", ".")
+    part = _part(version)
     if "{version}" in template and not part:
         raise TicketFailure(f"no version is set, which the branch template `{template}` needs")
     name = template.format(id=id, slug=slug(subject), version=part)
     if problem := wrong_with(name, base=base):
         raise TicketFailure(f"its branch would be `{name}`, which {problem}")
     return name
+
+
+def around_slug(template: str, *, id: int, version: str = "") -> tuple[str, str]:  # noqa: A002
+    """What stands before and behind the subject in every branch of this ticket or Epic; twice empty if that is not told apart.
+
+    It is not where a person's branch could be called so (`{id}-{slug}` is GitLab's own), or the subject begin or end elsewhere.
+    """
+    start, slug, end = template.partition("{slug}")
+    if not slug or "{slug}" in end or "{id}" not in start or "/" not in start:
+        return "", ""
+    start, end = (part.format(id=id, version=_part(version)) for part in (start, end))
+    return ("", "") if start[-1:].isalnum() or end[:1].isalnum() else (start, end)
+
+
+def _part(version: str) -> str:
+    """The name of a version as part of a branch."""
+    part = "-".join(version[:LINE].encode("ascii", "replace").translate(_VERSION).decode().split()).strip("-.")
+    while ".." in part:
+        part = part.replace("..", ".")
+    return part
 
 
 def wrong_with(name: str, *, base: str) -> str:

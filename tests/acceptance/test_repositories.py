@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,15 +84,17 @@ def test_a_repository_that_is_missing_is_a_reason_and_no_spike(fleet: Fleet) -> 
     assert (fleet.status(ticket), fleet.children(ticket), fleet.comments(ticket)) == ("New", [], [])
 
 
-def test_a_renamed_epic_keeps_its_branch(fleet: Fleet) -> None:
+@pytest.mark.parametrize("start", ["agent", "fleet"])
+def test_a_renamed_epic_keeps_its_branch(fleet: Fleet, start: str) -> None:
     epic = fleet.add("Checkout", kind="Epic")
     children = [fleet.add("Form", parent=epic), fleet.add("Button", parent=epic)]
-    pod = fleet.pod()
-    assert fleet.cycle(pod)["end"]["branch"] == f"agent/{epic}-checkout"
+    place: dict[str, Any] = {"repositories.shop": {"branch": f"{start}/{{id}}-{{slug}}"}}
+    pod = fleet.pod(**place)
+    assert fleet.cycle(pod)["end"]["branch"] == f"{start}/{epic}-checkout"
     fleet.change(epic, subject="Payment")
-    assert fleet.cycle(pod)["end"]["branch"] == f"agent/{epic}-checkout"
-    assert fleet.branches() == [f"agent/{epic}-checkout", "main"]
-    assert all(f"Work-Package: #{child}" in fleet.log(f"agent/{epic}-checkout") for child in children)
+    assert fleet.cycle(pod)["end"]["branch"] == f"{start}/{epic}-checkout"
+    assert fleet.branches() == [f"{start}/{epic}-checkout", "main"]
+    assert all(f"Work-Package: #{child}" in fleet.log(f"{start}/{epic}-checkout") for child in children)
 
 
 def test_after_a_failed_first_child_of_an_epic_the_seconds_diff_holds_its_own_work_only(fleet: Fleet) -> None:

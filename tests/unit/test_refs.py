@@ -14,6 +14,7 @@ from agent.git.refs import (
     rejected,
     trouble,
 )
+from agent.texts.branches import around_slug, branch_name
 
 
 def test_an_existing_branch_of_the_owner_goes_on_under_its_name() -> None:
@@ -24,6 +25,30 @@ def test_an_existing_branch_of_the_owner_goes_on_under_its_name() -> None:
     assert branch_for(refs, 42, "agent/42-new-subject") == "agent/42-old-subject"
     assert branch_for(refs, 42, "agent/42-older") == "agent/42-older"
     assert branch_for(refs, 2, "agent/2-x") == "agent/2-x"
+
+
+@pytest.mark.parametrize(
+    ("template", "old", "other"),
+    [
+        ("fleet/{id}-{slug}", "fleet/42-old", "fleet/420-old"),
+        ("team/{version}/{id}/{slug}.x", "team/1.0/42/old.x", "team/1.0/42/old.y"),
+        ("bots/{id}_{slug}", "bots/42_old", "bots/42_old/deeper"),
+    ],
+)
+def test_it_does_so_under_any_template_that_tells_it_apart(template: str, old: str, other: str) -> None:
+    """A branch of an Epic that was renamed was left behind, with the work of its first tickets, wherever `branch` was set."""
+    name = branch_name(template, id=42, subject="New", version="1.0")
+    around = around_slug(template, id=42, version="1.0")
+    assert branch_for(Refs(dict.fromkeys(("main", old, other), "0"), {}), 42, name, around) == old
+    assert branch_for(Refs(dict.fromkeys(("main", other), "0"), {}), 42, name, around) == name
+    assert branch_for(Refs({"agent/42-before": "0"}, {}), 42, name, around) == "agent/42-before"
+
+
+@pytest.mark.parametrize(
+    "template", ["{id}-{slug}", "{slug}-{id}", "x/{slug}{id}", "x/{id}{slug}", "x/{id}", "release/{version}"]
+)
+def test_what_a_person_could_have_called_so_is_nobodys(template: str) -> None:
+    assert around_slug(template, id=42, version="1") == ("", "")
 
 
 def test_a_listing_is_read_and_what_is_neither_branch_nor_claim_is_left_out() -> None:
