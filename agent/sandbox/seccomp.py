@@ -4,7 +4,7 @@ Namespaces do not cover everything. Sockets of virtual machines (AF_VSOCK) know 
 inherited, io_uring opens sockets without asking a filter, and a terminal can be typed into. These are refused, the way an
 older kernel would: programs have a way round. A foreign instruction set (32 bit) has numbers of its own and is refused whole.
 
-Where a model lives, no process may take hold of another besides: the coder's connection is worth having. Debuggers and
+Where a model lives, no process may take hold of another besides, or limit it: the coder's connection is worth having. Debuggers and
 LeakSanitizer need that, so it stays open where a repository is prepared and checked.
 """
 
@@ -35,18 +35,20 @@ class Machine(Struct, frozen=True):
     ioctl: int
     refused: tuple[int, ...]
     holds: tuple[int, ...]
+    limits: int
 
 
 _RING: Final = (425, 426, 427)
 MACHINES: Final[Mapping[str, Machine]] = {
     # refused: add_key, request_key, keyctl, bpf, perf_event_open, userfaultfd, io_uring_*
-    # holds: ptrace, process_vm_readv, process_vm_writev, kcmp, pidfd_getfd
+    # holds: ptrace, process_vm_readv, process_vm_writev, kcmp, pidfd_getfd; limits: prlimit64
     "x86_64": Machine(
         audit=0xC000003E,
         socket=41,
         ioctl=16,
         refused=(248, 249, 250, 321, 298, 323, *_RING),
         holds=(101, 310, 311, 312, 438),
+        limits=302,
     ),
     "aarch64": Machine(
         audit=0xC00000B7,
@@ -54,6 +56,7 @@ MACHINES: Final[Mapping[str, Machine]] = {
         ioctl=29,
         refused=(217, 218, 219, 280, 241, 282, *_RING),
         holds=(117, 270, 271, 272, 438),
+        limits=261,
     ),
 }
 
@@ -70,6 +73,8 @@ def program(machine: Machine, *, closed: bool = False) -> bytes:
         lines += _if(_EQUAL, number, errno.ENOSYS)
     for number in machine.holds if closed else ():
         lines += _if(_EQUAL, number, errno.EPERM)
+    if closed:  # of others; a process that means itself says 0
+        lines += _when(machine.limits, [*_load(_FIRST), *_unless(_EQUAL, 0, errno.EPERM), _line(_RETURN, _ALLOW)])
     lines += _when(machine.ioctl, [*_load(_SECOND), *_if(_EQUAL, _TIOCSTI, errno.EPERM), _line(_RETURN, _ALLOW)])
     families = list(FAMILIES.values())
     allowed = [_line(_EQUAL, family, len(families) - place, 0) for place, family in enumerate(families)]

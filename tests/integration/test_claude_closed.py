@@ -26,7 +26,7 @@ from support.relay_world import KEY, PLENTY, PRICES
 __all__ = ["claude_cli", "session"]
 
 ATTACK = r"""
-import ctypes, json, os, socket
+import ctypes, json, os, resource, socket
 libc = ctypes.CDLL(None, use_errno=True)
 found = {}
 
@@ -62,6 +62,11 @@ called("ptrace", PTRACE, 0x4206, coder, 0, 0)
 called("process_vm_readv", READ, coder, 0, 0, 0, 0, 0)
 called("process_vm_writev", WRITE, coder, 0, 0, 0, 0, 0)
 called("kcmp", KCMP, coder, os.getpid(), 0, 0, 0)
+for number in (coder, 1):
+    tried(f"limits of {number}", lambda: "OPEN" if resource.prlimit(number, resource.RLIMIT_NOFILE) else "")
+    tried(f"limits of {number} set", lambda: "OPEN" if resource.prlimit(number, resource.RLIMIT_NOFILE, (0, 0)) else "")
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+found["own limits"] = resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 64
 handle = os.pidfd_open(coder)
 for fd in range(64):
     called(f"pidfd_getfd {fd}", 438, handle, fd, 0)
@@ -113,6 +118,7 @@ async def test_nothing_that_the_coder_starts_can_take_its_connection_or_its_memo
     found = json.loads((session.tree / "found.json").read_text())
     assert found.pop("coder").endswith("/claude")
     assert found.pop("own memory") is True, "a program of its own may still look at itself"
+    assert found.pop("own limits") is True, "and limit itself"
     assert found.pop("preload") == ""
     taken = {name: one for name, one in found.items() if not str(one).startswith("refused: ")}
     measured(f"the coder's memory, files and connection from its Bash: {len(found)} attempts / {len(taken)} successes")
