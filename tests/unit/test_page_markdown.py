@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.page.markdown import LONGEST, plain, render, weight
+from agent.page.markdown import _MARKDOWN, LONGEST, plain, render, weight
 from support.page_html import Seen, check, hostile
 
 
@@ -122,7 +122,19 @@ def test_a_megabyte_of_anything_costs_a_moment(piece: str) -> None:
     assert time.process_time() - began < 2
 
 
+@pytest.mark.parametrize(
+    "piece",
+    ["1. a\n", "- a\n  - b\n", "> a\n\n", "*a* ", "_a_ ", "~~a~~ ", "|x|y|\n", "|a|b|\n|-|-|\n|x|y|\n", "a\n\n", "a\n", "# a\n", "***\n", "#1 ", "`a` "],
+)  # fmt: skip
+def test_what_is_made_of_a_text_is_bounded_by_its_weight(piece: str) -> None:
+    """T8: a Reader's lists of one letter a line weighed as prose does, and held everybody's pages for seconds."""
+    text = piece * 40
+    tokens = [one for token in _MARKDOWN.parse(text) for one in (token, *(token.children or ()))]
+    assert len(tokens) <= 0.7 * weight(text)
+
+
 def test_brackets_weigh_more_since_each_may_begin_a_link() -> None:
     assert weight("a" * 100) == 100
+    assert weight("a\n" * 100) == 1000
     assert weight("[" * 100) == 900
     assert weight("[" * (LONGEST // 9)) <= LONGEST

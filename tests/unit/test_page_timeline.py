@@ -3,7 +3,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.page.markdown import ALLOWED
+from agent.page.markdown import ALLOWED, weight
 from agent.page.timeline import RENDERED, Journal, entries
 from agent.texts import report
 from support.page_html import check, hostile
@@ -123,10 +123,10 @@ def test_what_was_changed_and_changed_back_is_told() -> None:
 
 
 def test_the_oldest_comments_are_the_ones_that_are_shown_as_they_were_written_when_it_gets_too_much() -> None:
-    found = entries([journal(n, "**a** " * 4000, user=HUMAN) for n in range(20)], FLEET)
+    found = entries([journal(n, "**a** " * 1000, user=HUMAN) for n in range(20)], FLEET)
     rendered = [one["html"].startswith("<p><strong>a</strong>") for one in found]
     assert rendered == sorted(rendered)
-    assert rendered.count(True) == RENDERED // len("**a** " * 4000)
+    assert rendered.count(True) == RENDERED // weight("**a** " * 1000)
     assert found[0]["html"].startswith("<pre>**a** ")
 
 
