@@ -88,6 +88,26 @@ class NixBoxes:
                 f"{HOST_STORE}: start the daemon, or give the pod a store of its own, `[nix.settings] store = …`"
             )
 
+    def refuse_hidden(self, project: str, programs: Iterable[Path]) -> None:
+        """Where each repository has a store of its own, that lies in the place of the host's, of which no run sees anything.
+
+        Args:
+            project: the repository.
+            programs: of this host, which a run needs.
+
+        Raises:
+            PodTrouble: something that a run needs is in the host's.
+        """
+        needed = [("`sandbox.readable` names", Path(path)) for path in self._settings.sandbox.readable]
+        needed += [("a run needs", path) for path in programs]
+        if self.stores(project).builds.own:
+            for what, path in needed:
+                if _paths_in_store((path,)):
+                    raise PodTrouble(
+                        f"{what} {path}, which lies in {HOST_STORE}; Nix has no daemon here, so each repository has a store of "
+                        "its own in that place: start the daemon, or install the program elsewhere"
+                    )
+
     def client(self, project: str, git: tuple[Path, ...] = ()) -> NixClient:
         """Evaluates and builds the shells of a repository; `git` as of `NixClient`."""
         folder = self._folder / "nix" / project
@@ -135,6 +155,8 @@ class NixBoxes:
         """
         store = self.stores(project).builds
         view = View([Shelf(store.real, store.folder)])
+        if store.own:
+            return view  # see `refuse_hidden`; what PATH names there besides is not found
         first, others = _paths_in_store(_NEEDED[:1]), _paths_in_store(self._needed(programs))
         if first or others:
             client, host = self.client(project), store_of({})

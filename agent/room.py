@@ -117,6 +117,7 @@ class Rooms:
             if self._boxed:
                 refuse_shown(self._settings, self._ambient)
                 self._nix.refuse_the_hosts(self._any)
+                self._nix.refuse_hidden(self._any, self._program())
                 await check(self._runner, {"PATH": self._path})
             await self._nix.client(self._any).check()
             self._proved = True

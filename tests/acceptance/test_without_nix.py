@@ -133,11 +133,13 @@ def loosen(folder: Path) -> None:
             path.chmod(path.stat().st_mode | stat.S_IRWXU)
 
 
-def run(fleet: Fleet, cache: Cache, *words: str, ordinary: bool) -> subprocess.CompletedProcess[str]:
+def run(
+    fleet: Fleet, cache: Cache, *words: str, ordinary: bool, path: str = os.environ["PATH"]
+) -> subprocess.CompletedProcess[str]:
     """A command of ours on a host without /nix."""
     empty = fleet.folder / "empty"
     empty.mkdir(exist_ok=True)
-    env = {"PATH": os.environ["PATH"], "HOME": str(fleet.folder), "NIX_CONF_DIR": str(cache.settings), **watched()}
+    env = {"PATH": path, "HOME": str(fleet.folder), "NIX_CONF_DIR": str(cache.settings), **watched()}
     argv = without_nix((str(AGENT), *words), empty, ordinary=ordinary)
     return subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=120, cwd=fleet.folder)
 
@@ -211,3 +213,38 @@ def test_doctor_finds_no_fault_and_a_pod_takes_a_ticket_to_its_end(
     assert any(path.startswith("/nar/") for path in cache.asked), "one path came from the cache"
     store = config.parent / "state/stores/shop/nix/store"
     assert (store / cache.path.rsplit("/", 1)[1] / "tools/cached-tool").read_text() == TOOL
+
+
+@pytest.mark.skipif(not Path("/nix").exists(), reason="a host's own store is laid over /nix, which this host has not")
+def test_what_lies_in_a_store_without_a_daemon_is_left_out_or_named_before_a_claim(
+    small_fleet: Fleet, cache: Cache
+) -> None:
+    """An earlier Nix of a single user left a profile in PATH, and a tool that the operator shows."""
+    fleet = small_fleet
+    left = fleet.folder / "empty/store/00000000000000000000000000000000-left"
+    left.mkdir(parents=True)
+    (left / "left").write_text(TOOL)
+    (left / "left").chmod(0o755)
+    inside = f"/nix/store/{left.name}"
+    (fleet.folder / "profile").symlink_to(inside)
+    fleet.boxed_judge = True
+    files = {"flake.nix": FLAKE, "flake.lock": cache.lock, ".agent.toml": '[verify]\ncommands = ["cached-tool"]\n'}
+    fleet.remote.push("main", files)
+    fleet.add("Greet", text="Write greeting.txt")
+    config = readme_pod(fleet, cache.pin)
+    path = f"{os.environ['PATH']}:{fleet.folder}/profile:{inside}"
+    done = run(fleet, cache, "cycle", "--config", str(config), "--json", ordinary=False, path=path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["end"]["kind"] == "done"
+    next_one = fleet.add("Greet again")
+    text = config.read_text()
+    refused = ""
+    for shown in (inside, f"{fleet.folder}/profile"):
+        config.write_text(text.replace("readable = [", f'readable = ["{shown}", '))
+        refused = f"`sandbox.readable` names {shown}, which lies in /nix/store; Nix has no daemon here"
+        doctor = run(fleet, cache, "doctor", "--config", str(config), "--json", ordinary=False)
+        assert doctor.returncode == 1
+        assert refused in doctor.stdout
+    stopped = run(fleet, cache, "cycle", "--config", str(config), "--json", ordinary=False)
+    assert json.loads(stopped.stdout.splitlines()[-1])["reason"].startswith(refused), stopped.stdout
+    assert fleet.comments(next_one) == []
