@@ -344,7 +344,7 @@ class Attempt:
     async def _raise_known_failure(self, ticket: WorkPackage, branch: str) -> None:
         """A run that has failed before it was interrupted finishes the failure, and never runs the model again."""
         known = self._reporter.record.failure
-        spikes = await Spikes(self._protocol).of_run(ticket.id, self._run)
+        spikes = await Spikes(self._protocol).of_run(ticket, self._run)
         if known is None and (spikes or Event.FAILED in await self._reporter.events()):
             known = RecordedFailure("the run failed before it was interrupted")
         if known is None and self._held.token.attempt > self._reporter.tries:

@@ -182,10 +182,12 @@ class _Journal:
         placers = trail.placed_by(activities, ticket.subject, fleet.spike_names)
         self._movers = {one for one in placers - fleet.users if not fleet.counts(one, project)}
         made_by = {one.user for one in activities[:1]}
-        is_elsewheres = made_by <= fleet.users and report.spike_ticket(spike.subject) not in (None, ticket.id)
+        is_fleets = bool(made_by) and made_by <= fleet.users
+        is_elsewheres = is_fleets and report.spike_ticket(spike.subject) not in (None, ticket.id)
         self.is_of_ticket = not self._movers and (not is_elsewheres or bool(placers - fleet.users))
         """Whether its answer is one about this ticket: it was made here, or brought here by somebody who counts."""
-        mark = None if self._is_duplicate or is_elsewheres else report.parse_marker(spike.description)
+        asks_here = is_fleets and not is_elsewheres and not self._is_duplicate  # a marker can be copied
+        mark = report.parse_marker(spike.description) if asks_here else None
         self.run = mark.run if mark is not None else ""
         """The run that asked here; empty where a person did, or a late request asked a second time."""
 

@@ -7,10 +7,10 @@ from typing import Final
 from loguru import logger
 
 from agent.board.query import one_of
-from agent.errors import Conflict, Ignored, NotFound, Refused, Unreachable
-from agent.model import BoardText, Changes, Draft, WorkPackage
+from agent.errors import Conflict, Ignored, NotFound, Refused, TooLarge, Unreachable
+from agent.model import BoardText, Changes, Draft, Fleet, WorkPackage
 from agent.protocol import SWAPS, Protocol
-from agent.texts import report
+from agent.texts import report, trail
 from agent.texts.report import Event
 
 POSTS: Final = 4
@@ -30,9 +30,25 @@ class Spikes:
         below = [one_of("parent", [ticket]), one_of("type", fleet.spikes)]
         return await self._board.work_packages(below, "Spikes of the ticket")
 
-    async def of_run(self, ticket: int, run: str) -> list[WorkPackage]:
-        """Those with this run's marker: one of them, even a closed one, means that a person was asked."""
-        return [one for one in await self.of_ticket(ticket) if _run_of(one) == run]
+    async def of_run(self, ticket: WorkPackage, run: str) -> list[WorkPackage]:
+        """The fleet's own with this run's marker: one of them, even a closed one, means that a person was asked."""
+        marked = [one for one in await self.of_ticket(ticket.id) if _run_of(one) == run]
+        return [one for one in marked if await self._asks(one, ticket.project)]
+
+    async def _asks(self, spike: WorkPackage, project: int) -> bool:
+        """Whether its text is the fleet's question, perhaps with the answer of somebody who counts: a marker can be copied.
+
+        To ask twice is better than not at all, so a journal that is too long to be read says no.
+        """
+        fleet = self._protocol.fleet
+        if not _is_by(spike, fleet):
+            return False
+        try:
+            journal = await self._board.activities(spike.id, f"who wrote Spike #{spike.id}")
+        except TooLarge as large:
+            logger.warning("Spike #{} is not taken for a question of ours: {}", spike.id, large)
+            return False
+        return all(fleet.counts(one, project) for one in trail.described_by(journal) - fleet.users)
 
     async def ask(self, ticket: WorkPackage, run: str, description: BoardText) -> int:
         """The number of this run's Spike, made unless it is there.
@@ -43,7 +59,7 @@ class Spikes:
         """
         responsible = self._responsible(ticket)
         for left in reversed(range(POSTS)):
-            there = await self.of_run(ticket.id, run)
+            there = await self.of_run(ticket, run)
             if there:
                 return there[0].id
             draft = Draft(
@@ -81,9 +97,11 @@ class Spikes:
         opened: dict[str, list[WorkPackage]] = {}
         for spike in await self.of_ticket(ticket):
             run = _run_of(spike)
-            if run and spike.status not in fleet.closed and spike.author is not None and spike.author.id in fleet.users:
+            if run and spike.status not in fleet.closed and _is_by(spike, fleet):
                 opened.setdefault(run, []).append(spike)
-        surplus = [(run, mine[0].id, spike) for run, mine in opened.items() for spike in mine[1:]]
+        several = {run: mine for run, mine in opened.items() if len(mine) > 1}
+        asking = {run: [one for one in mine if await self._asks(one, one.project)] for run, mine in several.items()}
+        surplus = [(run, mine[0].id, spike) for run, mine in asking.items() for spike in mine[1:]]
         for run, stays, spike in surplus:
             if Event.SPIKE_DUPLICATE not in await self._protocol.events(spike.id, run):
                 await self._protocol.say(spike.id, report.spike_duplicate(run, stays=stays), "a Spike too many")
@@ -146,6 +164,10 @@ class Spikes:
             return ticket.responsible.id
         author = ticket.author
         return author.id if author is not None and author.id not in fleet.users else None
+
+
+def _is_by(spike: WorkPackage, fleet: Fleet) -> bool:
+    return spike.author is not None and spike.author.id in fleet.users
 
 
 def _run_of(spike: WorkPackage) -> str:

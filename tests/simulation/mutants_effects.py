@@ -375,7 +375,7 @@ def only_an_open_spike_means_asked() -> Iterator[None]:
     """A Spike with this run's marker, open or closed, means it was asked (I-28)."""
     shipped = Spikes.of_run
 
-    async def of_run(self: Spikes, ticket: int, run: str) -> list[WorkPackage]:
+    async def of_run(self: Spikes, ticket: WorkPackage, run: str) -> list[WorkPackage]:
         closed = self._protocol.fleet.closed
         return [one for one in await shipped(self, ticket, run) if one.status not in closed]
 
