@@ -47,7 +47,12 @@ def init(folder: Folder, as_json: JsonOption = False) -> None:
 @app.command("import", epilog="Example: agent board import board backlog.toml")
 def import_(
     folder: Folder,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backlog in TOML; agent/demo/backlog.toml is one to copy.", show_default=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A backlog in TOML; agent/demo/backlog.toml is one to copy.", show_default=False
+        ),
+    ],
     as_json: JsonOption = False,
 ) -> None:
     """Put a backlog on a board: users, projects, work packages and their relations, all of it or nothing."""

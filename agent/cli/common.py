@@ -56,7 +56,9 @@ VerboseOption = Annotated[
 ]
 
 
-def station(config: str | None, pod: str | None, *, verbose: bool, level: str = "WARNING") -> Station:
+def station(
+    config: str | None, pod: str | None, *, verbose: bool, level: str = "WARNING", whole: bool = True
+) -> Station:
     """Read settings and secrets, and set the log up so that it shows none of them.
 
     Args:
@@ -64,6 +66,7 @@ def station(config: str | None, pod: str | None, *, verbose: bool, level: str = 
         pod: `--pod`.
         verbose: log every request.
         level: what is logged otherwise.
+        whole: whether a secret that is missing is an error, or something to tell.
 
     Raises:
         ConfigurationError: a setting or a secret is wrong or missing.
@@ -71,7 +74,7 @@ def station(config: str | None, pod: str | None, *, verbose: bool, level: str = 
     ambient = settings_module.ambient()
     set_log_up(ambient, verbose=verbose, level=level)
     settings = settings_module.load(config, pod)
-    credentials = settings_module.credentials(settings)
+    credentials = settings_module.credentials(settings, whole=whole)
     secrets = [one.reveal() for one in credentials.secrets()]
     set_log_up(ambient, verbose=verbose, level=level, secrets=secrets)
     for warning in credentials.warnings:

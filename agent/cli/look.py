@@ -96,7 +96,7 @@ def doctor(
     Exit code 0 when nothing has to be mended. The one thing it writes is a claim ref of its own, which it deletes again.
     """
     with told(verbose=verbose):
-        here = station(config, pod, verbose=verbose, level="CRITICAL")
+        here = station(config, pod, verbose=verbose, level="CRITICAL", whole=False)
         found = asyncio.run(Doctor(here).examine())
         if as_json:
             print_json(found)

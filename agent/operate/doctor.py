@@ -62,7 +62,9 @@ class Doctor:
     # -- this host -------------------------------------------------------------------------------------------------
 
     def _host(self) -> list[Finding]:
-        found = [warn("secrets", one) for one in self._here.credentials.warnings]
+        credentials = self._here.credentials
+        found = [fail("secrets", one, "put it there, or mend the setting") for one in credentials.lacking]
+        found += [warn("secrets", one) for one in credentials.warnings]
         folder = Path(self._settings.state)
         there = next(one for one in (folder, *folder.parents) if one.exists())
         if os.access(there, os.W_OK):
@@ -152,6 +154,8 @@ class Doctor:
 
     async def _board(self, state: State | None) -> list[Finding]:
         settings = self._settings
+        if not self._here.credentials.board.reveal():
+            return [unknown("board", "not asked: there is no token for it", "see secrets")]
         try:
             async with self._here.board() as board:
                 doctor = BoardDoctor(

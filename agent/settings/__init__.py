@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Mapping, MutableMapping
-from typing import Any, Final, NoReturn
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -64,6 +64,7 @@ __all__ = [
 ]
 
 Environment = Mapping[str, str]
+Found = TypeVar("Found")
 
 _OPEN_TO_OTHERS: Final = 0o077
 _HANDED_ON: Final = (
@@ -107,11 +108,12 @@ class Credentials(Struct, frozen=True, kw_only=True):
     """The secrets that were found.
 
     Attributes:
-        board: the board's API token.
+        board: the board's API token; empty where `lacking` says so.
         repositories: tokens for https, by project identifier.
         ssh_keys: paths of private keys, by project identifier.
         model: the key for the Messages API; None where none was found.
         warnings: sentences about secrets that others on this host can read.
+        lacking: sentences about secrets that are missing or cannot be read, where they were asked for all the same.
     """
 
     board: Secret
@@ -119,10 +121,11 @@ class Credentials(Struct, frozen=True, kw_only=True):
     ssh_keys: Mapping[str, pathlib.Path] = {}
     model: Secret | None = None
     warnings: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
 
     def secrets(self) -> tuple[Secret, ...]:
         """All of them, for redaction."""
-        return (self.board, *self.repositories.values(), *((self.model,) if self.model else ()))
+        return tuple(one for one in (self.board, *self.repositories.values(), self.model) if one and one.reveal())
 
     def redactor(self) -> Redact:
         """A function that takes all of them out of a text."""
@@ -201,36 +204,73 @@ def read(path: pathlib.Path) -> dict[str, Any]:
         raise ConfigurationError(f"The settings file {path} is no TOML: {error}.") from error
 
 
-def credentials(settings: Settings, *, environ: Environment | None = None) -> Credentials:
+def credentials(settings: Settings, *, environ: Environment | None = None, whole: bool = True) -> Credentials:
     """Read the secrets that the settings need.
+
+    Args:
+        settings: which.
+        environ: for tests.
+        whole: whether one that is missing or cannot be read is an error; else it is told in `lacking`.
 
     Raises:
         ConfigurationError: the board's token is nowhere, or a file cannot be read or holds no token.
     """
     env = os.environ if environ is None else environ
     warnings: list[str] = []
-    board = _secret("board-token", settings.board.token_file, env, warnings)
-    if board is None and (value := env.get("AGENT_BOARD_TOKEN")):
-        board = _checked(value, "$AGENT_BOARD_TOKEN")
-    if board is None:
+    lacking: list[str] = []
+
+    def tried(read: Callable[..., Found | None], *arguments: object) -> Found | None:
+        try:
+            return read(*arguments, env, warnings)
+        except ConfigurationError as error:
+            if whole:
+                raise
+            lacking.append(str(error))
+            return None
+
+    board = tried(_board_token, settings.board.token_file)
+    tokens = {
+        project: token
+        for project, one in settings.repositories.items()
+        if (token := tried(_secret, f"repository-{project}-token", one.token_file, _of(project, "token_file")))
+    }
+    keys = {
+        project: key
+        for project, one in settings.repositories.items()
+        if (key := tried(_secret_file, f"repository-{project}-key", one.ssh_key_file, _of(project, "ssh_key_file")))
+    }
+    model = tried(_model_key, settings.model.key_file)
+    return Credentials(
+        board=board or Secret(""),
+        repositories=tokens,
+        ssh_keys=keys,
+        model=model,
+        warnings=tuple(warnings),
+        lacking=tuple(lacking),
+    )
+
+
+def _of(project: str, key: str) -> str:
+    return f"repositories.{project}.{key}"
+
+
+def _board_token(named: str, env: Environment, warnings: list[str]) -> Secret:
+    found = _secret("board-token", named, "board.token_file", env, warnings)
+    if found is None and (value := env.get("AGENT_BOARD_TOKEN")):
+        found = _checked(value, "$AGENT_BOARD_TOKEN")
+    if found is None:
         raise ConfigurationError(
             "The board's token is nowhere: not in $CREDENTIALS_DIRECTORY/board-token, not in a file named by "
             "board.token_file, not in $AGENT_BOARD_TOKEN. Make one on the board under My account → Access tokens."
         )
-    tokens = {
-        project: token
-        for project, repository in settings.repositories.items()
-        if (token := _secret(f"repository-{project}-token", repository.token_file, env, warnings))
-    }
-    keys = {
-        project: key
-        for project, repository in settings.repositories.items()
-        if (key := _secret_file(f"repository-{project}-key", repository.ssh_key_file, env, warnings))
-    }
-    model = _secret("model-key", settings.model.key_file, env, warnings)
-    if model is None and (value := env.get("AGENT_MODEL_KEY")):
-        model = _checked(value, "$AGENT_MODEL_KEY")
-    return Credentials(board=board, repositories=tokens, ssh_keys=keys, model=model, warnings=tuple(warnings))
+    return found
+
+
+def _model_key(named: str, env: Environment, warnings: list[str]) -> Secret | None:
+    found = _secret("model-key", named, "model.key_file", env, warnings)
+    if found is None and (value := env.get("AGENT_MODEL_KEY")):
+        return _checked(value, "$AGENT_MODEL_KEY")
+    return found
 
 
 def ambient(*, environ: Environment | None = None) -> Ambient:
@@ -309,7 +349,7 @@ def _home(env: Environment, what: str) -> pathlib.Path:
     return pathlib.Path(env["HOME"])
 
 
-def _secret_file(name: str, named: str, env: Environment, warnings: list[str]) -> pathlib.Path | None:
+def _secret_file(name: str, named: str, setting: str, env: Environment, warnings: list[str]) -> pathlib.Path | None:
     """Where a secret is, if anywhere; a file that others can read is worth a warning, not a refusal."""
     if folder := env.get("CREDENTIALS_DIRECTORY"):
         credential = pathlib.Path(folder) / name
@@ -321,22 +361,23 @@ def _secret_file(name: str, named: str, env: Environment, warnings: list[str]) -
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        raise ConfigurationError(f"The secret file {path} cannot be read: {error.strerror}.") from error
+        raise ConfigurationError(f"The secret file {path} ({setting}) cannot be read: {error.strerror}.") from error
     if mode & _OPEN_TO_OTHERS:
         warnings.append(f"The secret file {path} is open to others on this host: chmod 600 {path}")
     return path
 
 
-def _secret(name: str, named: str, env: Environment, warnings: list[str]) -> Secret | None:
-    path = _secret_file(name, named, env, warnings)
+def _secret(name: str, named: str, setting: str, env: Environment, warnings: list[str]) -> Secret | None:
+    path = _secret_file(name, named, setting, env, warnings)
     if path is None:
         return None
+    where = str(path) if str(path) != named else f"{path} ({setting})"
     try:
-        return _checked(path.read_text(encoding="utf-8"), str(path))
+        return _checked(path.read_text(encoding="utf-8"), where)
     except UnicodeDecodeError:
-        raise ConfigurationError(f"The secret file {path} holds no text.") from None
+        raise ConfigurationError(f"The secret file {where} holds no text.") from None
     except OSError as error:
-        raise ConfigurationError(f"The secret file {path} cannot be read: {error.strerror}.") from error
+        raise ConfigurationError(f"The secret file {where} cannot be read: {error.strerror}.") from error
 
 
 def _checked(value: str, where: str) -> Secret:

@@ -247,6 +247,17 @@ def test_what_does_not_work_around_the_board_is_named_too(shop: Station, what: s
     assert done.code == (1 if kind == "FAIL" else 0)
 
 
+def test_without_a_token_all_else_is_looked_at(shop: Station) -> None:
+    """A newcomer's first state: it was one line about a file, and with --json nothing at all."""
+    (shop.config.parent / "token").unlink()
+    done = shop.agent("doctor", "--json")
+    assert (done.code, done.err) == (1, "")
+    found = {(one["kind"], one["area"]): one["text"] for one in done.json}
+    assert "token (board.token_file) cannot be read: No such file or directory" in found["FAIL", "secrets"]
+    assert {("??", "board"), ("ok", "git"), ("ok", "disk"), ("ok", "claim ref")} <= found.keys()
+    assert len([one for one in done.json if one["kind"] == "FAIL"]) == 1
+
+
 def test_without_nix_on_the_path_it_names_the_package(shop: Station, tmp_path: Path) -> None:
     programs = tmp_path / "bin"
     programs.mkdir()

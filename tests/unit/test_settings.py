@@ -213,7 +213,7 @@ def test_file_without_a_token_is_named_and_not_quoted(
     file.write_bytes(content)
     config.write_text(LEAST.replace('"http://b"', f'"http://b"\ntoken_file = "{file}"'))
     loaded = settings.load(str(config), "p", environ={"HOME": "/h"})
-    with pytest.raises(ConfigurationError, match=f"token holds {message}"):
+    with pytest.raises(ConfigurationError, match=rf"token \(board.token_file\) holds {message}"):
         settings.credentials(loaded, environ={})
 
 
