@@ -44,6 +44,8 @@ LOCAL_TIMEOUT: Final = 900.0
 """Seconds for a command that stays on this host; a checkout of a large repository takes a while."""
 OUTPUT: Final = 64 << 20
 """Bytes of git's output that are kept: a listing that was cut would be a wrong answer."""
+LONGEST_LIST: Final = 16 << 20
+"""Bytes of a remote's list of branches, some 200,000: as values it is five times as large."""
 LOOSE: Final = 64 << 20
 """Bytes of objects outside of packs; with more, those that nothing leads to are removed."""
 MEMORY: Final = 2 << 30
@@ -363,11 +365,11 @@ class Mirror:
         done = await self.remote("ls-remote", "--refs", "origin", *(patterns or (f"{HEADS}*", f"{CLAIMS}*")))
         if not done.ok:
             raise self.unreachable(done)
-        if done.dropped:
+        if done.dropped or len(done.stdout) > LONGEST_LIST:
             raise RepositoryUnreachable(
-                f"the repository {self.place} cannot be used: its list of branches is longer than {OUTPUT >> 20} MiB"
+                f"the repository {self.place} cannot be used: its list of branches is longer than {LONGEST_LIST >> 20} MiB"
             )
-        return await asyncio.to_thread(read_refs, done.stdout.decode("utf-8", "replace"))
+        return await asyncio.to_thread(read_refs, done.stdout)
 
     async def fetch(self) -> None:
         """Bring all branches of the remote into the mirror and forget those that are gone."""

@@ -19,6 +19,8 @@ CLAIMS: Final = "refs/agent/claim/"
 PROBES: Final = "refs/agent/probe/"
 """Where a pod tries whether the remote takes such refs, each under its own name."""
 HEADS: Final = "refs/heads/"
+_LONGEST_ID: Final = 18
+"""Digits of a work package's id."""
 REMOTE: Final = "refs/remotes/origin/"
 """Where the mirror keeps the remote's branches. It has no other refs: any other was made by the model."""
 
@@ -67,16 +69,19 @@ class Refs(Struct, frozen=True):
     claims: Mapping[int, str]
 
 
-def read_refs(listing: str) -> Refs:
+def read_refs(listing: bytes) -> Refs:
     """The answer of `git ls-remote`; refs that are neither branch nor claim are left out."""
     heads: dict[str, str] = {}
     claims: dict[int, str] = {}
-    for line in listing.splitlines():
-        sha, _, ref = line.partition("\t")
+    start = 0
+    while (end := listing.find(b"\n", start)) >= 0:  # one after the other: there may be hundreds of thousands
+        sha, _, ref = listing[start:end].decode("utf-8", "replace").partition("\t")
+        start = end + 1
+        owner = ref.removeprefix(CLAIMS)
         if ref.startswith(HEADS):
             heads[ref.removeprefix(HEADS)] = sha
-        elif ref.startswith(CLAIMS) and ref.removeprefix(CLAIMS).isdecimal():
-            claims[int(ref.removeprefix(CLAIMS))] = sha
+        elif owner != ref and len(owner) <= _LONGEST_ID and owner.isascii() and owner.isdigit():
+            claims[int(owner)] = sha
     return Refs(heads, claims)
 
 

@@ -282,7 +282,7 @@ async def test_a_listing_that_was_cut_is_no_answer(tmp_path: Path, remote: Remot
         async def run(self, job: Job) -> Finished:
             return msgspec.structs.replace(await super().run(job), dropped=1)
 
-    with pytest.raises(RepositoryUnreachable, match="longer than 64 MiB"):
+    with pytest.raises(RepositoryUnreachable, match="longer than 16 MiB"):
         await repository(tmp_path, remote, Cut()).preflight()
 
 

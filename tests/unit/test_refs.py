@@ -53,9 +53,21 @@ def test_what_a_person_could_have_called_so_is_nobodys(template: str) -> None:
 
 def test_a_listing_is_read_and_what_is_neither_branch_nor_claim_is_left_out() -> None:
     refs = read_refs(
-        "a\trefs/heads/main\nb\trefs/heads/x/refs/heads/y\nc\trefs/agent/claim/42\nd\trefs/agent/claim/x\ne\trefs/tags/v1\n\njunk\n"
+        b"a\trefs/heads/main\nb\trefs/heads/x/refs/heads/y\nc\trefs/agent/claim/42\nd\trefs/agent/claim/x\ne\trefs/tags/v1\n\njunk\n"
     )
     assert refs == Refs({"main": "a", "x/refs/heads/y": "b"}, {42: "c"})
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u0085", "\v", "\x1c", "\r"])
+def test_a_name_ends_with_its_line_and_nowhere_else(end: str) -> None:
+    """Somebody's `agent/1-fix⏎ by me` is not the branch of ours that it begins like."""
+    refs = read_refs(f"a\trefs/heads/agent/1-fix{end} by me\nb\trefs/agent/claim/5{end}x\n".encode())
+    assert refs == Refs({f"agent/1-fix{end} by me": "a"}, {})
+
+
+@pytest.mark.parametrize("owner", ["٣", "²", "-3", "+3", " 3", "", "9" * 5_000])
+def test_a_claim_is_that_of_a_number_as_boards_write_it(owner: str) -> None:
+    assert read_refs(f"a\trefs/agent/claim/{owner}\n".encode()) == Refs({}, {})
 
 
 def test_a_blob_has_the_id_that_git_gives_it() -> None:
