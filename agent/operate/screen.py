@@ -137,8 +137,9 @@ def _kept(kept: Kept, width: int, paint: Paint) -> list[str]:
     digits = max((len(str(one.id)) for one in kept.first), default=1) + 1
     for one in kept.first:
         room = width - 4 - digits
-        detail = fit(one.detail, max(30, room - 3 - cell_len(fit(one.subject, width))))
-        subject = fit(one.subject, max(room - (cell_len(detail) + 3 if detail else 0), 20)) or "(no subject)"
+        named = fit(one.subject, width) or "(no subject)"
+        detail = fit(one.detail, max(30, room - 3 - cell_len(named)))
+        subject = fit(named, max(room - (cell_len(detail) + 3 if detail else 0), 20))
         lines.append(f"  {f'#{one.id}':>{digits}}  {subject}" + paint(f" — {detail}", "dim") * bool(detail))
     return lines
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -144,6 +144,7 @@ def test_text_of_others_fits_on_its_line_and_cannot_move_the_cursor(text: str, w
 
 
 @given(st.text(), st.text(), st.integers(40, 120))
+@example("", "0" * 50, 59)
 def test_no_subject_breaks_the_overview(subject: str, detail: str, width: int) -> None:
     kept = Kept(Reason.ROUTED, 1, (Example(8, subject, detail),))
     for line in overview(Overview(pod="p", rung=Rung.BUG, ticket=1, subject=subject, ready=1, reasons=(kept,)), width):
