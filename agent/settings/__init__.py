@@ -169,7 +169,7 @@ def load(config: str | None = None, pod: str | None = None, *, environ: Environm
         environ: the environment, if not this process's own.
 
     Raises:
-        ConfigurationError: the file is missing, is no TOML, or holds something wrong.
+        ConfigurationError: the file is missing, is no TOML, or holds something wrong; or the state folder is none that can be used.
     """
     env = os.environ if environ is None else environ
     path = find_config(config, environ=env)
@@ -298,10 +298,15 @@ def _settle(settings: Settings, folder: pathlib.Path, pod: str, env: Environment
         raise ConfigurationError("This pod has no name. Set `pod`, or give one with --pod or $AGENT_POD.")
     if not is_pod_name(pod):
         raise ConfigurationError(f"The pod name {msgspec.json.encode(pod).decode()} is refused. Allowed: {POD_NAME}.")
+    state = _absolute(settings.state, folder, env) or str(_state_folder(pod, env))
+    if "'" in state:
+        raise ConfigurationError(
+            f"The state folder {state} has a ' in its path, where Nix saves no development shell. Set `state` to another one."
+        )
     return replace(
         settings,
         pod=pod,
-        state=_absolute(settings.state, folder, env) or str(_state_folder(pod, env)),
+        state=state,
         board=replace(settings.board, token_file=_absolute(settings.board.token_file, folder, env)),
         model=replace(
             settings.model,

@@ -66,6 +66,16 @@ def test_state_folder_is_where_systemd_or_xdg_say(config: pathlib.Path, env: dic
     assert settings.load(str(config), "p", environ=env).state == folder
 
 
+@pytest.mark.parametrize("named", ["", 'state = "st"\n'])
+def test_a_state_folder_with_an_apostrophe_is_refused_at_once(tmp_path: pathlib.Path, named: str) -> None:
+    """Nix writes the path of its folder unquoted into what it prints of a shell (2.26): every ticket would be interrupted."""
+    folder = tmp_path / "o'brien"
+    folder.mkdir()
+    (folder / "agent.toml").write_text(named + LEAST)
+    with pytest.raises(ConfigurationError, match=r"^The state folder /\S+o'brien/\S+ has a ' in its path.*Set `state`"):
+        settings.load(str(folder / "agent.toml"), "p", environ={"HOME": str(folder)})
+
+
 def test_paths_are_seen_from_the_settings_file(config: pathlib.Path) -> None:
     config.write_text('state = "st"\n' + LEAST.replace('"x"', '"x"\nssh_key_file = "~/k"\ntoken_file = "/t"'))
     loaded = settings.load(str(config), "p", environ={"HOME": "/h", "STATE_DIRECTORY": "/s"})
