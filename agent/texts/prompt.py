@@ -155,7 +155,7 @@ def _blocks(facts: PromptFacts) -> Iterator[str]:
             _item("spike", one.item, CONTEXT_LIMIT, *_comments(one.comments, SPIKE_COMMENTS))
             for one in facts.spikes[-SPIKES:]
         )
-        yield _block("resolved_spikes", _RESOLVED, *spikes)
+        yield _block("resolved_spikes", _RESOLVED, _older(len(facts.spikes) - SPIKES, "Spike"), *spikes)
     if facts.comments:
         yield _block("comments", *_comments(facts.comments, COMMENTS))
     if facts.notes.strip():
@@ -178,8 +178,14 @@ def _item(tag: str, item: Item, limit: int, *more: str, **attributes: str) -> st
 
 
 def _comments(comments: Sequence[Comment], latest: int) -> Iterator[str]:
+    yield _older(len(comments) - latest, "comment")
     for comment in comments[-latest:]:
         yield _block("comment", _text(comment.text, COMMENT_LIMIT), author=comment.author, at=comment.at)
+
+
+def _older(count: int, noun: str) -> str:
+    """What is left out is said, as it is where a text is cut."""
+    return _block("older", f"{count} more {noun}{'' if count == 1 else 's'}, not shown here.") if count > 0 else ""
 
 
 def _text(text: str, limit: int) -> str:

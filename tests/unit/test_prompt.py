@@ -144,6 +144,15 @@ def test_latest_comments_are_the_ones_that_stay() -> None:
     facts = PromptFacts(work_package=Item(1, "x"), comments=[Comment("a", "", f"number {n}") for n in range(30)])
     assert "number 29" in build(facts)
     assert "number 9\n" not in build(facts)
+    assert "<comments>\n<older>\n10 more comments, not shown here.\n</older>\n<comment" in build(facts)
+    assert "<older>" not in build(msgspec.structs.replace(facts, comments=facts.comments[:20]))
+
+
+def test_spikes_that_are_left_out_are_counted_and_so_are_their_comments() -> None:
+    spike = ResolvedSpike(Item(2, "Which?"), tuple(Comment("a", "", f"number {n}") for n in range(9)))
+    shown = build(PromptFacts(work_package=Item(1, "x"), spikes=[spike] * 7))
+    assert "2 more Spikes, not shown here." in shown
+    assert shown.count("1 more comment, not shown here.") == 5
 
 
 def test_verdict_block_names_every_verdict_of_the_schema() -> None:
