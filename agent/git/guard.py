@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
 from agent.git.folder import read_plain, remove, write_plain
-from agent.git.refs import REMOTE, names
+from agent.git.refs import REMOTE, TAGS, names
 
 OWN: Final = "own/"
 """Before the names of the worktree's own files, which lie in different places."""
 CONFIGURATION: Final = "git's configuration was changed"
 _REFS: Final = "refs/"
+_OURS: Final = (REMOTE, TAGS)
 _WORKTREES: Final = "worktrees/"
 _BAD: Final = ("hooks", "packed-refs", _REFS, _WORKTREES)
 """What is named first, if more than one thing was touched."""
@@ -107,15 +108,25 @@ def mend(mirror: Path, changes: Sequence[str], living: Collection[str]) -> None:
     strange += [mirror / "info" / name for name in _names(mirror / "info") if name != "refs"]
     strange += [mirror / "objects" / "info" / name for name in ("alternates", "http-alternates")]
     strange += [mirror / "worktrees" / name for name in _names(mirror / "worktrees") if name not in living]
-    strange += [Path(path) for name, path in _files(mirror / _REFS) if not f"{_REFS}{name}".startswith(REMOTE)]
+    strange += [Path(path) for name, path in _files(mirror / _REFS) if not f"{_REFS}{name}".startswith(_OURS)]
     for path in strange:
         remove(path)
     unlock(mirror)
     packed = mirror / "packed-refs"
     lines = (read_plain(packed, _LARGEST) or b"").splitlines(keepends=True)
-    ours = [line for line in lines if line.startswith(b"#") or REMOTE.encode() in line]
+    ours = list(_ours(lines))
     if ours != lines:
         write_plain(packed, b"".join(ours))
+
+
+def _ours(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Of `packed-refs`; a line that begins with `^` says what the tag before it leads to."""
+    kept = False
+    for line in lines:
+        if not line.startswith(b"^"):
+            kept = line.startswith(b"#") or line.partition(b" ")[2].decode("utf-8", "replace").startswith(_OURS)
+        if kept:
+            yield line
 
 
 def unlock(mirror: Path) -> None:

@@ -24,6 +24,7 @@ from agent.git.refs import (
     CLAIMS,
     HEADS,
     REMOTE,
+    TAGS,
     Refs,
     RepositoryUnreachable,
     no_base,
@@ -372,8 +373,8 @@ class Mirror:
         return await asyncio.to_thread(read_refs, done.stdout)
 
     async def fetch(self) -> None:
-        """Bring all branches of the remote into the mirror and forget those that are gone."""
-        what = ["--prune", "origin", f"+{HEADS}*:{REMOTE}*"]
+        """Bring all branches and tags of the remote into the mirror and forget those that are gone."""
+        what = ["--prune", "origin", f"+{HEADS}*:{REMOTE}*", f"+refs/tags/*:{TAGS}*"]
         if self._brief:
             what = ["--depth=1", "--filter=blob:none", "origin", f"+{HEADS}{self.base}:{REMOTE}{self.base}"]
         words = ("fetch", "--no-tags", "--no-write-fetch-head", "--quiet", *what)
@@ -392,6 +393,8 @@ class Mirror:
         Branches, HEAD and index of each worktree lead to what is not published yet, and nobody but this process writes
         here; so what nothing leads to goes at once.
         """
+        if await asyncio.to_thread(_has_files, self.path / TAGS):  # thousands of them, each looked at again and again
+            await self.local("pack-refs", "--all", ok=(0, 1, 128))
         now = ("-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "-c", "gc.pruneExpire=now")
         await self.local(*now, "gc", "--auto", "--quiet", ok=(0, 1, 128))
         for words in (
@@ -427,6 +430,10 @@ class Mirror:
             return tip
         branches = (await self.local("for-each-ref", "--count=1", "--format=%(refname)", REMOTE)).stdout
         raise TicketFailure(no_base(self.place, self.base, empty=not branches))
+
+
+def _has_files(folder: Path) -> bool:
+    return any(names for _, _, names in os.walk(folder))
 
 
 def _memory(pid: int) -> str:

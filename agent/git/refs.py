@@ -22,7 +22,9 @@ HEADS: Final = "refs/heads/"
 _LONGEST_ID: Final = 18
 """Digits of a work package's id."""
 REMOTE: Final = "refs/remotes/origin/"
-"""Where the mirror keeps the remote's branches. It has no other refs: any other was made by the model."""
+"""Where the mirror keeps the remote's branches."""
+TAGS: Final = "refs/agent/tags/"
+"""Where it keeps the remote's tags, so that none is taken for anything else. It has no other refs: the model made any other."""
 
 
 class RepositoryUnreachable(PodTrouble):

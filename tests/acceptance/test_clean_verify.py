@@ -10,6 +10,7 @@ import pytest
 
 from agent.devshell.client_options import private_store
 from support.fleet import Fleet
+from support.git_repo import git
 
 VERDICT = '{"type":"result","subtype":"success","is_error":false,"num_turns":1,"structured_output":{"verdict":"done","summary":"Done."}}'
 
@@ -79,6 +80,15 @@ def test_no_end_of_a_hook_is_the_success_of_a_check(small_fleet: Fleet) -> None:
     end = small_fleet.cycle(pod(small_fleet, f"sed -i 's|export HOOKED=1|{ends}|' flake.nix"))["end"]
     assert end["kind"] == "failed", end
     assert not [one for one in small_fleet.branches() if one.startswith(f"agent/{ticket}-")]
+
+
+def test_what_fails_for_a_tag_that_every_clone_has_is_not_verified(small_fleet: Fleet) -> None:
+    judged(small_fleet, 'test -z "$(git tag)"')
+    git(small_fleet.remote.clone, "tag", "v1.0")
+    git(small_fleet.remote.clone, "push", "--quiet", "origin", "v1.0")
+    small_fleet.add("Work after the release")
+    assert small_fleet.cycle(pod(small_fleet, "echo 1 > work.txt"))["end"]["kind"] == "failed"
+    assert small_fleet.branches() == ["main"]
 
 
 def test_what_the_last_ticket_of_an_epic_compiled_verifies_nothing_of_the_next(small_fleet: Fleet) -> None:

@@ -1,11 +1,13 @@
 """A clean checkout has what git has, and what the last one that passed was allowed to leave."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from agent.git.folder import remove
+from agent.git.refs import TAGS
 from support.git_bench import BRANCH, NEXT, Bench, message, write
 from support.git_repo import git
 
@@ -36,6 +38,57 @@ async def test_a_checkout_is_what_a_fresh_clone_is(bench: Bench) -> None:
         assert "new.nix" in git(clean.path, "ls-files")
     assert not clean.path.exists()
     assert [one.name for one in (bench.folder / "state/mirror.git/worktrees").iterdir()] == ["42"]
+
+
+LOOK = (
+    "git tag -n1 && git describe --tags --long && git describe --match 'v*' && git symbolic-ref refs/remotes/origin/HEAD"
+    " && git diff --stat origin/HEAD... && git remote get-url origin && git config remote.origin.fetch"
+    " && git for-each-ref --format='%(objectname) %(refname) %(*objectname)' refs/tags"
+)
+
+
+async def test_checks_and_runs_find_the_tags_and_the_origin_of_a_fresh_clone(bench: Bench) -> None:
+    """T2: "Verified" of what fails in every clone, where a tag forbids it; what asks for the last tag failed in each run."""
+    for number, how in enumerate((["-a", "-m", "The first"], [])):
+        bench.remote.push("main", {"n.txt": f"{number}\n"})
+        git(bench.remote.clone, "tag", *how, f"v{number}")
+    git(bench.remote.clone, "push", "-q", "origin", "--tags")
+    bench.remote.push("main", {"later.txt": "1\n"})
+    workspace = await bench.open()
+    write(workspace, {"work.txt": "1"})
+    sha = await workspace.commit((await workspace.snapshot()).tree, message())
+    clone = bench.folder / "clone"
+    git(bench.folder, "clone", "-q", bench.remote.url, str(clone))
+    git(clone, "fetch", "-q", str(bench.folder / "state/mirror.git"), sha)
+    git(clone, "checkout", "-q", "--detach", sha)
+    expected = look(clone)
+    assert "The first" in expected
+    async with workspace.checkout(sha) as clean:
+        assert look(clean.path) == expected
+    seen = (await workspace.jail_paths()).instead[0][0]
+    git(seen, "--git-dir", str(seen), "update-ref", "--no-deref", "HEAD", sha)
+    assert look(seen) == expected
+
+
+def look(folder: Path) -> str:
+    done = subprocess.run(["sh", "-ec", LOOK], cwd=folder, capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+    return done.stdout
+
+
+async def test_many_tags_are_one_file_of_the_mirror_and_outlive_its_mending(bench: Bench) -> None:
+    """Each look at git's files would read each of them; and what tags lead to is a line of its own there."""
+    git(bench.remote.clone, "tag", "-a", "-m", "x", "v1")
+    git(bench.remote.clone, "push", "-q", "origin", "v1")
+    await bench.repo.fetch()
+    mirror = bench.folder / "state/mirror.git"
+    assert not (mirror / TAGS / "v1").exists()
+    before = (mirror / "packed-refs").read_text()
+    assert "\n^" in before
+    with (mirror / "packed-refs").open("a") as packed:
+        packed.write(f"{git(bench.remote.clone, 'rev-parse', 'v1')} refs/tags/mine\n^{bench.remote.tip('main')}\n")
+    await bench.repo._mirror.mend()
+    assert (mirror / "packed-refs").read_text() == before
 
 
 async def test_a_repository_of_more_files_than_git_would_share_among_workers_is_checked_out(bench: Bench) -> None:

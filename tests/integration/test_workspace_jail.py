@@ -98,12 +98,16 @@ async def seen(workspace: Workspace, folder: Path) -> set[str]:
     assert done.ok, done.stderr
     found = done.stdout.decode().splitlines()
     refs = {line for line in found if line.startswith("refs/")}
-    assert refs == {f"refs/remotes/origin/{name}" for name in branches(folder)}
+    assert refs == {f"refs/remotes/origin/{name}" for name in ("HEAD", *branches(folder))} | set(tags(folder))
     return set(found) - refs
 
 
 def branches(folder: Path) -> list[str]:
     return git(folder / "forge/remote.git", "for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads").splitlines()
+
+
+def tags(folder: Path) -> list[str]:
+    return git(folder / "forge/remote.git", "for-each-ref", "--format=%(refname)", "refs/tags").splitlines()
 
 
 async def test_a_run_sees_the_objects_of_a_fresh_clone(tmp_path: Path) -> None:
@@ -136,6 +140,15 @@ async def test_a_run_sees_the_objects_of_a_fresh_clone(tmp_path: Path) -> None:
     kept = await bench.repo.fetch_kept("agent/failed/43-7f9c0000")
     assert kept
     await same_as_a_clone(6)
+    bench.remote.push("old", {"old.txt": "1"})
+    git(bench.remote.clone, "tag", "-a", "v1/old", "-m", "of no branch")
+    git(bench.remote.clone, "tag", "-a", "v1/main", "-m", "of a branch", "origin/main")
+    git(bench.remote.clone, "push", "-q", "origin", "v1/old", "v1/main", ":old")
+    await same_as_a_clone(7)
+    git(bench.remote.clone, "push", "-q", "origin", ":v1/main")
+    await same_as_a_clone(8)
+    git(bench.remote.clone, "push", "-q", "origin", ":v1/old", "HEAD:refs/tags/v1")
+    await same_as_a_clone(9)
 
 
 async def test_a_run_sees_the_commit_that_it_starts_from_where_no_branch_has_it(tmp_path: Path) -> None:
