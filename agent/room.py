@@ -314,7 +314,7 @@ class _Shown:
 
 
 def before_the_coder(jail: Jail, home: Path, socket: Path) -> Jail:
-    """Where its shell is entered: without the relay, and where no hook can write the session that the coder goes on with."""
+    """Where its shell is entered: without the relay, and where no hook can write where the coder does."""
     closed = ClaudeFolder.below(home).writable
     return replace(
         jail,

@@ -75,7 +75,7 @@ class ModelResult(Struct, frozen=True, kw_only=True):
     """A run that reached a verdict.
 
     `input_tokens` counts what was read from and written to the cache too. `turns` is the program's own count. `duration_s`
-    is in seconds, `cost_usd` in dollars by the program's own price table, which some versions sum up over a resumed session.
+    is in seconds, `cost_usd` in dollars by the program's own price table.
     """
 
     verdict: Verdict

@@ -111,7 +111,7 @@ class Attacked:
                 async with relay.serving(place / "relay.sock"):
                     return await claude.run("Try.", cwd=session.tree, run=session.run_id, timeout=90, idle=60)
             finally:
-                self.told = [one for asked in api.seen for one in asked.results()]
+                self.told = [one for asked in api.seen if asked.body["messages"] for one in asked.results()]
                 self.asked = [dict(one.body) for one in api.seen]
 
     @property
