@@ -46,6 +46,8 @@ from agent.texts.outlet import CommitText
 
 _DIED: Final = "remote failure"
 """What git reports for a ref when the other side ended without a word: no refusal."""
+_TOO_LARGE: Final = b"HTTP 413"
+"""What git says of a server, or a proxy before it, that does not take so much at once."""
 
 
 class Snapshot(Struct, frozen=True):
@@ -235,7 +237,7 @@ class Workspace(Tree):
             refused, detail = False, str(error)
         else:
             reasons = rejected(done.stdout.decode("utf-8", "replace")).values()
-            refused = any(_DIED not in reason for reason in reasons)
+            refused = any(_DIED not in reason for reason in reasons) or _TOO_LARGE in done.stderr
             said = self._mirror.said(done)
             detail = "\n".join(filter(None, ("; ".join(reasons), told(said)))) or said
         shown = await self._look(sha, claim_blob, detail, refused=refused)

@@ -1,5 +1,7 @@
 """The one push: what arrives, what is refused, and how that is known."""
 
+import base64
+import random
 import signal
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from agent.git.refs import KeepRefused, PushRefused, Refusal, RepositoryUnreacha
 from agent.programs.runner import Ended, Finished
 from agent.texts import outlet
 from support.git_bench import BRANCH, CLAIM, NEXT, OTHER, RUN, Bench, message, read, work, write
+from support.git_http import git_over_http
 from support.git_repo import git
 
 
@@ -145,6 +148,26 @@ async def test_a_forge_that_refuses_the_branch_says_why(bench: Bench) -> None:
     ):
         await workspace.keep("agent/failed/42-7f9c0000", message())
     assert isinstance(KeepRefused(""), RepositoryUnreachable), "who keeps work after a failure goes on without"
+
+
+async def test_work_that_is_too_large_for_the_forges_proxy_is_refused_and_kept_here(bench: Bench) -> None:
+    """It was the remote's trouble: each new try of the run was one with a model, and each ended there."""
+    with git_over_http(bench.remote.path, "forge-token", most=2_000) as url:
+        mirror, word = bench.repo._mirror, base64.b64encode(b"x-access-token:forge-token").decode()
+        mirror._url, mirror.hidden = url, True
+        mirror._credential = {
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "http.extraHeader",
+            "GIT_CONFIG_VALUE_0": f"Authorization: Basic {word}",
+        }
+        workspace = await bench.open()
+        sha = await work(workspace, {"large.txt": random.Random(7).randbytes(5_000).hex()})
+        with pytest.raises(PushRefused, match="413") as caught:
+            await workspace.publish(sha, claim_blob=None)
+        assert caught.value.kind is Refusal.OTHER
+        kept = await workspace.keep("agent/failed/42-7f9c0000", message())
+        assert kept is not None
+        assert (kept.ref, bool(kept.bundle), "413" in kept.refusal) == ("", True, True)
 
 
 async def test_without_claim_refs_the_lease_is_on_the_branch_tip(bench: Bench) -> None:

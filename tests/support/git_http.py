@@ -16,8 +16,11 @@ from support.git_repo import git
 
 
 @contextmanager
-def git_over_http(repository: Path, token: str, *, old: str = "") -> Iterator[str]:
-    """Serve a bare repository to whoever has the token; its address. What is below `old` has moved there."""
+def git_over_http(repository: Path, token: str, *, old: str = "", most: int = 1 << 30) -> Iterator[str]:
+    """Serve a bare repository to whoever has the token; its address. What is below `old` has moved there.
+
+    Bodies of more than `most` bytes are too large.
+    """
     git(repository, "config", "http.receivepack", "true")
     wanted = "Basic " + base64.b64encode(f"x-access-token:{token}".encode()).decode()
 
@@ -34,6 +37,10 @@ def git_over_http(repository: Path, token: str, *, old: str = "") -> Iterator[st
             if self.headers.get("Authorization") != wanted:
                 self.send_response(401)
                 self.send_header("WWW-Authenticate", 'Basic realm="forge"')
+                self.end_headers()
+                return
+            if int(self.headers.get("Content-Length") or 0) > most:
+                self.send_response(413)
                 self.end_headers()
                 return
             if old and self.path.startswith(f"/{old}/"):
