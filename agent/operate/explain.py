@@ -19,8 +19,8 @@ from agent.board.catalog import name_of
 from agent.board.client import PAGE
 from agent.board.query import Filter, none_of, one_of
 from agent.choose import Reason, Rung, Why
-from agent.errors import Conflict, PodTrouble, Refused
-from agent.model import Row, WorkPackage
+from agent.errors import Conflict, PodTrouble, Refused, TooLarge
+from agent.model import Around, Row, WorkPackage
 from agent.pod import Pod
 from agent.scan import DUE_FIRST, LATER, RUNGS, Candidate, Scan, read_around
 from agent.survey import Survey
@@ -211,7 +211,7 @@ class Explainer:
         if any(one.id == row.id for one in kept.first):
             first = [replace(one, detail=why.detail) if one.id == row.id else one for one in kept.first]
             return replace(kept, first=tuple(first))
-        unasked = why.reason in (Reason.CONTAINER, Reason.SPIKED, Reason.BLOCKED)
+        unasked = why.reason in (Reason.CONTAINER, Reason.SPIKED, Reason.BLOCKED, Reason.TOO_LONG)
         if not unasked or ({row.id, why.by} & self._blocked_ids and why.reason is Reason.BLOCKED):
             return kept
         more = (*kept.first, Example(row.id, row.subject, why.detail))[:FIRST]
@@ -300,9 +300,9 @@ class Explainer:
         item = await self._board.work_package(number, "the ticket to explain")
         if item.project in self._fleet.projects:
             await self._answers(item.project)
-        around = await read_around(self._board, item)
+        around, long = await self._around(item)
         epic = choose.epic_of(around.ancestors, self._fleet)
-        whys = [self._worded(one, item) for one in choose.reasons(item, around, self._fleet)]
+        whys = [*long, *(self._worded(one, item) for one in choose.reasons(item, around, self._fleet))]
         whys += await self._workflow(item, epic)
         catalog = self._pod.catalog
         seen = Explanation(
@@ -327,6 +327,13 @@ class Explainer:
         unfinished = self._unfinished(mine)
         coming = unfinished or (candidate.ticket if candidate else None)
         return replace(seen, rung=rung, before=before + (unfinished is not None), next=coming.id if coming else None)
+
+    async def _around(self, item: WorkPackage) -> tuple[Around, list[Why]]:
+        """What is around a ticket; nothing, and why, where others wrote too much there."""
+        try:
+            return await read_around(self._board, item), []
+        except TooLarge as large:
+            return Around(), [Why(Reason.TOO_LONG, str(large))]
 
     def _worded(self, why: Why, item: WorkPackage) -> Why:
         """The names behind the ids, and the preflight's own sentence."""

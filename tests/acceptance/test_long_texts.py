@@ -11,6 +11,7 @@ from agent.board import exchange
 from agent.choose import Reason
 from agent.daemon import Pass
 from agent.ending import Ending
+from agent.operate.explain import Explainer
 from support.fleet import Fleet, wait_until
 from support.pods import opened
 
@@ -71,7 +72,7 @@ def an_endless_blocker(fleet: Fleet, ticket: int) -> None:
         (children, Reason.CONTAINER),
         (an_endless_child, Reason.TOO_LONG),
         (an_endless_text, Reason.TOO_LONG),
-        (an_endless_blocker, Reason.TOO_LONG),
+        (an_endless_blocker, Reason.BLOCKED),
     ],
 )
 async def test_what_is_too_long_to_be_read_holds_its_own_ticket_back_and_no_other(
@@ -84,10 +85,13 @@ async def test_what_is_too_long_to_be_read_holds_its_own_ticket_back_and_no_othe
     other = fleet.add("Another thing")
     async with opened(fleet.pod()) as pod:
         passes = [await pod.cycle(lambda _: None).run() for _ in range(2)]
+        met = {kept.reason: [one.id for one in kept.first] for kept in (await Explainer(pod).overview()).reasons}
     assert {one.outcome for one in passes} <= {Pass.WORKED, Pass.NOTHING}
     assert fleet.status(other) == "In testing"
     ends = {one.ticket: one.end.kind for one in passes if one.end is not None}
     assert ends.get(ticket) == (end if isinstance(end, Ending) else None)
+    if isinstance(end, Reason):
+        assert met[end] == [ticket]
     if end is Ending.FAILED:
         (spike,) = (one for one in fleet.children(ticket) if fleet.status(one) == "New")
         assert "too long to be read" in fleet.get(spike)["description"]["raw"]
@@ -109,3 +113,11 @@ async def test_a_run_that_was_killed_before_they_came_is_taken_over_and_ends(
         ends = [(await pod.cycle(lambda _: None).run()).end for _ in range(2)]
     assert [one and one.kind for one in ends] == [Ending.FAILED, Ending.DONE]
     assert fleet.status(other) == "In testing"
+
+
+async def test_explain_says_so_of_one_ticket(small_fleet: Fleet) -> None:
+    ticket = small_fleet.add("Fix the thing")
+    an_endless_child(small_fleet, ticket)
+    async with opened(small_fleet.pod()) as pod:
+        (why,) = (await Explainer(pod).ticket(ticket)).reasons
+    assert (why.reason, f"#{ticket}" in why.detail) == (Reason.TOO_LONG, True)
