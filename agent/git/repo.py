@@ -233,8 +233,10 @@ class Repository:
             base = record.base or await worktree.answer("merge-base", record.start, await self._mirror.base_tip())
             kept = msgspec.structs.replace(record, branch=branch, base=base, published="", saved="")
             worktree.write(kept)
-            self.spares.of(base)
-            return await Workspace(worktree, kept, self.spares).sealed()
+            same = Workspace(worktree, kept, self.spares)
+            if not await self._can_begin_anew(same, base, record):
+                self.spares.of(base)
+                return await same.sealed()
         await self._keep_leftovers(worktree, record)
         # Only a run whose work was taken leaves what git ignores to the next.
         made = record is None or not record.published
@@ -258,6 +260,15 @@ class Repository:
         worktree.write(fresh)
         self.spares.of(base)
         return await Workspace(worktree, fresh, self.spares, made=made).sealed()
+
+    async def _can_begin_anew(self, same: Workspace, base: str, record: Record) -> bool:
+        """Whether a run that goes on has nothing of its own yet, and its base has moved: perhaps by what it was waiting for."""
+        if record.published or base == await self._mirror.base_tip():
+            return False
+        try:
+            return not await same.has_leftovers()
+        except (GitFailed, OSError):  # what git cannot add is the run's own, and its end will say it
+            return False
 
     async def _keep_leftovers(self, worktree: Worktree, record: Record | None) -> None:
         """Nothing of the run before is lost; its record goes once its work is safe."""

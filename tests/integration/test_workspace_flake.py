@@ -295,6 +295,22 @@ async def test_a_flake_that_somebody_added_meanwhile_takes_the_starters_place(ba
     assert git(bare.remote.path, "log", "--format=%s", f"main..{BRANCH}").splitlines() == ["Do the work", "A change"]
 
 
+@pytest.mark.parametrize("work", [{}, {"a.txt": "1"}])
+async def test_a_run_that_goes_on_takes_a_flake_that_came_meanwhile_unless_it_has_work(
+    bare: Bench, work: dict[str, str]
+) -> None:
+    """The starter's input could not be fetched: the flake that was added then, as doctor had said, helped no try."""
+    workspace = await bare.open()
+    starter = await workspace.add_starter(template(bare.folder), STARTER)
+    write(workspace, work)
+    bare.remote.push("main", {"flake.nix": "{ }"})
+    await bare.repo.fetch()
+    again = await bare.open()
+    assert await again.add_starter(template(bare.folder), STARTER) == (starter if work else None)
+    assert read(again, "flake.nix") == (FLAKE if work else "{ }")
+    assert [read(await bare.open(), name) for name in work] == list(work.values())
+
+
 async def test_files_that_are_there_stay_and_an_ignored_flake_is_committed(bare: Bench) -> None:
     bare.remote.push("main", {".gitignore": "flake.*\n", "stdenv/setup": "theirs\n", "flake.lock": "old\n"})
     files = {"flake.nix": FLAKE, "flake.lock": "{}\n", "stdenv/setup": SETUP, "bin/tool": "#!/bin/sh\n"}
