@@ -59,8 +59,10 @@ def import_(
     with told(), _server_errors():
         try:
             text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"The backlog {file} cannot be read: {error}.") from error
+        except OSError as error:
+            raise ConfigurationError(f"The backlog {file} cannot be read: {error.strerror}.") from error
+        except UnicodeDecodeError as error:
+            raise ConfigurationError(f"The backlog {file} holds no text.") from error
         made = server.import_backlog(folder, text)
         if as_json:
             print_json(made)

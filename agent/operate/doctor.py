@@ -19,7 +19,7 @@ from agent.git.refs import ClaimRefRefused, LeaseRefused
 from agent.git.refs import names as names_of
 from agent.git.starter import FLAKE
 from agent.operate.doctor_board import BoardDoctor
-from agent.operate.findings import Finding, Kind, fail, ok, unknown, warn
+from agent.operate.findings import LEAST_GIT, Finding, Kind, fail, ok, too_old, unknown, warn
 from agent.operate.station import Station
 from agent.pod import names, repository
 from agent.private import refuse_shown
@@ -130,6 +130,9 @@ class Doctor:
         except PodTrouble as trouble:
             return fail(program, str(trouble), "install it on this host")
         said = done.stdout.decode("utf-8", "replace").strip()
+        if too_old(program, said):
+            least = ".".join(map(str, LEAST_GIT))
+            return fail(program, f"{said} is too old", f"install {program} {least} or a later one")
         return ok(program, said) if done.ok else fail(program, f"{program} does not run", "install it anew")
 
     async def _rooms(self, place: Path) -> Finding:

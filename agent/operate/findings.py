@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 from msgspec import Struct
 
@@ -26,6 +27,21 @@ class Finding(Struct, frozen=True):
     area: str
     text: str
     remedy: str = ""
+
+
+LEAST_GIT: Final = (2, 40)
+_LONGEST_NUMBER: Final = 9
+
+
+def too_old(program: str, said: str) -> bool:
+    """Whether a program says of itself that it is older than what we use of it; one that says nothing of the kind is not."""
+    words = said.split()
+    if program != "git" or len(words) <= len(("git", "version")):
+        return False
+    numbers = [
+        int(one) for one in words[2].split(".") if one.isascii() and one.isdecimal() and len(one) < _LONGEST_NUMBER
+    ]
+    return len(numbers) > 0 and tuple(numbers[:2]) < LEAST_GIT
 
 
 def ok(area: str, text: str) -> Finding:

@@ -331,7 +331,8 @@ def _settle(settings: Settings, folder: pathlib.Path, pod: str, env: Environment
 def _state_folder(pod: str, env: Environment) -> pathlib.Path:
     if given := env.get("STATE_DIRECTORY"):
         return pathlib.Path(given.partition(":")[0])
-    if given := env.get("XDG_STATE_HOME"):
+    given = env.get("XDG_STATE_HOME", "")
+    if given.startswith("/"):  # a relative one is to be ignored (XDG base directory specification)
         return pathlib.Path(given) / "agent" / pod
     return _home(env, "the state folder") / ".local" / "state" / "agent" / pod
 

@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
-from agent.operate.findings import fail, ok, unknown, warn
+import pytest
+
+from agent.operate.findings import fail, ok, too_old, unknown, warn
 from agent.operate.screen import findings, keys
 from agent.settings import describe
+
+
+@pytest.mark.parametrize(
+    ("program", "said", "old"),
+    [
+        ("git", "git version 2.30.0", True),
+        ("git", "git version 1.9", True),
+        ("git", "git version 2.40.0", False),
+        ("git", "git version 2.47.3 (Apple Git-1)", False),
+        ("git", "git version 3.0.rc1", False),
+        ("git", "git version unknown", False),
+        ("git", "", False),
+        ("nix", "nix (Nix) 2.26.3", False),
+    ],
+)
+def test_a_git_that_is_too_old_is_known_by_its_own_words(program: str, said: str, *, old: bool) -> None:
+    assert too_old(program, said) == old
+
 
 FOUND = [
     ok("board", "it answers"),

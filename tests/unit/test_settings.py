@@ -59,6 +59,7 @@ def test_pod_without_a_fit_name_is_refused_before_anything_runs(config: pathlib.
     [
         ({"STATE_DIRECTORY": "/s:/t", "XDG_STATE_HOME": "/x", "HOME": "/h"}, "/s"),
         ({"XDG_STATE_HOME": "/x", "HOME": "/h"}, "/x/agent/p"),
+        ({"XDG_STATE_HOME": "x", "HOME": "/h"}, "/h/.local/state/agent/p"),
         ({"HOME": "/h"}, "/h/.local/state/agent/p"),
     ],
 )
