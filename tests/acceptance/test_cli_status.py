@@ -80,7 +80,8 @@ def test_status_tells_of_a_pod_in_trouble(shop: Station) -> None:
     shop.remote.path.rename(shop.remote.path.with_name("away"))
     assert shop.agent("cycle").code == 1
     out = " ".join(shop.agent("status").out.split())
-    assert "This pod had trouble 1 time in a row. It waits " in out
+    assert "This pod had trouble 1 time in a row. The last one: the repository " in out
+    assert " It waits " in out
     assert "The repository could not be used lately: shop." in out
 
 
