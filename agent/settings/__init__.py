@@ -232,12 +232,18 @@ def credentials(settings: Settings, *, environ: Environment | None = None, whole
     tokens = {
         project: token
         for project, one in settings.repositories.items()
-        if (token := tried(_secret, f"repository-{project}-token", one.token_file, _of(project, "token_file")))
+        if (
+            token := tried(_secret, f"repository-{project}-token", one.token_file, f"repositories.{project}.token_file")
+        )
     }
     keys = {
         project: key
         for project, one in settings.repositories.items()
-        if (key := tried(_secret_file, f"repository-{project}-key", one.ssh_key_file, _of(project, "ssh_key_file")))
+        if (
+            key := tried(
+                _secret_file, f"repository-{project}-key", one.ssh_key_file, f"repositories.{project}.ssh_key_file"
+            )
+        )
     }
     model = tried(_model_key, settings.model.key_file)
     return Credentials(
@@ -248,10 +254,6 @@ def credentials(settings: Settings, *, environ: Environment | None = None, whole
         warnings=tuple(warnings),
         lacking=tuple(lacking),
     )
-
-
-def _of(project: str, key: str) -> str:
-    return f"repositories.{project}.{key}"
 
 
 def _board_token(named: str, env: Environment, warnings: list[str]) -> Secret:
