@@ -125,7 +125,8 @@ class Attempt:
             raise
         if end.kind is not Ending.INTERRUPTED or not self._protocol.memory.state.of_ticket(self._held.ticket):
             await self._execution.forget(self._run)
-        if end.kind is Ending.DONE and self._held.epic is None:
+        # What a failed run leaves is kept elsewhere, and could fill the disk: the next one begins in a fresh worktree.
+        if end.kind in (Ending.DONE, Ending.FAILED, Ending.STOPPED) and self._held.epic is None:
             with contextlib.suppress(PodTrouble, OSError):
                 await self._repository.discard(self._held.owner)
             self._protocol.memory.change(lambda state: state.without_litter(self._held.ticket))

@@ -128,11 +128,15 @@ class Reporter:
             again = Changes(run="", status=self._protocol.fleet.ready)
             await self._last_patch([again], "back to ready, the text changed")
         else:
-            if self.held.epic is None:
-                self._memory.change(lambda state: state.with_litter(self.held.ticket, self.held.project))
+            self._leave_worktree()
             await self._last_patch([Changes(run="", status=status) for status in self._protocol.fleet.done], "done")
             self._memory.change(lambda state: state.without_text(self.held.ticket))
         await self._settle()
+
+    def _leave_worktree(self) -> None:
+        """A worktree that no other ticket shares is needed no more; noted, for a pod that dies before it is cleared away."""
+        if self.held.epic is None:
+            self._memory.change(lambda state: state.with_litter(self.held.ticket, self.held.project))
 
     async def _last_patch(self, choices: list[Changes], purpose: str) -> None:
         """The first of these that the workflow allows, by compare-and-swap on our token."""
@@ -224,6 +228,7 @@ class Reporter:
         await self._spikes.close_surplus(ticket.id)
         ticket = await self.fence()
         restore = self.record.schedule_manually_before and not ticket.schedule_manually
+        self._leave_worktree()
         try:
             await self._protocol.give_back(ticket.id, self.held.token, schedule_manually=restore)
         except Refused as refusal:
@@ -286,6 +291,7 @@ class Reporter:
         where = self._where(kept)
         named = {"kept": where.pop("branch", ""), "kept_url": where.pop("branch_url", ""), **where}
         text = report.stopped(self._run, change=why, **named)
+        self._leave_worktree()
         await farewells.give_back(self._protocol, self.held.ticket, self.held.token, text, always=True)
         await self.release_epic()
 

@@ -25,6 +25,7 @@ from simulation import mutants_scenes_people as people
 from simulation.invariants import FAILURES, FINALLY, ONCE, ONE_SPIKE, PERSON, SUPERSEDED, UNREPORTED, WRITER
 from simulation.mutants import INSIDE, inside, mutant, patched, without_lock
 from simulation.mutants_stage import LOST, ONE_WRITER, REF, STOPS
+from simulation.workspace import SimRepository
 
 # -- fences ----------------------------------------------------------------------------------------------------------
 
@@ -161,7 +162,10 @@ def stopped_work_is_not_kept() -> Iterator[None]:
     async def keep(_: Attempt, __: str) -> None:
         return None
 
-    with patched(Attempt, "_keep", keep):
+    async def leave(_: SimRepository, __: int) -> None:  # clearing the worktree away would keep it, too
+        return
+
+    with patched(Attempt, "_keep", keep), patched(SimRepository, "discard", leave):
         yield
 
 
