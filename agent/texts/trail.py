@@ -84,25 +84,43 @@ def releases_since_person(
 def closing(activities: Sequence[Activity], statuses: Collection[str], closed: Collection[str]) -> Activity | None:
     """What closed a work package that is closed: the last change from one status to a closed one; None if none shows.
 
+    A status is set where the work package is made, and exchanged for another one later: a file or a field that has a
+    status's name is added, emptied or taken away.
+
     Args:
         activities: the whole journal.
         statuses: the names of all statuses.
         closed: of the closed ones.
     """
 
-    def closes(change: Change) -> bool:
-        return bool(change.values) and change.values[-1] in closed and all(one in statuses for one in change.values)
+    def closes(change: Change, *, made: bool) -> bool:
+        ends = change.values[-1:] and change.values[-1] in closed
+        return bool(ends) and (made or _swaps(change)) and all(one in statuses for one in change.values)
 
-    found = (one for one in reversed(activities) if any(closes(change) for change in one.changes))
-    return next(found, None)
+    entries = reversed([*enumerate(activities)])
+    return next((one for number, one in entries if any(closes(each, made=not number) for each in one.changes)), None)
 
 
 def writers(activities: Sequence[Activity], subject: str) -> frozenset[int]:
     """Whose the description and the present subject are: who last edited them, else who made the work package."""
     made = [one.user for one in activities[:1]]
-    described = [one.user for one in activities if any(_DESCRIBED in change.text for change in one.changes)]
-    named = [one.user for one in activities if any(change.values[-1:] == (subject,) for change in one.changes)]
+    described = [one.user for one in activities if any(_describes(change) for change in one.changes)]
+    named = [one.user for one in activities if any(_swaps(change, to=subject) for change in one.changes)]
     return frozenset((made + described)[-1:] + (made + named)[-1:])
+
+
+def _describes(change: Change) -> bool:
+    """Whether it is about the description: such a sentence names no value, and any other may have that link as its value."""
+    return not change.values and _DESCRIBED in change.text
+
+
+def _swaps(change: Change, *, to: str | None = None) -> bool:
+    """Whether it puts one value in the place of another, as of what is never empty: neither a file nor a field that is left."""
+    return (
+        len(change.values) == len(("from", "to"))
+        and change.values[0] != change.values[1]
+        and to in (None, change.values[1])
+    )
 
 
 def described_by(activities: Sequence[Activity]) -> frozenset[int]:

@@ -115,6 +115,8 @@ STATUSES, CLOSED = {"New", "In progress", "Closed", "Rejected"}, {"Closed", "Rej
         ((MADE, closed(5), changed(ANN, Change("Priority changed from Low to High", ("Low", "High")))), 5),
         ((MADE, changed(ANN, Change("Status changed from New to Rejected", ("New", "Rejected")))), ANN),
         ((changed(5, Change("Status set to Closed", ("Closed",))),), 5),
+        ((MADE, closed(5), changed(ANN, Change("File Closed removed", ("Closed",)))), 5),
+        ((MADE, closed(5), changed(ANN, Change("Version set to Closed", ("Closed",)))), 5),
         ((MADE,), None),
         ((), None),
     ],
@@ -133,6 +135,10 @@ def test_the_last_hand_on_a_text_is_its_writer_and_before_that_who_made_it() -> 
     assert writers([], "S") == frozenset()
     assert writers(journal(MADE, changed(5, described)), "S") == {POD, 5}
     assert writers(journal(MADE, changed(5, described), changed(ANN, described)), "S") == {POD, ANN}
+    looks_so = Change("Agent pod deleted (/diff/description)", ("/diff/description",))
+    assert writers(journal(MADE, changed(5, described), changed(ANN, looks_so)), "S") == {POD, 5}
+    emptied = Change("Agent pod deleted (T)", ("T",))
+    assert writers(journal(MADE, changed(5, renamed), changed(ANN, emptied)), "T") == {POD, 5}
     assert writers(journal(MADE, changed(ANN, described), changed(5, renamed)), "T") == {ANN, 5}
     assert writers(journal(MADE, changed(5, renamed), changed(ANN, Change("", ("T", "S")))), "S") == {POD, ANN}
 
