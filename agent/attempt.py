@@ -133,8 +133,7 @@ class Attempt:
         return end
 
     async def abandon(self, why: str) -> None:
-        """The ticket was changed while this pod was away: end what is left running, keep the work, let go."""
-        await self._execution.clear(self._run)
+        """The ticket was changed while this pod was away: keep the work, let go."""
         branch = self._reporter.record.branch
         if branch:
             with contextlib.suppress(PodTrouble, TicketFailure):

@@ -220,6 +220,7 @@ class Cycle:
         """A person changed the ticket while this pod was away: the work is kept, what is still ours goes back."""
         held = Held.of(record, token)
         why = ownership.ticket_lost(item, held, held.epic, self._protocol.fleet) or "this pod was away"
+        await self._execution.clear(token.run)
         try:
             place = await self._place_of(record.project)
         except PodTrouble as trouble:
@@ -239,6 +240,7 @@ class Cycle:
             return None
         done = Result(outcome=Pass.WORKED, rung=Rung.FINISH, ticket=item.id, subject=item.subject)
         reporter = self._reporter(Held.of(record, token), record, self._places[item.project])
+        await self._execution.clear(token.run)  # first, since not every take-over comes as far as the worktree
         try:
             claimed = await self._protocol.take_over(item, record, token)
         except Superseded as superseded:

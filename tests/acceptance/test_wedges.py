@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.programs.survivors import marked
+from agent.texts import claim_token
 from support.fleet import Fleet, wait_until
 
 
@@ -43,6 +45,13 @@ def killed_in_its_run(fleet: Fleet, tmp_path: Path) -> Path:
     return fleet.pod()
 
 
+def still_running(token: str | None) -> list[int]:
+    """The processes of the run that this claim is for."""
+    claim = claim_token.parse(token or "")
+    assert claim is not None
+    return marked(claim.run)
+
+
 def test_a_take_over_that_the_board_refuses_is_tried_once(fleet: Fleet, tmp_path: Path) -> None:
     ticket = fleet.add("Lose the right to edit")
     pod = killed_in_its_run(fleet, tmp_path)
@@ -56,6 +65,7 @@ def test_a_take_over_that_the_board_refuses_is_tried_once(fleet: Fleet, tmp_path
     assert any(line.startswith("The board refused the report: ") for line in fleet.first_lines(ticket))
     assert fleet.cycle(pod)["outcome"] == "nothing"
     assert (fleet.run_of(ticket), fleet.comments(ticket)) == (token, said)
+    assert still_running(token) == [], "what the dead pod had started is over, though nothing was taken over"
 
 
 def test_an_epic_whose_only_child_cannot_be_claimed_is_released_and_left_alone(fleet: Fleet) -> None:
@@ -84,6 +94,7 @@ def test_a_ticket_moved_to_a_project_without_a_repository_is_let_go(fleet: Fleet
 def test_what_came_up_while_the_pod_was_dead_is_seen_by_the_take_over(fleet: Fleet, tmp_path: Path, hand: str) -> None:
     ticket = fleet.add("Wait a moment")
     pod = killed_in_its_run(fleet, tmp_path)
+    token = fleet.run_of(ticket)
     if hand == "block":
         fleet.relate(fleet.add("First", status="On hold"), "blocks", ticket)
     elif hand == "spike":
@@ -96,6 +107,7 @@ def test_what_came_up_while_the_pod_was_dead_is_seen_by_the_take_over(fleet: Fle
             f"INSERT INTO hierarchies VALUES ({gate}, {ticket}, 1)",
         )
     assert fleet.cycle(pod)["end"]["kind"] == "stopped"
+    assert still_running(token) == []
     assert (fleet.status(ticket), fleet.run_of(ticket)) == ("New", None)
     assert not [one for one in fleet.kept() if one.startswith(f"agent/{ticket}-")]
 
