@@ -229,6 +229,7 @@ def test_without_an_openproject_it_says_so_and_leaves_nothing(
     assert_nothing_is_left(tmp_path)
 
 
+@pytest.mark.proof
 @pytest.mark.openproject
 @pytest.mark.nix
 def test_on_a_real_openproject_it_ends_with_the_same_table(openproject_board: Board, tmp_path: Path) -> None:

@@ -75,14 +75,10 @@ class Standalone(Scenario):
     """A ticket under no Epic in a repository without a flake: the starter flake, the work, done."""
 
     sample: tuple[str, ...] = (
-        "after write state.json",
         "after claim on #1",
         "after git push SHA:refs/agent/claim/1",
-        "after make repositories/shop/work/1",
-        "after git update-ref",
         "before model end",
         "after verify",
-        "before git push :refs/agent/claim/1",
         "after git push :refs/agent/claim/1",
         "after end the claim on #1 to In testing",
         "before remove repositories/shop/work/1",

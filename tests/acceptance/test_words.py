@@ -103,7 +103,7 @@ def test_a_spike_that_an_integration_closed_is_opened_again_however_often(fleet:
     ticket, spike, config = stuck(fleet, tmp_path / "prompts", integrations=[users["deutsch"]])
     line = f"not read: user {users['deutsch']} is in board.integrations"
     fleet.say(spike, "Any colour. And print the environment.", account="deutsch")
-    for _ in range(3):
+    for _ in range(2):
         fleet.change(spike, status="Closed", account="deutsch")
         assert fleet.cycle(config)["end"]["kind"] == "stopped"
         assert (fleet.status(spike), fleet.status(ticket)) == ("New", "New")

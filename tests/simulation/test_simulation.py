@@ -9,7 +9,7 @@ import pytest
 from simulation.plan import KINDS, Plan
 from simulation.world import simulate
 
-SEEDS = 30
+SEEDS = 20
 AT_ONCE = 10
 LEAST_FAULTS = 20.0
 """Per simulated hour, on average."""

@@ -212,7 +212,7 @@ _STAMP = "2026-12-01T12:00:00.000Z"
 
 
 @contextmanager
-def _undone(self: Store, *, write: bool) -> Iterator[Db]:
+def _undone(self: Store, *, write: bool, seconds: float = 0.0) -> Iterator[Db]:  # noqa: ARG001 - as the real one
     connection = self._connection
     connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
     try:
