@@ -21,7 +21,7 @@ test: tools ## every test; with CI=true nothing that ../shared provides is skipp
 slow: tools
 	@.ci/claude
 	@.ci/axe
-	.venv/bin/pytest -q -n 3 --dist worksteal --durations=12 -m "not proof" tests --ignore tests/unit --ignore tests/fleet --ignore tests/proof
+	.venv/bin/pytest -q -n 2 --dist worksteal --durations=12 -m "not proof" tests --ignore tests/unit --ignore tests/fleet --ignore tests/proof
 
 unit: tools ## the unit suite with the coverage of the pure cores, and whole on the system's Python if that is another
 	.venv/bin/pytest -q -n 2 --cov --cov-report=term tests/unit

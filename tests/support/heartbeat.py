@@ -2,8 +2,9 @@
 
 A beat is a timer of the loop. What counts is processor time, so that a loaded machine fails no test: the time of the loop's
 own thread between two beats, and, where another thread kept the interpreter's lock (`re` does, whatever thread it is in),
-the time of the whole process in which no beat came. What waits without working, a sleep or a lock, is not seen. A loop in
-another thread than the main one is a server beside a test, and only its own work counts.
+the time of the whole process in which no beat came, less what the loop's thread waited for a processor. What waits without
+working, a sleep or a lock, is not seen. A loop in another thread than the main one is a server beside a test, and only its
+own work counts.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import contextlib
 import threading
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Final
 
 STANDS: Final = 0.25
@@ -43,8 +45,8 @@ class Heart:
     def look(self) -> None:
         """Measure what has passed since the last beat."""
         now = _clocks()
-        thread, process, wall = (after - before for after, before in zip(now, self._before, strict=True))
-        self.longest = max(self.longest, thread, min(process, wall) if self._alone else 0.0)
+        thread, process, wall, queued = (after - before for after, before in zip(now, self._before, strict=True))
+        self.longest = max(self.longest, thread, min(process, wall - queued) if self._alone else 0.0)
         self._before = now
 
     def stop(self) -> None:
@@ -57,8 +59,16 @@ class Heart:
         self._next = self._loop.call_later(EVERY, self._beat)
 
 
-def _clocks() -> tuple[float, float, float]:
-    return time.thread_time(), time.process_time(), time.monotonic()
+def _clocks() -> tuple[float, float, float, float]:
+    return time.thread_time(), time.process_time(), time.monotonic(), _queued()
+
+
+def _queued() -> float:
+    """Seconds that this thread has waited for a processor so far, which others had; 0 where the kernel does not count them."""
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_bytes().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
 
 
 @contextlib.asynccontextmanager
