@@ -114,15 +114,15 @@ async def test_the_answer_passes_as_it_is_with_four_headers(api: Api, tmp_path: 
 async def test_a_stream_passes_as_it_comes(
     api: Api, tmp_path: Path, socket: Path, measured: Callable[[str], None]
 ) -> None:
-    api.turns = [stream(message(4), pause=0.2)]
+    api.turns = [stream(message(4), pause=0.6)]
     loop = asyncio.get_running_loop()
     async with relay_for(api, tmp_path).serving(socket), client_of(socket) as client:
         started = loop.time()
         async with client.stream("POST", "/v1/messages", json=ASK) as answer:
             times = [loop.time() - started async for _ in answer.aiter_raw()]
     assert len(times) == 7
-    delays = [at - 0.2 * number for number, at in enumerate(times)]
-    assert max(delays) < 0.2, "an event waited for the next one"
+    delays = [at - 0.6 * number for number, at in enumerate(times)]
+    assert max(delays) < 0.6, "an event waited for the next one"
     measured(
         f"relay: first event after {1000 * delays[0]:.0f} ms, of 7 events none later than {1000 * max(delays):.0f} ms"
     )
