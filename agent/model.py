@@ -104,11 +104,15 @@ class Relation(Struct, frozen=True):
 class Change(Struct, frozen=True):
     """One property that a journal entry changed: the board's sentence, in the language of the account that reads it.
 
-    `values` are those that the sentence marks, the old one first: they are in no language.
+    Attributes:
+        text: the sentence.
+        values: those that it marks, the old one first: they are in no language.
+        is_gone: they were taken away, and nothing is in their place.
     """
 
     text: str
     values: tuple[str, ...] = ()
+    is_gone: bool = False
 
 
 class Activity(Struct, frozen=True):

@@ -286,9 +286,13 @@ def activity(document: Any) -> Activity:
 
 
 def _change(detail: _Detail) -> Change:
-    """Values stand in `<i>`, whatever the language: `<strong>Status</strong> changed from <i>New</i> to <i>Closed</i>`."""
-    marked = (detail.html or "").split("<i>")[1:]
-    return Change(detail.raw or "", tuple(html.unescape(one.partition("</i>")[0]) for one in marked))
+    """Values stand in `<i>`, whatever the language: `<strong>Status</strong> changed from <i>New</i> to <i>Closed</i>`.
+
+    One that is gone is struck out: `<strong>File</strong> <strike><i>a.txt</i></strike> removed`.
+    """
+    before, *marked = (detail.html or "").split("<i>")
+    values = tuple(html.unescape(one.partition("</i>")[0]) for one in marked)
+    return Change(detail.raw or "", values, is_gone=len(values) == 1 and before.endswith("<strike>"))
 
 
 @understood

@@ -94,11 +94,14 @@ def closing(activities: Sequence[Activity], statuses: Collection[str], closed: C
     """
 
     def closes(change: Change, *, made: bool) -> bool:
-        ends = change.values[-1:] and change.values[-1] in closed
-        return bool(ends) and (made or _swaps(change)) and all(one in statuses for one in change.values)
+        if not (_swaps(change) or (made and change.values)):
+            return False
+        return change.values[-1] in closed and all(one in statuses for one in change.values)
 
-    entries = reversed([*enumerate(activities)])
-    return next((one for number, one in entries if any(closes(each, made=not number) for each in one.changes)), None)
+    found = (
+        one for one in reversed(activities) if any(closes(each, made=one is activities[0]) for each in one.changes)
+    )
+    return next(found, None)
 
 
 def writers(activities: Sequence[Activity], subject: str) -> frozenset[int]:
@@ -137,8 +140,15 @@ def placed_by(activities: Sequence[Activity], parent: str, kinds: Collection[str
         parent: the subject of the parent as it is now: the board's sentence about the change has that one.
         kinds: the names that its type may have.
     """
-    moved = [one.user for one in activities[1:] if any(change.values[-1:] == (parent,) for change in one.changes)]
-    turned = [one.user for one in activities[1:] if any({*change.values[-1:]} & {*kinds} for change in one.changes)]
+
+    def moves(change: Change) -> bool:
+        return not change.is_gone and change.values[-1:] == (parent,)
+
+    def turns(change: Change) -> bool:
+        return any(_swaps(change, to=kind) for kind in kinds)
+
+    moved = [one.user for one in activities[1:] if any(map(moves, one.changes))]
+    turned = [one.user for one in activities[1:] if any(map(turns, one.changes))]
     return frozenset(moved[-1:] + turned[-1:])
 
 

@@ -1,9 +1,13 @@
 """Comments, activities and how they merge (reference section 7)."""
 
+import json
+from typing import Any
+
 import pytest
 
 from agent.board import wire
 from agent.texts import trail
+from support.boards import API
 from support.contract_world import BAD_REQUEST, FORBIDDEN, NOT_FOUND, Document, World, refusal, violation
 
 
@@ -81,6 +85,41 @@ def test_who_closed_it_and_who_wrote_its_text_is_told_in_any_language(world: Wor
     assert end is not None
     assert end.user == world.board.users["human"]
     assert trail.writers(journal, item["subject"]) == {world.board.users["human"], world.board.users["agent2"]}
+
+
+@pytest.mark.parametrize("reader", ["agent", "deutsch"])
+def test_a_file_or_a_field_with_a_telling_name_closes_nothing_moves_nothing_and_writes_nothing(
+    world: World, reader: str
+) -> None:
+    """T13: an integration left it, and the person who put it right was taken for who closed, moved or wrote."""
+    users, parent = world.board.users, world.new("above")
+    item = world.new(kind="Spike", who="agent")
+    named = f"{world.word} /diff/description"
+    left = [attached(world, item, name) for name in ("Closed", "Spike", parent["subject"])]
+    item = world.changed(world.read(item), {"description": {"raw": "theirs"}, "subject": named}, "agent2")
+    item = world.changed(item, {world.board.pod: named}, "agent2")
+    item = world.changed(item, {"_links": {"parent": {"href": f"{API}/work_packages/{parent['id']}"}}}, "agent2")
+    item = world.changed(item, {"_links": {"status": world.link("statuses", "Closed")}}, "agent2")
+    world.changed(item, {world.board.pod: None}, "human")
+    for one in left:
+        assert world.board.client("human").delete(f"/attachments/{one}").status_code == 204
+    journal = [wire.activity(one) for one in world.activities(item, reader)]
+    end = trail.closing(journal, world.board.statuses, {"Closed", "Rejected"})
+    assert end is not None
+    assert end.user == users["agent2"]
+    assert trail.writers(journal, named) == {users["agent2"]}
+    assert trail.placed_by(journal, parent["subject"], {"Spike"}) == {users["agent2"]}
+
+
+def attached(world: World, item: Document, name: str) -> int:
+    """A file of this name, which an integration left."""
+    files: dict[str, Any] = {
+        "metadata": (None, json.dumps({"fileName": name}), "application/json"),
+        "file": (name, b"x", "text/plain"),
+    }
+    made = world.board.client("agent2").post(f"/work_packages/{item['id']}/attachments", files=files)
+    assert made.status_code == 201, made.text
+    return int(made.json()["id"])
 
 
 def test_a_change_that_is_taken_back_within_one_activity_leaves_a_comment_that_nobody_wrote(world: World) -> None:
