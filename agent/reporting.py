@@ -23,6 +23,7 @@ from agent.spikes import Spikes
 from agent.state import RecordedClaim, RecordedFailure
 from agent.texts import report, trail
 from agent.texts.report import Event
+from agent.texts.where import NOWHERE, Where
 
 TROUBLED_RELEASES: Final = 3
 """After so many releases for a pod's trouble, with nobody saying a word, the trouble comes with the ticket."""
@@ -206,7 +207,7 @@ class Reporter:
         """
         ticket = await self.fence()
         where = self._where(kept)
-        text = report.failed(self._run, reason=failure.reason, evidence=failure.evidence, spent=spent, **where)
+        text = report.failed(self._run, reason=failure.reason, evidence=failure.evidence, spent=spent, where=where)
         await self.once(Event.FAILED, text, notify=True)
         ticket = await self.fence()
         description = report.spike_description(
@@ -217,7 +218,7 @@ class Reporter:
             evidence=failure.evidence,
             change=failure.change,
             diff=failure.diff,
-            **where,
+            where=where,
         )
         try:
             spike = await self._spikes.ask(ticket, self._run, description)
@@ -276,21 +277,19 @@ class Reporter:
         await self._protocol.try_give_back(self.held.ticket, self.held.token)
         await self.release_epic()
 
-    def _where(self, kept: Kept | None) -> dict[str, str]:
-        """Where work is and how people get it, in the words of `report.failed`."""
+    def _where(self, kept: Kept | None) -> Where:
+        """Where work is and how people get it."""
         if kept is None:
-            return {}
+            return NOWHERE
         if kept.branch:
-            return {"branch": kept.branch, "branch_url": self._links.branch(kept.branch)}
+            return Where(place=kept.branch, url=self._links.branch(kept.branch))
         if kept.ref:
-            return {"branch": kept.ref, "fetch": kept.ref}
-        return {"branch": kept.bundle, "host": self.held.token.pod, "refusal": kept.refusal}
+            return Where(place=kept.ref, fetch=kept.ref)
+        return Where(place=kept.bundle, host=self.held.token.pod, refusal=kept.refusal)
 
     async def stopped(self, why: str, kept: Kept | None = None) -> None:
         """Somebody changed the ticket under the run: give back what is still ours and say where the work is."""
-        where = self._where(kept)
-        named = {"kept": where.pop("branch", ""), "kept_url": where.pop("branch_url", ""), **where}
-        text = report.stopped(self._run, change=why, **named)
+        text = report.stopped(self._run, change=why, where=self._where(kept))
         self._leave_worktree()
         await farewells.give_back(self._protocol, self.held.ticket, self.held.token, text, always=True)
         await self.release_epic()

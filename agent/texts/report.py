@@ -19,6 +19,7 @@ from agent.texts.bounded import LINE, Start, Whole
 from agent.texts.claim_token import RUN_ID
 from agent.texts.markup import last_lines, spoken
 from agent.texts.outlet import code, fence, line, link, quote
+from agent.texts.where import NOWHERE, Where
 
 NOTHING_LEFT: Final = "nothing left to do in this Epic"
 SUBJECT_LIMIT: Final = 255
@@ -210,25 +211,8 @@ def text_changed(run: str, *, commit: str, commit_url: str = "") -> BoardText:
 # --- a run that does not -----------------------------------------------------------------------------------------
 
 
-def _how(fetch: str, host: str, refusal: str) -> str:
-    """How people get work that is at no branch: by its ref, or from the host of a pod."""
-    if fetch:
-        return f"To have it: {code(f'git fetch origin {fetch}')}"
-    why = line(refusal, 500) or "the remote takes no ref that starts no CI."
-    return f"That is a file on the host of pod {code(host)}: {why}" if host else ""
-
-
 def failed(
-    run: str,
-    *,
-    reason: str,
-    evidence: str = "",
-    spent: Spent | None = None,
-    branch: str = "",
-    branch_url: str = "",
-    fetch: str = "",
-    host: str = "",
-    refusal: str = "",
+    run: str, *, reason: str, evidence: str = "", spent: Spent | None = None, where: Where = NOWHERE
 ) -> BoardText:
     """The ticket's own failure.
 
@@ -237,11 +221,7 @@ def failed(
         reason: one line.
         evidence: output that supports it.
         spent: None where nobody counts.
-        branch: where the work so far is.
-        branch_url: where people look at it.
-        fetch: the ref that it is at, if that is no branch.
-        host: the pod on whose host it is, if it is on no remote.
-        refusal: why the remote did not take it, if it was asked.
+        where: the work so far is.
     """
     return _text(
         run,
@@ -251,8 +231,8 @@ def failed(
         f"Spent: {spent.input_tokens} input tokens / {spent.output_tokens} output tokens, {spent.usd:.2f} USD"
         if spent is not None
         else "",
-        _how(fetch, host, refusal),
-        f"The work so far is in {link(branch, branch_url)}." if branch else "",
+        where.how,
+        f"The work so far is in {where.link}." if where.place else "",
     )
 
 
@@ -317,23 +297,14 @@ def released(run: str, *, pod: str) -> BoardText:
     return _text(run, Event.RELEASED, f"Returned to the pool: an operator released the claim of pod {code(pod)}")
 
 
-def stopped(
-    run: str,
-    *,
-    kept: str = "",
-    kept_url: str = "",
-    fetch: str = "",
-    host: str = "",
-    refusal: str = "",
-    change: str = "",
-) -> BoardText:
-    """A person took the ticket out of our hands; `kept` is where the work is (see `failed`), `change` what was seen."""
-    where = f"the work is in {link(kept, kept_url)}" if kept else "there was no work to keep"
+def stopped(run: str, *, where: Where = NOWHERE, change: str = "") -> BoardText:
+    """A person took the ticket out of our hands; `where` the work is kept, `change` is what was seen."""
+    kept = f"the work is in {where.link}" if where.place else "there was no work to keep"
     return _text(
         run,
         Event.STOPPED,
-        f"Stopped: this ticket was changed while it was being worked on; {where}",
-        _how(fetch, host, refusal),
+        f"Stopped: this ticket was changed while it was being worked on; {kept}",
+        where.how,
         f"What changed: {line(change)}" if change else "",
     )
 
@@ -371,11 +342,7 @@ def spike_description(
     reason: str,
     question: str = "",
     evidence: str = "",
-    branch: str = "",
-    branch_url: str = "",
-    fetch: str = "",
-    host: str = "",
-    refusal: str = "",
+    where: Where = NOWHERE,
     change: str = "",
     diff: str = "",
 ) -> BoardText:
@@ -390,8 +357,8 @@ def spike_description(
         f"**Reason:** {line(reason, 500)}",
         f"**The model asks:**\n\n{quote(question)}" if question.strip() else "",
         f"**Last lines of the output:**\n\n{fence(last_lines(evidence))}" if evidence.strip() else "",
-        f"**The work so far** is in {link(branch, branch_url)}." if branch else "",
-        _how(fetch, host, refusal),
+        f"**The work so far** is in {where.link}." if where.place else "",
+        where.how,
         f"**The change:**\n\n{fence(diff)}" if change else "",
         f"**To let exactly this through:** write {code(f'push {change}')} in a line of its own in a comment here, then "
         "close this Spike. The next run verifies and pushes it without a model; if these lines change meanwhile, you are "

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from agent.texts import outlet, report
+from agent.texts.where import Where
 from support.boards import Board
 from support.browser import Browser
 from support.forge import Forge, gitea
@@ -140,7 +141,11 @@ def test_no_text_of_a_model_makes_a_reader_of_openproject_load_anything(
     raw = {name: html(hostile[name]) for name in ("picture", "img")}
     assert loaded(one_chromium, canary, raw), "a text that went around the door is seen"
     written = {
-        name: html(report.spike_description(RUN, ticket=ticket, reason=text, question=text, evidence=text, branch=text))
+        name: html(
+            report.spike_description(
+                RUN, ticket=ticket, reason=text, question=text, evidence=text, where=Where(place=text)
+            )
+        )
         for name, text in hostile.items()
     }
     assert loaded(one_chromium, canary, written) == []

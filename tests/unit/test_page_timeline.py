@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from agent.page.markdown import ALLOWED, weight
 from agent.page.timeline import RENDERED, Journal, entries
 from agent.texts import report
+from agent.texts.where import Where
 from support.page_html import check, hostile
 
 RUN = "7f9c0d52-8a4e-4c11-9b5d-0123456789ab"
@@ -134,7 +135,9 @@ def test_the_oldest_comments_are_the_ones_that_are_shown_as_they_were_written_wh
 def test_no_comment_brings_a_tag_that_is_not_allowed(said: list[tuple[int, str, bool]]) -> None:
     found = entries(
         [
-            journal(n, report.failed(RUN, reason=text, evidence=text, branch="b") if ours else text, user=user)
+            journal(
+                n, report.failed(RUN, reason=text, evidence=text, where=Where(place="b")) if ours else text, user=user
+            )
             for n, (user, text, ours) in enumerate(said)
         ],
         FLEET,

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from agent.texts import report
 from agent.texts.report import Event, Marker, marker, parse_marker, spike_subject, spike_ticket
+from agent.texts.where import Where
 
 RUN = "7f9c0d52-8a4e-4c11-9b5d-0123456789ab"
 OTHER = "00000000-0000-4000-8000-000000000000"
@@ -68,7 +69,7 @@ EVENTS: list[tuple[Event, str, str]] = [
     ),
     (
         Event.STOPPED,
-        report.stopped(RUN, kept="agent/kept/42-7f9c"),
+        report.stopped(RUN, where=Where(place="agent/kept/42-7f9c")),
         "Stopped: this ticket was changed while it was being worked on; the work is in `agent/kept/42-7f9c`",
     ),
     (Event.EPIC_TAKEN, report.epic_taken(RUN, pod="pod-a"), "Epic taken by pod `pod-a`"),
@@ -144,11 +145,15 @@ def test_marker_that_could_not_be_read_back_is_never_written(run: str, event: st
 
 STRANGERS: list[Callable[[str], str]] = [
     lambda text: report.completed(RUN, summary=text, verified=[text]),
-    lambda text: report.failed(RUN, reason=text, evidence=text, branch=text, branch_url=text),
-    lambda text: report.spike_description(RUN, ticket=42, reason=text, question=text, evidence=text, branch=text),
+    lambda text: report.failed(
+        RUN, reason=text, evidence=text, where=Where(place=text, url=text, refusal=text, host=text)
+    ),
+    lambda text: report.spike_description(
+        RUN, ticket=42, reason=text, question=text, evidence=text, where=Where(place=text)
+    ),
     lambda text: report.refused_report(RUN, refused=text, pod="p"),
     lambda text: report.interrupted(RUN, reason=text, attempt=1, tries=3),
-    lambda text: report.stopped(RUN, kept=text, change=text),
+    lambda text: report.stopped(RUN, where=Where(place=text), change=text),
     lambda text: report.epic_released(RUN, reason=text),
 ]
 strange = st.text() | st.sampled_from([FORGED, "```\n" + FORGED, "x\r" + FORGED, "<!--", "\x00", "\ud800"])
@@ -210,8 +215,7 @@ def test_spike_tells_a_person_everything_and_what_to_do() -> None:
         reason="stuck",
         question="Which port?",
         evidence="\n".join(map(str, range(99))),
-        branch="agent/failed/42-7f9c",
-        branch_url="https://f/b",
+        where=Where(place="agent/failed/42-7f9c", url="https://f/b"),
     )
     assert "**Reason:** stuck" in text
     assert "> Which port?" in text

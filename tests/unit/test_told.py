@@ -11,6 +11,7 @@ from agent.texts.markup import spoken
 from agent.texts.outlet import link
 from agent.texts.report import Event, Spent, marker
 from agent.texts.told import LONGEST_TITLE, Told, read
+from agent.texts.where import Where
 
 RUN = "7f9c0d52-8a4e-4c11-9b5d-0123456789ab"
 
@@ -84,7 +85,7 @@ def test_a_commit_alone_reads_back(commit: str, url: str, say: Callable[..., str
 def test_where_the_work_of_a_failure_is_and_what_it_cost_read_back_whatever_reason_and_evidence_say(
     reason: str, evidence: str, branch: str, url: str, spent: Spent | None
 ) -> None:
-    found = told(report.failed(RUN, reason=reason, evidence=evidence, spent=spent, branch=branch, branch_url=url))
+    found = told(report.failed(RUN, reason=reason, evidence=evidence, spent=spent, where=Where(place=branch, url=url)))
     counted = (spent.input_tokens, spent.output_tokens, spent.usd) if spent else (None, None, None)
     assert (found.input_tokens, found.output_tokens, found.cost_usd) == counted
     assert "Spent: " not in found.body or "Spent: " in evidence
@@ -96,7 +97,7 @@ def test_where_the_work_of_a_failure_is_and_what_it_cost_read_back_whatever_reas
 
 @given(st.just("") | names, addresses, words)
 def test_what_was_kept_reads_back_whatever_was_changed(kept: str, url: str, change: str) -> None:
-    found = told(report.stopped(RUN, kept=kept, kept_url=url, change=change))
+    found = told(report.stopped(RUN, where=Where(place=kept, url=url), change=change))
     assert (found.branch, found.branch_url) == (shown(kept), address(url) if kept else "")
 
 
