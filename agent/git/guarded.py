@@ -65,7 +65,7 @@ def read_entries(raw: bytes) -> Iterator[Entry]:
         at = end + 1
 
 
-class Guard(Struct, frozen=True):
+class GuardedPaths(Struct, frozen=True):
     """What is guarded in one change: the patterns of the settings, and what guarded links lead to.
 
     Who reads a guarded file through a link reads what it leads to: so that decides as the link does, with all below it, and
@@ -87,16 +87,16 @@ class Guard(Struct, frozen=True):
         )
 
 
-def by_links(patterns: tuple[str, ...], places: Iterable[str]) -> Guard:
+def by_links(patterns: tuple[str, ...], places: Iterable[str]) -> GuardedPaths:
     """These patterns, and the places that guarded links lead to; "" is the topmost folder."""
     led: list[str] = []
     for place in sorted(f"{place.casefold()}/" if place else "" for place in places):
         if not led or not place.startswith(led[-1]):
             led.append(place)
-    return Guard(patterns, tuple(led))
+    return GuardedPaths(patterns, tuple(led))
 
 
-def guarded_entries(raw: bytes, guard: Guard) -> dict[str, Entry]:
+def guarded_entries(raw: bytes, paths: GuardedPaths) -> dict[str, Entry]:
     """The guarded ones among these entries, by path. What a run adds may be half a million paths, so mind where this runs.
 
     Raises:
@@ -104,7 +104,7 @@ def guarded_entries(raw: bytes, guard: Guard) -> dict[str, Entry]:
     """
     found: dict[str, Entry] = {}
     for one in read_entries(raw):
-        if guard.covers(one.path):
+        if paths.covers(one.path):
             found[one.path] = one
             if len(found) > MOST:
                 raise TicketFailure(f"it changes more than {MOST:,} guarded paths, which nobody could look at")
@@ -146,12 +146,10 @@ def _near(first: str, patterns: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
 
 def _covers(pattern: Sequence[str], parts: Sequence[str]) -> bool:
     """Whether pattern and path agree as far as both go; a pattern that begins with `**` has nothing above it."""
-    if len(pattern) == len(("**", "name")) and pattern[0] == "**":  # the only kind that all of a tree is held against
-        name = pattern[1]
-        if "*" not in name:
-            return name in parts  # much faster so
-        start = name.partition("*")[0]
-        return any(part.startswith(start) and _fits(name, part) for part in parts)
+    match pattern:
+        case ["**", name]:  # the only kind that all of a tree is held against: much faster so
+            start = name.partition("*")[0]
+            return name in parts if start == name else any(one.startswith(start) and _fits(name, one) for one in parts)
     reached = {0}
     for part in parts:
         reached = _with_skips(pattern, reached)

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from agent.errors import PodTrouble, TicketFailure
 from agent.git.evidence import SEEN_TRAILER
-from agent.git.guarded import Change, Entry, Guard, by_links, guarded_among, guarded_entries, hash_of
+from agent.git.guarded import Change, Entry, GuardedPaths, by_links, guarded_among, guarded_entries, hash_of
 from agent.git.mirror import ADDRESS, Mirror
 from agent.git.odd import led_to, read_blobs, tree_links
 from agent.git.refs import HEADS, PROBES, KeepRefused, RepositoryUnreachable, names, rejected, told
@@ -33,8 +33,6 @@ UNDONE: Final = (
     "[what people changed on the branch is undone: this is against the branch, and what comes of it is as in the base]"
 )
 SPELT: Final = r"[it has signs that are not seen: each is spelt out here, as \u202e]"
-_DIED: Final = "remote failure"
-"""What git reports for a ref when the other side ended without a word: no refusal."""
 _RAW: Final = ("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", "--no-commit-id")
 _NEW_LINK: Final = b" 120000 "
 """Where that answer has it not, the commit has no link that the base lacks."""
@@ -57,8 +55,8 @@ class Kept(Struct, frozen=True):
 
 def refused(mirror: Mirror, porcelain: bytes, said: str, what: str) -> KeepRefused | None:
     """The remote's own words, if it said no; None where nobody did."""
-    reasons = rejected(porcelain.decode("utf-8", "replace")).values()
-    if not any(_DIED not in reason for reason in reasons):
+    reasons = rejected(porcelain).values()
+    if not reasons:
         return None
     words = "; ".join((*reasons, *told(said).splitlines()))
     return KeepRefused(f"the repository {mirror.place} does not take {what}: {words}")
@@ -186,17 +184,17 @@ async def unseen(mirror: Mirror, below: UpToDate, commit: str) -> tuple[list[Ent
         TicketFailure: they are more than people could look at, or behind links that cannot be followed.
     """
     raw = await _changed(mirror, below.base, commit)
-    guard = await _guard(mirror, below.base, commit, raw)
-    differs = await asyncio.to_thread(guarded_entries, raw, guard)
-    made = differs if below.onto == below.base else await _guarded(mirror, guard, below.onto, commit)
+    paths = await _paths(mirror, below.base, commit, raw)
+    differs = await asyncio.to_thread(guarded_entries, raw, paths)
+    made = differs if below.onto == below.base else await _guarded(mirror, paths, below.onto, commit)
     if not below.tip or not (differs or made):
         return list(differs.values()), differs
-    theirs = await _theirs(mirror, guard, below)
+    theirs = await _theirs(mirror, paths, below)
     undone = [one for path, one in made.items() if path not in differs and path in theirs]
     return undone + [one for path, one in differs.items() if path in made or theirs.get(path) != one], differs
 
 
-async def _guard(mirror: Mirror, base: str, commit: str, raw: bytes) -> Guard:
+async def _paths(mirror: Mirror, base: str, commit: str, raw: bytes) -> GuardedPaths:
     """What is guarded, with what guarded links lead to, at the base and in a commit that differs from it by `raw`."""
     places = await _led(mirror, base)
     if _NEW_LINK in raw:
@@ -215,16 +213,16 @@ async def _led(mirror: Mirror, commit: str) -> set[str]:
     return await asyncio.to_thread(lambda: led_to(read_blobs(blobs.stdout, links), starts))
 
 
-async def _guarded(mirror: Mirror, guard: Guard, *commits: str) -> dict[str, Entry]:
+async def _guarded(mirror: Mirror, paths: GuardedPaths, *commits: str) -> dict[str, Entry]:
     """The guarded paths that differ between two commits, or that one commit changed, as it has them, by path."""
-    return await asyncio.to_thread(guarded_entries, await _changed(mirror, *commits), guard)
+    return await asyncio.to_thread(guarded_entries, await _changed(mirror, *commits), paths)
 
 
 async def _changed(mirror: Mirror, *commits: str) -> bytes:
     return (await mirror.local(*_RAW, "--root", "--diff-merges=first-parent", *commits)).stdout
 
 
-async def _theirs(mirror: Mirror, guard: Guard, below: UpToDate) -> dict[str, Entry]:
+async def _theirs(mirror: Mirror, paths: GuardedPaths, below: UpToDate) -> dict[str, Entry]:
     """What people's commits left of guarded paths at the tip: each path as the last commit that changed it has it."""
     form = f"--format=%H%x00%ce%x00%(trailers:key={SEEN_TRAILER},valueonly,unfold)%x01"
     log = await mirror.local("log", "--first-parent", form, below.tip, f"^{below.base}", "--")
@@ -233,7 +231,7 @@ async def _theirs(mirror: Mirror, guard: Guard, below: UpToDate) -> dict[str, En
         sha, address, seen = (*entry.strip().split("\0"), "", "")[:3]
         if sha:
             counts = address != ADDRESS or seen.strip()
-            for path, one in (await _guarded(mirror, guard, sha)).items():
+            for path, one in (await _guarded(mirror, paths, sha)).items():
                 left.setdefault(path, one if counts else None)
     return {path: one for path, one in left.items() if one is not None}
 

@@ -133,15 +133,19 @@ def blob_id(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
-def rejected(porcelain: str) -> dict[str, str]:
-    """The refs that `git push --porcelain` reports as not updated, with the reason in brackets."""
+_DIED: Final = "remote failure"
+"""What git reports for a ref when the other side ended without a word: no refusal."""
+
+
+def rejected(porcelain: bytes) -> dict[str, str]:
+    """The refs that `git push --porcelain` reports as refused, with the reason in brackets; none where nobody said no."""
     found = {}
-    for line in porcelain.splitlines():
+    for line in porcelain.decode("utf-8", "replace").splitlines():
         flag, _, rest = line.partition("\t")
         names, _, summary = rest.partition("\t")
         if flag == "!":
             found[names.rpartition(":")[2]] = summary
-    return found
+    return found if any(_DIED not in reason for reason in found.values()) else {}
 
 
 _TROUBLES: Final = (

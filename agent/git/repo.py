@@ -147,7 +147,7 @@ class Repository:
             return error
         if done.ok:
             return None
-        said = rejected(done.stdout.decode("utf-8", "replace"))
+        said = rejected(done.stdout)
         if ref not in said:
             return self._mirror.unreachable(done)
         return ClaimRefRefused(

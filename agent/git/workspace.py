@@ -44,8 +44,6 @@ from agent.git.tree import JailPaths, Tree
 from agent.git.worktree import Record, UpToDate, Worktree
 from agent.texts.outlet import CommitText
 
-_DIED: Final = "remote failure"
-"""What git reports for a ref when the other side ended without a word: no refusal."""
 _TOO_LARGE: Final = b"HTTP 413"
 """What git says of a server, or a proxy before it, that does not take so much at once."""
 
@@ -236,8 +234,8 @@ class Workspace(Tree):
         except RepositoryUnreachable as error:  # it may have arrived all the same
             refused, detail = False, str(error)
         else:
-            reasons = rejected(done.stdout.decode("utf-8", "replace")).values()
-            refused = any(_DIED not in reason for reason in reasons) or _TOO_LARGE in done.stderr
+            reasons = rejected(done.stdout).values()
+            refused = bool(reasons) or _TOO_LARGE in done.stderr
             said = self._mirror.said(done)
             detail = "\n".join(filter(None, ("; ".join(reasons), told(said)))) or said
         shown = await self._look(sha, claim_blob, detail, refused=refused)

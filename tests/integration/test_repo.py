@@ -221,6 +221,21 @@ async def test_a_forge_without_claim_refs_is_told_from_a_lost_race(tmp_path: Pat
         await repository(tmp_path, remote).set_claim(42, TOKEN, None)
 
 
+async def test_a_remote_that_dies_in_the_push_of_a_claim_ref_has_not_refused_it(tmp_path: Path, remote: Remote) -> None:
+    """It would be taken for one on which such refs fence nothing."""
+
+    class Dies(Counting):
+        async def run(self, job: Job) -> Finished:
+            if "push" not in job.argv:
+                return await super().run(job)
+            told = f"!\t{'0' * 40}:refs/agent/claim/42\t[remote failure] (remote failed to report status)\n"
+            return Finished(1, stdout=told.encode(), stderr=b"fatal: the remote end hung up unexpectedly\n")
+
+    with pytest.raises(RepositoryUnreachable) as caught:
+        await repository(tmp_path, remote, Dies()).set_claim(42, TOKEN, None)
+    assert not isinstance(caught.value, ClaimRefRefused)
+
+
 async def test_a_claim_on_a_silent_remote_says_nothing_about_the_claim(tmp_path: Path, remote: Remote) -> None:
     class Deaf(Counting):
         async def run(self, job: Job) -> Finished:

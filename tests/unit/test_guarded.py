@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent.errors import TicketFailure
 from agent.git import guarded
-from agent.git.guarded import MOST, Entry, Guard, by_links, guarded_entries, hash_of, is_guarded, read_entries
+from agent.git.guarded import MOST, Entry, GuardedPaths, by_links, guarded_entries, hash_of, is_guarded, read_entries
 from agent.settings.keys import GUARDED
 from agent.settings.readers import Unfit, read_guarded
 from agent.state import A_DAY, AN_HOUR, State
@@ -159,10 +159,10 @@ def test_more_guarded_paths_than_anybody_could_look_at_are_the_tickets_failure()
     def listed(count: int) -> bytes:
         return b"".join(b":000000 100644 %s %s A\0.github/%d\0" % (NONE.encode(), A.encode(), n) for n in range(count))
 
-    guard = Guard(GUARDED)
-    assert len(guarded_entries(listed(MOST), guard)) == MOST
+    paths = GuardedPaths(GUARDED)
+    assert len(guarded_entries(listed(MOST), paths)) == MOST
     with pytest.raises(TicketFailure, match="more than 2,000 guarded paths"):
-        guarded_entries(listed(MOST + 1), guard)
+        guarded_entries(listed(MOST + 1), paths)
 
 
 @given(st.text("aB/", min_size=1, max_size=6), st.lists(st.text("aB/", max_size=5), max_size=4))

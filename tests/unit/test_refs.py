@@ -76,7 +76,12 @@ def test_a_blob_has_the_id_that_git_gives_it() -> None:
 
 def test_a_pushs_refusals_are_read() -> None:
     said = "To x\n!\tabc:refs/heads/a\t[rejected] (stale info)\n*\tabc:refs/heads/b\t[new branch]\n!\t:refs/agent/claim/1\t[remote rejected] (no)\nDone\n"
-    assert rejected(said) == {"refs/heads/a": "[rejected] (stale info)", "refs/agent/claim/1": "[remote rejected] (no)"}
+    assert rejected(said.encode()) == {
+        "refs/heads/a": "[rejected] (stale info)",
+        "refs/agent/claim/1": "[remote rejected] (no)",
+    }
+    died = b"!\tabc:refs/agent/claim/1\t[remote failure] (remote failed to report status)\n"
+    assert rejected(died) == {}, "nobody said no"
 
 
 @pytest.mark.parametrize(
