@@ -335,9 +335,9 @@ class Attempt:
 
     async def _open(self, branch: str) -> Workspace:
         """The worktree, after whatever an earlier run left running in it has ended (I-50)."""
-        for run in {self._run, self._repository.run_of(self._held.owner)}:
-            if run:
-                await self._execution.clear(run)
+        before = self._repository.run_of(self._held.owner)
+        if before and before != self._run:  # what a try of this run had started was over before the take-over
+            await self._execution.clear(before)
         self._workspace = await self._repository.open(self._held.owner, branch, self._run)
         return self._workspace
 

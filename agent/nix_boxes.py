@@ -55,7 +55,6 @@ class NixBoxes:
         self._path = ambient.children.get("PATH", "/usr/bin:/bin")
         self._variables = {name: ambient.children[name] for name in _VARIABLES if name in ambient.children}
         self._boxed = settings.sandbox.kind == "bubblewrap"
-        self._limits = Limits(disk=settings.sandbox.disk, processes=settings.sandbox.processes)
         self.options = settings.nix.settings if self._boxed else self._unboxed(settings.nix.settings)
         self._host: list[tuple[str, ...]] = []
         self._nix: dict[tuple[str, Path], Nix] = {}
@@ -107,6 +106,12 @@ class NixBoxes:
                         f"{what} {path}, which lies in {HOST_STORE}; Nix has no daemon here, so each repository has a store of "
                         "its own in that place: start the daemon, or install the program elsewhere"
                     )
+
+    @property
+    def limits(self) -> Limits:
+        """What a box may use now, of a run as of Nix."""
+        limits = Limits(disk=self._settings.sandbox.disk, processes=self._settings.sandbox.processes)
+        return limits.within(shutil.disk_usage(self._folder).free)
 
     def client(self, project: str, git: tuple[Path, ...] = ()) -> NixClient:
         """Evaluates and builds the shells of a repository; `git` as of `NixClient`."""
@@ -196,10 +201,7 @@ class NixBoxes:
             tmp=writable[-1] / "tmp",
         )
         view = View([Shelf(seen.real, seen.place)], shown=seen.names) if seen else None
-        return Sandbox(runner=self._runner, jail=jail, limits=self._room(), view=view)
-
-    def _room(self) -> Limits:
-        return self._limits.within(shutil.disk_usage(self._folder).free)
+        return Sandbox(runner=self._runner, jail=jail, limits=self.limits, view=view)
 
     def _outer(self, project: str, home: Path, *writable: Path) -> Runner:
         """A sandbox for a Nix that fetches, which runs no code of a repository."""
@@ -212,7 +214,7 @@ class NixBoxes:
             tmp=home / "tmp",
             network=True,
         )
-        return Sandbox(runner=self._runner, jail=jail, limits=self._room())
+        return Sandbox(runner=self._runner, jail=jail, limits=self.limits)
 
     def _itself(self) -> tuple[Path, ...]:
         """The host's store, where Nix itself lies in it."""

@@ -40,7 +40,7 @@ from agent.programs.runner import Runner
 from agent.relay import DEARER, Budget, Prices, Relay, Usage, spent
 from agent.sandbox.check import check
 from agent.sandbox.closed import library
-from agent.sandbox.jail import Jail, Limits
+from agent.sandbox.jail import Jail
 from agent.sandbox.sandbox import Sandbox
 from agent.sandbox.view import View
 from agent.settings import Ambient, Settings
@@ -103,7 +103,6 @@ class Rooms:
         self._folder = Path(settings.state).absolute()
         self._path = ambient.children.get("PATH", "/usr/bin:/bin")
         self._boxed = settings.sandbox.kind == "bubblewrap"
-        self._limits = Limits(disk=settings.sandbox.disk, processes=settings.sandbox.processes)
         self._nix = NixBoxes(settings, ambient, runner, redact)
         self._proved = False
 
@@ -242,8 +241,7 @@ class Rooms:
         )
 
     def _sandbox(self, jail: Jail, view: View, *, closed: bool) -> Runner:
-        limits = self._limits.within(shutil.disk_usage(self._folder).free)
-        return Sandbox(runner=self._runner, jail=jail, limits=limits, view=view, closed=closed)
+        return Sandbox(runner=self._runner, jail=jail, limits=self._nix.limits, view=view, closed=closed)
 
     def _program(self) -> Iterator[Path]:
         """Claude Code."""

@@ -13,9 +13,9 @@ import httpx
 from loguru import logger
 
 from agent.board import forms, query, wire
+from agent.board.allowance import Allowance
 from agent.board.exchange import Exchange
 from agent.board.query import Filter
-from agent.board.room import Room
 from agent.board.wire import Fields, Malformed
 from agent.clock import Clock, Randomness
 from agent.errors import Ignored, NotFound, Refused, TooLarge, Unreachable
@@ -106,7 +106,7 @@ class Board:
         """Every match in full: dear, so only for what is about to be touched.
 
         Where their texts are too long together they are read one by one, and what is too long alone, or for what is left
-        of the room, is left out: a caller that must know of each looks which came.
+        of the allowance, is left out: a caller that must know of each looks which came.
         """
         wanted = list(filters)
         try:
@@ -116,16 +116,16 @@ class Board:
         return await self._one_by_one(await self.rows(wanted, purpose), purpose)
 
     async def _page_by_page(self, filters: Iterable[Filter | None], purpose: str, size: int) -> list[WorkPackage]:
-        found, room = [], Room(purpose)
+        found, allowance = [], Allowance(purpose)
         async for page in self._pages("work_packages", _list(filters, BY_ID), purpose, size):
-            found += room.keep(wire.work_package(one, self.fields) for one in page)
+            found += allowance.keep(wire.work_package(one, self.fields) for one in page)
         return found
 
     async def _one_by_one(self, rows: Iterable[Row], purpose: str) -> list[WorkPackage]:
-        found, room = [], Room(purpose)
+        found, allowance = [], Allowance(purpose)
         for row in rows:
             try:
-                found += room.keep([await self.work_package(row.id, purpose)])
+                found += allowance.keep([await self.work_package(row.id, purpose)])
             except NotFound:
                 continue
             except TooLarge as alone:
@@ -142,9 +142,9 @@ class Board:
     ) -> list[Row]:
         """Every match as a row, or those of the first page."""
         found: dict[int, Row] = {}
-        room = Room(purpose)
+        allowance = Allowance(purpose)
         async for page in self.row_pages(filters, purpose, sort=sort):
-            found |= {one.id: one for one in room.keep(page)}
+            found |= {one.id: one for one in allowance.keep(page)}
             if first_page:
                 break
         return list(found.values())
@@ -163,9 +163,10 @@ class Board:
         Raises:
             Refused: one of them is gone (reference, section 2.3).
         """
-        found, room = [], Room(purpose)
+        found, allowance = [], Allowance(purpose)
         for some in query.portions(numbers):
-            found += room.keep(await self.rows([query.one_of("id", some)], purpose))
+            async for page in self.row_pages([query.one_of("id", some)], purpose):
+                found += allowance.keep(page)
         return found
 
     async def sample(self, filters: Iterable[Filter | None], limit: int, purpose: str) -> tuple[int, list[Row]]:
@@ -245,11 +246,11 @@ class Board:
     async def relations(self, numbers: Iterable[int], purpose: str) -> list[Relation]:
         """All relations in which one of these takes part; ids that do not exist are passed over by the board."""
         found: dict[int, Relation] = {}
-        room = Room(purpose)
+        allowance = Allowance(purpose)
         for some in query.portions(numbers):
             parameters = {"filters": query.encode([query.one_of("involved", some)])}
             async for page in self._pages("relations", parameters, purpose, PAGE):
-                found |= {one.id: one for one in room.keep(map(wire.relation, page))}
+                found |= {one.id: one for one in allowance.keep(map(wire.relation, page))}
         return [found[number] for number in sorted(found)]
 
     # -- discovery -------------------------------------------------------------------------------------------------
@@ -293,9 +294,9 @@ class Board:
     async def members(self, project: int) -> list[Principal]:
         """The users who are members of a project."""
         listed = query.encode([query.one_of("member", [project]), query.one_of("type", ["User"])])
-        found, room = [], Room("members")
+        found, allowance = [], Allowance("members")
         async for page in self._pages("principals", {"filters": listed}, "members", PAGE):
-            found += room.keep(map(wire.principal, page))
+            found += allowance.keep(map(wire.principal, page))
         return found
 
     async def schema_fields(self, pairs: Iterable[tuple[int, int]], names: Fields) -> dict[tuple[int, int], Fields]:
@@ -312,9 +313,9 @@ class Board:
         page = wire.page(await self._api.read(path, purpose, parameters))
         if page.total <= len(page.elements):
             return page.elements
-        found, room = [], Room(purpose)
+        found, allowance = [], Allowance(purpose)
         async for part in self._pages(path, parameters or {}, purpose, PAGE):
-            found += room.keep(part)
+            found += allowance.keep(part)
         return tuple(found)
 
     async def _pages(self, path: str, parameters: dict[str, str], purpose: str, size: int) -> AsyncIterator[list[Any]]:

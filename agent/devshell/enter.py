@@ -31,6 +31,7 @@ from msgspec.structs import replace
 
 from agent.clock import Clock, SystemClock
 from agent.devshell.broker import HasShells
+from agent.devshell.client_steps import CONTROLLED
 from agent.devshell.flake import Flake, Saved
 from agent.errors import PodTrouble, TicketFailure
 from agent.programs.removal import folder_for_others
@@ -40,7 +41,6 @@ from agent.texts.markup import spoken
 
 EVALUATION: Final = 3600.0
 """Seconds for a miss whose job has no limit."""
-_CONTROLLED: Final = 60.0
 _CONTROL: Final = 'if [ -r "$1" ]; then echo readable; else echo unreadable; fi'
 ENTER: Final = """\
 __enter=("$@")
@@ -203,7 +203,7 @@ async def enter(runner: Runner, saved: Saved, job: Job, redact: Redact, *, first
         return done
     if said not in ("begun", "missing") and done.ended is Ended.COMPLETED:
         argv = (*start, _CONTROL, "enter", str(saved.script))
-        control = await runner.run(replace(job, argv=argv, stdin=b"", timeout=_CONTROLLED))
+        control = await runner.run(replace(job, argv=argv, stdin=b"", timeout=CONTROLLED))
         if control.stdout != b"readable\n":
             raise _unable(control, saved, redact)
     raise _failure(said, done, job, redact)

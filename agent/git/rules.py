@@ -57,32 +57,46 @@ class _Below(Struct):
     rules: tuple[str, ...] = ()
 
 
-def too_much(folder: Path, known: Mapping[str, str]) -> tuple[str, ...]:
-    """The files without whose rules the rest would not cost too much, the dearest first; none if it does not.
+class Costly(Struct, frozen=True):
+    """Files with rules that git may not read.
+
+    Attributes:
+        large: that are larger than `LARGEST`.
+        dear: without whose rules the rest would not cost too much, the dearest first; none if it does not.
+    """
+
+    large: tuple[str, ...] = ()
+    dear: tuple[str, ...] = ()
+
+
+def costly(folder: Path, known: Mapping[str, str]) -> Costly:
+    """What git would read of a worktree, looked at once.
 
     Args:
-        folder: the worktree.
+        folder: the worktree; folders and files that are closed to us are opened, as they are for git later.
         known: what the base has of such files, by their paths; these lines do not count.
     """
     total = 0
+    large: list[str] = []
     dearest: list[tuple[int, str]] = []
     for below in _folders(folder):
         for name in below.rules:
             path = f"{below.path}/{name}"[len(str(folder)) + 1 :]
-            cost = _cost(read_opened(folder / path, LARGEST) or b"", os.fsencode(known.get(path, "")), below)
-            total += cost
-            heapq.heappush(dearest, (cost, path))
-            if len(dearest) > _NAMED:
-                heapq.heappop(dearest)
-        if total > WORK:
-            break
-    found = []
+            if (folder / path).lstat().st_size > LARGEST:
+                large.append(path)
+            elif total <= WORK:
+                cost = _cost(read_opened(folder / path, LARGEST) or b"", os.fsencode(known.get(path, "")), below)
+                total += cost
+                heapq.heappush(dearest, (cost, path))
+                if len(dearest) > _NAMED:
+                    heapq.heappop(dearest)
+    dear = []
     for cost, path in sorted(dearest, reverse=True):
         if total <= WORK:
             break
-        found.append(path)
+        dear.append(path)
         total -= cost
-    return tuple(found)
+    return Costly(tuple(sorted(large)), tuple(dear))
 
 
 def _folders(top: Path) -> Iterator[_Below]:

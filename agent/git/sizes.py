@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import itertools
 import os
 import stat
 from collections.abc import Iterator
@@ -153,32 +152,21 @@ def _size_of(folder: Path, name: bytes) -> int:
     return at.st_size if stat.S_ISREG(at.st_mode) else 0
 
 
-def _large_rules(folder: Path) -> tuple[str, ...]:
-    """Files with rules that are too large; folders that are closed to us are opened, as they are for git later."""
-    found = (
-        str(Path(entry.path).relative_to(folder))
-        for entry in walk(folder)
-        if entry.name in RULES
-        and not entry.is_dir(follow_symlinks=False)
-        and entry.stat(follow_symlinks=False).st_size > rules.LARGEST
-    )
-    return tuple(sorted(itertools.islice(found, MOST_NAMED)))
-
-
 async def _rules(worktree: Worktree, onto: str) -> Excess | None:
     """Files with rules that are too large, or on which git would work too long; for that the lines of `onto` do not count."""
     folder = worktree.path
-    if large := await asyncio.to_thread(_large_rules, folder):
+    found = await asyncio.to_thread(rules.costly, folder, {})
+    if large := found.large[:MOST_NAMED]:
         reason = f"{names(map(shown, large))} is larger than {_size(rules.LARGEST)}, and git would read it whole"
         return Excess(reason, large)
-    if not await asyncio.to_thread(rules.too_much, folder, {}):
+    if not found.dear:
         return None
     listed = (await worktree.git("ls-tree", "-r", "-l", "-z", onto)).stdout
     blobs = await asyncio.to_thread(_rules_in, listed)
     asked = "".join(f"{blob}\n" for blob in blobs.values()).encode()
     told = (await worktree.git("cat-file", "--batch", stdin=asked)).stdout
     known = await asyncio.to_thread(odd.read_blobs, told, blobs)
-    if not (dear := await asyncio.to_thread(rules.too_much, folder, known)):
+    if not (dear := (await asyncio.to_thread(rules.costly, folder, known)).dear):
         return None
     reason = f"git would take too long with the patterns in {names(map(shown, dear))}: write fewer or plainer ones"
     return Excess(reason, dear)

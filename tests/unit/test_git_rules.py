@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.git import rules
-from agent.git.rules import too_much
+from agent.git.rules import costly
 
 USUAL = [
     "__pycache__/", "*.py[cod]", "*$py.class", "*.so", "build/", "dist/", "*.egg-info/", ".installed.cfg", "*.log", ".env",
@@ -34,7 +34,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_a_project_usually_has_costs_little_however_many_files_there_are(tree: Path) -> None:
     (tree / ".gitignore").write_text("\n".join(USUAL))
     (tree / ".gitattributes").write_text("* text=auto\n*.png binary\n*.lock -diff\ndocs/** linguist-documentation\n")
-    assert too_much(tree, {}) == ()
+    assert costly(tree, {}).dear == ()
 
 
 HOSTILE = {
@@ -54,26 +54,26 @@ def test_what_would_take_long_is_named_and_what_else_is_there_is_not(tree: Path,
     (tree / "src").mkdir()
     (tree / "src" / ".gitignore").write_text("\n".join(USUAL))
     (tree / "node_modules" / name).write_text(HOSTILE[what])
-    assert too_much(tree, {}) == (f"node_modules/{name}",)
+    assert costly(tree, {}).dear == (f"node_modules/{name}",)
 
 
 def test_a_letter_of_an_attribute_may_be_written_as_a_number(tree: Path) -> None:
     (tree / ".gitattributes").write_text('"' + r"/\052\052" * 20 + '/b" text\n')
-    assert too_much(tree, {}) == (".gitattributes",)
+    assert costly(tree, {}).dear == (".gitattributes",)
 
 
 def test_a_file_that_is_closed_is_read_as_git_will_read_it(tree: Path) -> None:
     (tree / ".gitignore").write_text(HOSTILE["many folders"])
     (tree / ".gitignore").chmod(0)
-    assert too_much(tree, {}) == (".gitignore",)
+    assert costly(tree, {}).dear == (".gitignore",)
 
 
 def test_the_lines_of_the_base_are_its_peoples(tree: Path) -> None:
     theirs = "\n".join(f"/vendor/{number}" for number in range(30_000))
     (tree / ".gitignore").write_text(f"{theirs}\n/mine\n")
-    assert too_much(tree, {}) == (".gitignore",)
-    assert too_much(tree, {".gitignore": theirs}) == ()
-    assert too_much(tree, {"other/.gitignore": theirs}) == (".gitignore",)
+    assert costly(tree, {}).dear == (".gitignore",)
+    assert costly(tree, {".gitignore": theirs}).dear == ()
+    assert costly(tree, {"other/.gitignore": theirs}).dear == (".gitignore",)
 
 
 def test_what_lies_below_is_counted_for_each_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,6 +84,15 @@ def test_what_lies_below_is_counted_for_each_folder(tmp_path: Path, monkeypatch:
         (place / "file.js").touch()
         (tmp_path / f"package-{number}" / ".gitignore").write_text("*.log\n*.tmp\n")
     monkeypatch.setattr(rules, "WORK", 100_000_000)
-    assert too_much(tmp_path, {}) == ()
+    assert costly(tmp_path, {}).dear == ()
     (tmp_path / ".gitignore").write_text("*.log*x\n" * 2_000)
-    assert too_much(tmp_path, {}) == (".gitignore",)
+    assert costly(tmp_path, {}).dear == (".gitignore",)
+
+
+def test_what_is_too_large_is_listed_and_not_read(tree: Path) -> None:
+    for name in ("src", "docs"):
+        (tree / name).mkdir()
+        with (tree / name / ".gitattributes").open("wb") as file:
+            file.truncate(rules.LARGEST + 1)
+    found = costly(tree, {})
+    assert (found.large, found.dear) == (("docs/.gitattributes", "src/.gitattributes"), ())

@@ -17,7 +17,7 @@ LARGEST: Final = 48 << 20
 """Bytes of memory: with a page that is being read, and all else of a pod, less than 300 MiB."""
 
 
-class Room:
+class Allowance:
     """For all that one question finds, over all its pages and parts.
 
     Args:
