@@ -63,6 +63,13 @@ async def test_a_loop_that_only_waits_for_the_processor_is_not_told() -> None:
         time.sleep(2 * LIMIT)  # noqa: ASYNC251 - to the loop it is what a loaded machine is
 
 
+async def test_what_its_thread_waits_for_a_processor_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others work meanwhile, threads of the same process among them."""
+    monkeypatch.setattr("support.heartbeat._queued", time.monotonic)  # all of the time
+    async with heartbeat(LIMIT):
+        await asyncio.to_thread(match)
+
+
 async def test_an_error_inside_is_the_one_that_is_raised() -> None:
     async def lives() -> None:
         async with heartbeat(LIMIT):
