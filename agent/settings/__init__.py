@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any, Final, NoReturn, TypeVar
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from agent.errors import ConfigurationError
+from agent.settings.credential_files import Credentials, Secret, read_credentials
 from agent.settings.rules import (
     BoardSettings,
     Execution,
@@ -34,7 +35,6 @@ from agent.settings.rules import (
 )
 from agent.texts.bounded import TEXT, Unreadable, from_toml
 from agent.texts.claim_token import POD_NAME, is_pod_name
-from agent.texts.evidence import Redact, redactor
 
 __all__ = [
     "Ambient",
@@ -64,72 +64,12 @@ __all__ = [
 ]
 
 Environment = Mapping[str, str]
-Found = TypeVar("Found")
 
-_OPEN_TO_OTHERS: Final = 0o077
 _HANDED_ON: Final = (
     "HOME", "PATH", "TMPDIR", "TZ", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "XDG_CACHE_HOME",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "NIX_SSL_CERT_FILE", "NIX_REMOTE", "NIX_PATH", "NIX_CONF_DIR", "NIX_USER_CONF_FILES",
     "SSH_AUTH_SOCK", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
 )  # fmt: skip
-
-
-class Secret:
-    """A token or key that no `repr`, `str`, format, pickle or JSON shows; only `reveal` does."""
-
-    __slots__ = ("__value",)
-
-    def __init__(self, value: str) -> None:
-        self.__value = value
-
-    def reveal(self) -> str:
-        """The value itself, for the one place that sends it."""
-        return self.__value
-
-    def __repr__(self) -> str:
-        return "Secret(…)"
-
-    __str__ = __repr__
-
-    def __format__(self, spec: str) -> str:
-        return format(repr(self), spec)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other.reveal() == self.__value
-
-    def __hash__(self) -> int:
-        return hash((Secret, self.__value))
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a secret is not written anywhere")
-
-
-class Credentials(Struct, frozen=True, kw_only=True):
-    """The secrets that were found.
-
-    Attributes:
-        board: the board's API token; empty where `lacking` says so.
-        repositories: tokens for https, by project identifier.
-        ssh_keys: paths of private keys, by project identifier.
-        model: the key for the Messages API; None where none was found.
-        warnings: sentences about secrets that others on this host can read.
-        lacking: sentences about secrets that are missing or cannot be read, where they were asked for all the same.
-    """
-
-    board: Secret
-    repositories: Mapping[str, Secret] = {}
-    ssh_keys: Mapping[str, pathlib.Path] = {}
-    model: Secret | None = None
-    warnings: tuple[str, ...] = ()
-    lacking: tuple[str, ...] = ()
-
-    def secrets(self) -> tuple[Secret, ...]:
-        """All of them, for redaction."""
-        return tuple(one for one in (self.board, *self.repositories.values(), self.model) if one and one.reveal())
-
-    def redactor(self) -> Redact:
-        """A function that takes all of them out of a text."""
-        return redactor(one.reveal() for one in self.secrets())
 
 
 class Ambient(Struct, frozen=True, kw_only=True):
@@ -209,69 +149,15 @@ def credentials(settings: Settings, *, environ: Environment | None = None, whole
 
     Args:
         settings: which.
-        environ: for tests.
+        environ: the environment, if not this process's own.
         whole: whether one that is missing or cannot be read is an error; else it is told in `lacking`.
 
     Raises:
         ConfigurationError: the board's token is nowhere, or a file cannot be read or holds no token.
     """
-    env = os.environ if environ is None else environ
-    warnings: list[str] = []
-    lacking: list[str] = []
-
-    def tried(read: Callable[..., Found | None], *arguments: object) -> Found | None:
-        try:
-            return read(*arguments, env, warnings)
-        except ConfigurationError as error:
-            if whole:
-                raise
-            lacking.append(str(error))
-            return None
-
-    board = tried(_board_token, settings.board.token_file)
-    tokens = {
-        project: token
-        for project, one in settings.repositories.items()
-        if (
-            token := tried(_secret, f"repository-{project}-token", one.token_file, f"repositories.{project}.token_file")
-        )
-    }
-    keys = {
-        project: key
-        for project, one in settings.repositories.items()
-        if (
-            key := tried(
-                _secret_file, f"repository-{project}-key", one.ssh_key_file, f"repositories.{project}.ssh_key_file"
-            )
-        )
-    }
-    model = tried(_model_key, settings.model.key_file)
-    return Credentials(
-        board=board or Secret(""),
-        repositories=tokens,
-        ssh_keys=keys,
-        model=model,
-        warnings=tuple(warnings),
-        lacking=tuple(lacking),
-    )
-
-
-def _board_token(named: str, env: Environment, warnings: list[str]) -> Secret:
-    found = _secret("board-token", named, "board.token_file", env, warnings)
-    if found is None and (value := env.get("AGENT_BOARD_TOKEN")):
-        found = _checked(value, "$AGENT_BOARD_TOKEN")
-    if found is None:
-        raise ConfigurationError(
-            "The board's token is nowhere: not in $CREDENTIALS_DIRECTORY/board-token, not in a file named by "
-            "board.token_file, not in $AGENT_BOARD_TOKEN. Make one on the board under My account → Access tokens."
-        )
-    return found
-
-
-def _model_key(named: str, env: Environment, warnings: list[str]) -> Secret | None:
-    found = _secret("model-key", named, "model.key_file", env, warnings)
-    if found is None and (value := env.get("AGENT_MODEL_KEY")):
-        return _checked(value, "$AGENT_MODEL_KEY")
+    found = read_credentials(settings, os.environ if environ is None else environ)
+    if whole and found.lacking:
+        raise ConfigurationError(found.lacking[0])
     return found
 
 
@@ -355,42 +241,3 @@ def _home(env: Environment, what: str) -> pathlib.Path:
     if not env.get("HOME"):
         raise ConfigurationError(f"$HOME is not set, so {what} has no place. Set `state` and name files from `/`.")
     return pathlib.Path(env["HOME"])
-
-
-def _secret_file(name: str, named: str, setting: str, env: Environment, warnings: list[str]) -> pathlib.Path | None:
-    """Where a secret is, if anywhere; a file that others can read is worth a warning, not a refusal."""
-    if folder := env.get("CREDENTIALS_DIRECTORY"):
-        credential = pathlib.Path(folder) / name
-        if credential.exists():
-            return credential
-    if not named:
-        return None
-    path = pathlib.Path(named)
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        raise ConfigurationError(f"The secret file {path} ({setting}) cannot be read: {error.strerror}.") from error
-    if mode & _OPEN_TO_OTHERS:
-        warnings.append(f"The secret file {path} is open to others on this host: chmod 600 {path}")
-    return path
-
-
-def _secret(name: str, named: str, setting: str, env: Environment, warnings: list[str]) -> Secret | None:
-    path = _secret_file(name, named, setting, env, warnings)
-    if path is None:
-        return None
-    where = str(path) if str(path) != named else f"{path} ({setting})"
-    try:
-        return _checked(path.read_text(encoding="utf-8"), where)
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"The secret file {where} holds no text.") from None
-    except OSError as error:
-        raise ConfigurationError(f"The secret file {where} cannot be read: {error.strerror}.") from error
-
-
-def _checked(value: str, where: str) -> Secret:
-    """One line that fits into a header."""
-    value = value.strip()
-    if not value or not value.isascii() or not value.isprintable() or " " in value:
-        raise ConfigurationError(f"{where} holds no token: it must be one word of printable ASCII characters.")
-    return Secret(value)
