@@ -15,9 +15,11 @@ from agent.devshell.client_options import private_store
 from agent.devshell.flake import ShellRefused
 from agent.errors import PodTrouble, TicketFailure
 from support.git_repo import git
-from support.input_forge import Forge
+from support.input_forge import Forge, forge
 from support.needs import needs
 from support.nix_jail import Bench, flake, loosen
+
+__all__ = ["forge"]
 
 pytestmark = [
     pytest.mark.nix,
@@ -35,14 +37,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def bench(tmp_path: Path, store: Path) -> Bench:
     return Bench(tmp_path, store)
-
-
-@pytest.fixture
-def forge(tmp_path: Path) -> Iterator[Forge]:
-    one = Forge(tmp_path / "forge")
-    yield one
-    one.server.shutdown()
-    one.server.server_close()
 
 
 async def test_a_pinned_input_on_the_list_is_fetched_once_by_us(bench: Bench, forge: Forge, tmp_path: Path) -> None:

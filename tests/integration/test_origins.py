@@ -16,11 +16,13 @@ from agent.devshell.client_options import private_store
 from agent.devshell.flake import ShellRefused
 from agent.errors import TicketFailure
 from support.git_repo import FLAKE
-from support.input_forge import Forge
+from support.input_forge import Forge, forge
 from support.needs import needs
 from support.nix_daemon import Daemon, needs_daemon
 from support.nix_jail import VALUE, Bench, flake, loosen
 from support.store_pods import CANARY, Pod
+
+__all__ = ["forge"]
 
 pytestmark = [pytest.mark.nix, needs("nix", "bwrap")]
 STORES: Final = ["cache", "named", pytest.param("daemon", marks=needs_daemon)]
@@ -45,15 +47,6 @@ def nix(options: Mapping[str, str], *words: str) -> str:
 
 def hash_of(path: Path) -> str:
     return nix({}, "nix-hash", "--type", "sha256", "--sri", str(path))
-
-
-@pytest.fixture
-def forge(tmp_path: Path) -> Iterator[Forge]:
-    one = Forge(tmp_path / "forge")
-    yield one
-    one.server.shutdown()
-    one.server.server_close()
-    loosen(tmp_path)
 
 
 @pytest.fixture(params=STORES)

@@ -7,10 +7,13 @@ import json
 import subprocess
 import tarfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from support.nix_jail import flake
+import pytest
+
+from support.nix_jail import flake, loosen
 
 
 class Forge:
@@ -51,3 +54,13 @@ class Forge:
     def flake(self, url: str = "") -> str:
         head = f'inputs.far.url = "{url or self.url}";\n  outputs =\n    {{ self, far }}:'
         return flake(variables="SOME_VAR = far.word;", head=head)
+
+
+@pytest.fixture
+def forge(tmp_path: Path) -> Iterator[Forge]:
+    """One, until the test is over; what Nix has made beside it can be removed then."""
+    one = Forge(tmp_path / "forge")
+    yield one
+    one.server.shutdown()
+    one.server.server_close()
+    loosen(tmp_path)
