@@ -7,6 +7,7 @@ protocol knows whether a repetition is safe. No answer takes for ever, and none 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -32,6 +33,12 @@ LONGEST_ANSWER: Final = 180.0
 
 LARGEST_ANSWER: Final = wire.LARGEST
 """Bytes of one answer, unpacked."""
+
+MOST_REDIRECTS: Final = 5
+"""One after the other; a board that is moved needs one."""
+
+_LONGEST_WORD: Final = 300
+"""Characters."""
 
 _PATIENCE: Final = httpx.Timeout(60.0, connect=10.0)
 _PACKED: Final = ("", "identity", "gzip")
@@ -95,22 +102,21 @@ class Exchange:
             auth=httpx.BasicAuth("apikey", token),
             headers={"Accept": "application/hal+json, application/json", "Accept-Encoding": "gzip"},
             timeout=_PATIENCE,
-            follow_redirects=True,
-            event_hooks={"request": [self._stays]},
+            follow_redirects=False,  # it reads what each of them says, without a bound, before it looks where it leads
             transport=transport or _Network(),
             trust_env=False,
         )
 
-    async def _stays(self, request: httpx.Request) -> None:
+    def _stays(self, place: httpx.URL) -> None:
         """A redirect is followed within the board's own origin, or from http to https there; as git's is.
 
         Another origin would get what is written, and what it answers would be taken for the board's.
         """
-        board, place = self._client.base_url, request.url
+        board = self._client.base_url
         secured = (board.scheme, place.scheme, board.port, place.port) == ("http", "https", None, None)
         if place.host != board.host or not (secured or (place.scheme, place.port) == (board.scheme, board.port)):
             origin = place.copy_with(userinfo=b"", path="/", query=None, fragment=None)
-            raise BoardError(f"The board at {self._url} is now at {origin}: set board.url, if that is the board")
+            raise BoardError(f"The board at {self._url} is now at {_cut(origin)}: set board.url, if that is the board")
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -151,8 +157,6 @@ class Exchange:
         try:
             async with asyncio.timeout(LONGEST_ANSWER):
                 answer, content = await self._exchange(method, target, sent, purpose)
-        except httpx.TooManyRedirects as error:
-            raise Unreachable(f"The board at {self._url} redirects in a circle ({purpose})") from error
         except (httpx.InvalidURL, UnicodeError) as error:  # the latter is a host name that a redirect leads to
             raise BoardError(f"The board cannot be asked ({purpose}): {error}") from error
         except (httpx.TransportError, httpx.DecodingError, TimeoutError) as error:
@@ -162,12 +166,6 @@ class Exchange:
         logger.debug(
             "board {} {} for {}: {} in {:.0f} ms", method, target.partition("?")[0], purpose, answer.status_code, took
         )
-        if answer.request.method != method:
-            raise Refused(
-                f"{self._url} redirects to {answer.url.copy_with(query=None)}, which loses what was to be written "
-                f"({purpose}): set the address of the board itself",
-                status=answer.history[0].status_code,
-            )
         if answer.is_success:
             return wire.parse(content) if content else None
         raise self._error(answer, content, purpose)
@@ -175,24 +173,39 @@ class Exchange:
     async def _exchange(
         self, method: str, target: str, sent: bytes | None, purpose: str
     ) -> tuple[httpx.Response, bytearray]:
-        """The answer with its whole body, within bounds."""
+        """The answer with its whole body, within bounds; what a redirect says besides where it leads is not read."""
         headers = {"Content-Type": "application/json"}
         known = {"purpose": purpose}  # for a transport that tells what it carries
+        asked = self._client.build_request(method, target, content=sent, headers=headers, extensions=known)
+        for _ in range(MOST_REDIRECTS + 1):
+            async with contextlib.aclosing(await self._client.send(asked, stream=True)) as answer:
+                if answer.next_request is None:
+                    return answer, await self._body(answer, purpose)
+            asked = answer.next_request
+            self._stays(asked.url)
+            if asked.method != method:
+                raise Refused(
+                    f"{self._url} redirects to {_cut(asked.url.copy_with(query=None))}, which loses what was to be "
+                    f"written ({purpose}): set the address of the board itself",
+                    status=answer.status_code,
+                )
+        raise Unreachable(f"The board at {self._url} redirects in a circle ({purpose})")
+
+    async def _body(self, answer: httpx.Response, purpose: str) -> bytearray:
+        packed = answer.headers.get("content-encoding", "identity").strip().lower()
+        if packed not in _PACKED:
+            raise Malformed(f"The board's answer is packed as “{packed[:40]}”, which was not asked for ({purpose})")
         body = bytearray()
-        async with self._client.stream(method, target, content=sent, headers=headers, extensions=known) as answer:
-            packed = answer.headers.get("content-encoding", "identity").strip().lower()
-            if packed not in _PACKED:
-                raise Malformed(f"The board's answer is packed as “{packed[:40]}”, which was not asked for ({purpose})")
-            async for piece in answer.aiter_bytes():
-                body += piece
-                if len(body) > LARGEST_ANSWER:
-                    raise TooLarge(f"The board's answer is larger than {LARGEST_ANSWER >> 20} MiB ({purpose})")
-        return answer, body
+        async for piece in answer.aiter_bytes():
+            body += piece
+            if len(body) > LARGEST_ANSWER:
+                raise TooLarge(f"The board's answer is larger than {LARGEST_ANSWER >> 20} MiB ({purpose})")
+        return body
 
     def _error(self, answer: httpx.Response, content: bytearray, purpose: str) -> BoardError:
         message, identifier, attribute = wire.error(content)
         code = answer.status_code
-        words = f"The board answered {code} to “{purpose}”: {message or answer.reason_phrase or 'no words'}"
+        words = f"The board answered {code} to “{purpose}”: {message or _cut(answer.reason_phrase) or 'no words'}"
         kind = {404: NotFound, 409: Conflict}.get(code, Refused)
         if answer.is_server_error or code in _BUSY:
             busy = _Busy(words, status=code, identifier=identifier, attribute=attribute)
@@ -212,4 +225,9 @@ def _retry_after(header: str) -> float | None:
 
 
 def _word(error: Exception) -> str:
-    return f"{type(error).__name__} {error}".strip()
+    return _cut(f"{type(error).__name__} {error}".strip())
+
+
+def _cut(said: object) -> str:
+    """What HTTP itself says may be as long as all of an answer's head."""
+    return str(said)[:_LONGEST_WORD]

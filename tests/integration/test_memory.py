@@ -86,6 +86,33 @@ asyncio.run(ask(b" " * (1 << 20)))
 asyncio.run(ask(many, **{"content-encoding": "gzip"}))
 asyncio.run(ask(twice, **{"content-encoding": "gzip, gzip"}))
 """,
+    "a board that redirects": """
+import asyncio, gzip, httpx
+from agent.board.exchange import Exchange
+from agent.clock import SystemClock, SystemRandomness
+from agent.errors import Unreachable
+
+twice = gzip.compress(gzip.compress(b" " * (64 << 20)))
+headers = {"location": "/api/v3/x", "content-encoding": "gzip, gzip"}
+
+class Body(httpx.AsyncByteStream):
+    async def __aiter__(self):
+        yield twice
+
+async def ask():
+    transport = httpx.MockTransport(lambda request: httpx.Response(302, headers=headers, stream=Body()))
+    exchange = Exchange("http://board", "token", transport=transport, clock=SystemClock(), randomness=SystemRandomness())
+    try:
+        await exchange.read("x", "a test")
+    except Unreachable as error:
+        assert "redirects in a circle" in str(error), error
+    else:
+        raise AssertionError
+    finally:
+        await exchange.close()
+
+asyncio.run(ask())
+""",
     "the output of a model": """
 from agent.errors import AgentError
 from agent.programs.runner import Finished
