@@ -159,7 +159,7 @@ class Exchange:
                 answer, content = await self._exchange(method, target, sent, purpose)
         except (httpx.InvalidURL, UnicodeError) as error:  # the latter is a host name that a redirect leads to
             raise BoardError(f"The board cannot be asked ({purpose}): {error}") from error
-        except (httpx.TransportError, httpx.DecodingError, TimeoutError) as error:
+        except (httpx.RequestError, TimeoutError) as error:
             logger.debug("board {} {} for {}: {!r}", method, target.partition("?")[0], purpose, error)
             raise _Busy(f"The board at {self._url} did not answer ({purpose}): {_word(error)}") from error
         took = 1000 * (self._clock.monotonic() - started)
