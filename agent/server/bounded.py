@@ -57,6 +57,14 @@ class Start(Expression):
         return self.compiled.match(text[: self.longest])
 
 
+class Every(Expression):
+    """Finds all such things in the first `longest` characters of a text."""
+
+    def all(self, text: str) -> Iterator[re.Match[str]]:
+        """All of them, in their order."""
+        return self.compiled.finditer(text, 0, self.longest)
+
+
 def listed() -> tuple[Expression, ...]:
     """All that were made by the modules that are loaded."""
     return tuple(_LISTED)

@@ -213,7 +213,7 @@ def _in(sign: str, members: Any) -> bool:
 
 # --- who goes around the owners -----------------------------------------------------------------------------------
 
-WATCHED: Final = ("re", "fnmatch", "difflib", "tomllib", "json", "urllib", "msgspec.json")
+WATCHED: Final = ("re", "fnmatch", "difflib", "tomllib", "json", "urllib", "msgspec.json", "email")
 """What reads or searches text."""
 HARMLESS: Final = frozenset(
     f"re.{name}" for name in ("ASCII", "DOTALL", "IGNORECASE", "MULTILINE", "VERBOSE", "Match", "Pattern")
