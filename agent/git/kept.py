@@ -223,16 +223,25 @@ async def _changed(mirror: Mirror, *commits: str) -> bytes:
 
 
 async def _theirs(mirror: Mirror, paths: GuardedPaths, below: UpToDate) -> dict[str, Entry]:
-    """What people's commits left of guarded paths at the tip: each path as the last commit that changed it has it."""
+    """What people's commits left of guarded paths at the tip: each path as the last commit that changed it has it.
+
+    Of a commit that they let through by its hash, all that differed from its base: what they saw may stand in a commit of ours
+    below it, a merge or the starter.
+    """
     form = f"--format=%H%x00%ce%x00%(trailers:key={SEEN_TRAILER},valueonly,unfold)%x01"
     log = await mirror.local("log", "--first-parent", form, below.tip, f"^{below.base}", "--")
     left: dict[str, Entry | None] = {}
     for entry in log.stdout.decode("utf-8", "replace").split("\x01")[:MOST_COMMITS]:
         sha, address, seen = (*entry.strip().split("\0"), "", "")[:3]
-        if sha:
-            counts = address != ADDRESS or seen.strip()
-            for path, one in (await _guarded(mirror, paths, sha)).items():
-                left.setdefault(path, one if counts else None)
+        if not sha:
+            continue
+        counts = address != ADDRESS or seen.strip()
+        if address == ADDRESS and seen.strip():
+            base = await mirror.local("merge-base", below.base, sha)
+            for path, one in (await _guarded(mirror, paths, base.stdout.decode().strip(), sha)).items():
+                left.setdefault(path, one)
+        for path, one in (await _guarded(mirror, paths, sha)).items():
+            left.setdefault(path, one if counts else None)
     return {path: one for path, one in left.items() if one is not None}
 
 

@@ -212,18 +212,49 @@ async def test_only_the_last_that_people_made_of_a_path_passes(
 
 async def test_what_was_let_through_and_taken_back_is_asked_again(bench: Bench) -> None:
     first = await bench.open()
-    write(first, {CI: LEAKS})
-    snapshot = await first.snapshot()
-    change = await first.unseen_change(await first.commit(snapshot.tree, message()))
-    assert change is not None
-    let_through = outlet.commit("Do the work", "", {SEEN_TRAILER: change.hash, "Agent-Run": RUN})
-    await first.publish(await first.commit(snapshot.tree, let_through), claim_blob=None)
+    await first.publish(await let_through(first, await work(first, {CI: LEAKS})), claim_blob=None)
     second = await bench.open(NEXT)
     assert await seen(second, {"src/a.py": "2\n"}) == ()
     bench.remote.push(BRANCH, {CI: SAFE})
     third = await bench.open(THIRD)
     assert await seen(third, {"src/a.py": "2\n"}) == ()
     assert await seen(third, {CI: LEAKS}) == (CI,)
+
+
+@pytest.mark.parametrize("stands_in", ["our merge", "the starter"])
+async def test_what_was_let_through_is_not_asked_again_though_it_stands_in_a_commit_below(
+    bench: Bench, stands_in: str, tmp_path: Path
+) -> None:
+    """T12: each later ticket of the Epic asked again, and was paid twice: the word counted for its own commit's paths alone."""
+    flake = tmp_path / "starter/flake.nix"
+    flake.parent.mkdir()
+    flake.write_text("{ }\n")
+    bench.repo._mirror.guarded = (*GUARDED, "flake.nix")
+    files = {"flake.nix": None} if stands_in == "the starter" else {CI: "a: 1\n\n\n\n\n\nb: 1\n"}
+    bench.remote.push("main", files)
+    workspace = await bench.open()
+    if stands_in == "the starter":
+        assert await workspace.add_starter(flake.parent, message())
+        sha = await work(workspace, {"src/a.py": "2\n"})
+    else:
+        first = await work(workspace, {CI: "a: 2\n\n\n\n\n\nb: 1\n"})
+        await workspace.publish(await let_through(workspace, first), claim_blob=None)
+        bench.remote.push("main", {CI: "a: 1\n\n\n\n\n\nb: 2\n"})
+        workspace = await bench.open(NEXT)
+        sha = await work(workspace, {"src/a.py": "2\n"})
+    assert await workspace.unseen_change(sha) is not None
+    await workspace.publish(await let_through(workspace, sha), claim_blob=None)
+    after = await bench.open(THIRD)
+    assert await seen(after, {"src/a.py": "3\n"}) == ()
+    assert await seen(after, {CI: "c: 3\n"}) == (CI,)
+
+
+async def let_through(workspace: Workspace, sha: str) -> str:
+    """The same work as it is committed after a person's word."""
+    change = await workspace.unseen_change(sha)
+    assert change is not None
+    tree = git(workspace.path, "rev-parse", f"{sha}^{{tree}}")
+    return await workspace.commit(tree, outlet.commit("Do the work", "", {SEEN_TRAILER: change.hash, "Agent-Run": RUN}))
 
 
 async def test_what_the_base_made_of_a_path_since_passes_and_what_it_was_before_does_not(bench: Bench) -> None:
