@@ -16,13 +16,13 @@ from loguru import logger
 from msgspec import Struct
 
 from agent.errors import PodTrouble, TicketFailure
-from agent.git.evidence import SEEN_TRAILER
+from agent.git.evidence import SEEN_TRAILER, STARTER_TRAILER
 from agent.git.guarded import Change, Entry, GuardedPaths, by_links, guarded_among, guarded_entries, hash_of
 from agent.git.mirror import ADDRESS, Mirror
 from agent.git.odd import led_to, read_blobs, tree_links
 from agent.git.refs import HEADS, PROBES, KeepRefused, RepositoryUnreachable, names, rejected, told
 from agent.git.worktree import UpToDate
-from agent.texts.clean import spelt_out
+from agent.texts.clean import in_sight, spelt_out
 
 MOST_COMMITS: Final = 200
 """Commits on one branch that are looked at, the newest first."""
@@ -175,7 +175,7 @@ async def unseen(mirror: Mirror, below: UpToDate, commit: str) -> tuple[list[Ent
 
     What the run itself made of a path is new, be it what people took back or what the base has and people changed on the
     branch. What was there before is theirs if the last commit of the branch that changed it is a person's: one that a person
-    let through by its hash counts as that (see `SEEN_TRAILER`).
+    let through by its hash counts as that (see `SEEN_TRAILER`), and the operator's starter does.
 
     Returns:
         The paths as the commit has them, and those that differ from the base.
@@ -186,12 +186,14 @@ async def unseen(mirror: Mirror, below: UpToDate, commit: str) -> tuple[list[Ent
     raw = await _changed(mirror, below.base, commit)
     paths = await _paths(mirror, below.base, commit, raw)
     differs = await asyncio.to_thread(guarded_entries, raw, paths)
-    made = differs if below.onto == below.base else await _guarded(mirror, paths, below.onto, commit)
-    if not below.tip or not (differs or made):
+    if below.onto == below.base:
         return list(differs.values()), differs
-    theirs = await _theirs(mirror, paths, below)
-    undone = [one for path, one in made.items() if path not in differs and path in theirs]
-    return undone + [one for path, one in differs.items() if path in made or theirs.get(path) != one], differs
+    made = await _guarded(mirror, paths, below.onto, commit)
+    if not (differs or made):
+        return [], differs
+    hands = await _hands(mirror, paths, below)
+    undone = [one for path, one in made.items() if path not in differs and path not in hands.ours]
+    return undone + [one for path, one in differs.items() if path in made or hands.theirs.get(path) != one], differs
 
 
 async def _paths(mirror: Mirror, base: str, commit: str, raw: bytes) -> GuardedPaths:
@@ -222,27 +224,41 @@ async def _changed(mirror: Mirror, *commits: str) -> bytes:
     return (await mirror.local(*_RAW, "--root", "--diff-merges=first-parent", *commits)).stdout
 
 
-async def _theirs(mirror: Mirror, paths: GuardedPaths, below: UpToDate) -> dict[str, Entry]:
-    """What people's commits left of guarded paths at the tip: each path as the last commit that changed it has it.
+class _Hands(Struct, frozen=True):
+    """Whose commits left guarded paths as they are; of what is in neither, nobody knows."""
 
-    Of a commit that they let through by its hash, all that differed from its base: what they saw may stand in a commit of ours
-    below it, a merge or the starter.
+    theirs: dict[str, Entry]
+    """What people left, by path."""
+    ours: set[str]
+    """Paths that only a run of ours changed last. A merge of ours is no hand: what it left is of people and of the base."""
+
+
+async def _hands(mirror: Mirror, paths: GuardedPaths, below: UpToDate) -> _Hands:
+    """Who changed each guarded path last, between the base and what the run was made on.
+
+    Of a commit that people let through by its hash, all that differed from its base is theirs: what they saw may stand in a
+    commit of ours below it, a merge or the starter.
     """
-    form = f"--format=%H%x00%ce%x00%(trailers:key={SEEN_TRAILER},valueonly,unfold)%x01"
-    log = await mirror.local("log", "--first-parent", form, below.tip, f"^{below.base}", "--")
-    left: dict[str, Entry | None] = {}
-    for entry in log.stdout.decode("utf-8", "replace").split("\x01")[:MOST_COMMITS]:
-        sha, address, seen = (*entry.strip().split("\0"), "", "")[:3]
+    shown = "%x00".join(f"%(trailers:key={one},valueonly,unfold)" for one in (SEEN_TRAILER, STARTER_TRAILER))
+    form = f"--format=%H%x00%P%x00%ce%x00{shown}%x01"
+    log = await mirror.local("log", "--first-parent", form, below.onto, f"^{below.base}", "--")
+    known: set[str] = set()
+    hands = _Hands({}, set())
+    for line in log.stdout.decode("utf-8", "replace").split("\x01")[:MOST_COMMITS]:
+        sha, parents, address, seen, starter = (part.strip() for part in (*line.split("\0"), "", "", "", "", "")[:5])
         if not sha:
             continue
-        counts = address != ADDRESS or seen.strip()
-        if address == ADDRESS and seen.strip():
+        found = await _guarded(mirror, paths, sha)
+        if address == ADDRESS and seen:
             base = await mirror.local("merge-base", below.base, sha)
-            for path, one in (await _guarded(mirror, paths, base.stdout.decode().strip(), sha)).items():
-                left.setdefault(path, one)
-        for path, one in (await _guarded(mirror, paths, sha)).items():
-            left.setdefault(path, one if counts else None)
-    return {path: one for path, one in left.items() if one is not None}
+            found |= await _guarded(mirror, paths, base.stdout.decode().strip(), sha)
+        for path, one in found.items():
+            if path not in known and (address != ADDRESS or seen or starter):
+                hands.theirs[path] = one
+            elif path not in known and " " not in parents:
+                hands.ours.add(path)
+        known |= found.keys()
+    return hands
 
 
 async def unseen_change(mirror: Mirror, below: UpToDate, commit: str) -> Change | None:
@@ -254,7 +270,7 @@ async def unseen_change(mirror: Mirror, below: UpToDate, commit: str) -> Change 
     shown = await _diff(mirror, below.base, commit, tuple(path for path in paths if path in differs))
     undone = await _diff(mirror, below.onto, commit, tuple(path for path in paths if path not in differs))
     listed = "\n".join(f"{one.mode} {one.path}" for one in sorted(entries, key=lambda one: one.path))
-    named = spelt_out(listed.encode("utf-8", "surrogateescape")[:LONGEST])[:LONGEST] if len(paths) > 1 else ""
+    named = in_sight(spelt_out(listed.encode("utf-8", "surrogateescape")[:LONGEST]))[:LONGEST] if len(paths) > 1 else ""
     return Change(hash_of(entries), paths, "\n".join(filter(None, (named, shown, undone and f"{UNDONE}\n{undone}"))))
 
 
@@ -277,4 +293,5 @@ async def _diff_of(mirror: Mirror, base: str, commit: str, path: str, longest: i
     text = spelt_out(raw)
     if text.encode() != raw:
         text = f"{SPELT}\n{text}"
+    text = in_sight(text)
     return text if len(text) <= longest else f"{text[:longest]}\n[… cut here: fetch it to see the whole]"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import TicketFailure
-from agent.git import mirror
+from agent.git import kept, mirror
 from agent.git.evidence import SEEN_TRAILER
 from agent.git.folder import remove
 from agent.git.refs import PROBES, RepositoryUnreachable
@@ -235,7 +235,7 @@ async def test_what_was_let_through_is_not_asked_again_though_it_stands_in_a_com
     workspace = await bench.open()
     if stands_in == "the starter":
         assert await workspace.add_starter(flake.parent, message())
-        sha = await work(workspace, {"src/a.py": "2\n"})
+        sha = await work(workspace, {CI: "on: [a run's]\n"})
     else:
         first = await work(workspace, {CI: "a: 2\n\n\n\n\n\nb: 1\n"})
         await workspace.publish(await let_through(workspace, first), claim_blob=None)
@@ -247,6 +247,46 @@ async def test_what_was_let_through_is_not_asked_again_though_it_stands_in_a_com
     after = await bench.open(THIRD)
     assert await seen(after, {"src/a.py": "3\n"}) == ()
     assert await seen(after, {CI: "c: 3\n"}) == (CI,)
+
+
+async def test_what_the_operators_starter_brings_is_not_asked_about(bench: Bench, tmp_path: Path) -> None:
+    """T12: a template with an `.agent.toml` made a Spike of every repository's first ticket."""
+    template = tmp_path / "starter"
+    template.mkdir()
+    for name, content in {"flake.nix": "{ }\n", ".agent.toml": "[verify]\ncommands = ['true']\n"}.items():
+        (template / name).write_text(content)
+    bench.remote.push("main", {"flake.nix": None, ".agent.toml": None})
+    workspace = await bench.open()
+    assert await workspace.add_starter(template, message())
+    assert await seen(workspace, {"src/a.py": "2\n"}) == ()
+    assert await seen(workspace, {".agent.toml": "[verify]\ncommands = []\n"}) == (".agent.toml",)
+
+
+SEVERAL = "on: [push]\n\n\n\nleaks: yes\n\n\n\nc: 3\n"
+
+
+@pytest.mark.parametrize("since", ["nothing", "our merge", "our merge, let through", "more commits than are looked at"])
+async def test_what_people_disarmed_is_asked_about_whatever_came_since(
+    bench: Bench, since: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T12: the base's came back at the branch, unasked, where a merge of ours or 200 commits lay between."""
+    monkeypatch.setattr(kept, "MOST_COMMITS", 5)
+    bench.remote.push("main", {CI: SEVERAL})
+    bench.remote.push(BRANCH, {CI: SEVERAL.replace("leaks", "leaks not")})
+    now = SEVERAL
+    if since.startswith("our merge"):
+        now = SEVERAL.replace("c: 3", "c: 4")
+        bench.remote.push("main", {CI: now})
+        workspace = await bench.open()
+        sha = await work(workspace, {"src/a.py": "2\n"})
+        if since.endswith("let through"):
+            sha = await let_through(workspace, sha)
+        await workspace.publish(sha, claim_blob=None)
+    elif since != "nothing":
+        for n in range(6):
+            bench.remote.push(BRANCH, {"src/a.py": f"{n}\n"})
+    after = await bench.open(NEXT)
+    assert await seen(after, {CI: now}) == (CI,)
 
 
 async def let_through(workspace: Workspace, sha: str) -> str:
