@@ -31,6 +31,12 @@ _BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180
     map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
 )
 """What Unicode calls printable (letters, marks, symbols), and nobody sees."""
+_BLANKS: Final = Every(
+    "clean: blanks in a row", r"(?<![ \t])[ \t]{40,}+", sees="a change that a person must see", longest=64 << 20
+)
+_WIDTH: Final = 120
+"""Characters of a line that people see without moving it: boards wrap no code."""
+_GOES_ON: Final = "\N{RIGHTWARDS ARROW WITH HOOK} "
 _ASCII, _BASIC, _BYTES = 0x80, 0xFFFF, range(0xDC80, 0xDD00)
 
 
@@ -64,6 +70,15 @@ def spelt_out(raw: bytes) -> str:
     return "".join(
         sign if (sign.isprintable() and sign not in _BLANK) or sign in "\n\t" else _name(sign)
         for sign in raw.decode("utf-8", "surrogateescape")
+    )
+
+
+def in_sight(text: str) -> str:
+    """Lines that nobody has to move to see their ends: what is longer goes on in the next one, and many blanks are counted."""
+    counted = _BLANKS.replaced(text, lambda found: f"[{len(found[0])} blanks]")
+    return "\n".join(
+        f"\n{_GOES_ON}".join(line[at : at + _WIDTH] for at in range(0, max(len(line), 1), _WIDTH))
+        for line in counted.split("\n")
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.texts.clean import clean, clean_all, spelt_out, visible
+from agent.texts.clean import clean, clean_all, in_sight, spelt_out, visible
 
 ANY_TEXT = st.text(st.characters() | st.sampled_from("\x00\x1b[]\\\r\n\t\x07\ud800\udfff\x85"), max_size=50)
 JSON = st.recursive(
@@ -111,3 +111,13 @@ def _sign(found: re.Match[str]) -> str:
     kind, size = found[0][:2], {"x": 4, "u": 6, "U": 10}.get(found[0][1], 2)
     code = "\r" if kind == "\\r" else chr(int(found[0][2:size], 16))
     return code + found[0][size:]
+
+
+@given(st.text(alphabet=" \t\nab+", max_size=2_000))
+def test_the_end_of_no_line_is_out_of_sight(text: str) -> None:
+    """T12: `; curl … | sh` behind 3,000 blanks was let through by a person who saw `make test`."""
+    shown = in_sight(text)
+    assert all(len(line) <= 122 for line in shown.split("\n"))
+    assert "".join(shown.replace("\n↪ ", "").split()).replace("blanks]", "").count("a") == text.count("a")
+    assert in_sight("x: make test" + " " * 3_000 + "; curl") == "x: make test[3000 blanks]; curl"
+    assert in_sight("y" * 130) == "y" * 120 + "\n↪ " + "y" * 10
