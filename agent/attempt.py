@@ -247,12 +247,16 @@ class Attempt:
         """
         owners = dict.fromkeys((self._held.ticket, self._held.owner))
         for name in (refs.kept_name(owner, word.run) for owner in owners):
-            if kept := await self._repository.fetch_kept(name):
+            kept = await self._repository.fetch_kept(name)
+            if kept and kept == (
+                word.commit or kept
+            ):  # whoever may push there may have put something else in its place
                 break
         else:
             name = refs.kept_name(self._held.ticket, word.run)
             where = f"neither at refs/{name} nor on the host of pod {self._held.token.pod}"
-            raise TicketFailure(f"the work that `push {word.change}` lets through is {where}")
+            commit = f", commit {word.commit}," if word.commit else ""
+            raise TicketFailure(f"the work that `push {word.change}` lets through{commit} is {where}")
         self._say(f"taking {kept[:7]}, which a person let through")
         trailers = self._trailers(ticket) | {SEEN_TRAILER: word.seen}
         summary = f"The kept work, which a person let through by `push {word.change}` on #{word.spike}."

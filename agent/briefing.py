@@ -40,6 +40,8 @@ class Word(Struct, frozen=True):
     run: str
     """The run that kept the work."""
     spike: int
+    commit: str
+    """What was kept; empty where the Spike does not say it."""
 
     @property
     def seen(self) -> str:
@@ -245,7 +247,9 @@ class _Journal:
             return None
         spoken = [trail.push_of(one.text) for one in self._said if self._counts(one.user)]
         change = next(filter(None, reversed(spoken)), "")
-        return Word(change, self.run, self._spike.id) if change else None
+        if not change:
+            return None
+        return Word(change, self.run, self._spike.id, report.let_through(self._spike.description))
 
     def _counts(self, user: int) -> bool:
         return self._fleet.counts(user, self._project)

@@ -284,8 +284,8 @@ class Reporter:
         if kept.branch:
             return Where(place=kept.branch, url=self._links.branch(kept.branch))
         if kept.ref:
-            return Where(place=kept.ref, fetch=kept.ref)
-        return Where(place=kept.bundle, host=self.held.token.pod, refusal=kept.refusal)
+            return Where(place=kept.ref, fetch=kept.ref, commit=kept.commit)
+        return Where(place=kept.bundle, host=self.held.token.pod, refusal=kept.refusal, commit=kept.commit)
 
     async def stopped(self, why: str, kept: Kept | None = None) -> None:
         """Somebody changed the ticket under the run: give back what is still ours and say where the work is."""

@@ -44,6 +44,7 @@ _PLAIN: Final = Whole(
     longest=LINE,
 )
 _COMMIT_DIGITS: Final = 7
+_PUSHES: Final = "The next run verifies and pushes "
 
 
 class Event(enum.StrEnum):
@@ -335,6 +336,12 @@ def spike_ticket(subject: str) -> int | None:
     return None if found is None else int(found[1])
 
 
+def let_through(description: str) -> str:
+    """The commit that a Spike of ours says would be pushed, in the last words of it; empty where it names none."""
+    _, found, behind = description.rpartition(f"{_PUSHES}`")
+    return behind.partition("`")[0] if found else ""
+
+
 def spike_description(
     run: str,
     *,
@@ -361,8 +368,8 @@ def spike_description(
         where.how,
         f"**The change:**\n\n{fence(diff)}" if change else "",
         f"**To let exactly this through:** write {code(f'push {change}')} in a line of its own in a comment here, then "
-        "close this Spike. The next run verifies and pushes it without a model; if these lines change meanwhile, you are "
-        f"asked again. Closed without that line, #{ticket} begins anew and reads what you wrote."
+        f"close this Spike. {_PUSHES}{code(where.commit) if where.commit else 'it'} without a model; if these lines "
+        f"change meanwhile, you are asked again. Closed without that line, #{ticket} begins anew and reads what you wrote."
         if change
         else "**What to do:** answer in a comment here or in this description, or change the text of "
         f"#{ticket}. Then close this Spike: #{ticket} is picked up again, and the next run reads what you wrote.",

@@ -18,6 +18,7 @@ class Where(Struct, frozen=True, kw_only=True):
         fetch: the ref that it is at, if that is no branch.
         host: the pod on whose host it is, if it is on no remote.
         refusal: why the remote did not take it, if it was asked.
+        commit: its id.
     """
 
     place: str = ""
@@ -25,6 +26,7 @@ class Where(Struct, frozen=True, kw_only=True):
     fetch: str = ""
     host: str = ""
     refusal: str = ""
+    commit: str = ""
 
     @property
     def link(self) -> str:

@@ -156,3 +156,21 @@ def test_what_people_changed_on_the_branch_themselves_passes(small_fleet: Fleet)
     fleet.remote.push(f"agent/{other}-fix-another", {WORKFLOW: EVIL})
     script = {"files": {WORKFLOW: EVIL + "# and more\n"}}
     assert fleet.cycle(fleet.pod(script=script))["end"]["kind"] == "failed", "but not what a run makes of it"
+
+
+def test_what_takes_the_place_of_the_kept_work_is_not_let_through(small_fleet: Fleet, tmp_path: Path) -> None:
+    """T12: whoever may push to the kept ref swapped all that is not guarded in it, and the pod pushed that as its own."""
+    fleet = small_fleet
+    ticket, spike, change = asked(fleet, tmp_path)
+    (name,) = fleet.kept()
+    git(fleet.remote.clone, "fetch", "--quiet", "origin", f"refs/{name}")
+    git(fleet.remote.clone, "checkout", "--quiet", "--detach", "FETCH_HEAD")
+    (fleet.remote.clone / "fix.txt").write_text("swapped\n")
+    git(fleet.remote.clone, "commit", "--quiet", "--all", "--amend", "--no-edit")
+    git(fleet.remote.clone, "push", "--quiet", "--force", "origin", f"HEAD:refs/{name}")
+    fleet.say(spike, f"push {change}")
+    fleet.change(spike, status="Closed")
+    assert fleet.cycle(fleet.pod())["end"]["kind"] == "failed"
+    assert fleet.branches() == ["main"]
+    again = max(fleet.children(ticket))
+    assert "lets through, commit" in fleet.get(again)["description"]["raw"]
