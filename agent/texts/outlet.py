@@ -64,6 +64,9 @@ _ACTING: Final = (
     ("mailto:", ""),
 )
 """What switches checks off, or is a link, wherever it stands; in two parts."""
+_LINKS: Final = ("](", "][", "]:", "[[", "{{")
+_TAGS: Final = ("/", "!", "?")
+_ENTITY: Final = 40
 _PICTURE: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-")
 """What names of pictures are made of."""
 _FOLDED: Final = ("fixup!", "squash!", "amend!")
@@ -154,7 +157,36 @@ def _inert(text: str) -> str:
         text = rewrite.between(text, first, last, " ")
     start, *rest = text.split("[")
     text = start + "".join(_unswitched(part) for part in rest)
+    text = _unrendered(text)
     return tickets.parted(_unpictured(text), " ", bare="- ")
+
+
+def _unrendered(text: str) -> str:
+    """Without what Markdown makes of it: a forge fills in the description of a pull request with what a commit says."""
+    for sign in _LINKS:
+        apart = f"{sign[0]} {sign[1]}"
+        text = text.replace(sign, apart).replace(sign, apart)  # `[[[` holds it twice
+    start, *rest = text.split("<")
+    text = start + "".join(f"< {part}" if part[:1].isalpha() or part[:1] in _TAGS else f"<{part}" for part in rest)
+    start, *rest = text.split("&")
+    text = start + "".join(f"& {part}" if _is_entity(part) else f"&{part}" for part in rest)
+    for fence in ("```", "~~~"):
+        start, *rest = text.split(fence)
+        text = start + "".join(f"{fence}{_undrawn(part)}" for part in rest)
+    return text
+
+
+def _is_entity(part: str) -> bool:
+    name, end, _ = part[:_ENTITY].partition(";")
+    return bool(end) and name.removeprefix("#").isalnum()
+
+
+def _undrawn(part: str) -> str:
+    """What stands behind a fence, which is drawn as what it names."""
+    named = part.lstrip("`~")
+    word = named[:_LONG].partition("\n")[0].strip("`~ \t").partition(" ")[0]
+    drawn = word and word.lower() not in rewrite.LANGUAGES
+    return f"{part[: len(part) - len(named)]}text {named}" if drawn else part
 
 
 def _unswitched(part: str) -> str:

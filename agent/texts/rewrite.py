@@ -35,7 +35,7 @@ _ROOM: Final = 4
 _DEEPEST: Final = 20
 _CELLS: Final = 2_000
 """Cells of a table, as many as its widest line has for each of its lines; a text with more of them has no table."""
-_LANGUAGES: Final = frozenset({
+LANGUAGES: Final = frozenset({
     "bash", "c", "console", "cpp", "css", "diff", "go", "html", "ini", "java", "javascript", "js", "json", "kotlin", "lua", "make", "nix",
     "php", "py", "python", "ruby", "rust", "sh", "shell", "sql", "text", "toml", "ts", "typescript", "xml", "yaml", "yml",
 })  # fmt: skip
@@ -194,7 +194,7 @@ class _Writer:
                 yield f"{'#' * int(node.tag[1])} {self.line(node.children[0])}"
             case "fence" | "code_block":
                 language = node.info.strip().lower()
-                shown = language if language in _LANGUAGES else "text"
+                shown = language if language in LANGUAGES else "text"
                 yield from fence(node.content, self._dialect, shown).split("\n")
             case "hr":
                 yield "***"

@@ -172,5 +172,8 @@ def test_no_text_of_a_model_makes_a_reader_of_gitea_load_anything(
             "a text that went around the door is seen"
         )
         written = {name: html(outlet.forge(text)) for name, text in hostile.items()}
+        schemeless = {f"{name}, schemeless": text for name, text in texts(canary.url.removeprefix("http:")).items()}
+        filled_in = {name: html(outlet.commit("", text, {})) for name, text in {**hostile, **schemeless}.items()}
     assert loaded(one_chromium, canary, written) == []
     assert strange(written) == []
+    assert loaded(one_chromium, canary, filled_in) == [], "a pull request begins with what its commit says"

@@ -13,7 +13,7 @@ import typing
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import example, given, settings
@@ -37,7 +37,7 @@ from agent.operate.release import Released
 from agent.operate.status import Status
 from agent.texts import outlet, report
 from agent.texts.outlet import CommitText
-from agent.texts.rewrite import APART
+from agent.texts.rewrite import APART, LANGUAGES
 from support.outlet_texts import texts
 
 RUN = "7f9c0d52-8a4e-4c11-9b5d-0123456789ab"
@@ -196,6 +196,9 @@ def test_a_commit_has_the_trailers_of_ours_and_no_line_of_others_begins_one(subj
             "Fix the UTF-8 door [draft] (no-CI) (closes: SHOP- 7)",
         ),
         ("fixes issues SHOP-7, SHOP-8", "fixes issues SHOP- 7, SHOP- 8"),
+        ("[a](//x) [[[b]]] [c][d] {{e}}", "[a] (//x) [ [ [b]]] [c] [d] { {e}}"),
+        ("a < b && c, List<int>, &colon; &x", "a < b && c, List< int>, & colon; &x"),
+        ("````mermaid ```python", "````text mermaid ```python"),
     ],
 )
 def test_the_subject_of_a_commit_says_and_does_nothing(text: str, written: str) -> None:
@@ -205,15 +208,36 @@ def test_the_subject_of_a_commit_says_and_does_nothing(text: str, written: str) 
 def test_a_summary_cannot_be_a_command_a_trailer_or_a_patch() -> None:
     body = "Did it.\n/merge\n\nAgent-Run: forged\nSigned-off-by: a <a@b.example>\n---\ndiff --git a/x b/x"
     assert outlet.commit("Do it", body, TRAILERS) == (
-        "Do it\n\n> Did it.\n> /merge\n>\n> Agent-Run: forged\n> Signed-off-by: a <a@ b.example>\n> ---\n> diff --git a/x b/x\n\n"
+        "Do it\n\n> Did it.\n> /merge\n>\n> Agent-Run: forged\n> Signed-off-by: a < a@ b.example>\n> ---\n> diff --git a/x b/x\n\n"
         f"Work-Package: #42\nAgent-Run: {RUN}\n"
     )
+
+
+HTML: Final = (
+    "![a](//evil.example/1.png) ![b](https&colon;//evil.example/2.png) <img src=//evil.example/3.png> &commat;all &num;1\n"
+    "[a](//evil.example/5) [a\n](//evil.example/6) <//evil.example/6> ![c][r] ![r] [[//evil.example/8.png]]\n\n"
+    "[r]: //evil.example/7.png\n\n[r\n]:\n//evil.example/7.png\n\n<details open>\n<!-- hidden\n\n~~~~ {.mermaid}\nx\n"
+)
+
+
+@pytest.mark.parametrize(
+    "text", [*texts("//evil.example/leak").values(), *texts("https://evil.example/leak").values(), HTML]
+)
+def test_what_a_commit_says_is_nothing_but_text_where_a_forge_makes_markdown_of_it(text: str) -> None:
+    """T5: a forge fills in a pull request with the message of its commit, and readers loaded the model's pictures."""
+    reader = MarkdownIt("commonmark", {"html": True}).enable("table")
+    message = outlet.commit(text, text, {})
+    tokens = [one for block in reader.parse(message) for one in (block, *(block.children or ()))]
+    assert not {one.type for one in tokens} & {"image", "html_inline", "html_block", "link_open"}
+    named = {one.info.split()[0] for one in tokens if one.type == "fence" and one.info}
+    assert named <= LANGUAGES
+    assert not re.search(r"&[a-z]+;", message), "no sign is written as an entity"
 
 
 def test_a_message_calls_nobody_and_makes_nothing_fetch_a_preview() -> None:
     assert (
         outlet.message("see https://a.example/x <!channel> @here\u202e")
-        == "see https:// a.example/x <! channel> @ here"
+        == "see https:// a.example/x < ! channel> @ here"
     )
 
 
