@@ -6,7 +6,10 @@ module is loaded when the command is asked for: a pass that finds nothing to do 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import gc
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 import typer
@@ -61,6 +64,21 @@ _COMMANDS: Final[Mapping[str, Callable[[typer.Typer], None]]] = {
 """Who adds each command, in the order of the help."""
 
 
+@contextmanager
+def _loading() -> Iterator[None]:
+    """What is loaded here stays: no garbage is looked for in it, now or later. And httpx does without its own command line.
+
+    That one it loads, with all of rich, wherever they are installed. Both together are a third of the start of a process.
+    """
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # to Python: there is no such module
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 class Commands(TyperGroup):
     """The commands, each loaded when it is looked up."""
 
@@ -70,12 +88,13 @@ class Commands(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command; where there is none by this name, all are loaded, so that a similar one can be suggested."""
-        for name in [cmd_name] if cmd_name in _COMMANDS else _COMMANDS:
-            if name not in self.commands:
-                loaded = _typer()
-                loaded.callback()(lambda: None)
-                _COMMANDS[name](loaded)
-                self.commands.update(get_group(loaded).commands)
+        with _loading():
+            for name in [cmd_name] if cmd_name in _COMMANDS else _COMMANDS:
+                if name not in self.commands:
+                    loaded = _typer()
+                    loaded.callback()(lambda: None)
+                    _COMMANDS[name](loaded)
+                    self.commands.update(get_group(loaded).commands)
         found = super().get_command(ctx, cmd_name)
         if found is not None:
             _plain(found.get_params(ctx))

@@ -12,6 +12,7 @@ from support.fleet import Fleet
 
 HEAVY = {
     "pydantic": "typer loads it to turn a text into a text",
+    "rich.console": "httpx loads it for a command line of its own",
     "starlette": "a server",
     "uvicorn": "a server",
     "agent.server": "the embedded board",

@@ -145,7 +145,7 @@ class Killer:
         _script(self.folder / "model", f'exec {python} model {address} {MODEL} "$@"')
         _script(self.folder / "check", f"exec {python} check {address}")
         (site / "sitecustomize.py").write_text(
-            "import runpy\n"
+            "import runpy, sys\nsys.modules['trio'] = None\n"  # Selenium's: no pod has it, but httpcore loads it here
             f"runpy.run_path({boundary.__file__!r}, run_name='boundary')['watch_files']({address!r}, {str(state)!r})\n"
         )
         self.readable = [str(self.folder), short, str(Path(boundary.__file__).parent), sys.base_prefix]

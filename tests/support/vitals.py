@@ -58,6 +58,7 @@ def watch_this_process() -> None:
     """For a command of ours: whatever is wrong with it is told when it ends, to the test that started it."""
     place = os.environ.pop(_PLACE, "")
     os.environ.pop("PYTHONPATH", None)
+    sys.modules.setdefault("trio", None)  # type: ignore[arg-type]  # Selenium's: no pod has it, but httpcore loads it here
     if not place:
         return
     watch_loops()
