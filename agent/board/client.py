@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from http import HTTPStatus
 from typing import Any, Final, Self
 
 import httpx
@@ -111,7 +112,9 @@ class Board:
         wanted = list(filters)
         try:
             return await self._page_by_page(wanted, purpose, size)
-        except TooLarge as together:
+        except (TooLarge, Refused) as together:
+            if isinstance(together, Refused) and together.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                raise
             logger.warning("{}; they are read one by one", together)
         return await self._one_by_one(await self.rows(wanted, purpose), purpose)
 

@@ -82,7 +82,8 @@ def _visible_activity(call: Call) -> tuple[WorkPackage, int, int]:
 
 
 def _activity(call: Call, item: WorkPackage, activity_id: int) -> dict[str, Any]:
-    found = next((activity for activity in _activities(call, item) if activity["id"] == activity_id), None)
+    known = catalogue.load(call.db, call.viewer)
+    found = journals.activity(call.db, call.viewer, known, item, activity_id)
     if found is None:
         raise not_found()
     return found
@@ -90,7 +91,7 @@ def _activity(call: Call, item: WorkPackage, activity_id: int) -> dict[str, Any]
 
 def _activities(call: Call, item: WorkPackage) -> list[dict[str, Any]]:
     known = catalogue.load(call.db, call.viewer)
-    return journals.activities(call.db, call.viewer, known, call.viewer.language, item)
+    return journals.activities(call.db, call.viewer, known, item)
 
 
 def _document(call: Call, item: WorkPackage, activity_id: int) -> dict[str, Any]:

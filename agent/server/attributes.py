@@ -14,6 +14,7 @@ from . import durations
 from .bounded import DAY, LINE, Whole
 from .catalogue import Catalogue
 from .errors import ApiError, bad_request, internal, read_only
+from .work_package import WorkPackage
 
 # Property of `_links`: the column it sets and the kinds of resources it may lead to.
 LINKS = {
@@ -37,6 +38,8 @@ _FALSE = ("false", "f", "0", "off", "no", "")
 _MAX_ID_DIGITS = 18
 LONGEST_TEXT = 1 << 20
 """Characters of a description or a comment; OpenProject has no limit."""
+LONGEST_FIELD = 2_000
+"""Characters of a custom field, which is part of each list, each change and the page."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,11 +180,18 @@ def as_text(value: Any) -> str | None:
     return json.dumps(value, ensure_ascii=False)
 
 
-def storable(*texts: str) -> None:
+def storable_in(item: WorkPackage, before: WorkPackage | None = None) -> None:
+    """The same of a work package's texts that are not as they were: what an older board kept may be longer."""
+    known = frozenset(before.texts() if before else ())
+    storable(*(text for text in (item.subject, item.description) if text not in known))
+    storable(*(text for text in item.custom_values.values() if text not in known), most=LONGEST_FIELD)
+
+
+def storable(*texts: str, most: int = LONGEST_TEXT) -> None:
     """Refuse what a database cannot hold: OpenProject answers 500 to it (section 0, item 16); and what is no text of a person."""
     for value in texts:
-        if len(value) > LONGEST_TEXT:
-            raise ApiError(413, "InvalidRequestBody", "text_too_large", {"most": str(LONGEST_TEXT)})
+        if len(value) > most:
+            raise ApiError(413, "InvalidRequestBody", "text_too_large", {"most": str(most)})
         if "\0" in value:
             raise internal("string contains null byte")
         try:

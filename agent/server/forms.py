@@ -19,7 +19,7 @@ def update(call: Call) -> Answer:
     before = visible(call, call.id("id"))
     known = catalogue.load(call.db, call.viewer)
     after, errors = work_packages.changed(call, known, before)
-    attributes.storable(*after.texts())
+    attributes.storable_in(after, before)
     href = f"{hal.API}/work_packages/{before.id}"
     present = before if before.type_id == after.type_id else msgspec.structs.replace(before, type_id=after.type_id)
     document = _form(call, known, before=present, after=after, errors=errors, href=href)
@@ -33,7 +33,7 @@ def creation(call: Call) -> Answer:
     """POST the form of a project, or of none yet: what a creation would make."""
     known = catalogue.load(call.db, call.viewer)
     item, errors = work_packages.draft(call, known)
-    attributes.storable(*item.texts())
+    attributes.storable_in(item)
     href = f"{hal.API}/work_packages"
     document = _form(call, known, before=item, after=item, errors=errors, href=href)
     if "project" in call.path:

@@ -1,5 +1,6 @@
 """Journals: what changed and what was said, merged as OpenProject merges (reference section 7)."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from .store import Db, Row
 from .texts import text
 from .work_package import WorkPackage
 
+_DIGEST = "sha256:"
 _HTML = {
     "set": "<strong>{name}</strong> set to <i>{new}</i>",
     "changed": "<strong>{name}</strong> changed from <i>{old}</i> to <i>{new}</i>",
@@ -28,7 +30,7 @@ def record(db: Db, item: WorkPackage, user_id: int, now: datetime, notes: str = 
     state is replaced, `updatedAt` moves (section 7.3).
     """
     last = db.row("SELECT * FROM journals WHERE work_package_id = ? ORDER BY version DESC LIMIT 1", item.id)
-    data = json.dumps({**_state(item), "attachments": _attachments(db, item.id)})
+    data = json.dumps({**_state(item), "attachments": _attachments(db, item.id)}, ensure_ascii=False)
     if last and _mergeable(db, last, user_id, now) and not (notes and last["notes"]):
         db.run(
             "UPDATE journals SET notes = ?, data = ?, updated_at = ? WHERE id = ?",
@@ -50,22 +52,35 @@ def _mergeable(db: Db, last: Row, user_id: int, now: datetime) -> bool:
     return fresh and bool(last["user_id"] == user_id)
 
 
-def activities(db: Db, viewer: Viewer, catalogue: Catalogue, language: str, item: WorkPackage) -> list[dict[str, Any]]:
+def activities(db: Db, viewer: Viewer, catalogue: Catalogue, item: WorkPackage) -> list[dict[str, Any]]:
     """All journals as activities, oldest first, but for those that tell only of what is hidden."""
-    seen = Sight(db, viewer, catalogue, item)
-    documents: list[dict[str, Any]] = []
-    rows = db.rows("SELECT * FROM journals WHERE work_package_id = ? ORDER BY version", item.id)
-    for row, details, is_shown in zip(rows, *seen.told(rows), strict=True):
-        if row["notes"] or is_shown:
-            documents.append(_activity(row, item.subject, details, language, version=len(documents) + 1))
-    return documents
+    shown = enumerate(_shown(db, viewer, catalogue, item), start=1)
+    return [
+        _activity(row, item.subject, details, viewer.language, version=version) for version, (row, details) in shown
+    ]
+
+
+def activity(db: Db, viewer: Viewer, catalogue: Catalogue, item: WorkPackage, journal_id: int) -> dict[str, Any] | None:
+    """One of them; None where it is not shown."""
+    for version, (row, details) in enumerate(_shown(db, viewer, catalogue, item), start=1):
+        if row["id"] == journal_id:
+            return _activity(row, item.subject, details, viewer.language, version=version)
+    return None
 
 
 def is_shown(db: Db, viewer: Viewer, catalogue: Catalogue, item: WorkPackage, journal_id: int) -> bool:
     """Whether one of its journals tells something that may be seen."""
-    return catalogue.whole or any(
-        one["id"] == journal_id for one in activities(db, viewer, catalogue, viewer.language, item)
-    )
+    return catalogue.whole or any(row["id"] == journal_id for row, _ in _shown(db, viewer, catalogue, item))
+
+
+def _shown(
+    db: Db, viewer: Viewer, catalogue: Catalogue, item: WorkPackage
+) -> Iterator[tuple[Row, list[dict[str, Any]]]]:
+    seen = Sight(db, viewer, catalogue, item)
+    rows = db.rows("SELECT * FROM journals WHERE work_package_id = ? ORDER BY version", item.id)
+    for row, details, is_shown in zip(rows, *seen.told(rows), strict=True):
+        if row["notes"] or is_shown:
+            yield row, details
 
 
 def _activity(row: Row, subject: str, details: list[dict[str, Any]], language: str, *, version: int) -> dict[str, Any]:
@@ -101,7 +116,20 @@ def _attachments(db: Db, work_package_id: int) -> dict[str, str]:
 
 def _state(item: WorkPackage) -> dict[str, Any]:
     unsaid = {"id", "lock_version", "created_at", "updated_at"}
-    return {name: value for name, value in msgspec.to_builtins(item, str_keys=True).items() if name not in unsaid}
+    state = {name: value for name, value in msgspec.to_builtins(item, str_keys=True).items() if name not in unsaid}
+    return {**state, "description": _digest(item.description)}
+
+
+def _digest(description: str) -> str:
+    """What a journal keeps of a description: of it is only told whether it changed, and each comment is a journal."""
+    return f"{_DIGEST}{hashlib.sha256(description.encode()).hexdigest()}" if description else ""
+
+
+def _read_state(data: str) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads(data)
+    kept = state["description"]
+    is_digest = kept.startswith(_DIGEST) and len(kept) == len(_digest("any"))
+    return state if is_digest else {**state, "description": _digest(kept)}  # of an earlier version: the text itself
 
 
 class Sight:
@@ -130,11 +158,18 @@ class Sight:
 
     def told(self, rows: Sequence[Row]) -> tuple[list[list[dict[str, Any]]], list[bool]]:
         """Of each journal what differs from the one before, and whether it is anything to somebody who sees no more than this."""
-        details, shown = [], []
+        details: list[list[dict[str, Any]]] = []
+        shown: list[bool] = []
         before: dict[str, Any] = {}
         known: dict[str, Any] = {}
+        data = ""
         for row in rows:
-            state = json.loads(row["data"])
+            if row["data"] == data:  # a comment alone
+                details.append([])
+                shown.append(True)
+                continue
+            data = row["data"]
+            state = _read_state(data)
             after = state if self._catalogue.whole else self._seen(known, state)
             details.append(list(self._details(known, after, row["id"])))
             shown.append(bool(details[-1]) or before == state or after != known)

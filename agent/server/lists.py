@@ -9,13 +9,14 @@ import msgspec
 from . import catalogue, documents, durations, hal, params, schemas, work_package
 from .call import Answer, Call
 from .catalogue import Catalogue
-from .errors import internal, invalid_query, raise_all
+from .errors import ApiError, internal, invalid_query, raise_all
 from .filter_dates import Condition
 from .filters import FilterContext, conditions
 from .params import Filter, Page
 from .selection import Selection, row_columns
 from .store import Row, Value
 from .visibility import visible
+from .work_package import WorkPackage
 
 _DIRECT = ("id", "due_date", "start_date", "created_at", "updated_at")
 _SORTS = {
@@ -48,6 +49,9 @@ _GROUPS = {
     "done_ratio": ("done_ratio", "% Complete", None),
 }
 _SUMS = "sum(estimated_minutes) AS work, sum(remaining_minutes) AS remaining"
+MOST_TEXT = 3 << 20
+"""Characters of all descriptions on a page of more than one, as HTML."""
+_READ_AT_ONCE = 20
 # Without a sort criterion of their own the most urgent group comes first [L].
 _GROUPS_DESCENDING = ("priority",)
 
@@ -94,7 +98,7 @@ def index(call: Call) -> Answer:
     if selection:
         rows = _rows(call, ids, row_columns(selection))
         return Answer(document=selection.document(rows, known, total, listing.page, links))
-    elements = documents.elements(call.db, call.viewer, known, list(work_package.load(call.db, ids).values()))
+    elements = documents.elements(call.db, call.viewer, known, _in_full(call, ids))
     document: dict[str, Any] = {
         "_type": "WorkPackageCollection",
         "total": total,
@@ -113,6 +117,24 @@ def index(call: Call) -> Answer:
         document["_embedded"]["schemas"] = schemas.collection(known, pairs)
     document["_links"] = {**links, **_actions(call, pairs)}
     return Answer(document=document)
+
+
+def _in_full(call: Call, ids: Sequence[int]) -> list[WorkPackage]:
+    """The work packages of a page; one answer holds no more of people's texts than everybody can wait for."""
+    found: list[WorkPackage] = []
+    characters = 0
+    for start in range(0, len(ids), _READ_AT_ONCE):
+        some = work_package.load(call.db, ids[start : start + _READ_AT_ONCE]).values()
+        characters += sum(_as_html(one.description) for one in some)
+        if characters > MOST_TEXT and len(found) + len(some) > 1:
+            raise ApiError(413, "InvalidRequestBody", "page_too_large", {"most": str(MOST_TEXT)})
+        found += some
+    return found
+
+
+def _as_html(text: str) -> int:
+    """About how long it is as HTML, in which some characters are six."""
+    return len(text) + 5 * sum(map(text.count, "\"&<>'"))
 
 
 def candidates(call: Call) -> Answer:

@@ -17,6 +17,7 @@ ENGLISH = {
     "internal": "An internal error has occurred. {reason}",
     "body_too_large": "The body of this request is too large: at most {bytes} bytes of it are read.",
     "text_too_large": "A text is too long: at most {most} characters are kept. Attach it as a file instead.",
+    "page_too_large": "The texts on this page are longer than {most} characters together: ask for a smaller page, or for `select`.",
     "comments_too_large": "Your comments on this work package are too long together: at most {most} characters are kept.",
     "no_json": "The request could not be parsed as JSON.",
     "read_only": "{name} was attempted to be written but is not writable.",

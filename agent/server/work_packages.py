@@ -26,7 +26,7 @@ def create(call: Call) -> Answer:
     known = catalogue.load(call.db, call.viewer)
     item, errors = draft(call, known)
     raise_all(errors)
-    attributes.storable(*item.texts())
+    attributes.storable_in(item)
     created = work_package.insert(call.db, msgspec.structs.replace(item, created_at=call.stamp, updated_at=call.stamp))
     journals.record(call.db, created, call.viewer.id, call.now)
     watching.watch(call.db, created.id, call.viewer.id)
@@ -73,7 +73,7 @@ def update(call: Call) -> Answer:
     known = catalogue.load(call.db, call.viewer)
     after, errors = changed(call, known, before)
     raise_all(errors)
-    attributes.storable(*after.texts())
+    attributes.storable_in(after, before)
     scheduler = Scheduler(call.db, call.viewer, call.now)
     bump = 1
     if before.schedule_manually and not after.schedule_manually and not scheduler.is_driven(before):

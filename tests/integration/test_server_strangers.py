@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import http.client
 import io
@@ -20,12 +21,18 @@ import httpx
 import pytest
 
 from agent import server
+from agent.board.client import Board as PodsBoard
+from agent.board.query import one_of
+from agent.board.wire import Fields
 from agent.cli import board_log
+from agent.clock import SystemClock, SystemRandomness
+from agent.model import WorkPackage
 from agent.server import connections, intake, store, web
-from agent.server.attributes import LONGEST_TEXT
+from agent.server.attributes import LONGEST_FIELD, LONGEST_TEXT
 from agent.server.errors import ApiError
 from support.besiegers import BODY, PARTS, head
 from support.boards import Board, embedded_board
+from support.commands import operate
 from support.siege import besieged, fortress, request_times
 
 SOON = 10.0
@@ -224,10 +231,10 @@ def test_whoever_is_known_may_send_slowly_but_not_for_ever(board: Board) -> None
 @pytest.mark.usefixtures("hasty")
 def test_whoever_does_not_read_is_left(board: Board) -> None:
     client = board.client("agent")
-    for _ in range(5):
-        client.post("/projects/shop/work_packages", json={"subject": "A", "description": {"raw": "x" * 1_000_000}})
+    for _ in range(20):
+        client.post("/projects/shop/work_packages", json={"subject": "A", "description": {"raw": "x" * 100_000}})
     with connected(board) as connection:
-        connection.sendall(head("GET", "/api/v3/work_packages", bearer(board)) * 3)
+        connection.sendall(head("GET", "/api/v3/work_packages", bearer(board)) * 10)
         threading.Event().wait(3)
         assert len(heard(connection)) < 30_000_000
 
@@ -380,6 +387,61 @@ def test_nobody_s_comments_alone_make_an_answer_that_others_wait_for(tmp_path: P
         last = reader.get(path).json()["_embedded"]["elements"][-1]
         assert reader.patch(f"/activities/{last['id']}", json={"comment": "y" * LONGEST_TEXT}).status_code == 200
         assert says(human, "Somebody else may go on.").status_code == 201
+    finally:
+        board.close()
+
+
+def test_a_comment_keeps_nothing_of_a_long_description_and_of_no_field_there_is_a_long_text(tmp_path: Path) -> None:
+    """T8: a hundred comments of three letters below one were 560 MB of the file, 700 MiB, and 2 s of everybody's each."""
+    board = embedded_board(tmp_path)
+    try:
+        human = board.client("human")
+        long = {"subject": "Long", "description": {"raw": "\N{GRINNING FACE}" * 150_000}}
+        item = human.post("/projects/shop/work_packages", json=long).json()
+        path = f"/work_packages/{item['id']}"
+        size = (tmp_path / "board.sqlite3").stat().st_size
+        said = [human.post(f"{path}/activities", json={"comment": {"raw": f"c{n}"}}).json() for n in range(40)]
+        assert [one["version"] for one in said] == list(range(1, 41)), "the first one is what made it, too"
+        assert (tmp_path / "board.sqlite3").stat().st_size - size < 1 << 20
+        shorter = {"lockVersion": 0, "description": {"raw": "sha256:"}}
+        assert human.patch(path, json=shorter).status_code == 200
+        told = human.get(f"{path}/activities").json()["_embedded"]["elements"]
+        changed = [any("Description" in one["raw"] for one in activity["details"]) for activity in told]
+        assert changed == [True, *[False] * 38, True]
+        field = {"lockVersion": 1, board.pod: "p" * (LONGEST_FIELD + 1)}
+        assert refused(human.patch(path, json=field)) == (413, "InvalidRequestBody")
+        old = json.dumps("an earlier version's journal has all of it")
+        operate(
+            board,
+            f"UPDATE journals SET data = json_set(data, '$.description', json('{old.replace(chr(39), chr(39) * 2)}'))",
+            "UPDATE work_packages SET description = 'an earlier version''s journal has all of it'",
+        )
+        assert human.patch(path, json={"lockVersion": 1, "subject": "Short"}).status_code == 200
+        last = human.get(f"{path}/activities").json()["_embedded"]["elements"][-1]
+        assert not any("Description" in one["raw"] for one in last["details"])
+    finally:
+        board.close()
+
+
+def test_a_page_of_long_texts_is_refused_and_a_pod_reads_them_one_by_one(tmp_path: Path) -> None:
+    """T8: twenty descriptions of a megabyte were one answer of 152 MiB, for which everybody waited 3 s."""
+    board = embedded_board(tmp_path)
+    try:
+        human = board.client("human")
+        body = {"subject": "Long", "description": {"raw": '"' * 250_000}}
+        made = [human.post("/projects/shop/work_packages", json=body).json()["id"] for _ in range(3)]
+        assert refused(human.get("/work_packages", params={"pageSize": "-1"})) == (413, "InvalidRequestBody")
+        assert human.get("/work_packages", params={"pageSize": "2", "filters": "[]"}).status_code == 200
+        longest = {"subject": "Longest", "description": {"raw": "x" * LONGEST_TEXT}}
+        made.append(human.post("/projects/shop/work_packages", json=longest).json()["id"])
+
+        async def read() -> list[WorkPackage]:
+            clock, randomness = SystemClock(), SystemRandomness()
+            async with PodsBoard(board.url, board.tokens["agent"], clock=clock, randomness=randomness) as pods:
+                pods.fields = Fields(board.pod, board.run)
+                return await pods.work_packages([one_of("id", made)], "long ones")
+
+        assert sorted(one.id for one in asyncio.run(read())) == sorted(made)
     finally:
         board.close()
 
