@@ -30,10 +30,12 @@ TEXT: Final = 1 << 20
 """Characters of a text that somebody reads, or bytes of an output."""
 MOST_STEPS: Final = 400_000
 """For the keys of one TOML document, as `_steps` counts them: 50 ms of processor time."""
-MOST_TABLES: Final = 300_000
+MOST_TABLES: Final = 200_000
 """Objects and lists in one JSON document: each takes up to 232 bytes, however few it is written with."""
-MOST_VALUES: Final = 1_200_000
-"""Commas in one: a value takes up to 60 bytes."""
+MOST_VALUES: Final = 600_000
+"""Commas in one: a value takes up to 60 bytes, and a quarter of a microsecond."""
+MOST_DIGITS: Final = 40_000
+"""For the numbers in one, as `_digits` counts them: 30 ms of processor time. Decoding holds the interpreter, whatever thread it is in."""
 _WORD: Final = 100
 """Characters of a word that is compared with others."""
 
@@ -145,7 +147,7 @@ def from_json(raw: bytes | bytearray | str, kind: Any = Any, *, longest: int) ->
     if len(raw) > longest:
         raise TooMuch(f"it is longer than {_size(longest)}")
     if _crowded(raw.encode("utf-8", "replace") if isinstance(raw, str) else raw):
-        raise TooMuch("it holds more values than anything of its kind")
+        raise TooMuch("it holds more values, or longer numbers, than anything of its kind")
     try:
         return msgspec.json.decode(raw, type=kind)
     except RecursionError as error:
@@ -155,27 +157,44 @@ def from_json(raw: bytes | bytearray | str, kind: Any = Any, *, longest: int) ->
 
 
 def _crowded(raw: bytes | bytearray) -> bool:
-    """Whether it holds more values than our memory should; what stands in texts is looked at only where that matters."""
-    tables, values = raw.count(b"[") + raw.count(b"{"), raw.count(b",")
-    if tables <= MOST_TABLES and values <= MOST_VALUES:
+    """Whether it holds more than our memory and time should; what stands in texts is looked at only where that matters."""
+    if not _many(raw.count(b"[") + raw.count(b"{"), raw.count(b","), _digits(raw.translate(_SIGNS, b".+-"))):
         return False
-    bare = raw.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _WORDS).replace(b'""', b"")
-    tables = values = 0
-    inside = False
-    for start in range(0, len(bare), _PIECE):
-        parts = bare[start : start + _PIECE].split(b'"')
-        signs = b"".join(parts[inside::2])
-        inside ^= len(parts) % 2 == 0
+    tables = values = digits = 0
+    for signs, texts in _outside(raw):
         tables += signs.count(b"[") + signs.count(b"{")
-        values += signs.count(b",")
-        if tables > MOST_TABLES or values > MOST_VALUES:
+        values += max(signs.count(b","), texts // 2)  # a value has two texts at most, or this is no JSON
+        digits += _digits(signs)
+        if _many(tables, values, digits):
             return True
     return False
 
 
+def _outside(raw: bytes | bytearray) -> Iterator[tuple[bytes, int]]:
+    """What counts of that which stands between texts, piece by piece, and how many of these there are."""
+    inside = escaped = 0
+    for start in range(0, len(raw), _PIECE):
+        piece = raw[start + escaped : start + _PIECE].replace(b"\\\\", b"")
+        escaped = piece.endswith(b"\\")
+        bare = piece.replace(b'\\"', b"").translate(_SIGNS, _WORDS).replace(b'""', b"")
+        parts = bare.split(b'"')
+        yield b" ".join(parts[inside::2]), len(parts) // 2
+        inside ^= len(parts) % 2 == 0
+
+
+def _many(tables: int, values: int, digits: int) -> bool:
+    return tables > MOST_TABLES or values > MOST_VALUES or digits > MOST_DIGITS
+
+
+def _digits(signs: bytes | bytearray) -> int:
+    """How many numbers take long, those of six bytes most of all: `1e308` is worth 20 of sixteen digits."""
+    return 20 * signs.count(b"e00") + signs.count(b"0" * 16)
+
+
 _PIECE: Final = 1 << 16
-_WORDS: Final = bytes(sign for sign in range(256) if sign not in b'"[{,')
-"""What says nothing about the number of values."""
+_SIGNS: Final = bytes.maketrans(b"123456789E", b"000000000e")
+_WORDS: Final = bytes(sign for sign in range(256) if sign not in b'"[{,0123456789eE')
+"""What says nothing about the number of values, nor of their digits."""
 
 
 def from_toml(text: str, *, longest: int) -> dict[str, Any]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -28,8 +26,6 @@ MARKER = "<!-- agent run=7f9c0d52-8a4e-4c11-9b5d-0123456789ab event=pushed -->"
 SAMPLE = 32
 """The share of a mebibyte in which the dearest words are found; those alone are tried in full."""
 DEAREST = 3
-REFERENCE = 0.0025
-"""Seconds that an idle processor takes for a search of a quarter of a mebibyte in vain."""
 
 
 @pytest.mark.parametrize("expression", worst_words.expressions(), ids=lambda one: one.name)
@@ -37,20 +33,8 @@ def test_an_expression_takes_fifty_milliseconds_for_a_mebibyte_of_its_worst_word
     costs = [worst_words.cost(expression, word, 1.0) for word in worst_words.words(expression, MEBIBYTE // SAMPLE)]
     dearest = sorted(range(len(costs)), key=costs.__getitem__)[-DEAREST:]
     for word in (word for number, word in enumerate(worst_words.words(expression)) if number in dearest):
-        limit = LIMIT * _slowness()
+        limit = LIMIT * worst_words.slowness()
         assert worst_words.cost(expression, word, limit) <= limit, word[:60]
-
-
-def _slowness() -> float:
-    """How much longer this processor takes now than an idle one, at most four times: neighbours take of its caches."""
-    least = min(_reference() for _ in range(3))
-    return min(4.0, max(1.0, least / REFERENCE))
-
-
-def _reference() -> float:
-    began = time.process_time()
-    deque(re.finditer(r"\bb", "a " * (MEBIBYTE // 8)), maxlen=0)
-    return time.process_time() - began
 
 
 LOOKS: dict[str, Callable[[str], object]] = {

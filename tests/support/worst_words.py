@@ -25,6 +25,8 @@ from agent.texts import bounded
 MEBIBYTE: Final = 1 << 20
 LIMIT: Final = 0.05
 """Seconds of processor time for a word of a mebibyte."""
+REFERENCE: Final = 0.0025
+"""Seconds that an idle processor takes for a search of a quarter of a mebibyte in vain."""
 _ENDS: Final = "\0\n!@Z"
 _TOKENS: Final = 1_000
 _FEW, _MANY = 4, 5_000
@@ -101,6 +103,18 @@ def _once(expression: Any, word: Any) -> float:
             compiled.search(word)
         case _:
             collections.deque(compiled.finditer(word), maxlen=0)
+    return time.process_time() - began
+
+
+def slowness() -> float:
+    """How much longer this processor takes now than an idle one, at most four times: neighbours take of its caches."""
+    least = min(_reference() for _ in range(3))
+    return min(4.0, max(1.0, least / REFERENCE))
+
+
+def _reference() -> float:
+    began = time.process_time()
+    collections.deque(re.finditer(r"\bb", "a " * (MEBIBYTE // 8)), maxlen=0)
     return time.process_time() - began
 
 

@@ -167,7 +167,7 @@ def test_brackets_and_commas_in_a_text_are_no_values() -> None:
     text = '[{,"\\' * 400_000
     raw = msgspec.json.encode({"description": {"raw": text}, "more": [1, 2]})
     assert from_json(raw, longest=32 * MEBIBYTE)["description"]["raw"] == text
-    with pytest.raises(Unreadable, match=r"^it holds more values than"):
+    with pytest.raises(Unreadable, match=r"^it holds more values, or longer numbers, than"):
         from_json(raw[:-1] + b',"x":[' + b"[]," * 400_000 + b"0]}", longest=32 * MEBIBYTE)
 
 
