@@ -21,6 +21,7 @@ from agent.board import query, wire
 from agent.board.wire import Malformed
 from agent.clock import Clock, Randomness
 from agent.errors import BoardError, ConfigurationError, Conflict, NotFound, Refused, TooLarge, Unreachable
+from agent.network import PACKED, Curbed, packing, plain
 
 ATTEMPTS: Final = 4
 """How often a read is sent before the board counts as unreachable."""
@@ -41,8 +42,8 @@ _LONGEST_WORD: Final = 300
 """Characters."""
 
 _PATIENCE: Final = httpx.Timeout(60.0, connect=10.0)
-_PACKED: Final = ("", "identity", "gzip")
-"""One layer, of which a piece from the network becomes a thousand times as much at most; two would make it a million times."""
+_READ: Final = ("content-encoding", "location", "retry-after")
+"""The headers of an answer that are looked at."""
 _BUSY: Final = frozenset({408, 425, 429})
 
 
@@ -103,7 +104,7 @@ class Exchange:
             headers={"Accept": "application/hal+json, application/json", "Accept-Encoding": "gzip"},
             timeout=_PATIENCE,
             follow_redirects=False,  # it reads what each of them says, without a bound, before it looks where it leads
-            transport=transport or _Network(),
+            transport=Curbed(transport or _Network(), _READ),
             trust_env=False,
         )
 
@@ -192,11 +193,10 @@ class Exchange:
         raise Unreachable(f"The board at {self._url} redirects in a circle ({purpose})")
 
     async def _body(self, answer: httpx.Response, purpose: str) -> bytearray:
-        packed = answer.headers.get("content-encoding", "identity").strip().lower()
-        if packed not in _PACKED:
+        if (packed := packing(answer)) not in ("", PACKED):
             raise Malformed(f"The board's answer is packed as “{packed[:40]}”, which was not asked for ({purpose})")
         body = bytearray()
-        async for piece in answer.aiter_bytes():
+        async for piece in plain(answer):
             body += piece
             if len(body) > LARGEST_ANSWER:
                 raise TooLarge(f"The board's answer is larger than {LARGEST_ANSWER >> 20} MiB ({purpose})")

@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-import zlib
-from collections.abc import AsyncIterator
 from typing import Final
 
 import httpx
 from loguru import logger
 from starlette.types import Send
 
+from agent.network import PACKED, packing, plain
 from agent.relay.meter import Meter
 from agent.relay.record import Record
 from agent.relay.redact import Redacted
 from agent.relay.refusal import Refusal
-from agent.relay.upstream import NOT_SENT, Question, Upstream
+from agent.relay.upstream import NOT_SENT, RETURNED, Question, Upstream
 
 LONGEST_ANSWER: Final = 32 << 20
 """Bytes of an answer that are passed on; the longest that a model can write, with its events, has a few."""
-PACKED: Final = "gzip"
-"""How an answer may be packed although it was asked for plain: once, since two layers make a gigabyte of a thousand bytes."""
-_PIECE: Final = 1 << 20
-"""Bytes that are unpacked at once."""
-_GZIP: Final = 31
-"""For zlib: the format of gzip, with its largest window."""
-RETURNED: Final = ("content-type", "request-id", "retry-after", "x-should-retry")
-"""The headers of an answer that the client gets."""
 
 
 class TooLong(httpx.RemoteProtocolError):
@@ -82,7 +73,7 @@ class Exchange:
                 self._outcome, self._taken = str(answer.status_code), answer.is_success
                 if answer.is_redirect:
                     return Refusal(502, "the model's API is at another address: the pod's setting `model.api` is wrong")
-                if _packing(answer) not in ("", PACKED):
+                if packing(answer) not in ("", PACKED):
                     return Refusal(502, "the model's API packs its answers in a way that was not asked for")
                 await self._pass_on(answer)
         except httpx.HTTPError as error:
@@ -107,7 +98,7 @@ class Exchange:
         await self._send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
         self._passing = True
         passed = 0
-        async for chunk in _plain(answer):
+        async for chunk in plain(answer):
             passed += len(chunk)
             if passed > LONGEST_ANSWER:
                 raise TooLong(f"an answer of more than {LONGEST_ANSWER >> 20} MiB")
@@ -126,27 +117,3 @@ class Exchange:
         took = 1000 * (asyncio.get_running_loop().time() - started)
         tokens = self._meter.seen.tokens
         logger.debug("relay messages: {} in {:.0f} ms, {} tokens", self._outcome, took, tokens)
-
-
-def _packing(answer: httpx.Response) -> str:
-    coding = str(answer.headers.get("content-encoding", "")).strip().lower()
-    return "" if coding == "identity" else coding
-
-
-async def _plain(answer: httpx.Response) -> AsyncIterator[bytes]:
-    """The body as it comes, unpacked by pieces: httpx would make a thousand times as much of what it has read."""
-    unpacking = zlib.decompressobj(_GZIP) if _packing(answer) else None
-    async for chunk in answer.aiter_raw():
-        if unpacking is None:
-            yield chunk
-            continue
-        left = chunk
-        while left and not unpacking.eof:
-            try:
-                piece = unpacking.decompress(left, _PIECE)
-            except zlib.error as error:
-                raise httpx.DecodingError(str(error)) from error
-            left = unpacking.unconsumed_tail
-            yield piece
-    if unpacking is not None:
-        yield unpacking.flush()

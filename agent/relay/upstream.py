@@ -10,11 +10,15 @@ import httpx
 from msgspec import Struct
 
 from agent.errors import ConfigurationError, PodTrouble
+from agent.network import Curbed
 
 PATIENCE: Final = httpx.Timeout(600.0, connect=10.0, pool=10.0)
 """Seconds. A model may think for minutes without a word."""
 SHORT_PATIENCE: Final = httpx.Timeout(20.0, connect=10.0)
 VERSION: Final = "2023-06-01"
+
+RETURNED: Final = ("content-type", "request-id", "retry-after", "x-should-retry")
+"""The headers of an answer that the client gets; the others but for its packing are not looked at."""
 
 NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 """Errors after which the API has not seen the request."""
@@ -54,7 +58,7 @@ class Upstream:
         self._client = httpx.AsyncClient(
             headers={"x-api-key": _checked(key), "accept-encoding": "identity", "user-agent": "agent-relay"},
             timeout=patience or PATIENCE,
-            transport=transport,
+            transport=Curbed(transport or httpx.AsyncHTTPTransport(trust_env=False), (*RETURNED, "content-encoding")),
             follow_redirects=False,
             trust_env=False,
         )
