@@ -19,6 +19,7 @@ LONGEST_EVENT: Final = 1 << 20
 """Bytes of an event that is read; a longer one is passed over, since none that counts is that long."""
 LONGEST_DOCUMENT: Final = 16 << 20
 """Bytes of a JSON answer that is read."""
+_COUNTS: Final = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 LONGEST_COUNT: Final = 1 << 16
 """Bytes of the part of an answer that holds its counts, or its error."""
 
@@ -231,6 +232,13 @@ class Meter:
         self.error = kind if isinstance(kind, str) and kind else "error"
 
     def _count(self, usage: dict[str, Any]) -> None:
+        """The greater of what it says in all and of what its parts add up to: a part may be in no sum (a compaction)."""
+        self._greatest(usage)
+        parts = usage.get("iterations")
+        listed = [one for one in parts if isinstance(one, dict)] if isinstance(parts, list) else []
+        self._greatest({key: sum(_number(one, key) for one in listed) for key in _COUNTS})
+
+    def _greatest(self, usage: dict[str, Any]) -> None:
         before = self._counted
         self._counted = Usage(
             input_tokens=max(before.input_tokens, _number(usage, "input_tokens")),

@@ -23,15 +23,25 @@ KNOWN: Final = frozenset((
 """What a request may hold at its top: what Claude Code was seen to send, what is as plain as that, and what is judged below."""
 OWN_TOOLS: Final = ("custom", "bash_", "text_editor_", "memory_", "computer_", "tool_search_tool_")
 """Beginnings of the types of tools that run where the client does, or only choose among its tools."""
+BLOCKS: Final = frozenset((
+    "text", "image", "document", "search_result", "thinking", "redacted_thinking",
+    "tool_use", "tool_result", "tool_reference", "server_tool_use", "tool_search_tool_result",
+))  # fmt: skip
+"""Types of contents: what Claude Code sends, and what is as plain as that."""
+SOURCES: Final = ("base64", "text", "content")
+"""Where an image or a document may be: in the request itself."""
+EDITS: Final = ("clear_thinking_", "clear_tool_uses_")
+"""Beginnings of the types of edits that only leave something out; a compaction is a second answer, at a price of its own."""
 _REACHES_OUT: Final = ("mcp_servers", "container")
 SPEED, TIER, GEO, LONG_CACHE, LONG_CONTEXT = "speed", "service_tier", "inference_geo", "cache_1h", "long_context"
 DEARER: Final = (SPEED, TIER, GEO, LONG_CACHE, LONG_CONTEXT)
 """What changes the price of a request, by the names that its price has in the settings."""
 _BY_KEY: Final = (SPEED, TIER, GEO)
-_JUDGED: Final = frozenset((*KNOWN, "type", "source", "url", "ttl"))
+_JUDGED: Final = frozenset((*KNOWN, "type", "source", "content", "edits", "url", "file_id", "ttl"))
 """Keys that some reader might take in any case."""
-_FREE: Final = frozenset(("input", "input_examples", "input_schema", "schema"))
-"""What tools take and took, in a tool or a message's block, and the form of an answer: these hold anything."""
+_FREE_IN_TOOLS: Final = frozenset(("input_examples", "input_schema"))
+_USES: Final = ("tool_use", "server_tool_use")
+"""The blocks whose `input` is what a tool took, and may hold anything, as what tools may take and the form of an answer."""
 _NOTHING: Final[Mapping[str, float]] = MappingProxyType({})
 _BETAS: Final = ("betas", "anthropic_beta")
 """Where gateways look for the header's betas."""
@@ -96,6 +106,9 @@ def judge(
             )
     _judge_tools(request.get("tools") or [])
     asked = {one for found in _objects(request) for one in _judge_object(found, models)}
+    for block in _blocks(request):
+        _judge_block(block)
+    _judge_edits(request.get("context_management"))
     for key in request:
         if key not in KNOWN and key not in more_keys:
             raise Unfit(
@@ -122,8 +135,10 @@ def _judge_tools(tools: Any) -> None:
 def _objects(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Every object of a request that the API may read something in."""
     form = _dict(_dict(request.get("output_config")).get("format"))
-    free = (*_dicts(request.get("tools")), *_blocks(request.get("messages")), form)
-    skipped = {id(part[key]) for part in free for key in _FREE & part.keys()}
+    skipped = {id(form.get("schema"))}
+    skipped |= {id(tool[key]) for tool in _dicts(request.get("tools")) for key in _FREE_IN_TOOLS & tool.keys()}
+    skipped |= {id(block["input"]) for block in _blocks(request) if block.get("type") in _USES and "input" in block}
+    skipped.discard(id(None))
     todo: list[Any] = [request]
     while todo:
         found = todo.pop()
@@ -136,13 +151,35 @@ def _objects(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
             todo += found.values()
 
 
-def _blocks(messages: Any) -> Iterator[dict[str, Any]]:
-    for message in _dicts(messages):
-        yield from _dicts(message.get("content"))
+def _blocks(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every block of content, and those in it."""
+    todo = [request.get("system"), *(message.get("content") for message in _dicts(request.get("messages")))]
+    while todo:
+        for block in _dicts(todo.pop()):
+            yield block
+            todo += (block.get("content"), _dict(block.get("source")).get("content"))
+
+
+def _judge_block(block: dict[str, Any]) -> None:
+    kind = block.get("type")
+    if not isinstance(kind, str) or kind not in BLOCKS:
+        raise Unfit(f"the content {str(kind)[:100]!r} is not allowed here: the relay does not know what it brings in")
+
+
+def _judge_edits(management: Any) -> None:
+    if management is None:
+        return
+    if not isinstance(management, dict) or management.keys() - {"edits"}:
+        raise Unfit("`context_management` is not allowed here with anything but `edits`")
+    edits = management.get("edits") or []
+    for edit in edits if isinstance(edits, list) else [edits]:
+        kind = _dict(edit).get("type")
+        if not isinstance(kind, str) or not kind.startswith(EDITS):
+            raise Unfit(f"the edit {str(kind)[:100]!r} is not allowed here: it changes the price, which nobody can say")
 
 
 def _dicts(value: Any) -> Iterator[dict[str, Any]]:
-    yield from (one for one in (value if isinstance(value, list) else ()) if isinstance(one, dict))
+    yield from (one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict))
 
 
 def _dict(value: Any) -> dict[str, Any]:
@@ -163,10 +200,11 @@ def _judge_object(found: dict[str, Any], models: Collection[str]) -> Iterator[st
         if low in _BY_KEY and value is not None:
             yield low
     source = found.get("source")
-    if isinstance(source, dict) and source.get("type") == "url":
+    if found.get("file_id") is not None or (isinstance(source, dict) and source.get("type") == "file"):
+        raise Unfit("files of the account are not allowed here: nobody knows what they hold")
+    if found.get("url") is not None or (isinstance(source, dict) and source.get("type") not in SOURCES):
         raise Unfit("contents by URL are not allowed here: nothing in this sandbox reaches the network")
-    cache = found.get("cache_control")
-    if isinstance(cache, dict) and cache.get("ttl") not in (None, _SHORT_CACHE):
+    if found.get("ttl") not in (None, _SHORT_CACHE):
         yield LONG_CACHE
 
 

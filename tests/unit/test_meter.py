@@ -229,3 +229,21 @@ def test_zero_is_not_unlimited(budget: Budget) -> None:
 def test_another_turn_never_unspends_a_budget(usage: Usage, counts: dict[str, Any]) -> None:
     if exceeded(usage, BUDGET):
         assert exceeded(after(usage, read(start(**counts)).seen, PRICES), BUDGET)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_what_is_counted_in_parts_alone_counts(streamed: bool) -> None:
+    """T9: of a compaction the API tells in `iterations`, and in no sum: the whole conversation cost nothing."""
+    parts = [
+        {"type": "compaction", **COUNTS, "input_tokens": 180_000},
+        {"type": "message", **COUNTS},
+        "x",
+        {"output_tokens": "x"},
+    ]
+    usage = {**COUNTS, "iterations": parts}
+    raw = start(**COUNTS) + finish(**usage) if streamed else json.dumps({"type": "message", "usage": usage}).encode()
+    seen = read(raw).seen
+    assert (seen.input_tokens, seen.output_tokens) == (180_100, 40)
+    assert (seen.cache_read_tokens, seen.cache_write_tokens) == (6_000, 800)
+    odd = read(json.dumps({"type": "message", "usage": {**COUNTS, "iterations": {"a": 1}}}).encode())
+    assert odd.seen == COUNTED

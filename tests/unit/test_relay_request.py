@@ -58,10 +58,80 @@ def test_what_claude_code_asks_for_passes() -> None:
         ({"tools": [{"TYPE": "web_search_20250305", "name": "x"}]}, "`TYPE` is not allowed here: it may be read as `type`"),
         ({"output_config": {"speed": "fast"}}, "`speed` is not allowed here: it changes the price, and `model.prices.speed` does not say by how much"),
         ({"system": [{"type": "document", "source": {"type": "url", "url": "https://x/?bit=1"}}]}, "contents by URL are not allowed here: nothing in this sandbox reaches the network"),
+        ({"context_management": {"edits": [{"type": "compact_20260112"}]}}, "the edit 'compact_20260112' is not allowed here: it changes the price, which nobody can say"),
+        ({"context_management": {"edits": {"type": ["clear_thinking_20251015"]}}}, "the edit \"['clear_thinking_20251015']\" is not allowed here: it changes the price, which nobody can say"),
+        ({"context_management": {"compaction": {"enabled": True}}}, "`context_management` is not allowed here with anything but `edits`"),
+        ({"context_management": [{"edits": []}]}, "`context_management` is not allowed here with anything but `edits`"),
+        ({"context_management": {"Edits": []}}, "`Edits` is not allowed here: it may be read as `edits`"),
     ],
 )  # fmt: skip
 def test_what_reaches_out_or_costs_otherwise_is_refused(change: dict[str, Any], reason: str) -> None:
     assert refusal({**PLAIN, **change}) == reason
+
+
+BY_URL = "contents by URL are not allowed here: nothing in this sandbox reaches the network"
+FILES = "files of the account are not allowed here: nobody knows what they hold"
+
+
+def unknown(kind: str) -> str:
+    return f"the content {kind} is not allowed here: the relay does not know what it brings in"
+
+
+@pytest.mark.parametrize(
+    ("block", "reason"),
+    [
+        ({"type": "image", "source": {"type": "URL", "url": "http://x"}}, BY_URL),
+        ({"type": "image", "source": {"type": ["url"], "url": "http://x"}}, BY_URL),
+        ({"type": "image", "source": {"type": "url"}}, BY_URL),
+        ({"type": "image", "source": {"url": "http://x"}}, BY_URL),
+        ({"type": "image", "source": {"type": "s3", "bucket": "x"}}, BY_URL),
+        ({"type": "image", "source": {"type": "base64", "data": "", "url": "http://x"}}, BY_URL),
+        ({"type": "document", "source": {"type": "content", "content": [{"type": "image", "source": {"type": "url"}}]}}, BY_URL),
+        ({"type": "image_url", "image_url": {"url": "http://x"}}, BY_URL),
+        ({"type": "image_url", "image_url": "http://x"}, unknown("'image_url'")),
+        ({"type": "document", "source": {"type": "content", "content": [{"type": "input_image"}]}}, unknown("'input_image'")),
+        ({"type": "document", "source": {"type": "file", "file_id": "file_1"}}, FILES),
+        ({"type": "document", "source": {"type": "file"}}, FILES),
+        ({"type": "text", "text": "x", "file_id": "file_1"}, FILES),
+        ({"type": "container_upload", "file_id": "file_1"}, FILES),
+        ({"type": "container_upload"}, unknown("'container_upload'")),
+        ({"type": "compaction", "content": "x"}, unknown("'compaction'")),
+        ({"type": ["text"]}, unknown("\"['text']\"")),
+        ({"text": "x"}, unknown("'None'")),
+        ({"type": "text", "text": "x", "input": {"url": "http://x"}}, BY_URL),
+        ({"type": "text", "text": "x", "Url": "http://x"}, "`Url` is not allowed here: it may be read as `url`"),
+        ({"type": "text", "text": "x", "cache_control": [{"ttl": "1h"}]}, "`cache_1h` is not allowed here: it changes the price, and `model.prices.cache_1h` does not say by how much"),
+    ],
+)  # fmt: skip
+def test_contents_are_of_a_known_kind_and_in_the_request(block: dict[str, Any], reason: str) -> None:
+    """T9: only what was exactly a `url` was refused; a file of the account, and the shapes of other APIs, went on to it."""
+    inside = [{"type": "tool_result", "tool_use_id": "1", "content": [{"type": "text", "text": "x"}, block]}]
+    for change in (
+        {"messages": [{"role": "user", "content": [block]}]},
+        {"messages": [{"role": "user", "content": block}]},
+        {"messages": [{"role": "user", "content": inside}]},
+        {"system": [block]},
+    ):
+        assert refusal({**PLAIN, **change}) == reason
+
+
+def test_contents_of_all_known_kinds_pass() -> None:
+    blocks = [
+        {"type": "text", "text": "x", "citations": None, "cache_control": {"type": "ephemeral"}},
+        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "x"}, "file_id": None},
+        {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": "x"}]}},
+        {"type": "document", "source": {"type": "content", "content": "x"}},
+        {"type": "search_result", "source": "https://x", "title": "x", "content": [{"type": "text", "text": "x"}]},
+        {"type": "tool_result", "content": [{"type": "tool_reference", "tool_name": "x"}, {"type": "image", "source": {"type": "base64"}}]},
+        {"type": "thinking", "thinking": "x", "signature": "x"},
+        {"type": "redacted_thinking", "data": "x"},
+    ]  # fmt: skip
+    edits = [{"type": "clear_thinking_20251015", "keep": "all"}, {"type": "clear_tool_uses_20250919"}]
+    body = {
+        **PLAIN, "messages": [{"role": "user", "content": blocks}, {"role": "user", "content": "x"}],
+        "system": [{"type": "text", "text": "x"}], "context_management": {"edits": edits},
+    }  # fmt: skip
+    assert judge(json.dumps(body).encode(), MODELS) == 1.0
 
 
 def test_a_key_that_the_settings_name_passes_and_is_looked_through() -> None:
