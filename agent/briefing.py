@@ -34,7 +34,7 @@ class Unanswered(Struct, frozen=True):
 
 
 class Word(Struct, frozen=True):
-    """`push HASH` by somebody who counts, on the last Spike, which is closed: exactly that change is let through."""
+    """`push HASH` by somebody who counts, on the closed Spike of the ticket's last run: exactly that change is let through."""
 
     change: str
     run: str
@@ -109,12 +109,14 @@ async def read(
     mute = {one.user for one in said if not fleet.counts(one.user, ticket.project)}
     lines = [_line(user, fleet) for user in sorted(mute.union(*(one.mute() for one in journals)))]
     known = trail.lines_said(activities, fleet.users, Event.NOT_READ)
+    # The ticket's own trail says who asked last: its Spikes can be moved away, and a word that was heeded once is spent.
+    asked = trail.last_verdict(activities, fleet.users, run=run)
     return Briefing(
         facts,
         instructions,
         tuple(_unanswered(spikes)),
         tuple(line for line in lines if line not in known),
-        next((spike.word() for spike in reversed(spikes) if spike.run), None),
+        next((spike.word() for spike in reversed(spikes) if spike.run and spike.run == asked), None),
     )
 
 

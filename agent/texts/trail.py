@@ -17,6 +17,9 @@ from agent.texts.bounded import LINE, Whole
 from agent.texts.report import Event, Marker, parse_marker
 
 _STARTS: Final = (Event.CLAIMED, Event.TAKEN_OVER)
+_ENDS: Final = (Event.COMPLETED, Event.PUSHED, Event.ALREADY_DONE, Event.TEXT_CHANGED)
+"""Of a run that left its work on the branch."""
+_VERDICTS: Final = (*_ENDS, Event.FAILED, Event.SPIKE_CREATED)
 _DESCRIBED: Final = "/diff/description"
 """In the board's sentence about an edited description: the link to what was edited, in no language."""
 _LOOKED_AT: Final = 20_000
@@ -64,9 +67,20 @@ def human_comments(
 
 
 def comments_for_run(activities: Sequence[Activity], fleet_users: Collection[int], *, run: str) -> tuple[Activity, ...]:
-    """What was said that no earlier run has read: since the last claim of another run, else ever."""
-    starts = [a.id for a, mark in markers(activities, fleet_users) if mark.event in _STARTS and mark.run != run]
+    """What was said that no work on the branch comes of: since the last claim of a run that left some there, else ever.
+
+    A run that was stopped, gave the ticket back or failed took with it what it had read, if any model of it read at all.
+    """
+    marks = [(one.id, mark) for one, mark in markers(activities, fleet_users) if mark.run != run]
+    ended = {mark.run for _, mark in marks if mark.event in _ENDS}
+    starts = [number for number, mark in marks if mark.event in _STARTS and mark.run in ended]
     return human_comments(activities, fleet_users, after=max(starts, default=0))
+
+
+def last_verdict(activities: Sequence[Activity], fleet_users: Collection[int], *, run: str) -> str:
+    """The run that was the last, but for this one, to come to an end of its own: done or failed; empty if there is none."""
+    marks = (mark.run for _, mark in markers(activities, fleet_users) if mark.event in _VERDICTS and mark.run != run)
+    return next(reversed([*marks]), "")
 
 
 def releases_since_person(

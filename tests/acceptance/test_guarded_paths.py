@@ -135,6 +135,30 @@ def test_the_same_change_taken_back_and_asked_about_again_can_be_let_through_aga
     assert fleet.file(branch, WORKFLOW) == EVIL.strip()
 
 
+def test_a_word_that_was_heeded_is_spent_whatever_becomes_of_the_spike_that_asked_since(
+    small_fleet: Fleet, tmp_path: Path
+) -> None:
+    """T12: a person had taken it back in a later Spike; an account that does not count took that one out of sight."""
+    fleet = small_fleet
+    accounts = {"integrations": [fleet.board.users["deutsch"]]}
+    fleet.remote.push("main", {"fix.txt": "1\n"})
+    ticket, spike, change = asked(fleet, tmp_path)
+    fleet.say(spike, f"push {change}")
+    fleet.change(spike, status="Closed")
+    fleet.remote.push("main", {"fix.txt": "2\n"})
+    assert fleet.cycle(fleet.pod(accounts=accounts))["end"]["kind"] == "failed", "it conflicts with the base"
+    second = max(fleet.children(ticket))
+    fleet.say(second, "No: leave the workflow alone, begin anew.")
+    fleet.change(second, status="Closed")
+    fleet.remote.push("main", {"fix.txt": "1\n"})
+    body = {"lockVersion": fleet.get(second)["lockVersion"], "_links": {"parent": {"href": None}}}
+    fleet.request("PATCH", f"/work_packages/{second}", body, "deutsch")
+    script = {"files": {"more.txt": "1\n"}, "prompts": str(tmp_path / "again")}
+    result = fleet.cycle(fleet.pod(script=script, accounts=accounts))
+    assert (tmp_path / "again").exists(), "a model was asked"
+    assert WORKFLOW not in git(fleet.remote.path, "ls-tree", "-r", "--name-only", result["end"]["branch"])
+
+
 def test_guarded_lines_that_changed_meanwhile_are_asked_again(small_fleet: Fleet, tmp_path: Path) -> None:
     fleet = small_fleet
     ticket, spike, _ = asked(fleet, tmp_path)

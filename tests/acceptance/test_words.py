@@ -87,6 +87,19 @@ def test_a_spike_that_somebody_closed_who_may_not_be_assigned_is_opened_again_on
     assert reasons(fleet, spike) == [f"not read: user {fleet.board.users['admin']} may not be assigned here"]
 
 
+def test_what_a_person_said_is_read_by_a_model_whatever_run_came_between(small_fleet: Fleet, tmp_path: Path) -> None:
+    """T13: an account that does not count closed a Spike: a run claimed the ticket, asked no model, and the words were gone."""
+    fleet = small_fleet
+    ticket, spike, config = stuck(fleet, tmp_path / "prompts")
+    fleet.say(ticket, "Make it green, please.")
+    fleet.change(spike, status="Closed", account="admin")
+    assert fleet.cycle(config)["end"]["kind"] == "stopped"
+    fleet.change(spike, status="Closed")
+    assert fleet.cycle(config)["end"]["kind"] == "done"
+    (told,) = prompts(tmp_path / "prompts", ticket)
+    assert "Make it green, please." in told
+
+
 def test_whom_the_operator_names_is_read(small_fleet: Fleet, tmp_path: Path) -> None:
     fleet, users = small_fleet, small_fleet.board.users
     ticket = fleet.add("Fix the thing")

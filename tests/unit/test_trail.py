@@ -8,6 +8,7 @@ from agent.texts.trail import (
     comments_for_run,
     human_comments,
     is_automatic_note,
+    last_verdict,
     lines_said,
     markers,
     push_of,
@@ -71,13 +72,42 @@ def test_next_run_reads_what_was_said_while_and_after_the_last_one_worked() -> N
         (ANN, "long ago"),
         (POD, report.claimed(OLD, pod="a")),
         (ANN, "while it worked"),
-        (POD, report.failed(OLD, reason="x")),
+        (POD, report.completed(OLD)),
         (ANN, "afterwards"),
         (POD, report.claimed(RUN, pod="a")),
         (ANN, "just now"),
     )
     assert [a.id for a in comments_for_run(acts, FLEET, run=RUN)] == [3, 5, 7]
     assert [a.id for a in comments_for_run(acts[:1], FLEET, run=RUN)] == [1], "the first run reads all"
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        report.failed(OLD, reason="its check"),
+        report.stopped(OLD),
+        report.given_back(OLD, pod="a", reason="529"),
+        report.released(OLD, pod="a"),
+        report.expired(OLD, pod="a", silent_s=1.0),
+    ],
+)
+def test_what_a_run_took_with_it_that_left_no_work_is_read_by_the_next(end: str) -> None:
+    acts = trail((ANN, "Make it green"), (POD, report.claimed(OLD, pod="a")), (POD, end))
+    assert [a.id for a in comments_for_run(acts, FLEET, run=RUN)] == [1]
+
+
+def test_the_last_verdict_is_of_the_run_that_was_done_or_failed_last_whoever_claimed_since() -> None:
+    third = "11111111-1111-4111-8111-111111111111"
+    acts = trail(
+        (POD, report.failed(OLD, reason="x")),
+        (POD, report.spike_created(OLD, spike=5)),
+        (POD, report.claimed(third, pod="a")),
+        (POD, report.stopped(third)),
+        (ANN, report.failed(third, reason="a copy")),
+    )
+    assert last_verdict(acts, FLEET, run=RUN) == OLD
+    assert last_verdict([*acts, *trail((POD, report.completed(third)))], FLEET, run=RUN) == third
+    assert last_verdict(acts, FLEET, run=OLD) == last_verdict([], FLEET, run=RUN) == ""
 
 
 def test_releases_for_pod_trouble_count_from_the_last_word_that_counts() -> None:
