@@ -9,12 +9,17 @@ comment merges only into the last activity.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Final
+import functools
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
 
 from agent.model import Activity, Change
 from agent.texts.bounded import LINE, Whole
 from agent.texts.report import Event, Marker, parse_marker
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 _STARTS: Final = (Event.CLAIMED, Event.TAKEN_OVER)
 _ENDS: Final = (Event.COMPLETED, Event.PUSHED, Event.ALREADY_DONE, Event.TEXT_CHANGED)
@@ -22,10 +27,13 @@ _ENDS: Final = (Event.COMPLETED, Event.PUSHED, Event.ALREADY_DONE, Event.TEXT_CH
 _VERDICTS: Final = (*_ENDS, Event.FAILED, Event.SPIKE_CREATED)
 _DESCRIBED: Final = "/diff/description"
 """In the board's sentence about an edited description: the link to what was edited, in no language."""
-_LOOKED_AT: Final = 20_000
-"""Characters of a comment in which that is looked for: a mebibyte of line ends would hold the loop."""
-_PUSH_WORDS: Final = 2
+_LOOKED_AT: Final = 8_000
+"""Characters of a comment in which a word is looked for: a mebibyte of line ends would hold the loop."""
+_DEEPEST: Final = 20
+_NOT_PLAIN: Final = ("]", "~~")
+"""What may make something else of a paragraph's lines: the end of a link's or a picture's text, or of its name, a stroke."""
 _HASH_DIGITS: Final = 16
+_DIGITS: Final = frozenset("0123456789abcdef")
 _AUTOMATIC: Final = Whole(
     "trail: a note of the board itself",
     r"_[^\n#]*+#\d++[^\n#]*+(?<=_)|_The changes were retracted\._",
@@ -173,21 +181,50 @@ def lines_said(activities: Sequence[Activity], fleet_users: Collection[int], eve
 
 
 def push_of(text: str) -> str:
-    """The hash that a comment lets through: `push HASH`, alone in a line; of several the last, empty if there is none.
+    """The hash that a comment lets through: `push HASH`, alone in a line as the board shows it; of several the last.
 
-    What is indented or fenced is somebody's quotation, and what stands far down in a long text is no answer.
+    In a plain paragraph each line is one. What is fenced, indented, listed, quoted (with the lines that go on there), struck
+    out or within a link is no answer, nor what stands behind HTML, which may hide it, or far down in a long text.
     """
-    found, fenced = "", False
-    for line in text[:_LOOKED_AT].splitlines():
-        words = line.split()
-        if line.lstrip().startswith(("```", "~~~")):
-            fenced = not fenced
-        elif fenced or line.expandtabs(4).startswith("    "):
-            continue
-        elif len(words) == _PUSH_WORDS and words[0] == "push" and _is_hash(words[1]):
-            found = words[1]
-    return found
+    near = text[:_LOOKED_AT]
+    if not any(map(_hash_in, near.replace("\r", "\n").split("\n"))):
+        return ""
+    return next(reversed([*_words(near)]), "")
 
 
-def _is_hash(word: str) -> bool:
-    return len(word) == _HASH_DIGITS and set(word) <= set("0123456789abcdef")
+def _words(text: str) -> Iterator[str]:
+    before = ""
+    for token in _parser().parse(text):
+        if token.type == "html_block" or any(one.type == "html_inline" for one in token.children or ()):
+            return
+        if before == "paragraph_open" and token.level == 1 and not any(sign in token.content for sign in _NOT_PLAIN):
+            yield from filter(None, map(_hash_in, _lines(token.children or ())))
+        before = token.type
+
+
+def _lines(pieces: Iterable[Token]) -> Iterator[str]:
+    """The lines of a paragraph that are plain text; the others are empty."""
+    line, plain = "", True
+    for one in pieces:
+        if one.type in ("softbreak", "hardbreak"):
+            yield line if plain else ""
+            line, plain = "", True
+        else:
+            line, plain = line + one.content, plain and one.type == "text" and not one.level
+    yield line if plain else ""
+
+
+def _hash_in(line: str) -> str:
+    """The hash of a line that is the word and nothing else."""
+    first, _, rest = line.replace("\t", " ").replace("\u00a0", " ").strip(" ").partition(" ")
+    found = rest.strip(" ")
+    return found if first == "push" and len(found) == _HASH_DIGITS and set(found) <= _DIGITS else ""
+
+
+@functools.cache
+def _parser() -> MarkdownIt:
+    """What is asked for is found by the signs that are in it, so no link is looked for: that may take long."""
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - most passes have no such word to read
+
+    made = MarkdownIt("commonmark", {"html": True, "maxNesting": _DEEPEST}).enable("table")
+    return made.disable(["link", "image", "autolink", "reference"])

@@ -185,22 +185,59 @@ def test_a_change_and_its_undoing_is_nothing_that_a_person_said() -> None:
     assert is_automatic_note("_The changes were retracted._")
 
 
+WORD = f"push {'ab' * 8}"
+
+
 @pytest.mark.parametrize(
-    ("text", "let_through"),
+    "text",
     [
-        (f"I have read it.\n\npush {'ab' * 8}\n", "ab" * 8),
-        (f"push {'ab' * 8}\r\npush {'cd' * 8}", "cd" * 8),
-        (f"    push {'ab' * 8}", ""),
-        (f"Somebody wants:\n```\npush {'ab' * 8}\n```\nbut no.", ""),
-        (f"~~~\npush {'ab' * 8}\n~~~\npush {'cd' * 8}", "cd" * 8),
-        (f"> push {'ab' * 8}", ""),
-        (f"not: push {'ab' * 8}", ""),
-        (f"push {'AB' * 8}", ""),
-        ("push abc", ""),
+        f"I have read it.\n\n{WORD}\n",
+        f"I have read `ci.yml`.\r\n{WORD}\r\nThanks",
+        f"push {'cd' * 8}\r\n{WORD}",
+        f"~~~\npush {'cd' * 8}\n~~~\n{WORD}",
+        f"## Yes\n\n> is it right?\n\n   push\u00a0{'ab' * 8}  \n- done",
     ],
 )
-def test_a_word_that_lets_through_stands_alone_in_a_line_and_is_no_quotation(text: str, let_through: str) -> None:
-    assert push_of(text) == let_through
+def test_a_word_that_lets_through_stands_alone_in_a_line_as_the_board_shows_it(text: str) -> None:
+    assert push_of(text) == "ab" * 8
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            f"not: {WORD}",
+            f"{WORD} not",
+            f"push {'AB' * 8}",
+            "push abc",
+            f"`{WORD}`",
+            f"**{WORD}**",
+            f"# {WORD}",
+            f"{WORD}\n===",
+        ),
+        *(
+            f"    {WORD}",
+            f"```\n{WORD}\n```\nbut no.",
+            f"````\n```\n{WORD}\n```\n````",
+            f"```\n~~~\n{WORD}\n~~~\n```",
+            f"```\n\n{WORD}",
+        ),
+        *(f"> {WORD}", f"> Somebody wrote:\n{WORD}", f"> 1. old:\n> \n> {WORD}", f"- no:\n  {WORD}", f"- no:\n{WORD}"),
+        *(
+            f"<!--\n{WORD}\n-->",
+            f"a <!--\n{WORD}\n-->",
+            f"<!-- x\n\n{WORD}",
+            f"<pre>\n{WORD}\n</pre>",
+            f"<details>\n\n{WORD}\n\n</details>",
+        ),
+        *(f"<s>\n{WORD}\n</s>", f"~~\n{WORD}\n~~", f"`a\n{WORD}\nb`", f"*a\n{WORD}\nb*", f"| a |\n|---|\n{WORD}"),
+        *(f"[a\n{WORD}\nb](x)", f"![a\n{WORD}\nb](x)", f"[x]: y '\n{WORD}\n'", f"{WORD}\u200b"),
+        *(f"never {odd}{WORD}{odd} here" for odd in "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e"),
+    ],
+)
+def test_what_the_board_shows_as_a_quotation_as_code_or_not_at_all_lets_nothing_through(text: str) -> None:
+    """T12: text that a person had pasted from elsewhere let a change of CI through."""
+    assert push_of(text) == ""
 
 
 def test_a_word_that_lets_through_is_looked_for_where_people_write_it_and_no_further() -> None:
