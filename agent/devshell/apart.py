@@ -130,7 +130,7 @@ class Apart:
             planned = [name for name in new if name.endswith("-env.drv")]
             if len(planned) != 1:
                 raise build_failed(done, self._redact)
-            environment = derivation_in(scratch.store, f"{store.folder}/{planned[0]}")
+            environment = await asyncio.to_thread(derivation_in, scratch.store, f"{store.folder}/{planned[0]}")
             await self._made(store, replace(scratch, registration=b""), environment, time)
 
     def _inside(self, name: str, scratch: _Scratch) -> contextlib.AbstractAsyncContextManager[Inside]:

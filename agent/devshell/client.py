@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.devshell.apart import Apart
 from agent.devshell.client_failures import (
@@ -29,7 +30,7 @@ from agent.devshell.client_failures import (
     unreachable,
 )
 from agent.devshell.client_options import Store
-from agent.devshell.client_read import derivation_in, followed, lock_of
+from agent.devshell.client_read import derivation_in, derivations_in, followed, lock_of
 from agent.devshell.client_steps import CONTROLLED, Inside, Jailed, Steps, Time
 from agent.devshell.closure import Derivation, Plan, objection, plan, shell_objection, store_path, wanted
 from agent.devshell.flake import Copy, Evaluated, Flake, Realised, ShellRefused
@@ -166,13 +167,14 @@ class NixClient:
         """See `Client.realise`."""
         time, stores = Time(timeout), await self._proof.stores()
         await self._handed(stores, drv, time)
-        shell = derivation_in(stores.sources, drv)
+        shell = await asyncio.to_thread(derivation_in, stores.sources, drv)
         planned = await self._ready(stores, shell, time)
         if stores.builds.daemon or not self._boxed:
             return await self._built(stores.builds, drv, time)
         for one in planned:
-            await self._apart.build(stores.builds, one, _inputs(stores, one), time)
-        await self._apart.environment(stores.builds, shell, _inputs(stores, shell), time)
+            await self._apart.build(stores.builds, one, await asyncio.to_thread(_inputs, stores, one), time)
+        inputs = await asyncio.to_thread(_inputs, stores, shell)
+        await self._apart.environment(stores.builds, shell, inputs, time)
         return await self._built(stores.builds, drv, time, "--max-jobs", "0")
 
     async def closure(self, *paths: Path, store: Store | None = None) -> tuple[str, ...]:
@@ -226,7 +228,7 @@ class NixClient:
         Returns:
             What is going to be built, in this order.
         """
-        if sentence := shell_objection(drv):
+        if sentence := await asyncio.to_thread(shell_objection, drv):
             raise ShellRefused(self._redact(sentence))
         if not drv.inputs:
             return ()
@@ -237,13 +239,12 @@ class NixClient:
         if not done.ok:
             raise build_failed(done, self._redact)
         try:
-            needs = plan(done.stderr.decode("utf-8", "replace"), str(store.folder))
+            needs = await asyncio.to_thread(plan, done.stderr.decode("utf-8", "replace"), str(store.folder))
         except ValueError as error:
             raise PodTrouble(f"what Nix would build cannot be read: {one_line(str(error))}") from error
-        builds = [derivation_in(stores.sources, path) for path in needs.built]
-        for one in builds:
-            if sentence := objection(one):
-                raise unreachable(done, self._redact) or ShellRefused(self._redact(sentence))
+        builds, sentence = await asyncio.to_thread(_judged, stores.sources, needs.built)
+        if sentence:
+            raise unreachable(done, self._redact) or ShellRefused(self._redact(sentence))
         await self._origins.judge(stores, (drv, *builds), needs.fetched, time)
         await self._taken(store, needs, time)
         return builds
@@ -273,11 +274,20 @@ class NixClient:
         return Realised(done.stdout, store.here(environment))
 
 
+def _judged(store: Store, paths: Sequence[str]) -> tuple[Sequence[Derivation], str]:
+    """What would be built, and what speaks against it; what was only needed to judge it is not kept."""
+    builds = []
+    for one in derivations_in(store, paths):
+        if sentence := objection(one):
+            return (), sentence
+        builds.append(replace(one, environment={}))
+    return builds, ""
+
+
 def _inputs(stores: Stores, one: Derivation) -> tuple[str, ...]:
     """Where the results lie that something is built from."""
-    return tuple(
-        derivation_in(stores.sources, path).outputs[name].path for path, names in one.inputs.items() for name in names
-    )
+    from_these = derivations_in(stores.sources, one.inputs)
+    return tuple(from_.outputs[name].path for from_ in from_these for name in one.inputs[from_.path])
 
 
 async def _blamed(nix: Inside, error: AgentError) -> AgentError:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from agent.devshell.client_options import Store
-from agent.devshell.closure import DERIVATION_LIMIT, Derivation, derivation
+from agent.devshell.closure import DERIVATION_LIMIT, MOST_OF_ALL, Derivation, derivation
 from agent.devshell.flake import ShellRefused
 from agent.devshell.inputs import LOCK_LIMIT
 from agent.errors import PodTrouble, TicketFailure
@@ -36,15 +37,32 @@ def derivation_in(store: Store, path: str) -> Derivation:
         ShellRefused: it is of a form that is not known, or endless.
         PodTrouble: it is not there.
     """
-    content = _content(store, path, DERIVATION_LIMIT + 1)
-    if not content:
-        raise PodTrouble(f"the Nix store has lost {path}: it may be collecting garbage")
-    if len(content) > DERIVATION_LIMIT:
-        raise ShellRefused(f"the build {path} is larger than {DERIVATION_LIMIT >> 20} MiB: make it smaller")
-    try:
-        return derivation(path, content)
-    except ValueError as error:
-        raise ShellRefused(f"the development shell is made in a way that is not known here: {error}") from error
+    return next(derivations_in(store, (path,)))
+
+
+def derivations_in(store: Store, paths: Iterable[str]) -> Iterator[Derivation]:
+    """Derivations of a store, one after the other: not for the loop, since each may take a second, and all of them half a minute.
+
+    Raises:
+        ShellRefused: as of `derivation_in`, or they are too large together.
+        PodTrouble: one is not there.
+    """
+    left = MOST_OF_ALL
+    for path in paths:
+        content = _content(store, path, DERIVATION_LIMIT + 1)
+        if not content:
+            raise PodTrouble(f"the Nix store has lost {path}: it may be collecting garbage")
+        if len(content) > DERIVATION_LIMIT:
+            raise ShellRefused(f"the build {path} is larger than {DERIVATION_LIMIT >> 20} MiB: make it smaller")
+        left -= len(content)
+        if left < 0:
+            raise ShellRefused(
+                f"what the development shell is built from is described in more than {MOST_OF_ALL >> 20} MiB: make it smaller"
+            )
+        try:
+            yield derivation(path, content)
+        except ValueError as error:
+            raise ShellRefused(f"the development shell is made in a way that is not known here: {error}") from error
 
 
 def result_in(store: Store, path: str) -> str:

@@ -18,6 +18,8 @@ from agent.texts.markup import one_line
 
 DERIVATION_LIMIT: Final = 4 << 20
 """Bytes of one derivation; its environment is in it. A list in it takes thirty times its bytes."""
+MOST_OF_ALL: Final = 64 << 20
+"""Bytes of all derivations that are read for one shell: of a system that is built from its sources, 3,000, half of it."""
 _SEES: Final = "a derivation, which a repository's flake makes"
 _TOKEN: Final = Start(
     "derivation: a sign or a text",
@@ -49,6 +51,7 @@ _OPENINGS: Final = {
     "__impureHostDeps": "asks for files of the host",
     "__darwinAllowLocalNetworking": "asks for the local network",
 }
+_LOOKED_AT: Final = frozenset({*_OPENINGS, "__json", "requiredSystemFeatures", "url", "urls"})
 _PACKAGES: Final = (
     "packages of the pinned nixpkgs can be added to the shell, and files of the repository can be used; "
     "if the work needs this, end with the verdict `stuck` and ask for it"
@@ -65,7 +68,7 @@ class Output(Struct, frozen=True):
 
 
 class Derivation(Struct, frozen=True):
-    """A build, as its file in the store describes it."""
+    """A build, as its file in the store describes it; of its environment what is looked at, since it may be all of the file."""
 
     path: str
     outputs: dict[str, Output]
@@ -111,7 +114,7 @@ def derivation(path: str, content: bytes) -> Derivation:
             outputs={_text(name): Output(_text(at), _text(how), _text(what)) for name, at, how, what in outputs},
             inputs={_text(drv): tuple(map(_output, names)) for drv, names in inputs},
             builder=_text(builder),
-            environment={_text(key): _text(value) for key, value in environment},
+            environment={key: _text(value) for key, value in environment if _text(key) in _LOOKED_AT},
         )
     except (ValueError, IndexError, TypeError) as error:
         raise ValueError(f"{path} is no derivation of a known form") from error

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from agent.devshell.client_failures import build_failed, input_failed, unreachable
 from agent.devshell.client_options import Store
-from agent.devshell.client_read import derivation_in
+from agent.devshell.client_read import derivations_in
 from agent.devshell.client_steps import OUTPUT, Inside, Steps, Time
 from agent.devshell.closure import Derivation, store_path
 from agent.devshell.flake import ShellRefused
@@ -188,10 +188,10 @@ def _said(done: Finished) -> list[tuple[str, _Said]]:
 def _fixed(store: Store, made: Iterable[Derivation]) -> dict[str, set[str]]:
     """The results fixed by a hash that these are made from, and of which derivations each is the result."""
     found: dict[str, set[str]] = {}
-    for drv in {path for one in made for path in one.inputs}:
-        for output in derivation_in(store, drv).outputs.values():
+    for drv in derivations_in(store, {path for one in made for path in one.inputs}):
+        for output in drv.outputs.values():
             if output.digest:
-                found.setdefault(output.path, set()).add(drv)
+                found.setdefault(output.path, set()).add(drv.path)
     return found
 
 

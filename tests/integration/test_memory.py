@@ -45,6 +45,29 @@ for content in (b'Derive("' + b"\\\\n" * (14 << 20), b"Derive(" + b"[]," * (1 <<
             continue
         raise AssertionError(content[:20])
 """,
+    "the derivations of a shell": """
+import tempfile
+from pathlib import Path
+from agent.devshell.client_options import Store
+from agent.devshell.client_read import derivations_in
+from agent.devshell.closure import objection
+from agent.devshell.flake import ShellRefused
+name = "0" * 32 + "-x"
+content = ('Derive([("out","/' + name + '","","")],[],[],"s","b",[],[("data","\U0001f600' + "a" * (4 << 20))[:4 << 20][:-20].encode() + b'")])'
+with tempfile.TemporaryDirectory() as folder:
+    place = Path(folder)
+    (place / f"{name}.drv").write_bytes(content)
+    store = Store(uri="local", folder=place, real=place, state=place)
+    kept = []
+    try:
+        for one in derivations_in(store, [f"{folder}/{name}.drv"] * 40):
+            assert not objection(one)
+            kept.append(one)
+    except ShellRefused as refused:
+        assert len(kept) == 16, refused
+    else:
+        raise AssertionError
+""",
     "an answer of the board": """
 from agent.board import wire
 from agent.errors import TooLarge

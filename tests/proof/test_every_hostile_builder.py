@@ -7,7 +7,8 @@ from typing import Final
 import pytest
 
 from agent.devshell import client_options
-from support.hostile_builders import DAMAGES, GOOD, WAYS, after, killed, pod_with, verdict
+from support.heartbeat import heartbeat
+from support.hostile_builders import DAMAGES, GOOD, WAYS, after, killed, many, pod_with, verdict
 from support.needs import needs
 from support.nix_jail import loosen
 from support.store_pods import Pod
@@ -46,3 +47,10 @@ async def test_a_store_that_a_power_cut_has_broken_is_made_anew(pod: Pod, damage
     assert (await pod.run("shop", "true")).ok
     DAMAGES[damage](pod.state / "stores/shop/nix")
     assert await verdict(pod) == GOOD
+
+
+@pytest.mark.parametrize("pod", ["own"], indirect=True)
+async def test_what_would_be_built_is_read_while_the_loop_goes_on(pod: Pod) -> None:
+    pod.write("shop", "flake.nix", many(6, 60_000))
+    async with heartbeat():
+        assert (await pod.run("shop", "echo hi", "hostile")).stdout == b"hi\n"

@@ -116,6 +116,13 @@ def hostile(*ways: str) -> str:
     )
 
 
+def many(count: int, variables: int) -> str:
+    """A flake whose shell needs so many builds, each with so many variables: some seconds of reading."""
+    each = f'builtins.listToAttrs (builtins.genList (number: {{ name = "v${{toString number}}"; value = ""; }}) {variables})'
+    build = f'({each}) // {{ inherit system; name = "many${{toString n}}"; builder = "/bin/sh"; args = [ "-c" "echo > $out" ]; }}'
+    return FLAKE.replace(_VARIABLE, f"many = map (n: derivation ({build})) (builtins.genList (n: n) {count});")
+
+
 def pod_with(kind: str, folder: Path) -> Pod:
     """A pod with a store without a daemon: each repository's own at /nix, or one that the operator named."""
     if kind == "own":

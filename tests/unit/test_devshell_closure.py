@@ -26,7 +26,7 @@ KEY = "0123456789abcdfghijklmnpqrsvwxyz"
 PATH = f"{STORE}/{KEY}-tool.drv"
 PLAIN = (
     f'Derive([("out","{STORE}/{KEY}-tool","","")],[("{STORE}/{KEY}-dep.drv",["out","dev"])],["{STORE}/{KEY}-src"],'
-    '"x86_64-linux","/bin/bash",["-c","echo \\"a\\" > $out"],[("builder","/bin/bash"),("text","two\\nlines\\t\\\\ ü")])'
+    '"x86_64-linux","/bin/bash",["-c","echo \\"a\\" > $out"],[("builder","/bin/bash"),("url","two\\nlines\\t\\\\ ü"),("text","\\n")])'
 )
 PLACE = Output(f"{STORE}/{KEY}-tool", "", "")
 
@@ -41,7 +41,7 @@ def test_a_derivation_is_read_from_its_file() -> None:
     assert found.outputs == {"out": PLACE}
     assert found.inputs == {f"{STORE}/{KEY}-dep.drv": ("out", "dev")}
     assert found.builder == "/bin/bash"
-    assert found.environment == {"builder": "/bin/bash", "text": "two\nlines\t\\ ü"}
+    assert found.environment == {"url": "two\nlines\t\\ ü"}, "of the rest nothing is looked at"
     assert objection(found) == shell_objection(found) == ""
     assert wanted(found.inputs.items()) == f"{STORE}/{KEY}-dep.drv^out,dev\n"
 
