@@ -242,8 +242,11 @@ def _item(known: Setting, read: tuple[Any, ...]) -> WorkPackage:
 
 def _chain(id_: int | None, rows: Mapping[int, Row], known: dict[int, tuple[int, ...]]) -> tuple[int, ...]:
     """A work package and all above it, the root first."""
-    if id_ is None or id_ not in rows:
-        return ()
-    if id_ not in known:
-        known[id_] = (*_chain(rows[id_]["parent_id"], rows, known), id_)
-    return known[id_]
+    new: dict[int, None] = {}
+    while id_ is not None and id_ in rows and id_ not in known and id_ not in new:
+        new[id_] = None
+        id_ = rows[id_]["parent_id"]
+    line = known.get(id_, ()) if id_ is not None else ()
+    for one in reversed(new):
+        line = known[one] = (*line, one)
+    return line

@@ -12,11 +12,14 @@ from .attributes import Change
 from .catalogue import Catalogue
 from .errors import ApiError, read_only, violation
 from .store import Db
-from .visibility import above, below
+from .visibility import above, below, levels_below
 from .work_package import WorkPackage
 
 MOST_SUBJECT = 255
 """Characters of a subject."""
+DEEPEST = 50
+"""Levels of work packages below each other: each write goes up all of them, and each look down. Of what is hidden none counts,
+or the answer would tell of it."""
 
 
 def without_project() -> list[ApiError]:
@@ -138,6 +141,8 @@ def _parent_errors(
         yield violation("parent", "parent_self")
     elif before and (parent.id in below(db, viewer, before.id) or _related(db, viewer, before.id, parent.id)):
         yield violation("parent", "parent_related")
+    elif len(above(db, viewer, parent.id)) + 1 + (levels_below(db, viewer, before.id) if before else 0) >= DEEPEST:
+        yield violation("parent", "parent_too_deep", levels=str(DEEPEST))
 
 
 def _related(db: Db, viewer: Viewer, id_: int, parent_id: int) -> bool:

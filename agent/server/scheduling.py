@@ -9,7 +9,7 @@ is hidden from them.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 import msgspec
@@ -17,9 +17,13 @@ import msgspec
 from . import journals, progress, work_package, working_days
 from .access import Viewer, seen_by_all_of
 from .call import stamp
+from .errors import violation
 from .store import Db
 from .texts import child_note
 from .work_package import WorkPackage
+
+MOST_MOVED = 200
+"""Work packages whose dates one request moves beside its own: each takes a millisecond or two, in which the board answers nobody."""
 
 
 class Scheduler:
@@ -30,7 +34,7 @@ class Scheduler:
         self._viewer = viewer
         self._now = now
         self._open: dict[int, list[int]] = {}
-        self._moving: set[int] = set()
+        self._moved = 0
 
     def child_came(self, child: WorkPackage) -> None:
         """It was created under its parent or moved there."""
@@ -69,19 +73,40 @@ class Scheduler:
             self._save(parent, msgspec.structs.replace(parent, schedule_manually=True), "")
 
     def dates_changed(self, item: WorkPackage) -> None:
-        """Its automatic ancestors and successors move along."""
+        """Its automatic ancestors and successors move along, and theirs.
+
+        Raises:
+            ApiError: 422, these are too many for one request.
+        """
+        way = [(item.id, self._moved_by(item))]
         # Who sees not all of it can close a circle.
-        if item.id in self._moving:
-            return
-        self._moving.add(item.id)
+        on_the_way = {item.id}
+        while way:
+            moved = next(way[-1][1], None)
+            if moved is None:
+                on_the_way.discard(way.pop()[0])
+            elif moved.id not in on_the_way:
+                on_the_way.add(moved.id)
+                way.append((moved.id, self._moved_by(moved)))
+
+    def _moved_by(self, item: WorkPackage) -> Iterator[WorkPackage]:
+        """What moves because it did, without what moves because of that; each has moved when it is told."""
         for successor in self._db.column(
             "SELECT from_id FROM relations WHERE to_id = ? AND relation_type = 'follows'", item.id
         ):
-            self._follow_predecessors(successor)
+            if moved := self._put_behind_predecessors(successor):
+                yield self._counted(moved)
         parent = self._parent(item.parent_id)
-        if parent is not None:
-            self._follow_children(parent, child_note(item.id, self._viewer.language))
-        self._moving.discard(item.id)
+        if parent is not None and (
+            moved := self._put_over_children(parent, child_note(item.id, self._viewer.language))
+        ):
+            yield self._counted(moved)
+
+    def _counted(self, moved: WorkPackage) -> WorkPackage:
+        self._moved += 1
+        if self._moved > MOST_MOVED:
+            raise violation("dueDate", "too_many_moved", most=str(MOST_MOVED))
+        return moved
 
     def predecessor_came(self, successor_id: int) -> None:
         """The first predecessor of a childless work package makes it automatic; its dates may move in the same write (+1 in all) [L]."""
@@ -170,9 +195,14 @@ class Scheduler:
         )
 
     def _follow_children(self, parent: WorkPackage, note: str) -> None:
+        if moved := self._put_over_children(parent, note):
+            self.dates_changed(moved)
+
+    def _put_over_children(self, parent: WorkPackage, note: str) -> WorkPackage | None:
+        """As it has been saved; None if it stays where it is."""
         after = self._over_children(parent)
-        if (parent.start_date, parent.due_date) != (after.start_date, after.due_date):
-            self.dates_changed(self._save(parent, after, note))
+        is_moved = (parent.start_date, parent.due_date) != (after.start_date, after.due_date)
+        return self._save(parent, after, note) if is_moved else None
 
     def _over_children(self, parent: WorkPackage) -> WorkPackage:
         if parent.schedule_manually:
@@ -185,12 +215,17 @@ class Scheduler:
         return msgspec.structs.replace(parent, start_date=min(days, default=None), due_date=max(days, default=None))
 
     def _follow_predecessors(self, successor_id: int) -> None:
+        if moved := self._put_behind_predecessors(successor_id):
+            self.dates_changed(moved)
+
+    def _put_behind_predecessors(self, successor_id: int) -> WorkPackage | None:
+        """As it has been saved; None if it stays where it is."""
         before = work_package.load_one(self._db, successor_id)
         if before is None or before.schedule_manually or self._children(before):
-            return
+            return None
         after = self._after_predecessors(before)
-        if (before.start_date, before.due_date) != (after.start_date, after.due_date):
-            self.dates_changed(self._save(before, after, ""))
+        is_moved = (before.start_date, before.due_date) != (after.start_date, after.due_date)
+        return self._save(before, after, "") if is_moved else None
 
     def _after_predecessors(self, item: WorkPackage) -> WorkPackage:
         """As soon as all predecessors allow, its duration kept."""

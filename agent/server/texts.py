@@ -55,6 +55,8 @@ ENGLISH = {
     "parent_milestone": "Parent cannot be a milestone.",
     "parent_self": "Parent cannot be assigned to itself.",
     "parent_related": "Parent A work package cannot be linked to one of its subtasks.",
+    "parent_too_deep": "Parent lies too deep: there may be {levels} levels of work packages. Choose one further up.",
+    "too_many_moved": "This would change the dates of more than {most} other work packages: take one of the relations or parents between them away first.",
     "relation_taken": "Related work package has already been taken.",
     "relation_circular": "This relation would create a circular dependency.",
     "relation_target_missing": "The selected work package could not be found.",

@@ -52,6 +52,19 @@ def below(db: Db, viewer: Viewer, id_: int) -> list[int]:
     )
 
 
+def levels_below(db: Db, viewer: Viewer, id_: int) -> int:
+    """How many levels of work packages lie below one, of what is below a hidden one none."""
+    return int(
+        db.value(
+            "WITH RECURSIVE below (id, level) AS (SELECT ?1, 0 UNION ALL SELECT work_packages.id, level + 1 FROM below"
+            " JOIN work_packages ON parent_id = below.id WHERE project_id IN (SELECT value FROM json_each(?2)))"
+            " SELECT max(level) FROM below",
+            id_,
+            json.dumps(list(viewer.projects)),
+        )
+    )
+
+
 def visible_below(viewer: Viewer) -> tuple[str, list[str]]:
     """A condition on the table `hierarchies`, named `line`: neither what is below nor anything in between is hidden."""
     condition = (
