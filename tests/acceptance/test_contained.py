@@ -19,13 +19,12 @@ from agent.demo.messages_api import MessagesApi, serving
 from agent.demo.turns import Refusal, Script, Trouble, by_answers, call, in_order, verdict
 from agent.devshell.client_options import private_store
 from support.boards import missing
-from support.claude_cli import FOLDER, VERSIONS
-from support.claude_cli import each_claude_cli as claude_cli
+from support.claude_cli import FOLDER, VERSIONS, claude_cli, each_claude_cli
 from support.fleet import Fleet, wait_until
 from support.git_http import git_over_http
 from support.git_repo import FLAKE, git
 
-__all__ = ["claude_cli"]  # a fixture
+__all__ = ["claude_cli", "each_claude_cli"]  # fixtures
 
 KEY = "sk-canary-0123456789abcdef"
 GIT_TOKEN = "git-canary-0123456789abcdef"
@@ -91,9 +90,9 @@ def claude_pod(
         yield config, api
 
 
-def test_the_real_claude_code_works_on_a_ticket_in_the_sandbox(small_fleet: Fleet, claude_cli: Path) -> None:
+def test_the_real_claude_code_works_on_a_ticket_in_the_sandbox(small_fleet: Fleet, each_claude_cli: Path) -> None:
     ticket = small_fleet.add("Greet", text="Write greeting.txt")
-    with claude_pod(small_fleet, claude_cli, by_answers(*GOOD, verdict("done", "Greeted."))) as (config, api):
+    with claude_pod(small_fleet, each_claude_cli, by_answers(*GOOD, verdict("done", "Greeted."))) as (config, api):
         assert small_fleet.cycle(config)["end"]["kind"] == "done"
     assert small_fleet.file(f"agent/{ticket}-greet", "greeting.txt") == "hello"
     assert "hello" in api.seen[2].results()[0]

@@ -14,14 +14,9 @@ import httpx
 import pytest
 
 from support import fresh_clone
-from support.boards import Board, missing
-from support.claude_cli import FOLDER, VERSIONS
-from support.demo import LINK, STAYS, read_until, start
+from support.boards import Board
+from support.demo import LINK, STAYS, assert_shows_everything, read_until, rows, start, with_claude
 from support.worlds import world
-
-CLAUDE = FOLDER / VERSIONS[0] / "claude"
-ROW = re.compile(r"^#(\d+) (.+?) +(\d) (my Epic|release|bug|Epic task|alone) +(pod-[ab]) (\S+) +(\S+) +(.+?) *$")
-REASON = re.compile(r"^(routed|gated|blocked|owned|spiked) +#(\d+): (.+?) +pod-[ab], ", re.MULTILINE)
 
 
 def processes_below(folder: Path) -> list[str]:
@@ -48,39 +43,6 @@ def assert_nothing_is_left(tmp: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A row of the table on the screen."""
-
-    ticket: int
-    rung: int
-    pod: str
-    commit: str
-    result: str
-
-
-def rows(screen: str) -> list[Shown]:
-    table = screen.split("What was done", 1)[1]
-    found = [ROW.match(line) for line in table.splitlines()]
-    return [Shown(int(one[1]), int(one[3]), one[5], one[7], one[8]) for one in found if one]
-
-
-def assert_shows_everything(screen: str) -> None:
-    """The table, with each rung that the demo promises, and each reason in a pod's words."""
-    assert {one.rung for one in rows(screen)} == {2, 3, 4, 5, 6}
-    assert {one.pod for one in rows(screen)} == {"pod-a", "pod-b"}
-    words = {one[0]: one[2] for one in REASON.findall(screen.split("Why tickets were left alone", 1)[1])}
-    assert words.keys() == {"routed", "gated", "blocked", "owned", "spiked"}
-    assert words["routed"] == "routed to pod-b"
-    assert re.search(r"is owned by pod-[ab]", words["owned"])
-    assert re.search(r"Spike #\d+ is open", words["spiked"])
-    assert "scripted" in screen.split("\n\n", 1)[0]
-    # The only token is in the link to a page that goes with the demo.
-    assert "opapi-" not in LINK.sub("", screen)
-    play = screen.split("Before the first pod", 1)[1].split("All as it should be", 1)[0]
-    assert max(map(len, play.splitlines())) <= 80
-
-
-@dataclass(frozen=True)
 class Stage:
     """A demo that has ended and keeps its board."""
 
@@ -99,14 +61,13 @@ class Stage:
         return elements
 
 
-@pytest.fixture(scope="module", params=["scripted", "claude"])
+@pytest.fixture(scope="module", params=["scripted", pytest.param("claude", marks=pytest.mark.proof)])
 def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """The demo with each of its models."""
-    if request.param == "claude" and not CLAUDE.exists():
-        missing(f"there is no {CLAUDE}; .ci/claude fetches it")
+    """The demo with each of its models; in `make test` the page's demo is the one with the real Claude Code."""
+    options = with_claude() if request.param == "claude" else ()
     tmp = tmp_path_factory.mktemp("demo")
     began = time.monotonic()
-    process = start(tmp, "--keep", "--model", request.param, "--claude", str(CLAUDE))
+    process = start(tmp, "--keep", *options)
     try:
         screen = read_until(process, STAYS)
         print(f"the demo took {time.monotonic() - began:.1f} s")  # noqa: T201 - a figure for whoever runs this

@@ -114,9 +114,7 @@ class BelowAnEpic(Scenario):
     """The only ticket of an Epic, and the Epic's release."""
 
     sample: tuple[str, ...] = (
-        "after claim on #1",
         "before comment epic_taken on #1",
-        "after end the claim on #2 to In testing",
         "after end the claim on #1 to In testing",
     )
 
@@ -128,10 +126,7 @@ class BelowAnEpic(Scenario):
 class Bug(Scenario):
     """A bug below an Epic, which is taken for it and given back."""
 
-    sample: tuple[str, ...] = (
-        "after comment epic_taken on #1",
-        "before end the claim on #1 to New",
-    )
+    sample: tuple[str, ...] = ("before end the claim on #1 to New",)
 
     def prepare(self, fleet: Fleet) -> None:
         epic = fleet.add("Checkout", kind="Epic")
@@ -167,10 +162,7 @@ class Stopped(Scenario):
     """A person re-routes the ticket while the model works: the work is kept, what is the pod's goes back."""
 
     hand_at = "before model end"
-    sample: tuple[str, ...] = (
-        "after git push +SHA:refs/agent/kept/1-RUN",
-        "after end the claim on #1 to New",
-    )
+    sample: tuple[str, ...] = ("after git push +SHA:refs/agent/kept/1-RUN",)
     left_over = ("refs/agent/claim/1",)
 
     def prepare(self, fleet: Fleet) -> None:

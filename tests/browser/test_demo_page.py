@@ -4,7 +4,7 @@ import signal
 from pathlib import Path
 
 from support.browser import Browser
-from support.demo import LINK, STAYS, read_until, start
+from support.demo import LINK, STAYS, assert_shows_everything, read_until, start, with_claude
 
 COLUMNS = """
 return Object.fromEntries([...document.querySelectorAll('#board .card')].map(
@@ -18,15 +18,17 @@ fetch('/page/board').then((answer) => answer.json()).then(({cards}) => done(
 
 
 def test_the_page_shows_the_demo_as_it_happens_and_when_it_is_over(one_chromium: Browser, tmp_path: Path) -> None:
-    process = start(tmp_path, "--keep")
+    """With the real Claude Code: it is the only demo of `make test` that has it, so the end is looked at too."""
+    process = start(tmp_path, "--keep", *with_claude())
     try:
-        found = LINK.search(read_until(process, "/#token="))
+        screen = read_until(process, "/#token=")
+        found = LINK.search(screen)
         assert found
         one_chromium.fresh(found[1])
         one_chromium.open(found[0])
         assert one_chromium.sees(".card .claim", text="pod-"), "a pod at work"
         began = one_chromium.js(COLUMNS)
-        read_until(process, STAYS)
+        assert_shows_everything(screen + read_until(process, STAYS))
         known = one_chromium.wait_js(KNOWN)
         one_chromium.until(lambda: one_chromium.js(COLUMNS) == known, "every card where the board has it, unasked")
         assert sum(status != began.get(id_) for id_, status in known.items()) > 5, "much has happened meanwhile"

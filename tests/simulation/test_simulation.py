@@ -9,8 +9,8 @@ import pytest
 from simulation.plan import KINDS, Plan
 from simulation.world import simulate
 
-SEEDS = 20
-AT_ONCE = 10
+SEEDS = 10
+AT_ONCE = 5
 LEAST_FAULTS = 20.0
 """Per simulated hour, on average."""
 
