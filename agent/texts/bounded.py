@@ -3,7 +3,7 @@ r"""The one place where text of others is cut, searched and parsed: of a model, 
 Python's `re` steps back: an expression that looks harmless takes hours for one word of a megabyte, holds the interpreter
 meanwhile, and no signal or time-out is heard. So each that sees others' text is made here, says whose text that is, is shown
 no more of it than `longest`, and takes time in proportion to it. `tests/support/worst_words.py` finds all of them, and every
-use of `re`, `fnmatch`, `difflib`, `tomllib`, `json`, `email` and `urllib` that goes around this module, and tries them uncut.
+use of `re`, `fnmatch`, `difflib`, `tomllib`, `json`, `email`, `urllib` and their like that goes around this module, and tries them uncut.
 
 What keeps an expression linear: what repeats gives nothing back (`\s*+`), or ends where the next thing begins (`[^"]*"`); and
 a search that failed does not begin again in the middle of what it has read, so it begins where a run begins
@@ -278,6 +278,7 @@ WRITERS: Final = (
     "json.dumps",
     "msgspec.json.encode",
     "msgspec.json.format",
+    "shlex.quote",
     "urllib.parse.SplitResult",
     "urllib.parse.quote",
     "urllib.parse.urlencode",
@@ -288,6 +289,7 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "agent/cli/board.py": "an argument of the operator",
     "agent/demo/": "an outsider in a process of its own, which reads its own recipes and what its own stage says",
     "agent/devshell/broker_shim.py": "runs in the box, as a process of the model",
+    "agent/page/markdown.py": "texts of the board, weighed before",
     "agent/pod.py": "the pod's own file",
     "agent/relay/meter.py": "an answer of the API, bounded, of which only the counts become objects",
     "agent/relay/record.py": "the pod's own file",
@@ -296,5 +298,7 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "agent/server/journals.py": "what the board itself wrote into its database",
     "agent/settings/readers.py": "the operator's settings",
     "agent/state_folder.py": "the pod's own file",
+    "agent/texts/rewrite.py": "texts that leave, cut before",
+    "agent/texts/trail.py": "comments of the board, cut before",
 }
 """Files or folders, and whose text it is that they look at."""
