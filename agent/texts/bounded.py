@@ -298,6 +298,7 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "agent/server/journals.py": "what the board itself wrote into its database",
     "agent/settings/readers.py": "the operator's settings",
     "agent/state_folder.py": "the pod's own file",
+    "agent/texts/branches.py": "a subject, cut before",
     "agent/texts/rewrite.py": "texts that leave, cut before",
     "agent/texts/trail.py": "comments of the board, cut before",
 }

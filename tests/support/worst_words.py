@@ -230,12 +230,12 @@ def _in(sign: str, members: Any) -> bool:
 WATCHED: Final = (
     "re", "fnmatch", "difflib", "tomllib", "json", "urllib", "msgspec.json", "msgspec.toml", "msgspec.yaml", "email",
     "http.cookies", "html.parser", "xml", "csv", "configparser", "plistlib", "pickle", "ast", "mimetypes", "shlex",
-    "ipaddress", "unicodedata.normalize", "markdown_it",
+    "ipaddress", "unicodedata", "markdown_it",
 )  # fmt: skip
 """What reads or searches text. Of `email` and `http.cookies` it is known that a word of some kilobytes takes them seconds."""
 HARMLESS: Final = frozenset(
     f"re.{name}" for name in ("ASCII", "DOTALL", "IGNORECASE", "MULTILINE", "VERBOSE", "Match", "Pattern")
-)
+) | {"unicodedata.category"}
 OWNERS: Final = ("agent/texts/bounded.py", "agent/server/bounded.py")
 
 
