@@ -18,22 +18,15 @@ _MOST_WORDS = 100
 _SEARCHED = ("subject", "description", "comment", "attachment_file_name")
 NAMES = (*_PLACES, "search", "subject_or_id", "typeahead")
 _OPEN = "EXISTS (SELECT 1 FROM statuses WHERE id = status_id AND is_closed = ?)"
-_ESCAPED = {ord(sign): f"\\{sign}" for sign in "\\%_"}
 _NAMED = "contains((SELECT name FROM {table} WHERE id = {column}), ?)"
 
 
 def containing(column: str, words: str) -> Condition:
-    """Each of the words stands in the column, whatever the case: the operator `~` [L]; `%` and `_` mean themselves."""
-    clauses, values = [], []
-    for word in _words(words):
-        if word.isascii():
-            escaped = word.translate(_ESCAPED)
-            clauses.append(f"{column} LIKE ? ESCAPE '\\'")
-            values.append(f"%{escaped}%")
-        else:
-            clauses.append(f"contains({column}, ?)")
-            values.append(word)
-    return f"({' AND '.join(clauses)})", [*values]
+    """Each of the words stands in the column, whatever the case: the operator `~` [L]; `%` and `_` mean themselves.
+
+    SQLite's own LIKE takes as many steps as text and word have characters multiplied, and none of them is counted.
+    """
+    return f"contains({column}, ?)", [" ".join(_words(words))]
 
 
 def _words(text: str) -> list[str]:

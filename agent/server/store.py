@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from functools import lru_cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,13 +21,30 @@ from .errors import BoardError, DiskFull, bad_request
 FILE = "board.sqlite3"
 BUSY_SECONDS = 10.0
 CACHE_KIB = 64 << 10
-_STEPS = 200_000
-"""Of SQLite's machine between two looks at the clock: ten milliseconds or less."""
+_STEPS = 20_000
+"""Of SQLite's machine between two looks at the clock: a millisecond or two, unless a step is dear."""
 VERSION = 3
 """Of the schema: `schema.sql` makes it, `migrations/` leads to it from each one that was ever released."""
 
 Row: TypeAlias = sqlite3.Row
 Value: TypeAlias = str | int | None
+
+
+class _Allowance:
+    """How much processor time a transaction has, asked by SQLite's machine and by what may take long in one of its steps."""
+
+    def __init__(self) -> None:
+        self.give(math.inf)
+
+    def give(self, seconds: float) -> None:
+        """From now on."""
+        self._end = time.thread_time() + seconds
+        self.was_spent = False
+
+    def is_spent(self) -> bool:
+        """Whether there is none left; the answer is kept, since SQLite hands on no exception of a function."""
+        self.was_spent = self.was_spent or time.thread_time() > self._end
+        return self.was_spent
 
 
 class Db:
@@ -73,7 +91,8 @@ class Store:
         path = folder / FILE
         if not path.exists():
             raise BoardError(f"{folder} holds no board; make one with `agent board init {folder}`")
-        self._connection = _connect(path)
+        self._allowance = _Allowance()
+        self._connection = _connect(path, self._allowance)
         try:
             _upgrade(self._connection, path)
         except BaseException:
@@ -90,13 +109,14 @@ class Store:
 
         Args:
             write: whether it may change something.
-            seconds: of processor time after which SQLite stops.
+            seconds: of processor time after which SQLite stops, whatever it is at.
 
         Raises:
             ApiError: it took longer, or the disk is full.
         """
-        end = time.thread_time() + seconds
-        self._connection.set_progress_handler(lambda: time.thread_time() > end, _STEPS)
+        allowance = self._allowance
+        allowance.give(seconds)
+        self._connection.set_progress_handler(allowance.is_spent, _STEPS)
         try:
             self._connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
             yield Db(self._connection)
@@ -107,7 +127,7 @@ class Store:
                 self._connection.execute("ROLLBACK")
             if is_full(error):
                 raise DiskFull from error
-            if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+            if allowance.was_spent and isinstance(error, sqlite3.OperationalError):
                 raise bad_request(f"it takes more than {seconds:g} s: ask for less at once") from error
             raise
 
@@ -206,13 +226,14 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, allowance: _Allowance | None = None) -> sqlite3.Connection:
     # Made in one thread and used in another by whoever serves it from a thread, never by two at a time.
     connection = sqlite3.connect(
         path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=512
     )
     connection.row_factory = sqlite3.Row
-    connection.create_function("contains", 2, _contains, deterministic=True)
+    contains = partial(_contains, allowance or _Allowance())
+    connection.create_function("contains", 2, contains, deterministic=True)
     connection.create_function("working_days", 2, _working_days, deterministic=True)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
@@ -225,7 +246,22 @@ def _working_days(start: str | None, due: str | None) -> int | None:
     return None if start is None or due is None else working_days.count(start, due)
 
 
-def _contains(value: str | None, words: str) -> bool:
-    """Whether each of the words stands in the value, whatever the case: the operator `~` [L]."""
-    folded = (value or "").casefold()
-    return all(word in folded for word in words.casefold().split())
+def _contains(allowance: _Allowance, value: str | None, words: str) -> bool:
+    """Whether each of the words stands in the value, whatever the case: the operator `~` [L].
+
+    To SQLite this is one step, and texts of a megabyte take tens of milliseconds: the clock is looked at before each of them
+    and before each word.
+    """
+    folded = ""
+    for word in _folded(words):
+        if allowance.is_spent():
+            raise TimeoutError
+        folded = folded or (value or "").casefold()
+        if word not in folded:
+            return False
+    return True
+
+
+@lru_cache(maxsize=16)
+def _folded(words: str) -> list[str]:
+    return words.casefold().split()
