@@ -108,6 +108,8 @@ async def read(
     )
     mute = {one.user for one in said if not fleet.counts(one.user, ticket.project)}
     lines = [_line(user, fleet) for user in sorted(mute.union(*(one.mute() for one in journals)))]
+    lines += _unclear(activities, fleet, ticket.project)
+    lines += [line for one in journals for line in one.lost()]
     known = trail.lines_said(activities, fleet.users, Event.NOT_READ)
     # The ticket's own trail says who asked last: its Spikes can be moved away, and a word that was heeded once is spent.
     asked = trail.last_verdict(activities, fleet.users, run=run)
@@ -115,7 +117,7 @@ async def read(
         facts,
         instructions,
         tuple(_unanswered(spikes)),
-        tuple(line for line in lines if line not in known),
+        tuple(line for line in dict.fromkeys(lines) if line not in known),
         next((spike.word() for spike in reversed(spikes) if spike.run and spike.run == asked), None),
     )
 
@@ -175,8 +177,10 @@ class _Journal:
         self._activities = activities
         self._fleet = fleet
         self._said = trail.human_comments(activities, fleet.users)
-        foreign = trail.writers(activities, spike.subject) - fleet.users
+        hands = trail.described_by(activities) - fleet.users
+        foreign = hands | (trail.writers(activities, spike.subject) - fleet.users)
         self._foreign = {one for one in foreign if not fleet.counts(one, project)}
+        self._is_mixed = bool(hands & self._foreign) and bool(hands - self._foreign)
         self._project = project
         self._marks = list(trail.markers(activities, fleet.users))
         self._is_duplicate = any(mark.event == Event.SPIKE_DUPLICATE for _, mark in self._marks)
@@ -201,8 +205,15 @@ class _Journal:
             return self._movers
         return self._foreign | {one.user for one in self._said if not self._counts(one.user)}
 
+    def lost(self) -> list[str]:
+        """What else is not read here, a line each."""
+        if not self.is_of_ticket:
+            return []
+        text = [report.left_out_text(self._spike.id)] if self._is_mixed else []
+        return text + _unclear(self._activities, self._fleet, self._project)
+
     def resolved(self) -> ResolvedSpike:
-        """What the model reads of it: not its text where the last hand on it does not count."""
+        """What the model reads of it: not its text where anybody had a hand on it who does not count."""
         item = Item(self._spike.id, "", "") if self._foreign else _item(self._spike)
         return ResolvedSpike(item, _comments(one for one in self._said if self._counts(one.user)))
 
@@ -255,6 +266,17 @@ class _Journal:
 
     def _counts(self, user: int) -> bool:
         return self._fleet.counts(user, self._project)
+
+
+def _unclear(activities: list[Activity], fleet: Fleet, project: int) -> list[str]:
+    """Why comments are not read that are neither the fleet's own nor anybody else's, a line each."""
+    said = trail.unclear(activities, fleet.users)
+    return [
+        report.left_out_comment(one.user, fleets=one.user in fleet.users)
+        if one.user in fleet.users or fleet.counts(one.user, project)
+        else _line(one.user, fleet)
+        for one in said
+    ]
 
 
 def _line(user: int, fleet: Fleet) -> str:

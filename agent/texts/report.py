@@ -253,6 +253,18 @@ def left_out(user: int, *, integration: bool) -> str:
     return f"not read: {who} is in board.integrations" if integration else f"not read: {who} may not be assigned here"
 
 
+def left_out_comment(user: int, *, fleets: bool) -> str:
+    """Why a comment does not reach the model although its author might count."""
+    if fleets:
+        return f"not read: user {user} is an account of the fleet"
+    return f"not read: a comment of user {user} that ends with a marker of the fleet; write it without"
+
+
+def left_out_text(spike: int) -> str:
+    """Why a Spike's text does not, in which somebody who counts wrote as well."""
+    return f"not read: the text of #{spike}, where somebody else wrote as well; answer in a comment"
+
+
 def not_read(run: str, *, lines: Sequence[str]) -> BoardText:
     """On the ticket, once for each of those whose words were left out."""
     return _text(run, Event.NOT_READ, "\n".join(map(line, lines)))

@@ -51,6 +51,13 @@ def is_automatic_note(text: str) -> bool:
     return _AUTOMATIC.match(text.strip()) is not None
 
 
+def _is_note(activity: Activity) -> bool:
+    """Whether a comment is such a note: the first comes with the change it is about, and ends its line; a person's does not."""
+    if not is_automatic_note(activity.text):
+        return False
+    return "#" not in activity.text or (bool(activity.changes) and activity.text.endswith("\n"))
+
+
 def markers(activities: Sequence[Activity], fleet_users: Collection[int]) -> Iterator[tuple[Activity, Marker]]:
     """The fleet's own comments, oldest first; a person's copy of one does not count."""
     for activity in activities:
@@ -70,7 +77,18 @@ def human_comments(
         and activity.text.strip()
         and activity.user not in fleet_users
         and parse_marker(activity.text) is None
-        and not is_automatic_note(activity.text)
+        and not _is_note(activity)
+    )
+
+
+def unclear(activities: Sequence[Activity], fleet_users: Collection[int]) -> tuple[Activity, ...]:
+    """What is told to nobody, and is not the fleet's own: an account of the fleet wrote it by hand, or another copied a marker."""
+    return tuple(
+        activity
+        for activity in activities
+        if activity.text.strip()
+        and (activity.user in fleet_users) == (parse_marker(activity.text) is None)
+        and not _is_note(activity)
     )
 
 

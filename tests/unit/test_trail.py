@@ -13,6 +13,7 @@ from agent.texts.trail import (
     markers,
     push_of,
     releases_since_person,
+    unclear,
     writers,
 )
 
@@ -34,10 +35,18 @@ def test_person_speaks_in_comments_without_marker_that_no_fleet_user_wrote() -> 
         (ANN, " \n"),
         (ANN, report.claimed(RUN, pod="a")),
         (ANN, f"it wrote\n{report.claimed(RUN, pod='a')}\nbut why?"),
-        (ANN, "_Updated automatically by changing values within child work package #77_"),
+        (ANN, "_Take the approach of #12, and make it green_"),
+        (ANN, "_The changes were retracted._"),
     )
-    assert [a.id for a in human_comments(acts, FLEET)] == [1, 7]
-    assert [a.id for a in human_comments(acts, FLEET, after=1)] == [7]
+    hours = Change("Total work set to 4h", ("4h",))
+    note = "_Updated automatically by changing values within child work package #77_"
+    acts += [
+        replace(acts[0], id=10, text=f"{note}\n", changes=(hours,)),
+        replace(acts[0], id=11, text=note, changes=(hours,)),
+    ]
+    assert [a.id for a in human_comments(acts, FLEET)] == [1, 7, 8, 11]
+    assert [a.id for a in human_comments(acts, FLEET, after=1)] == [7, 8, 11]
+    assert [a.id for a in unclear(acts, FLEET)] == [3, 6], "told to nobody, and not the fleet's own"
 
 
 @pytest.mark.parametrize(
