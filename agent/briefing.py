@@ -214,7 +214,8 @@ class _Journal:
 
     def resolved(self) -> ResolvedSpike:
         """What the model reads of it: not its text where anybody had a hand on it who does not count."""
-        item = Item(self._spike.id, "", "") if self._foreign else _item(self._spike)
+        text = report.unmarked(self._spike.description)
+        item = Item(self._spike.id, "", "") if self._foreign else Item(self._spike.id, self._spike.subject, text)
         return ResolvedSpike(item, _comments(one for one in self._said if self._counts(one.user)))
 
     @property

@@ -37,6 +37,27 @@ _BLANKS: Final = Every(
 _WIDTH: Final = 120
 """Characters of a line that people see without moving it: boards wrap no code."""
 _GOES_ON: Final = "\N{RIGHTWARDS ARROW WITH HOOK} "
+_PROMPT, _LONGEST_PROMPT = "a text for a prompt, which is cut before", 100_000
+_SELECTORS: Final = "\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef"
+_JOINED: Final = "#*0-9\u00a9\u00ae\u0600-\u1fff\u203c-\ud7ff\uf900-\ufdff\ufe20-\uffef\U00010000-\U0003ffff"
+"""What a variation selector or a joiner changes the look of: signs of scripts that need them, ideographs, symbols."""
+_NO_JOINERS: Final = _FORMAT.replace("\u200b-\u200f", "\u200b\u200e\u200f").replace(
+    "\U000e0000-\U000e0fff", "\U000e0000-\U000e00ff\U000e01f0-\U000e0fff"
+)
+"""`_FORMAT` without joiners and variation selectors."""
+_NEVER_SEEN: Final = Every(
+    "clean: what is not seen, whatever stands before it",
+    f"[\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0{_NO_JOINERS}]++",
+    sees=_PROMPT,
+    longest=_LONGEST_PROMPT,
+)
+_ALONE: Final = Every(
+    "clean: a selector or joiner of nothing",
+    rf"(?<![{_JOINED}])(?:[{_SELECTORS}]|(?<![{_JOINED}][{_SELECTORS}])[\u200c\u200d])[{_SELECTORS}\u200c\u200d]*+",
+    sees=_PROMPT,
+    longest=_LONGEST_PROMPT,
+)
+_LINE_ENDS: Final = str.maketrans(dict.fromkeys("\u2028\u2029", "\n"))
 _ASCII, _BASIC, _BYTES = 0x80, 0xFFFF, range(0xDC80, 0xDD00)
 
 
@@ -59,6 +80,11 @@ def clean(text: str) -> str:
 def visible(text: str) -> str:
     """The same without format characters and the line ends that only some programs know: what is left is what is seen."""
     return _UNSEEN.replaced(clean(text), "")
+
+
+def readable(text: str) -> str:
+    """A text of a prompt, cut to its length, for who reads signs: what scripts and emoji need stays, once behind a sign."""
+    return _ALONE.replaced(_NEVER_SEEN.replaced(clean(text).translate(_LINE_ENDS), ""), "")
 
 
 def spelt_out(raw: bytes) -> str:

@@ -2,7 +2,7 @@
 
 Every text that comes from the board or the repository has `&`, `<`, `>` and each `@` at the start of a word written as
 entities. So it can neither close its block nor open another, and the model's command line expands no `@path`
-(claude-cli.md, trap 5). The prompt begins with a fixed sentence, so it is never a slash command (trap 4).
+(claude-cli.md, trap 5). What people do not see on the board is in no prompt as theirs. The prompt begins with a fixed sentence, so it is never a slash command (trap 4).
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from agent.texts.clean import clean
+from agent.texts.clean import clean, readable
 from agent.texts.markup import shortened
+from agent.texts.shown import shown
 
 OPENING: Final = "You are a coding agent: you implement one work package in the repository in your working directory."
 
@@ -28,6 +29,8 @@ SPIKES: Final = 5
 """The latest that many; so no prompt is longer than about 350,000 characters before escaping."""
 NOTES_LIMIT: Final = 16_000
 LINE_LIMIT: Final = 300
+_ROOM: Final = 2
+"""How much more than is told is looked at, for what the board does not show of it."""
 
 VERDICT_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
@@ -166,7 +169,7 @@ def _blocks(facts: PromptFacts) -> Iterator[str]:
 
 
 def _item(tag: str, item: Item, limit: int, *more: str, **attributes: str) -> str:
-    description = _text(item.description, limit)
+    description = _board_text(item.description, limit)
     return _block(
         tag,
         f"<subject>{escape(_line(item.subject))}</subject>",
@@ -180,7 +183,7 @@ def _item(tag: str, item: Item, limit: int, *more: str, **attributes: str) -> st
 def _comments(comments: Sequence[Comment], latest: int) -> Iterator[str]:
     yield _older(len(comments) - latest, "comment")
     for comment in comments[-latest:]:
-        yield _block("comment", _text(comment.text, COMMENT_LIMIT), author=comment.author, at=comment.at)
+        yield _block("comment", _board_text(comment.text, COMMENT_LIMIT), author=comment.author, at=comment.at)
 
 
 def _older(count: int, noun: str) -> str:
@@ -188,12 +191,16 @@ def _older(count: int, noun: str) -> str:
     return _block("older", f"{count} more {noun}{'' if count == 1 else 's'}, not shown here.") if count > 0 else ""
 
 
+def _board_text(text: str, limit: int) -> str:
+    return _text(shown(clean(text), _ROOM * limit), limit)
+
+
 def _text(text: str, limit: int) -> str:
-    return escape(shortened(clean(text).strip(), limit))
+    return escape(readable(shortened(clean(text).strip(), limit)).strip())
 
 
 def _line(text: str) -> str:
-    return " ".join(shortened(clean(text), LINE_LIMIT).split())
+    return " ".join(readable(shortened(clean(text), LINE_LIMIT)).split())
 
 
 def _block(tag: str, *parts: str, **attributes: str) -> str:

@@ -106,6 +106,11 @@ def parse_marker(raw: str) -> Marker | None:
     return None if found is None else Marker(found[1], found[2])
 
 
+def unmarked(raw: str) -> str:
+    """The text without its marker."""
+    return raw if parse_marker(raw) is None else raw.rstrip().rpartition("\n")[0]
+
+
 def _text(run: str, event: Event, first_line: str, *blocks: str) -> BoardText:
     return outlet.board(first_line, *blocks, marker(run, event))
 

@@ -17,6 +17,7 @@ from agent.texts import markup, outlet, prompt, told, trail
 from agent.texts.clean import clean
 from agent.texts.evidence import last_words, redactor
 from agent.texts.rewrite import LONGEST
+from agent.texts.shown import shown
 from support import worst_words
 from support.worst_words import LIMIT, LISTED_WORDS, MEBIBYTE
 
@@ -48,6 +49,7 @@ LOOKS: dict[str, Callable[[str], object]] = {
     "a forge": outlet.forge,
     "a name": markup.code,
     "a link": lambda word: outlet.link("x", word),
+    "what is shown of a text": lambda word: shown(f"<!-- x -->{word}", 48_000),
     "one line": markup.one_line,
     "the last lines": markup.last_lines,
     "a prompt": prompt.escape,
