@@ -309,7 +309,8 @@ class Attempt:
 
         Raises:
             Superseded: one is open again: the ticket waits for its answer.
-            TicketFailure: one must not stay closed so, and the board does not let it be opened: it is asked anew.
+            TicketFailure: one must not stay closed so, and the board does not let it be opened, or one was taken away: it is
+                asked anew.
         """
         if brief.left_out:
             await self._reporter.fence()
@@ -324,6 +325,11 @@ class Attempt:
                 raise TicketFailure(f"{why}; the board does not let it be opened again")
         if waiting:
             raise Superseded("; ".join(waiting))
+        if brief.taken_away is not None:
+            why = "and it is not known that anybody did that who may be assigned here"
+            raise TicketFailure(
+                f"Spike #{brief.taken_away} was taken away from this ticket, {why}: so it is asked again"
+            )
 
     async def _report(self, branch: str, commit: str, ticket: WorkPackage, *, pushed: bool = True) -> End:
         """Done; or, if the text changed since the claim, ready once more: at most twice, and the next prompt shows both."""

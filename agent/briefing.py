@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
+from agent.errors import NotFound, Refused, TooLarge
 from agent.git.workspace import Workspace
 from agent.model import Activity, Fleet, WorkPackage
 from agent.programs.instructions import NAME, Instructions, read_instructions
@@ -58,6 +59,8 @@ class Briefing(Struct, frozen=True):
     left_out: tuple[str, ...] = ()
     """Whose words were left out, a line each, as far as the ticket does not say so yet."""
     word: Word | None = None
+    taken_away: int | None = None
+    """The Spike that asked last, where it is not below the ticket any more, and nobody who counts is known to have moved it."""
 
     def prompt(self) -> str:
         """The text for the model."""
@@ -82,9 +85,11 @@ async def read(
     instructions = await instructions_of(workspace)
     run = workspace.run
     activities = await board.activities(ticket.id, "what people said")
+    there = await Spikes(protocol).of_ticket(ticket.id) if ticket.children else []
     answered = [
         (one, await board.activities(one.id, f"the answers in Spike #{one.id}"))
-        for one in await _answered(protocol, ticket)
+        for one in there
+        if one.status in protocol.fleet.closed
     ]
     lets_through = any(trail.push_of(one.text) for _, journal in answered for one in journal)
     fleet = await protocol.who_counts(ticket.project) if lets_through else protocol.fleet
@@ -113,12 +118,16 @@ async def read(
     known = trail.lines_said(activities, fleet.users, Event.NOT_READ)
     # The ticket's own trail says who asked last: its Spikes can be moved away, and a word that was heeded once is spent.
     asked = trail.last_verdict(activities, fleet.users, run=run)
+    spike = trail.spike_of(activities, fleet.users, asked)
+    if spike in {one.id for one in there}:
+        spike = None
     return Briefing(
         facts,
         instructions,
         tuple(_unanswered(spikes)),
         tuple(line for line in dict.fromkeys(lines) if line not in known),
         next((spike.word() for spike in reversed(spikes) if spike.run and spike.run == asked), None),
+        None if spike is None or await _is_peoples_doing(protocol, ticket, spike) else spike,
     )
 
 
@@ -131,12 +140,15 @@ async def instructions_of(workspace: Workspace) -> Instructions:
     return read_instructions(await workspace.file_at_base(NAME))
 
 
-async def _answered(protocol: Protocol, ticket: WorkPackage) -> list[WorkPackage]:
-    """The closed Spikes of a ticket; nothing is asked where it has no children."""
-    if not ticket.children:
-        return []
-    closed = protocol.fleet.closed
-    return [one for one in await Spikes(protocol).of_ticket(ticket.id) if one.status in closed]
+async def _is_peoples_doing(protocol: Protocol, ticket: WorkPackage, spike: int) -> bool:
+    """Whether only people who count took a Spike from below its ticket, or made something else of it."""
+    fleet = protocol.fleet
+    try:
+        journal = await protocol.board.activities(spike, f"who took Spike #{spike} away")
+    except (NotFound, Refused, TooLarge):
+        return False
+    hands = trail.taken_by(journal, ticket.subject, fleet.spike_names)
+    return bool(hands) and all(fleet.counts(one, ticket.project) for one in hands)
 
 
 async def _story(protocol: Protocol, ticket: WorkPackage) -> WorkPackage | None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from agent.model import Activity, Change
+from agent.texts import told
 from agent.texts.bounded import LINE, Whole
 from agent.texts.report import Event, Marker, parse_marker
 
@@ -190,6 +191,26 @@ def placed_by(activities: Sequence[Activity], parent: str, kinds: Collection[str
     moved = [one.user for one in activities[1:] if any(map(moves, one.changes))]
     turned = [one.user for one in activities[1:] if any(map(turns, one.changes))]
     return frozenset(moved[-1:] + turned[-1:])
+
+
+def taken_by(activities: Sequence[Activity], parent: str, kinds: Collection[str]) -> frozenset[int]:
+    """Who last took it from below that parent, or made another type of it than those; empty if that does not show."""
+
+    def leaves(change: Change) -> bool:
+        return (change.is_gone or _swaps(change)) and change.values[:1] == (parent,)
+
+    def turns(change: Change) -> bool:
+        return _swaps(change) and change.values[0] in kinds
+
+    left = [one.user for one in activities if any(map(leaves, one.changes))]
+    turned = [one.user for one in activities if any(map(turns, one.changes))]
+    return frozenset(left[-1:] + turned[-1:])
+
+
+def spike_of(activities: Sequence[Activity], fleet_users: Collection[int], run: str) -> int | None:
+    """The number of the Spike with which a run asked, as the fleet said it on the ticket."""
+    made = (told.read(one.text) for one, mark in markers(activities, fleet_users) if mark.run == run)
+    return next((one.spike for one in made if one is not None and one.spike is not None), None)
 
 
 def lines_said(activities: Sequence[Activity], fleet_users: Collection[int], event: str) -> frozenset[str]:

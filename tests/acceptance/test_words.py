@@ -213,6 +213,26 @@ def test_a_spikes_text_that_somebody_else_wrote_in_is_not_read_and_an_answer_in_
     ]
 
 
+def test_a_spike_that_an_integration_takes_away_is_asked_again_and_one_that_a_person_takes_away_is_not(
+    small_fleet: Fleet, tmp_path: Path
+) -> None:
+    """T13: it emptied the parent of an open Spike, and the next pass ran the model without an answer, unasked and unsaid."""
+    fleet, users = small_fleet, small_fleet.board.users
+    ticket, spike, config = stuck(fleet, tmp_path / "prompts", integrations=[users["deutsch"]])
+
+    def take_away(number: int, account: str) -> None:
+        body = {"lockVersion": fleet.get(number)["lockVersion"], "_links": {"parent": {"href": None}}}
+        fleet.request("PATCH", f"/work_packages/{number}", body, account)
+
+    take_away(spike, "deutsch")
+    assert fleet.cycle(config)["end"]["kind"] == "failed"
+    assert prompts(tmp_path / "prompts", ticket) == [], "no model was asked"
+    (again,) = fleet.children(ticket)
+    assert f"Spike #{spike} was taken away" in fleet.get(again)["description"]["raw"]
+    take_away(again, "human")
+    assert fleet.cycle(config)["end"]["kind"] == "done"
+
+
 def nothing_is_opened_again(fleet: Fleet) -> None:
     operate(
         fleet.board,

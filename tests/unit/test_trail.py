@@ -13,6 +13,8 @@ from agent.texts.trail import (
     markers,
     push_of,
     releases_since_person,
+    spike_of,
+    taken_by,
     unclear,
     writers,
 )
@@ -180,6 +182,18 @@ def test_the_last_hand_on_a_text_is_its_writer_and_before_that_who_made_it() -> 
     assert writers(journal(MADE, changed(5, renamed), changed(ANN, emptied)), "T") == {POD, 5}
     assert writers(journal(MADE, changed(ANN, described), changed(5, renamed)), "T") == {ANN, 5}
     assert writers(journal(MADE, changed(5, renamed), changed(ANN, Change("", ("T", "S")))), "S") == {POD, ANN}
+
+
+def test_who_took_a_spike_away_and_which_one_it_was_is_told_by_its_journal_and_the_fleets_own_comment() -> None:
+    gone, moved = Change("", ("T",), is_gone=True), Change("", ("T", "Another"))
+    assert taken_by(journal(MADE), "T", {"Spike"}) == frozenset()
+    assert taken_by(journal(MADE, changed(ANN, gone), changed(5, Change("", ("Another", "T")))), "T", {"Spike"}) == {
+        ANN
+    }
+    assert taken_by(journal(MADE, changed(ANN, gone), changed(5, moved)), "T", {"Spike"}) == {5}
+    assert taken_by(journal(MADE, changed(5, Change("", ("Spike", "Task")))), "T", {"Spike"}) == {5}
+    acts = trail((POD, report.spike_created(OLD, spike=5)), (ANN, report.spike_created(RUN, spike=6)))
+    assert (spike_of(acts, FLEET, OLD), spike_of(acts, FLEET, RUN)) == (5, None)
 
 
 def test_lines_of_the_fleets_own_comments_are_found_whatever_the_run_and_a_copy_of_one_is_not() -> None:
