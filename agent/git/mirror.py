@@ -76,6 +76,7 @@ NEUTRAL: Final = (
     "gc.auto=0",
     "maintenance.auto=false",
     "advice.detachedHead=false",
+    "advice.graftFileDeprecated=false",
 )
 """The settings of every process of ours; the command line outweighs every file."""
 CONFIG: Final = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"

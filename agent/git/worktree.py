@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from agent.errors import PodTrouble, TicketFailure
 from agent.git import blame, guard, odd, published
-from agent.git.folder import open_up, remove, scrub, unblock, write_plain
+from agent.git.folder import let_in, open_up, remove, scrub, unblock, write_plain
 from agent.git.guard import Seal
 from agent.git.mirror import CONFIG, LOCAL_TIMEOUT, GitHung, Mirror
 from agent.git.odd import Listing
@@ -31,6 +31,7 @@ from agent.texts.bounded import LINE, Unreadable, from_json
 from agent.texts.outlet import CommitText
 
 _DENIED: Final = b"Permission denied"
+_FATAL: Final = 128
 _STRICT: Final = ("-c", "core.protectNTFS=true")
 """Names that other systems take for `.git` (`git~1`, `.git.`): their clones, and Nix, refuse a commit that has them."""
 _ASIDE: Final = "aside"
@@ -147,6 +148,7 @@ class Worktree:
     def _exists(self) -> bool:
         if self.path.is_symlink() or not self.path.is_dir():
             return False
+        let_in(self.path)
         with os.scandir(self.path) as entries:
             return any(entry.name != ".git" for entry in entries)
 
@@ -163,6 +165,7 @@ class Worktree:
             if folder.is_symlink() or not folder.is_dir():
                 remove(folder)
                 folder.mkdir(parents=True)
+            let_in(folder)
         for entry in self.admin.iterdir():
             if entry.name != "index" or entry.is_symlink() or not entry.is_file():
                 remove(entry)
@@ -273,12 +276,16 @@ class Worktree:
         """The tree of a three-way merge, made without touching the folder.
 
         Raises:
-            TicketFailure: it conflicts; the reason names the files.
+            TicketFailure: it conflicts, and the reason names the files; or they have nothing in common.
         """
         option = [f"--merge-base={base}"] if base else []
         done = await self.git(
-            "merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", *option, ours, theirs, ok=(0, 1)
+            "merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", *option, ours, theirs, ok=(0, 1, _FATAL)
         )
+        if done.returncode == _FATAL:
+            if base or (await self.git("merge-base", ours, theirs, ok=(0, 1))).returncode == 0:
+                raise self.mirror.failed("merge-tree", done)
+            raise TicketFailure("they have no history in common, so rebase or delete the branch")
         tree, *files = done.stdout.decode("utf-8", "replace").strip("\0").split("\0")
         if done.returncode:
             raise TicketFailure(f"conflict in {names(files)}")
@@ -341,6 +348,7 @@ class Worktree:
         aside = self.mirror.folder / _ASIDE
         aside.mkdir(parents=True, exist_ok=True)
         place = aside / f"{self.path.name}-{secrets.token_hex(4)}"
+        let_in(self.path)  # what is closed to its owner cannot be moved
         self.path.rename(place)
         remove(self.admin)
         by_age = sorted(aside.iterdir(), key=lambda one: one.lstat().st_ctime_ns)

@@ -3,16 +3,20 @@
 import asyncio
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import agent
+import support
 from agent.errors import TicketFailure
 from agent.git import blame, mirror, sizes, worktree
 from agent.git.workspace import Workspace
 from agent.programs.runner import Finished
-from support.git_bench import KEPT, NEXT, RUN, Bench, message, read, write
+from support.git_bench import BRANCH, KEPT, NEXT, RUN, Bench, message, read, work, write
 from support.git_repo import git
 
 pytestmark = pytest.mark.usefixtures("nothing_deep_is_left")
@@ -270,3 +274,53 @@ async def test_a_large_file_of_the_repository_is_no_failure(bench: Bench, monkey
     workspace = await bench.open()
     write(workspace, {"work.txt": "1"})
     assert (await workspace.snapshot()).changed
+
+
+async def test_a_branch_that_has_nothing_in_common_with_its_base_is_the_tickets_failure(bench: Bench) -> None:
+    """T6: after a `git filter-repo` of the base each ticket with a branch was the pod's trouble, and all its work waited."""
+    workspace = await bench.open()
+    await workspace.publish(await work(workspace, {"a.txt": "1\n"}), claim_blob=None)
+    git(bench.remote.clone, "checkout", "--quiet", "--orphan", "anew")
+    git(bench.remote.clone, "commit", "--quiet", "-m", "Without the secret")
+    git(bench.remote.clone, "push", "--quiet", "--force", "origin", "anew:main")
+    with pytest.raises(TicketFailure, match=rf"merging `main` into `{BRANCH}` failed: they have no history in common"):
+        await bench.open(NEXT)
+
+
+CLOSED = """
+import asyncio, sys
+from pathlib import Path
+from support.git_bench import KEPT, NEXT, RUN, Bench, message, write
+
+async def main(folder, mode, what):
+    bench = Bench(folder)
+    write(await bench.open(), {"work.txt": "mine\\n"})
+    (folder / "state/work/42").chmod(int(mode, 8))
+    later = bench.pod("state")
+    if what == "discard":
+        await later.fetch()
+        await later.discard(42)
+    else:
+        workspace = await bench.open(NEXT if what == "next" else RUN, repo=later)
+        if what == "keep":
+            assert await workspace.keep(KEPT, message()) is not None
+    print(*bench.remote.refs())
+    assert what == "same" or bench.remote.show(f"refs/{KEPT}", "work.txt") == "mine"
+
+asyncio.run(main(Path(sys.argv[1]), *sys.argv[2:]))
+"""
+ORDINARY = ("setpriv", "--securebits=+noroot", "--inh-caps=-all", "--bounding-set=-all", "--")
+
+
+@pytest.mark.parametrize(
+    ("mode", "what"), [("000", "same"), ("000", "next"), ("300", "keep"), ("000", "discard"), ("500", "next")]
+)
+def test_a_folder_that_a_model_closed_before_its_pod_was_killed_is_opened_and_nothing_of_it_lost(
+    tmp_path: Path, mode: str, what: str
+) -> None:
+    """T6: it was "this host: Permission denied" for every later ticket of the Epic, or a traceback at every start."""
+    paths = os.pathsep.join(str(Path(one).parent) for one in (agent.__path__[0], support.__path__[0]))
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": paths, "GIT_CONFIG_GLOBAL": os.devnull, "HOME": str(tmp_path)}
+    words = (*(ORDINARY if os.geteuid() == 0 else ()), sys.executable, "-c", CLOSED, str(tmp_path), mode, what)
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
