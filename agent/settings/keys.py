@@ -44,7 +44,10 @@ GUARDED: Final = (
     ".teamcity/**", ".zuul*", "zuul.*", ".prow*", ".tekton/**", ".harness/**", ".semaphore/**", ".cirrus.*",
     ".build.yml", ".builds/**", "appveyor*", ".appveyor*", "cloudbuild*", "buildspec*", "codemagic.yaml", "bitrise.yml",
     "wercker.yml", "shippable.yml", "garnix.yaml", ".packit*", ".copr/**", ".pre-commit-config.yaml", ".readthedocs.*",
-    "renovate.json*", ".mergify*", "netlify.toml", "vercel.json",
+    "renovate.json*", ".renovaterc*", ".mergify*", ".kodiak.toml", "bors.toml", "netlify.toml", "vercel.json",
+    ".crow*", ".vela.y*", "screwdriver.y*", ".taskcluster.y*", ".onedev-buildspec.*", "evergreen.y*", ".evergreen.y*",
+    ".bazelci/**", ".tangled/**", ".laminar/**", ".rultor.y*", ".devcontainer*", ".gitpod.*", "amplify.y*", "render.y*",
+    "wrangler.*", ".upsun/**", ".platform*", ".do/**", "heroku.yml", "fly.toml", "firebase.json",
 )  # fmt: skip
 """What decides what a forge's CI does, or a service that acts on a push, and who must agree; a pattern stands for all below, too."""
 
