@@ -31,7 +31,7 @@ from agent.errors import (
 )
 from agent.execution import Execution
 from agent.git import refs
-from agent.git.evidence import RUN_TRAILER, SEEN_TRAILER, TICKET_TRAILER
+from agent.git.evidence import KEPT_TRAILER, RUN_TRAILER, SEEN_TRAILER, TICKET_TRAILER
 from agent.git.kept import Kept
 from agent.git.refs import ClaimRefRefused, LeaseRefused, PushRefused, Refs, Refusal
 from agent.git.repo import Repository
@@ -136,7 +136,7 @@ class Attempt:
         """The ticket was changed while this pod was away: keep the work, let go."""
         branch = self._reporter.record.branch
         if branch:
-            with contextlib.suppress(PodTrouble, TicketFailure):
+            with contextlib.suppress(PodTrouble, TicketFailure, OSError):
                 self._workspace = await self._repository.open(self._held.owner, branch, self._run)
         await self._stopped(why)
 
@@ -399,7 +399,7 @@ class Attempt:
         if not await self._repository.commits_of_ticket(self._held.ticket, branch):
             raise TicketFailure("the model said that it was done already, but no commit is there", question=summary)
         commit = await self._repository.tip(branch)
-        carried = await self._verify(workspace, commit, judge)
+        carried = await self._verify(workspace, workspace.start, judge)  # the branch with the base whose judge that is
         completion = report.completed(self._run, summary=summary, verified=judge.commands, carried=carried)
         self._reporter.remember(replace(self._reporter.record, completion=completion))
         end = await self._report(branch, commit, ticket, pushed=False)
@@ -448,10 +448,11 @@ class Attempt:
         """What is there, kept; None if there is nothing, or the remote does not take it now."""
         if self._workspace is None:
             return None
-        message = outlet.commit(f"Work in progress on work package {self._held.ticket}", "", {RUN_TRAILER: self._run})
+        trailers = {RUN_TRAILER: self._run, KEPT_TRAILER: f"#{self._held.ticket}"}
+        message = outlet.commit(f"Work in progress on work package {self._held.ticket}", "", trailers)
         try:
             return await self._workspace.keep(name, message)
-        except PodTrouble as trouble:
+        except (PodTrouble, OSError) as trouble:
             logger.warning("#{}: the work stays in {}: {}", self._held.ticket, self._workspace.path, trouble)
             return None
 

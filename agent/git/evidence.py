@@ -13,6 +13,8 @@ TICKET_TRAILER: Final = "Work-Package"
 """The trailer that names the ticket, as `#42`."""
 SEEN_TRAILER: Final = "Agent-Seen"
 """The trailer with the hash by which a person let a guarded change through (`agent.git.guarded`), and the run that asked."""
+KEPT_TRAILER: Final = "Agent-Kept"
+"""The trailer of a commit that is kept for people: at the branch it can only be by a person's push."""
 STARTER_TRAILER: Final = "Agent-Starter"
 """The trailer of a commit that a run made before its work: it proves nothing."""
 

@@ -16,7 +16,8 @@ from loguru import logger
 from msgspec import Struct
 
 from agent.errors import PodTrouble, TicketFailure
-from agent.git.evidence import SEEN_TRAILER, STARTER_TRAILER
+from agent.git.blame import GitFailed
+from agent.git.evidence import KEPT_TRAILER, SEEN_TRAILER, STARTER_TRAILER
 from agent.git.guarded import Change, Entry, GuardedPaths, by_links, guarded_among, guarded_entries, hash_of
 from agent.git.mirror import ADDRESS, Mirror
 from agent.git.odd import led_to, read_blobs, tree_links
@@ -34,6 +35,8 @@ UNDONE: Final = (
 )
 SPELT: Final = r"[it has signs that are not seen: each is spelt out here, as \u202e]"
 _RAW: Final = ("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", "--no-commit-id")
+_WORDS: Final = (SEEN_TRAILER, STARTER_TRAILER, KEPT_TRAILER)
+"""The trailers by which a commit of ours is a person's: let through, the operator's files, pushed by hand."""
 _NEW_LINK: Final = b" 120000 "
 """Where that answer has it not, the commit has no link that the base lacks."""
 
@@ -135,14 +138,18 @@ async def fetch_kept(mirror: Mirror, name: str) -> str | None:
     """The commit that was kept under this name, now here; None if it is nowhere to be had."""
     bundle = _place(mirror, name)
     if bundle.is_file():  # it is later than what the remote has
-        await mirror.local("bundle", "unbundle", str(bundle))
-        heads = await mirror.local("bundle", "list-heads", str(bundle))
+        try:
+            await mirror.local("bundle", "unbundle", str(bundle))
+            heads = await mirror.local("bundle", "list-heads", str(bundle))
+        except GitFailed as failed:
+            raise TicketFailure(f"the kept work in {bundle} cannot be read: {failed}") from failed
         return heads.stdout.decode("utf-8", "replace").partition(" ")[0] or None
     ref = f"refs/{name}"
     found = await mirror.remote("ls-remote", "--refs", "origin", ref)
     if not found.ok:
         raise mirror.unreachable(found)
-    sha = found.stdout.decode("utf-8", "replace").partition("\t")[0].strip()
+    lines = (line.split("\t") for line in found.stdout.decode("utf-8", "replace").splitlines())
+    sha = next((line[0] for line in lines if line[1:] == [ref]), "")  # it matches longer names, too
     if sha:
         done = await mirror.remote("fetch", "--no-tags", "--no-write-fetch-head", "--quiet", "origin", ref)
         if not done.ok:
@@ -239,13 +246,13 @@ async def _hands(mirror: Mirror, paths: GuardedPaths, below: UpToDate) -> _Hands
     Of a commit that people let through by its hash, all that differed from its base is theirs: what they saw may stand in a
     commit of ours below it, a merge or the starter.
     """
-    shown = "%x00".join(f"%(trailers:key={one},valueonly,unfold)" for one in (SEEN_TRAILER, STARTER_TRAILER))
+    shown = "%x00".join(f"%(trailers:key={one},valueonly,unfold)" for one in _WORDS)
     form = f"--format=%H%x00%P%x00%ce%x00{shown}%x01"
     log = await mirror.local("log", "--first-parent", form, below.onto, f"^{below.base}", "--")
     known: set[str] = set()
     hands = _Hands({}, set())
     for line in log.stdout.decode("utf-8", "replace").split("\x01")[:MOST_COMMITS]:
-        sha, parents, address, seen, starter = (part.strip() for part in (*line.split("\0"), "", "", "", "", "")[:5])
+        sha, parents, address, seen, *words = (part.strip() for part in (*line.split("\0"), *[""] * 6)[:6])
         if not sha:
             continue
         found = await _guarded(mirror, paths, sha)
@@ -253,7 +260,7 @@ async def _hands(mirror: Mirror, paths: GuardedPaths, below: UpToDate) -> _Hands
             base = await mirror.local("merge-base", below.base, sha)
             found |= await _guarded(mirror, paths, base.stdout.decode().strip(), sha)
         for path, one in found.items():
-            if path not in known and (address != ADDRESS or seen or starter):
+            if path not in known and (address != ADDRESS or seen or any(words)):
                 hands.theirs[path] = one
             elif path not in known and " " not in parents:
                 hands.ours.add(path)

@@ -10,7 +10,7 @@ from loguru import logger
 from agent.git.blame import GitFailed, blamed
 from agent.git.checkout import clear_checkouts, forget_carried
 from agent.git.checks import refuse_repository
-from agent.git.evidence import RUN_TRAILER, SEEN_TRAILER, TICKET_TRAILER, commit_with
+from agent.git.evidence import KEPT_TRAILER, RUN_TRAILER, SEEN_TRAILER, TICKET_TRAILER, commit_with
 from agent.git.guarded import guarded_names
 from agent.git.kept import fetch_kept, probe
 from agent.git.mirror import Mirror
@@ -282,7 +282,8 @@ class Repository:
                 before = Workspace(worktree, record, self.spares)
                 # a pod that died right after its push did not note it
                 if await before.has_leftovers() and not await self.commit_of_run(record.run, record.branch):
-                    message = outlet.commit("Left behind by an earlier run", "", {RUN_TRAILER: record.run})
+                    trailers = {RUN_TRAILER: record.run, KEPT_TRAILER: f"#{worktree.owner}"}
+                    message = outlet.commit("Left behind by an earlier run", "", trailers)
                     await before.keep(kept_name(worktree.owner, record.run), message)
             except (GitFailed, OSError) as failed:  # no time will mend that
                 logger.warning("what a run left for #{} cannot be kept: {}", worktree.owner, failed)

@@ -149,3 +149,15 @@ def test_nothing_of_a_checkout_is_left(small_fleet: Fleet) -> None:
     repository = small_fleet.folder / "pod-a/state/repositories/shop"
     assert not (repository / "checks").exists()
     assert not list((repository / "mirror.git/worktrees").iterdir())
+
+
+def test_what_is_done_already_is_judged_together_with_the_base_whose_judge_that_is(small_fleet: Fleet) -> None:
+    """T2: the branch's tip was judged by checks that came to the base since, and right work was given to a person."""
+    ticket = small_fleet.add("Do it")
+    judged(small_fleet, "test -e work.txt")
+    assert small_fleet.cycle(small_fleet.pod(script={"files": {"work.txt": "1\n"}}))["end"]["kind"] == "done"
+    small_fleet.remote.push("main", {"check.sh": "test -e work.txt\n"})
+    judged(small_fleet, "sh check.sh")
+    small_fleet.change(ticket, status="New")
+    again = small_fleet.cycle(small_fleet.pod(script={"verdict": "already_done", "files": {}}))
+    assert again["end"]["kind"] == "done", again

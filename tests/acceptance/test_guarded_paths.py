@@ -50,6 +50,7 @@ def test_its_spike_shows_the_change_and_a_word_lets_exactly_that_through(small_f
     ticket, spike, change = asked(fleet, tmp_path)
     (kept,) = fleet.kept()
     assert kept.startswith(f"agent/kept/{ticket}-")
+    assert f"Agent-Kept: #{ticket}" in git(fleet.remote.path, "log", "-1", "--format=%B", f"refs/{kept}")
     text = fleet.get(spike)["description"]["raw"]
     assert f"git fetch origin refs/{kept}" in text
     assert "+jobs: {leak:" in text

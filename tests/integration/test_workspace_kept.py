@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import os
 import random
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from agent.errors import TicketFailure
 from agent.git import kept, mirror
-from agent.git.evidence import SEEN_TRAILER
+from agent.git.evidence import KEPT_TRAILER, SEEN_TRAILER
 from agent.git.folder import remove
 from agent.git.refs import PROBES, RepositoryUnreachable
 from agent.git.workspace import Workspace
@@ -435,3 +436,39 @@ async def test_a_probe_leaves_nothing_and_says_no_only_in_the_remotes_own_words(
 async def test_kept_work_that_is_nowhere_is_none(bench: Bench) -> None:
     await bench.open()
     assert await bench.repo.fetch_kept(KEPT) is None
+
+
+async def test_kept_work_that_a_person_pushes_to_the_branch_is_theirs(bench: Bench) -> None:
+    """T12: as the manual says where a forge refuses the pod's push of a workflow; each later ticket was asked about it again."""
+    workspace = await bench.open()
+    write(workspace, {CI: LEAKS})
+    found = await workspace.keep(KEPT, message())
+    assert found is not None
+    kept_by_fleet = outlet.commit("Work in progress", "", {"Agent-Run": RUN, KEPT_TRAILER: "#42"})
+    sha = await workspace._worktree.commit(f"{found.commit}^{{tree}}", (f"{found.commit}^",), kept_by_fleet)
+    git(workspace.path, "push", "--quiet", bench.remote.url, f"{sha}:refs/heads/{BRANCH}")
+    after = await bench.open(NEXT)
+    assert await seen(after, {"src/a.py": "2\n"}) == ()
+    assert await seen(after, {CI: "on: [another leak]\n"}) == (CI,)
+
+
+async def test_a_bundle_of_kept_work_that_git_does_not_take_is_the_tickets_failure(bench: Bench) -> None:
+    bench.repo.settle(hidden=True)
+    refuse(bench, RULES["a name"])
+    workspace = await bench.open()
+    write(workspace, {"id_rsa": "1"})
+    found = await workspace.keep(KEPT, message())
+    assert found is not None
+    os.truncate(found.bundle, 40)
+    with pytest.raises(TicketFailure, match=r"\.bundle cannot be read"):
+        await bench.repo.fetch_kept(KEPT)
+
+
+async def test_what_is_kept_is_found_by_its_whole_name(bench: Bench) -> None:
+    """T12: `git ls-remote` finds the end of longer names, too: another commit was pushed in the place of what was kept."""
+    workspace = await bench.open()
+    write(workspace, {"src/a.py": "2\n"})
+    found = await workspace.keep(KEPT, message())
+    assert found is not None
+    git(bench.remote.path, "update-ref", f"refs/a/refs/{KEPT}", "refs/heads/main")
+    assert await bench.repo.fetch_kept(KEPT) == found.commit
