@@ -64,7 +64,7 @@ _ACTING: Final = (
     ("mailto:", ""),
 )
 """What switches checks off, or is a link, wherever it stands; in two parts."""
-_LINKS: Final = ("](", "][", "]:", "[[", "{{")
+_LINKS: Final = ("](", "][", "]:", "[[", "{{", "#[")
 _TAGS: Final = ("/", "!", "?")
 _ENTITY: Final = 40
 _PICTURE: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-")
@@ -134,6 +134,8 @@ def commit(subject: str, body: str, trailers: Mapping[str, str]) -> CommitText:
     checks or is a trailer; each line of the body is quoted.
     """
     first = _inert(" ".join(visible(subject[:_LONG]).split())).lstrip("/# ")
+    if first.startswith("::"):  # to a runner that prints it
+        first = first.lstrip(":/# ")
     for word in _FOLDED:
         if first.lower().startswith(word):
             first = f"{first[: len(word) - 1]}:{first[len(word) :]}"

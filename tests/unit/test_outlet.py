@@ -186,6 +186,7 @@ def test_a_commit_has_the_trailers_of_ours_and_no_line_of_others_begins_one(subj
         ("thanks @alice, OP#42 and PP#43", "thanks @ alice, OP# 42 and PP# 43"),
         ("[skip ci] [ci skip] [no ci] a[0]", "(skip ci) (ci skip) (no ci) a[0]"),
         ("/merge", "merge"),
+        ("::stop-commands::x ##[add-mask]y", "stop-commands::x ## [add-mask]y"),
         ("# a comment", "a comment"),
         ("fixup! Empty basket", "fixup: Empty basket"),
         ("a\u202eb\x1b[31mc\u200bd", "abcd"),
