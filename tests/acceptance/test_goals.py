@@ -15,7 +15,7 @@ from support.boards import Board, embedded_board, openproject
 from support.crowds import big
 from support.fleet import Fleet
 from support.pods import Requests, opened
-from support.worlds import world
+from support.worlds import whole_world
 
 Measured = Callable[[str], None]
 
@@ -66,9 +66,10 @@ async def test_goals_on_the_embedded_board(size: int, tmp_path: Path, measured: 
 
 
 @pytest.mark.openproject
+@pytest.mark.proof
 async def test_goals_on_openproject(tmp_path: Path, measured: Measured) -> None:
     board = openproject()
-    made = await asyncio.to_thread(world, board)
+    made = await asyncio.to_thread(whole_world, board)
     try:
         await assert_idle_is_cheap(
             Fleet(board, made.empty_project(), tmp_path / "idle"), measured, "OpenProject, 10,000"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.fleet import Fleet, wait_until
+from support.fleet import EITHER_IN_PROOF, Fleet, wait_until
 
 SHORT = {"timeout": "8s", "margin": "2s", "idle": "5s", "grace": "2s"}
 """A lifetime that a test can outlive."""
@@ -67,6 +67,7 @@ def test_sigterm_ends_the_model_and_keeps_the_claim_for_the_next_start(small_fle
     assert fleet.status(ticket) in ("In testing", "Closed")
 
 
+@pytest.mark.parametrize("fleet", EITHER_IN_PROOF, indirect=True)
 def test_a_dead_pods_ticket_expires_by_what_another_pod_has_seen_though_clocks_differ_by_an_hour(
     fleet: Fleet, gate: Gate
 ) -> None:

@@ -87,7 +87,7 @@ def race(racing: Sequence[Racer], ticket: Mapping[str, Any], chance: float) -> l
     ("kind", "ways", "rounds"),
     [
         ("embedded", 8, 100),
-        pytest.param("openproject", 8, 20, marks=pytest.mark.openproject),
+        pytest.param("openproject", 8, 14, marks=pytest.mark.openproject),
         pytest.param("embedded", 2, 500, marks=pytest.mark.proof),
         pytest.param("embedded", 8, 500, marks=pytest.mark.proof),
         pytest.param("openproject", 8, 50, marks=[pytest.mark.openproject, pytest.mark.proof]),

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from agent.clock import SystemClock
 from agent.daemon import Pass
 from agent.texts.report import parse_marker
 from support.commands import operate
-from support.fleet import Fleet, wait_until
+from support.fleet import EITHER_IN_PROOF, Fleet, wait_until
 from support.pods import Requests, opened
 
 
@@ -110,6 +112,7 @@ def test_whom_the_operator_names_is_read(small_fleet: Fleet, tmp_path: Path) -> 
     assert reasons(fleet, ticket) == []
 
 
+@pytest.mark.parametrize("fleet", EITHER_IN_PROOF, indirect=True)
 def test_a_spike_that_an_integration_closed_is_opened_again_however_often(fleet: Fleet, tmp_path: Path) -> None:
     """Whatever mirrored "closed" by itself bought a paid run with every second closing."""
     users = fleet.board.users
@@ -301,6 +304,7 @@ def answered_elsewhere(
     return spike, fleet.add(other)
 
 
+@pytest.mark.parametrize("fleet", EITHER_IN_PROOF, indirect=True)
 def test_an_answer_that_an_integration_moved_below_another_ticket_is_not_read_there(
     fleet: Fleet, tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ from support.boards import CONTROL, Board, can_be_booted, embedded_board, openpr
 from support.crowds import AVAILABLE, big, mixed
 from support.fleet import Fleet
 from support.pods import Requests, opened
-from support.worlds import can_be_filled, world
+from support.worlds import can_be_filled, whole_world
 
 SIZES: Final = (100, 1_000, 10_000, 100_000)
 CROWD: Final = 1_000
@@ -162,7 +162,7 @@ async def measure_openproject(folder: Path) -> AsyncIterator[Measured]:
             for one in await _on_openproject(board, "shop", small, folder / "small", "10²"):
                 yield one
             yield await _claims_per_second(board, folder / "claims")
-        made = world(board)
+        made = whole_world(board)
         for one in await _on_openproject(
             board, made.empty_project(), [f"{made.mark}-big"] * (REPEATED + 1), folder / "large", "10⁴"
         ):

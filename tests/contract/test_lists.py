@@ -127,6 +127,7 @@ def test_groups_of_a_filtered_list(listed: World) -> None:
         ("1", "5000", (1, 1000), "abcdef"),
     ],
 )
+@pytest.mark.alike
 def test_pages_are_numbered_from_1_and_sizes_are_cut(
     listed: World, offset: str, size: str, answered: tuple[int, int], found: str
 ) -> None:

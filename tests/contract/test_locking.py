@@ -13,6 +13,7 @@ from support.contract_world import CONFLICT, FORBIDDEN, JSON, NOT_FOUND, World, 
     "body",
     [{"subject": "x"}, {"lockVersion": None}, {"lockVersion": 99}, {"lockVersion": "abc"}, {"lockVersion": True}, []],
 )
+@pytest.mark.alike
 def test_without_the_present_lock_version_it_is_a_conflict(world: World, body: object) -> None:
     item = world.new()
     response = world.board.client().patch(f"/work_packages/{item['id']}", json=body)
@@ -20,6 +21,7 @@ def test_without_the_present_lock_version_it_is_a_conflict(world: World, body: o
 
 
 @pytest.mark.parametrize("version", [0, "0", 0.0])
+@pytest.mark.alike
 def test_a_number_written_as_text_counts_as_the_number(world: World, version: object) -> None:
     assert world.patch(world.new(), {"lockVersion": version, "subject": "x"}).status_code == 200
 

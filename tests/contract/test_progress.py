@@ -23,6 +23,7 @@ def progress(item: Document) -> tuple[object, ...]:
         ({"estimatedTime": "P1DT2H30M"}, ("P1DT2H30M", "P1DT2H30M", 0)),
     ],
 )
+@pytest.mark.alike
 def test_what_is_written_makes_the_rest(world: World, written: Document, found: tuple[object, ...]) -> None:
     item = world.changed(world.new(), written)
     assert progress(item) == found

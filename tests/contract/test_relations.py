@@ -38,6 +38,7 @@ def involving(world: World, *items: Document, who: str = "agent", **query: str) 
 
 
 @pytest.mark.parametrize(("kind", "reverse"), CANONICAL.values())
+@pytest.mark.alike
 def test_a_relation_is_kept_in_its_canonical_direction(world: World, kind: str, reverse: str) -> None:
     one, other = world.new("one"), world.new("other")
     relation = world.related(one, kind, other)
@@ -48,6 +49,7 @@ def test_a_relation_is_kept_in_its_canonical_direction(world: World, kind: str, 
 
 
 @pytest.mark.parametrize(("kind", "reverse"), [pair for pair in CANONICAL.values() if pair[0] != pair[1]])
+@pytest.mark.alike
 def test_the_reverse_type_is_turned_round(world: World, kind: str, reverse: str) -> None:
     one, other = world.new("one"), world.new("other")
     relation = world.related(one, reverse, other)
@@ -68,6 +70,7 @@ def test_a_pair_is_related_once(world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", ["blocks", "follows", "requires"])
+@pytest.mark.alike
 def test_circles_are_refused(world: World, kind: str) -> None:
     one, two, three = (world.new(name) for name in ("one", "two", "three"))
     world.related(one, kind, two)

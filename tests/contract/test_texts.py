@@ -51,6 +51,7 @@ def draft(world: World, subject: str, text: str = "") -> Draft:
 
 
 @each_text
+@pytest.mark.alike
 async def test_a_text_is_read_back_as_it_was_written(world: World, client: Board, text: str) -> None:
     made = await client.create(draft(world, f"{world.word} {text}"[:255], text), "create", notify=False)
     await client.comment(made.id, BoardText(text), "say")
@@ -75,6 +76,7 @@ async def test_a_megabyte_is_read_back_whole(world: World, client: Board) -> Non
 
 # A tab is kept too, but the real one's filter does not find it; no pod's name holds one.
 @pytest.mark.parametrize("pod", ["pod-a", "pod 🦀", "שלום", "<b>", "x" * 200])
+@pytest.mark.alike
 async def test_a_field_is_read_back_and_found(world: World, client: Board, pod: str) -> None:
     made = await client.create(draft(world, world.word), "create", notify=False)
     changed = await client.patch(made, Changes(pod=pod), "route")

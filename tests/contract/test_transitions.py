@@ -32,6 +32,7 @@ def allowed(embedded: dict[str, object]) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", WORKFLOWS)
+@pytest.mark.alike
 def test_the_form_offers_the_statuses_that_the_types_workflow_allows_by_position(world: World, kind: str) -> None:
     order = list(world.board.statuses)
     assert allowed(form(world, world.new(kind=kind), {})) == sorted(WORKFLOWS[kind], key=order.index)
@@ -40,6 +41,7 @@ def test_the_form_offers_the_statuses_that_the_types_workflow_allows_by_position
 @pytest.mark.parametrize(
     ("kind", "done"), [("Task", "In testing"), ("Bug", "In testing"), ("Epic", "In testing"), ("Spike", "Closed")]
 )
+@pytest.mark.alike
 def test_the_moves_of_a_fleet_are_allowed(world: World, kind: str, done: str) -> None:
     item = world.new(kind=kind)
     for status in ("In progress", done, "New"):
@@ -53,6 +55,7 @@ def test_the_moves_of_a_fleet_are_allowed(world: World, kind: str, done: str) ->
     ("kind", "status"),
     [("Task", "Tested"), ("Spike", "In testing"), ("Summary task", "In testing"), ("Bug", "Specified")],
 )
+@pytest.mark.alike
 def test_a_move_that_the_workflow_lacks_is_refused_to_administrators_too(world: World, kind: str, status: str) -> None:
     item = world.new(kind=kind)
     for who in ("agent", "admin"):

@@ -90,6 +90,7 @@ def test_a_wrong_content_type_is_415_in_plain_text(world: World) -> None:
 @pytest.mark.parametrize(
     "content_type", ["application/json", "application/hal+json", "application/json; charset=utf-8"]
 )
+@pytest.mark.alike
 def test_both_kinds_of_json_are_accepted(world: World, content_type: str) -> None:
     body = json.dumps({"subject": world.word})
     assert (
@@ -103,6 +104,7 @@ def test_both_kinds_of_json_are_accepted(world: World, content_type: str) -> Non
 @pytest.mark.parametrize(
     "content", [b'{"comment":', b'{"a":NaN}', b"{} x", b'\xef\xbb\xbf{"a":1}', b'{"a":"\0"}', b'{"a":"\\ud800"}']
 )
+@pytest.mark.alike
 def test_a_body_that_is_no_json_is_400_wherever_the_fault_is(world: World, content: bytes) -> None:
     item = world.new()
     response = world.board.client().patch(f"/work_packages/{item['id']}", content=content, headers=JSON)
@@ -114,6 +116,7 @@ TEXTS = {"NUL": b"a\\u0000b", "invalid bytes": b"a\xffb"}
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+@pytest.mark.alike
 def test_a_nul_or_invalid_bytes_in_a_stored_text_are_500_and_nothing_is_stored(world: World, text: bytes) -> None:
     item = world.new()
     client = world.board.client()

@@ -15,8 +15,8 @@ JSON = {"content-type": "application/json"}
 Document = dict[str, Any]
 
 
-NO_DIGITS = str.maketrans("0123456789", "ghijklmnop")
-"""A word with digits may hold some work package's id, and searches look for ids, too."""
+CONSONANTS = str.maketrans("0123456789abcdef", "bcdfghjkpqrstvxz")
+"""A word with digits may hold some work package's id, and searches look for ids, too; one with vowels may hold "mi"."""
 
 
 class World:
@@ -24,7 +24,7 @@ class World:
 
     def __init__(self, board: Board) -> None:
         self.board = board
-        self.word = f"w{uuid.uuid4().hex[:12].translate(NO_DIGITS)}"
+        self.word = f"w{uuid.uuid4().hex[:12].translate(CONSONANTS)}"
 
     def href(self, kind: str, name: str | int) -> str:
         """A link by name: `href("statuses", "New")`."""

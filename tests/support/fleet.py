@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import pytest
 
 from support.boards import Board
 from support.git_repo import Remote, git
@@ -21,6 +22,12 @@ from support.vitals import watched
 AGENT: Final = Path(sys.executable).with_name("agent")
 PATIENCE: Final = 120.0
 """Seconds after which a pod that should have ended counts as hanging."""
+
+EITHER_IN_PROOF: Final = (
+    "embedded",
+    pytest.param("openproject", marks=[pytest.mark.openproject, pytest.mark.proof]),
+)
+"""Servers for a test that `make test` plays on the embedded board alone, since what it asks of a real one is asked elsewhere."""
 
 Json = dict[str, Any]
 
