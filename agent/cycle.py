@@ -89,6 +89,16 @@ class Cycle:
         self._idle: set[int] = set()
         """Epics that were taken for a bug, and the pod died before it claimed the bug."""
 
+    async def _sweep(self) -> frozenset[str] | None:
+        """Every token that the board shows; None where it does not tell: others' words in a field keep nobody from work."""
+        try:
+            return await sweep.sweep(self._protocol, self._limits.grace)
+        except Unreachable:
+            raise
+        except BoardError as error:
+            logger.error("expired claims are left to the next pass: {}", error)
+            return None
+
     async def run(self) -> Result:
         """Walk down the ladder once.
 
@@ -97,7 +107,7 @@ class Cycle:
         """
         now = self._memory.now()
         if self._memory.state.sweep_is_due(now.at, now.boot, self._limits.grace / 2):
-            self._claims_seen = await sweep.sweep(self._protocol, self._limits.grace)
+            self._claims_seen = await self._sweep()
         wait = self._memory.state.wait(now.at, now.boot)
         if wait > 0:
             reason = f"waiting {wait:.0f} s after trouble"

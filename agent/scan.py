@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from agent import choose
 from agent.board.client import PAGE, Board
-from agent.board.query import MOST, Filter, none_of, one_of, portions
+from agent.board.query import MOST, Filter, fitting, none_of, one_of, portions
 from agent.choose import Reason, Rung, Why
 from agent.errors import NotFound, Refused, TooLarge
 from agent.model import Around, Fleet, Row, WorkPackage
@@ -178,13 +178,14 @@ class Scan:
             return None
         if rung is Rung.STANDALONE:
             closed |= survey.epics
-        return [
+        wanted = [
             *self._ready(types),
             one_of("ancestor", sorted(under)[:MOST]) if under else none_of("ancestor", sorted(closed)[:MOST]),
             one_of(fields.pod, [fleet.pod]) if routed else none_of(fields.pod, survey.others),
             none_of("id", sorted(self._out | self._below if under else self._out)[:MOST]),
             none_of("assignee", self._takers),
         ]
+        return fitting(wanted)
 
     async def _expand(self, survey: Survey) -> None:
         """The ready tickets below what is closed to us, by id.
@@ -269,7 +270,9 @@ class Scan:
         fleet = self.fleet
         if choose.is_taken(row, fleet):
             assert row.assignee is not None  # noqa: S101 - that is what taken means
-            if row.assignee.id:
+            if any(
+                row.assignee.id in some for some in fleet.assignable.values()
+            ):  # of others the board takes no filter
                 self._takers.add(row.assignee.id)
             else:
                 self._out.add(row.id)
@@ -323,7 +326,11 @@ class Scan:
         size = FEW_RELATED if not self._related else PAGE
         by_id = {one.id: one for one in rows[:size] if one.id not in self._out | self._related}
         self._related |= by_id.keys()
-        relations = await self._board.relations(by_id, "what blocks the next ones")
+        try:
+            relations = await self._board.relations(by_id, "what blocks the next ones")
+        except TooLarge as large:
+            logger.warning("what blocks the next ones is asked one by one: {}", large)
+            return
         pairs = [pair for pair in (one.blocked_and_blocker() for one in relations) if pair and pair[0] in by_id]
         if not pairs:
             return
@@ -375,6 +382,8 @@ async def read_around(board: Board, ticket: WorkPackage) -> Around:
     ends = {end for one in relations if one.blocked_and_blocker() for end in (one.source, one.target)} - {ticket.id}
     few = ticket.children if len(ticket.children) <= FEW_CHILDREN else ()
     near = {*ticket.ancestors, *ends, *few}
+    if len(near) > MOST:
+        raise TooLarge(f"More than {MOST:,} work packages are above #{ticket.id}, below it or in its relations")
     full = await board.work_packages([one_of("id", near)], "what is around the ticket") if near else []
     by_id = {one.id: one for one in full}
     if not by_id.keys() >= {*ticket.ancestors, *few}:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from msgspec import Struct
 
 from agent.board.client import Board
-from agent.board.query import contains, is_open, one_of
+from agent.board.query import MOST, contains, is_open, one_of
 from agent.errors import Refused
 from agent.model import Fleet, Row
+from agent.texts.claim_token import is_pod_name
 from agent.texts.report import SPIKE_SUBJECT, spike_ticket
+
+MOST_PODS: Final = 50
+"""Names of other pods in one question."""
 
 
 class Survey(Struct, frozen=True):
@@ -20,7 +26,7 @@ class Survey(Struct, frozen=True):
     by_type: dict[str, int]
     """Ready executable tickets by type."""
     others: tuple[str, ...]
-    """The names of the other pods."""
+    """The names of the other pods to which most is routed; what else stands there is judged by the ticket."""
     routed_to_me: bool
     epics: frozenset[int]
     """The open ones of our projects; what lies below another one is met in the judgement."""
@@ -43,7 +49,7 @@ async def look(board: Board, fleet: Fleet, by_type: dict[str, int]) -> Survey:
     kinds = fleet.executable | fleet.epics
     living = [one_of("type", kinds), one_of("status", fleet.workable), one_of("project", fleet.open_projects)]
     pods = await board.groups(living, board.fields.pod, "names of pods")
-    others = [name for name in pods if name not in ("", fleet.pod)]
+    others = _others(pods, fleet.pod)
     kinds = fleet.epics | fleet.gates | fleet.spikes
     ours = one_of("project", fleet.open_projects)
     standing = await board.rows([one_of("type", kinds), is_open(), ours], "open Epics, gates and Spikes")
@@ -67,6 +73,12 @@ async def look(board: Board, fleet: Fleet, by_type: dict[str, int]) -> Survey:
     )
 
 
+def _others(pods: Mapping[str, int], pod: str) -> list[str]:
+    """Anybody may write anything there, and the board refuses a question with a blank name, or with too many."""
+    named = sorted((name for name in pods if name != pod and is_pod_name(name)), key=lambda name: (-pods[name], name))
+    return sorted(named[:MOST_PODS])
+
+
 async def _spiked(board: Board, fleet: Fleet, standing: Sequence[Row]) -> tuple[set[int], set[int]]:
     """The tickets that the fleet's own open Spikes name, if they still lie there, and those named more than once.
 
@@ -78,10 +90,10 @@ async def _spiked(board: Board, fleet: Fleet, standing: Sequence[Row]) -> tuple[
     twice = {ticket for ticket, count in named.items() if count > 1}
     spikes = [one_of("type", fleet.spikes), is_open(), one_of("project", fleet.open_projects)]
     ours = contains("subject", SPIKE_SUBJECT)
-    try:
-        below = await board.count([*spikes, ours, one_of("parent", named)], "whether the Spikes lie where they say")
-    except Refused:
-        below = -1
+    below = -1
+    if len(named) <= MOST:
+        with contextlib.suppress(Refused):
+            below = await board.count([*spikes, ours, one_of("parent", named)], "whether the Spikes lie where they say")
     if below == named.total():
         return set(named), twice
     full = await board.work_packages(spikes, "where the open Spikes lie")

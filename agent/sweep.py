@@ -5,6 +5,8 @@ As with Kubernetes' leases, a claim expires when the same token was seen for its
 
 from __future__ import annotations
 
+from typing import Final
+
 from loguru import logger
 from msgspec.structs import replace
 
@@ -15,6 +17,11 @@ from agent.model import WorkPackage
 from agent.protocol import Protocol
 from agent.texts import claim_token, report
 from agent.texts.claim_token import ClaimToken
+
+MOST: Final = 100
+"""Expired claims that one pass frees; the next pass goes on."""
+_PORTION: Final = 20
+"""Tokens in one question: they are long, and cannot be packed."""
 
 
 async def sweep(protocol: Protocol, grace: float) -> frozenset[str]:
@@ -34,7 +41,11 @@ async def sweep(protocol: Protocol, grace: float) -> frozenset[str]:
     memory.change(lambda state: replace(observed, last_sweep=state.last_sweep) if expired else observed)
     if not expired:
         return frozenset(tokens)
-    found = await board.work_packages([one_of(run_field, expired)], "sweep: expired claims")
+    some = _some(protocol, expired)
+    found: list[WorkPackage] = []
+    for at in range(0, len(some), _PORTION):
+        asked = one_of(run_field, some[at : at + _PORTION])
+        found += await board.work_packages([asked], "sweep: expired claims")
     fleet = protocol.fleet
     for item in sorted(found, key=lambda one: one.type in fleet.epics):
         token = claim_token.parse(item.run)
@@ -43,8 +54,17 @@ async def sweep(protocol: Protocol, grace: float) -> frozenset[str]:
         if item.type in fleet.epics and await _lives(protocol, item, expired):
             continue
         await _free(protocol, item, token)
-    memory.change(lambda state: replace(state, last_sweep=observed.last_sweep))
+    if len(some) == len(expired):
+        memory.change(lambda state: replace(state, last_sweep=observed.last_sweep))
     return frozenset(tokens)
+
+
+def _some(protocol: Protocol, expired: tuple[str, ...]) -> tuple[str, ...]:
+    """What one pass frees. Anybody may write tokens, and some that nobody can free must not stand before the others."""
+    if len(expired) <= MOST:
+        return expired
+    start = int(protocol.randomness.uniform(0, len(expired)))
+    return (*expired[start:], *expired[:start])[:MOST]
 
 
 async def _lives(protocol: Protocol, epic: WorkPackage, expired: tuple[str, ...]) -> bool:

@@ -21,6 +21,10 @@ MOST: Final = 1_500
 """Ids in one question: even packed, the query string of some 2,300 scattered ids is too long."""
 
 
+ROOM: Final = 9_000
+"""Characters of a query string that the filters of one question may take together; the web server takes 10,240."""
+
+
 def one_of(name: str, values: Iterable[object]) -> Filter:
     """The property has one of these values. An empty list cannot be asked: nothing would match."""
     texts = _texts(values)
@@ -64,6 +68,24 @@ def portions(numbers: Iterable[int]) -> list[list[int]]:
     """The ids in portions that a question has room for."""
     ordered = sorted(set(numbers))
     return [ordered[start : start + MOST] for start in range(0, len(ordered), MOST)]
+
+
+def fitting(filters: Iterable[Filter | None]) -> list[Filter | None]:
+    """The filters with less left out where they are no query together: the longest of what is left out is halved.
+
+    For a question whose matches are judged besides: what is left out only saves work.
+    """
+    kept = [one for one in filters if one is not None]
+    while len(query_string({"filters": encode(kept)})) > ROOM:
+        left_out = [(len(values), at) for at, (_, operator, values) in enumerate(kept) if operator == "!"]
+        most, at = max(left_out, default=(0, 0))
+        if most == 0:
+            break
+        name, operator, values = kept[at]
+        kept[at] = (name, operator, values[: most // 2])
+        if most == 1:
+            del kept[at]
+    return list(kept)
 
 
 def _texts(values: Iterable[object]) -> tuple[str, ...]:

@@ -225,7 +225,8 @@ class Explainer:
         bad_epics = survey.epics - survey.good_epics | {one.id for one in closed if one.type in fleet.epics}
         gates = survey.closed_subtrees - bad_epics | {one.id for one in closed if one.type in fleet.gates}
         holders = await self._board.groups(ready, "assignee", "who took what")
-        takers = [int(one) for one in holders if one.isdigit() and int(one) not in fleet.users]
+        known = frozenset[int]().union(*fleet.assignable.values())
+        takers = [int(one) for one in holders if one.isdigit() and int(one) in known - fleet.users]
         inside: tuple[tuple[Reason, str, Collection[object], str], ...] = (
             (Reason.TAKEN, "assignee", takers, ""),
             (Reason.ROUTED, self._board.fields.pod, survey.others, "to {}"),
