@@ -446,6 +446,23 @@ def test_a_page_of_long_texts_is_refused_and_a_pod_reads_them_one_by_one(tmp_pat
         board.close()
 
 
+def test_no_circle_of_parents_is_closed_over_what_is_hidden(board: Board) -> None:
+    """T8: the next write to one of them would have held the board for ever."""
+    admin, human = board.client("admin"), board.client("human")
+
+    def made(project: str, parent: int | None = None) -> int:
+        links = {"parent": {"href": f"/api/v3/work_packages/{parent}"}} if parent else {}
+        answer = admin.post(f"/projects/{project}/work_packages", json={"subject": "In line", "_links": links})
+        return int(answer.json()["id"])
+
+    top = made("shop")
+    bottom = made("shop", made("vault", top))
+    body = {"lockVersion": 0, "_links": {"parent": {"href": f"/api/v3/work_packages/{bottom}"}}}
+    body["lockVersion"] = human.get(f"/work_packages/{top}").json()["lockVersion"]
+    assert human.patch(f"/work_packages/{top}", json=body).status_code == 422
+    assert human.get(f"/work_packages/{top}").json()["_links"]["parent"]["href"] is None
+
+
 def test_what_is_said_again_of_an_order_costs_nothing(board: Board, caplog: pytest.LogCaptureFixture) -> None:
     """T1, T8: one question with 1,900 criteria stood the board for 91 s."""
     client = board.client("human")
