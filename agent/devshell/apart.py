@@ -15,9 +15,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import io
 import os
 import platform
 from collections.abc import AsyncIterator, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final
 
@@ -57,6 +59,8 @@ _BUILD: Final = f"""\
 shift
 for one; do echo "$one"; "$0-store" --query --references "$one"; echo; done
 """
+_SAID: Final = 4 << 20
+"""Bytes of what is said about results, to which builders can add: 30,000 names are three of them."""
 _TAKE: Final = """\
 from=$1 to=$2
 shift 2
@@ -179,12 +183,16 @@ class Apart:
         if not all(store_path(path, str(store.folder)) for path in results):
             raise TicketFailure(f"the build {drv.path} has no place in the store")
         async with self._inside("build", scratch) as nix:
-            done = await nix.script(_BUILD, drv.path, *results, time=time, stdin=scratch.registration)
+            done = await nix.script(_BUILD, drv.path, *results, time=time, stdin=scratch.registration, output=_SAID)
         if not done.ok:
             raise await self._blamed(store, done)
-        said = _references(done.stdout.decode("utf-8", "replace"), results)
+        if len(done.stdout) > _SAID:  # something was left out of it
+            raise TicketFailure(
+                f"the build {drv.path} says more than {_SAID >> 20} MiB about its results: make it smaller"
+            )
         known = {*results, *(f"{store.folder}/{name}" for name in scratch.seen.names)}
-        text = "".join(_entry(path, drv.path, sorted(said.get(path, set()) & known)) for path in results)
+        said = await asyncio.to_thread(_references, done.stdout, results, known)
+        text = "".join(_entry(path, drv.path, sorted(said[path])) for path in results)
         names = [Path(path).name for path in results]
         async with _alone(store, time), self._steps.inside("take", store, readable=(scratch.store.real,)) as nix:
             words = (str(scratch.store.real), str(store.folder), *names)
@@ -210,10 +218,21 @@ def _too_many(what: str) -> TicketFailure:
     return TicketFailure(f"the development shell needs {what}: make it smaller")
 
 
-def _references(text: str, results: Sequence[str]) -> dict[str, set[str]]:
-    """What each result is said to refer to."""
-    blocks = (block.split("\n") for block in text.split("\n\n"))
-    return {lines[0]: set(lines[1:]) for lines in blocks if lines[0] in results}
+def _references(said: bytes, results: Sequence[str], known: AbstractSet[str]) -> dict[str, set[str]]:
+    """What each result is said to refer to, of what is known: a builder can have written before Nix did, and the last word counts."""
+    found: dict[str, set[str]] = {path: set() for path in results}
+    block: set[str] = set()
+    begins = True
+    for raw in io.BytesIO(said):  # no list: most lines may be a builder's, and there may be millions
+        line = raw.rstrip(b"\n").decode("utf-8", "replace")
+        if begins and line in found:
+            block = found[line] = set()
+        elif begins or not line:
+            block = set()
+        elif line in known:
+            block.add(line)
+        begins = not line
+    return found
 
 
 def _entry(path: str, deriver: str, references: Sequence[str]) -> str:

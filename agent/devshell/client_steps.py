@@ -82,15 +82,23 @@ class Inside:
         """One command; `uris` are the beginnings of addresses that pinned inputs have."""
         return await self._started((*self._job.argv, *words), time, uris=uris)
 
-    async def script(self, text: str, *words: str, time: Time, stdin: bytes = b"") -> Finished:
-        """Several commands, for a shell to which `$0` is Nix, and `$0-store` is nix-store."""
-        return await self._started(("/bin/sh", "-efc", text, *self._job.argv, *words), time, stdin=stdin)
+    async def script(
+        self, text: str, *words: str, time: Time, stdin: bytes = b"", output: int | None = None
+    ) -> Finished:
+        """Several commands, for a shell to which `$0` is Nix, and `$0-store` is nix-store; `output`: bytes that are kept of it."""
+        return await self._started(("/bin/sh", "-efc", text, *self._job.argv, *words), time, stdin=stdin, output=output)
 
     async def _started(
-        self, argv: tuple[str, ...], time: Time, *, uris: tuple[str, ...] = (), stdin: bytes = b""
+        self,
+        argv: tuple[str, ...],
+        time: Time,
+        *,
+        uris: tuple[str, ...] = (),
+        stdin: bytes = b"",
+        output: int | None = None,
     ) -> Finished:
         env = {**self._job.env, "NIX_CONFIG": jailed(self._options, self._store, uris)}
-        job = Job(argv=argv, cwd=self.home, env=env, stdin=stdin, timeout=time.left, output_limit=OUTPUT)
+        job = Job(argv=argv, cwd=self.home, env=env, stdin=stdin, timeout=time.left, output_limit=output or OUTPUT)
         return time.spend(await self._runner.run(job))
 
 

@@ -46,6 +46,7 @@ ALL_OF_IT: Final = (
         ("own", ("what every shell is made of", "a result of an earlier ticket that is no input")),
         ("own", ALL_OF_IT),
         ("own", ("words that blame the host",)),
+        ("own", ("lines without end, as Nix's own words",)),
     ],
     indirect=["pod"],
 )

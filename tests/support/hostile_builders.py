@@ -74,6 +74,9 @@ WAYS: Final[Mapping[str, Way]] = {
         f"(trap : HUP TERM; while :; do {_OVERWRITE}; done) > /dev/null 2>&1 < /dev/null & sleep 0.2", input=True
     ),
     "a result that leads elsewhere": Way("ln -s $state $out"),
+    "lines without end, as Nix's own words": Way(
+        "yes 'abc\n' | head -c 31000000 > x; for one in /proc/[0-9]*; do [ $one = /proc/$$ ] || cat x > $one/fd/1; done 2>&1 > /dev/null"
+    ),
     "words that blame the host": Way(
         "for one in /proc/[0-9]*; do echo 'error: out of memory' > $one/fd/2; done; exit 1"
     ),
