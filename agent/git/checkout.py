@@ -2,7 +2,7 @@
 
 What a run left besides lies elsewhere: what git ignores, an empty folder, bytes that git writes another way, a program that
 the last ticket compiled. Only folders that base names are carried over, from the last checkout of the same branch owner
-that passed: never from a worktree, where a model could lay them out.
+that passed and was pushed: never from a worktree, where a model could lay them out, nor from work that nobody took.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from agent.git.worktree import Worktree
 _PLACE: Final = "checks"
 """The folder of the checkouts; each is made anew."""
 _CARRIED: Final = "carried"
-"""The folder of what the last checkout that passed left for the next, by branch owner."""
+"""The folder of what the last checkout that was pushed left for the next, by branch owner."""
+_PASSED: Final = "passed"
+"""Likewise, of what one left that passed, until it is pushed."""
 
 
 class Checkout(Tree):
@@ -67,7 +69,7 @@ class Checkout(Tree):
         self._spares.prepare(2)
 
     async def passed(self) -> None:
-        """It passed: the next one may get what is to be carried over."""
+        """It passed: once it is pushed, the next one may get what is to be carried over."""
         await asyncio.to_thread(self._keep)
 
     def _keep(self) -> None:
@@ -76,18 +78,15 @@ class Checkout(Tree):
             self._carry_on()
 
     def _carry_on(self) -> None:
-        kept = _carried(self._worktree)
-        fresh = kept.with_name(f"{kept.name}.new")
-        for old in (fresh, kept):
-            remove(old)
+        fresh = _passed(self._worktree)
+        remove(fresh)
+        fresh.mkdir(parents=True)
         for name in self._carry:
             source, target = _plain(self.path, name), fresh / name
             if source is not None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with contextlib.suppress(OSError):  # closed to us: then it is not carried over
                     source.rename(target)
-        if fresh.exists():
-            fresh.rename(kept)
 
 
 @asynccontextmanager
@@ -148,7 +147,21 @@ def _touch(top: bytes, listed: bytes) -> None:
 
 async def clear_checkouts(mirror: Mirror) -> None:
     """Nothing is verified now: put away what a killed pod left."""
-    await mirror.trash.put(mirror.folder / _PLACE)
+    await mirror.trash.put(mirror.folder / _PLACE, mirror.folder / _PASSED)
+
+
+async def hand_on(worktree: Worktree) -> None:
+    """What passed is pushed: from now on that is carried over, and what was before no more."""
+    with contextlib.suppress(OSError):  # nothing to carry over is always right
+        await asyncio.to_thread(_hand_on, worktree)
+
+
+def _hand_on(worktree: Worktree) -> None:
+    fresh, kept = _passed(worktree), _carried(worktree)
+    if fresh.exists():
+        remove(kept)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        fresh.rename(kept)
 
 
 async def forget_carried(worktree: Worktree) -> None:
@@ -158,6 +171,10 @@ async def forget_carried(worktree: Worktree) -> None:
 
 def _carried(worktree: Worktree) -> Path:
     return worktree.mirror.folder / _CARRIED / str(worktree.owner)
+
+
+def _passed(worktree: Worktree) -> Path:
+    return worktree.mirror.folder / _PASSED / str(worktree.owner)
 
 
 async def _carry_over(worktree: Worktree, checkout: Path, name: str) -> bool:

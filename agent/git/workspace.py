@@ -19,7 +19,7 @@ from agent.errors import Superseded, TicketFailure
 from agent.git import published
 from agent.git.base_file import text_at
 from agent.git.blame import GitFailed, blamed
-from agent.git.checkout import Checkout, checked_out
+from agent.git.checkout import Checkout, checked_out, hand_on
 from agent.git.checks import refuse_repository, refuse_work
 from agent.git.evidence import RUN_TRAILER, commit_with
 from agent.git.guard import Seal
@@ -240,6 +240,7 @@ class Workspace(Tree):
             detail = "\n".join(filter(None, ("; ".join(reasons), told(said)))) or said
         shown = await self._look(sha, claim_blob, detail, refused=refused)
         self._remember(published=shown)
+        await hand_on(self._worktree)
         return shown
 
     async def _look(self, sha: str, claim_blob: str | None, detail: str, *, refused: bool) -> str:

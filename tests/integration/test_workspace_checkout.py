@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.git.checkout import hand_on
 from agent.git.folder import remove
 from agent.git.refs import TAGS
-from support.git_bench import BRANCH, NEXT, Bench, message, write
+from support.git_bench import BRANCH, NEXT, RUN, Bench, message, work, write
 from support.git_repo import git
 
 
@@ -152,6 +153,7 @@ async def test_what_cannot_be_carried_over_is_not(bench: Bench) -> None:
             assert clean.carried == carried
             write(clean, {"target/a": "1"})
             await clean.passed()
+        await hand_on(workspace._worktree)
 
 
 async def test_what_a_killed_pod_left_of_a_checkout_is_cleared(bench: Bench) -> None:
@@ -180,6 +182,7 @@ async def test_folders_come_from_the_last_checkout_that_passed(bench: Bench) -> 
         (clean.path / "target/link").symlink_to("/nowhere")
         os.mkfifo(clean.path / "target/pipe")
         await clean.passed()
+    await hand_on(workspace._worktree)
     for broken in (True, False):
         async with workspace.checkout(workspace.start, carry) as clean:
             assert clean.carried == ("target", "deep/er"), "what git has is not laid over"
@@ -192,8 +195,27 @@ async def test_folders_come_from_the_last_checkout_that_passed(bench: Bench) -> 
     await bench.open(NEXT)
     async with workspace.checkout(workspace.start, []) as clean:
         await clean.passed()
+    await hand_on(workspace._worktree)
     async with workspace.checkout(workspace.start, carry) as clean:
         assert clean.carried == ()
+
+
+async def test_of_work_that_nobody_took_nothing_is_carried_over(bench: Bench) -> None:
+    """T2: what checks had left of work that waited for a person let the next ticket's pass, and a clone's failed."""
+    workspace = await bench.open()
+    async with workspace.checkout(workspace.start, ["target"]) as clean:
+        write(clean, {"target/a": "1"})
+        await clean.passed()
+    after = await bench.open(NEXT)
+    sha = await work(after, {"a.txt": "1\n"}, NEXT)
+    async with after.checkout(sha, ["target"]) as clean:
+        assert clean.carried == ()
+        write(clean, {"target/b": "1"})
+        await clean.passed()
+    await after.publish(sha, claim_blob=None)
+    last = await bench.open(RUN)
+    async with last.checkout(last.start, ["target"]) as clean:
+        assert clean.carried == ("target",)
 
 
 async def test_nothing_is_carried_through_a_link(bench: Bench) -> None:
@@ -209,6 +231,7 @@ async def test_nothing_is_carried_through_a_link(bench: Bench) -> None:
         (clean.path / "out").symlink_to(outside.parent)
         (clean.path / "linked/target").mkdir()
         await clean.passed()
+    await hand_on(workspace._worktree)
     async with workspace.checkout(workspace.start, carry) as clean:
         assert clean.carried == ()
     assert (outside / "secret").read_text() == "1"
@@ -219,6 +242,7 @@ async def test_carried_folders_go_with_their_branch_owner(bench: Bench) -> None:
     async with workspace.checkout(workspace.start, ["target"]) as clean:
         write(clean, {"target/a": "1"})
         await clean.passed()
+    await hand_on(workspace._worktree)
     assert (bench.folder / "state/carried/42/target/a").exists()
     await bench.repo.discard(42)
     assert not (bench.folder / "state/carried/42").exists()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import PodTrouble, TicketFailure
+from agent.git.checkout import hand_on
 from agent.texts.outlet import CommitText
 from support.git_bench import BRANCH, KEPT, NEXT, RUN, Bench, message, read, work, write
 from support.git_repo import AGENT_TOML, FLAKE, SETUP, git
@@ -109,6 +110,7 @@ async def test_a_folder_with_more_than_its_commit_is_known_by_none(bare: Bench) 
     async with workspace.checkout(workspace.start, ["target"]) as clean:
         write(clean, {"target/new.nix": "{}"})
         await clean.passed()
+    await hand_on(workspace._worktree)
     async with workspace.checkout(workspace.start, ["target"]) as clean:
         assert clean.carried
         assert clean.made_of() == ""
