@@ -248,9 +248,7 @@ class Attempt:
         owners = dict.fromkeys((self._held.ticket, self._held.owner))
         for name in (refs.kept_name(owner, word.run) for owner in owners):
             kept = await self._repository.fetch_kept(name)
-            if kept and kept == (
-                word.commit or kept
-            ):  # whoever may push there may have put something else in its place
+            if kept and word.commit in ("", kept):  # whoever may push there may have put something else in its place
                 break
         else:
             name = refs.kept_name(self._held.ticket, word.run)
@@ -481,14 +479,23 @@ class Attempt:
         return self._reporter.record.left(now.at, now.boot) - self._execution.margin
 
     def _branch(self, ticket: WorkPackage, epic: WorkPackage | None) -> str:
-        """Where the result goes; a run that is taken over goes on where it began."""
+        """Where the result goes; a run that is taken over goes on where it began.
+
+        Raises:
+            TicketFailure: it could not be pushed there, whatever the model does.
+        """
         if self._reporter.record.branch:
             return self._reporter.record.branch
         top = epic or ticket
         template, version = self._place.template, top.version or ticket.version
         name = branch_name(template, id=top.id, subject=top.subject, version=version, base=self._repository.base)
         around = around_slug(template, id=top.id, version=version)
-        return refs.branch_for(self._place.refs, top.id, name, around)
+        branch = refs.branch_for(self._place.refs, top.id, name, around)
+        if other := refs.in_the_way(self._place.refs, branch):
+            raise TicketFailure(
+                f"no branch `{branch}` can be made beside the branch `{other}`: rename or delete that one"
+            )
+        return branch
 
     def _trailers(self, ticket: WorkPackage) -> dict[str, str]:
         return {TICKET_TRAILER: f"#{ticket.id}", "Agent-Pod": self._held.token.pod, RUN_TRAILER: self._run}

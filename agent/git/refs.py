@@ -106,6 +106,14 @@ def branch_for(refs: Refs, owner: int, name: str, around: tuple[str, str] = ("",
     return name
 
 
+def in_the_way(refs: Refs, name: str) -> str:
+    """The branch because of which git cannot make one of this name: one is a folder of the other; empty if none is."""
+    parts = name.split("/")
+    above = ("/".join(parts[:size]) for size in range(1, len(parts)))
+    below = (head for head in refs.heads if head.startswith(f"{name}/"))
+    return next((one for one in above if one in refs.heads), "") or next(below, "")
+
+
 def no_base(place: str, base: str, *, empty: bool) -> str:
     """What is said of a repository without its main branch: it answers, so this is for a person who owns it."""
     if empty:

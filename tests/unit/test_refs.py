@@ -7,6 +7,7 @@ from agent.git.refs import (
     blob_id,
     branch_for,
     failed_name,
+    in_the_way,
     kept_name,
     names,
     place_of,
@@ -25,6 +26,15 @@ def test_an_existing_branch_of_the_owner_goes_on_under_its_name() -> None:
     assert branch_for(refs, 42, "agent/42-new-subject") == "agent/42-old-subject"
     assert branch_for(refs, 42, "agent/42-older") == "agent/42-older"
     assert branch_for(refs, 2, "agent/2-x") == "agent/2-x"
+
+
+@pytest.mark.parametrize(
+    ("other", "is_one"), [("agent", True), ("agent/1-x/deep", True), ("agent/1-xy", False), ("age", False)]
+)
+def test_a_branch_that_cannot_be_beside_ours_is_known_before_anything_is_paid(other: str, *, is_one: bool) -> None:
+    """T6: a branch called `agent` failed every ticket after its model's run: git makes folders of names."""
+    refs = Refs(dict.fromkeys(("main", other), "0"), {})
+    assert in_the_way(refs, "agent/1-x") == (other if is_one else "")
 
 
 @pytest.mark.parametrize(
