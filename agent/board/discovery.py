@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from agent.board.catalog import Catalog, Names, ProjectFacts, fleet_types, merge_fields, unlisted
 from agent.board.client import Board
 from agent.board.wire import Fields
-from agent.errors import NotFound, Refused
+from agent.errors import ConfigurationError, NotFound, Refused
 from agent.model import Principal
 
 
@@ -21,6 +21,7 @@ async def discover(board: Board, names: Names, identifiers: Iterable[str]) -> Ca
 
     Raises:
         BoardError: the board did not answer, or does not know this account.
+        ConfigurationError: the settings call a project otherwise than the board does.
     """
     me = await board.me()
     statuses = await board.statuses()
@@ -32,6 +33,10 @@ async def discover(board: Board, names: Names, identifiers: Iterable[str]) -> Ca
             project = await board.project(identifier)
         except NotFound:
             continue
+        if project.identifier != identifier:
+            raise ConfigurationError(
+                f"the board calls the project {identifier} `{project.identifier}`: write `[repositories.{project.identifier}]`"
+            )
         enabled = frozenset(one.id for one in await board.project_types(project.id))
         assignable = await assignable_in(board, project.id)
         people |= {one.id: one for one in assignable or ()}

@@ -13,7 +13,7 @@ from agent.board.catalog import fleet, missing
 from agent.board.client import Board
 from agent.board.discovery import discover
 from agent.board.wire import Fields
-from agent.errors import Refused
+from agent.errors import ConfigurationError, Refused
 from agent.model import Principal
 from agent.operate.doctor_words import words
 from agent.operate.findings import Kind
@@ -105,6 +105,15 @@ async def test_only_the_pairs_that_the_fleet_works_with_are_asked_for_fields(
     [(request, _)] = [one for one in httpserver.log if one[0].path.endswith("/schemas")]
     [condition] = json.loads(request.args["filters"])
     assert condition == {"id": {"operator": "=", "values": ["31-1", "31-2", "31-3", "32-1"]}}
+
+
+async def test_a_project_that_the_board_calls_otherwise_is_a_mistake_of_the_settings(
+    board: Board, pages: dict[str, Any]
+) -> None:
+    """By its id it was found, and then the pod ended with a traceback."""
+    pages["projects/31"] = pages["projects/shop"]
+    with pytest.raises(ConfigurationError, match=r"calls the project 31 `shop`: write `\[repositories\.shop\]`"):
+        await discover(board, NAMES, ["31"])
 
 
 async def test_a_project_that_is_gone_or_hidden_is_left_out(board: Board, pages: dict[str, Any]) -> None:
