@@ -155,7 +155,11 @@ def test_a_word_that_was_heeded_is_spent_whatever_becomes_of_the_spike_that_aske
     body = {"lockVersion": fleet.get(second)["lockVersion"], "_links": {"parent": {"href": None}}}
     fleet.request("PATCH", f"/work_packages/{second}", body, "deutsch")
     script = {"files": {"more.txt": "1\n"}, "prompts": str(tmp_path / "again")}
-    result = fleet.cycle(fleet.pod(script=script, accounts=accounts))
+    pod = fleet.pod(script=script, accounts=accounts)
+    assert "was taken away" in fleet.cycle(pod)["end"]["reason"], "so it is asked again"
+    assert fleet.branches() == ["main"]
+    fleet.change(max(fleet.children(ticket)), status="Closed")
+    result = fleet.cycle(pod)
     assert (tmp_path / "again").exists(), "a model was asked"
     assert WORKFLOW not in git(fleet.remote.path, "ls-tree", "-r", "--name-only", result["end"]["branch"])
 

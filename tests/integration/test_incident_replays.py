@@ -47,8 +47,7 @@ class Told(httpx.AsyncBaseTransport):
         self._acted = self._acted or mine
         if mine and not self._after:
             self._act()
-        answer = await self._inner.handle_async_request(request)
-        await answer.aread()
+        answer = await pods.read_whole(await self._inner.handle_async_request(request))
         if mine and self._after:
             self._act()
         return answer

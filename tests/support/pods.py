@@ -26,6 +26,13 @@ NIX = {"sandbox": "false", "build-users-group": "", "substituters": ""}
 MODEL = Path(__file__).with_name("scripted_model.py")
 
 
+async def read_whole(answer: httpx.Response) -> httpx.Response:
+    """The same answer, all of which is here: what comes from the network can be read only once."""
+    raw = b"".join([piece async for piece in answer.aiter_raw()])
+    await answer.aclose()
+    return httpx.Response(answer.status_code, headers=answer.headers.raw, stream=httpx.ByteStream(raw))
+
+
 class Requests(httpx.AsyncBaseTransport):
     """The network, with a record of what went over it: method and path, and the seconds until the answer."""
 
@@ -35,8 +42,7 @@ class Requests(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         started = time.perf_counter()
-        answer = await self._inner.handle_async_request(request)
-        await answer.aread()
+        answer = await read_whole(await self._inner.handle_async_request(request))
         self.sent.append((request.method, request.url.path, time.perf_counter() - started))
         return answer
 

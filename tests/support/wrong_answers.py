@@ -11,6 +11,8 @@ import httpx
 from hypothesis import strategies as st
 from msgspec import Struct
 
+from support.pods import read_whole
+
 MOST_REQUESTS: Final = 200
 """Whoever asks more often in one call goes on for ever."""
 
@@ -253,7 +255,7 @@ class Recorder(httpx.AsyncBaseTransport):
         self.heard: list[Answer] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        answer = await self._inner.handle_async_request(request)
+        answer = await read_whole(await self._inner.handle_async_request(request))
         body = await answer.aread()
         headers = tuple((name, value) for name, value in answer.headers.items() if name == "content-type")
         self.heard.append(Answer(answer.status_code, headers, body))
