@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import importlib
 import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -75,6 +77,7 @@ class Execution:
             raise PodTrouble(
                 f"only {free // 2**20} MiB are free in {self._folder}; {LEAST_DISK // 2**20} are needed: make room"
             )
+        await asyncio.to_thread(importlib.import_module, "agent.room")  # a quarter of a second of an older processor
         await self._rooms.check()
         if self._settings.model.kind == "claude":
             self._program()
