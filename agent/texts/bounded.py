@@ -30,7 +30,7 @@ TEXT: Final = 1 << 20
 """Characters of a text that somebody reads, or bytes of an output."""
 MOST_STEPS: Final = 400_000
 """For the keys of one TOML document, as `_steps` counts them: 50 ms of processor time."""
-MOST_TABLES: Final = 200_000
+MOST_TABLES: Final = 100_000
 """Objects and lists in one JSON document: each takes up to 232 bytes, however few it is written with."""
 MOST_VALUES: Final = 600_000
 """Commas in one: a value takes up to 60 bytes, and a quarter of a microsecond."""
