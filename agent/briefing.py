@@ -118,16 +118,14 @@ async def read(
     known = trail.lines_said(activities, fleet.users, Event.NOT_READ)
     # The ticket's own trail says who asked last: its Spikes can be moved away, and a word that was heeded once is spent.
     asked = trail.last_verdict(activities, fleet.users, run=run)
-    spike = trail.spike_of(activities, fleet.users, asked)
-    if spike in {one.id for one in there}:
-        spike = None
+    last = trail.spike_of(activities, fleet.users, asked)
     return Briefing(
         facts,
         instructions,
         tuple(_unanswered(spikes)),
         tuple(line for line in dict.fromkeys(lines) if line not in known),
         next((spike.word() for spike in reversed(spikes) if spike.run and spike.run == asked), None),
-        None if spike is None or await _is_peoples_doing(protocol, ticket, spike) else spike,
+        await _taken_away(protocol, ticket, last, there),
     )
 
 
@@ -140,15 +138,19 @@ async def instructions_of(workspace: Workspace) -> Instructions:
     return read_instructions(await workspace.file_at_base(NAME))
 
 
-async def _is_peoples_doing(protocol: Protocol, ticket: WorkPackage, spike: int) -> bool:
-    """Whether only people who count took a Spike from below its ticket, or made something else of it."""
+async def _taken_away(
+    protocol: Protocol, ticket: WorkPackage, spike: int | None, there: Iterable[WorkPackage]
+) -> int | None:
+    """The Spike, where it is not among those below its ticket, and not known to have been moved by people who count alone."""
+    if spike is None or any(one.id == spike for one in there):
+        return None
     fleet = protocol.fleet
     try:
         journal = await protocol.board.activities(spike, f"who took Spike #{spike} away")
     except (NotFound, Refused, TooLarge):
-        return False
+        return spike
     hands = trail.taken_by(journal, ticket.subject, fleet.spike_names)
-    return bool(hands) and all(fleet.counts(one, ticket.project) for one in hands)
+    return None if hands and all(fleet.counts(one, ticket.project) for one in hands) else spike
 
 
 async def _story(protocol: Protocol, ticket: WorkPackage) -> WorkPackage | None:

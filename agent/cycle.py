@@ -89,16 +89,6 @@ class Cycle:
         self._idle: set[int] = set()
         """Epics that were taken for a bug, and the pod died before it claimed the bug."""
 
-    async def _sweep(self) -> frozenset[str] | None:
-        """Every token that the board shows; None where it does not tell: others' words in a field keep nobody from work."""
-        try:
-            return await sweep.sweep(self._protocol, self._limits.grace)
-        except Unreachable:
-            raise
-        except BoardError as error:
-            logger.error("expired claims are left to the next pass: {}", error)
-            return None
-
     async def run(self) -> Result:
         """Walk down the ladder once.
 
@@ -121,6 +111,16 @@ class Cycle:
             logger.error("this pod cannot work: {}", trouble)
             await self._release_idle()
             return Result(outcome=Pass.TROUBLE, reason=what)
+
+    async def _sweep(self) -> frozenset[str] | None:
+        """Every token that the board shows; None where it does not tell: others' words in a field keep nobody from work."""
+        try:
+            return await sweep.sweep(self._protocol, self._limits.grace)
+        except Unreachable:
+            raise
+        except BoardError as error:
+            logger.error("expired claims are left to the next pass: {}", error)
+            return None
 
     async def _descend(self) -> Result:
         """Rungs 1 to 7, the first that yields work. A release (rung 3) is none: the walk goes on."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import importlib
 import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -77,8 +76,10 @@ class Execution:
             raise PodTrouble(
                 f"only {free // 2**20} MiB are free in {self._folder}; {LEAST_DISK // 2**20} are needed: make room"
             )
-        await asyncio.to_thread(importlib.import_module, "agent.room")  # a quarter of a second of an older processor
-        await self._rooms.check()
+        rooms = await asyncio.to_thread(
+            lambda: self._rooms
+        )  # to load it takes a quarter of a second of an older processor
+        await rooms.check()
         if self._settings.model.kind == "claude":
             self._program()
             from agent.relay import probe  # noqa: PLC0415 - as below

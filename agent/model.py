@@ -222,6 +222,10 @@ class Fleet(Struct, frozen=True, kw_only=True):
             return False
         return user in self.people or user in self.assignable.get(project, ())
 
+    def is_assignable(self, user: int) -> bool:
+        """Whether work can be assigned to this account in any project: of nobody else the board takes a filter."""
+        return any(user in some for some in self.assignable.values())
+
     @property
     def executable(self) -> frozenset[int]:
         """The types that agents work on."""

@@ -270,9 +270,7 @@ class Scan:
         fleet = self.fleet
         if choose.is_taken(row, fleet):
             assert row.assignee is not None  # noqa: S101 - that is what taken means
-            if any(
-                row.assignee.id in some for some in fleet.assignable.values()
-            ):  # of others the board takes no filter
+            if fleet.is_assignable(row.assignee.id):
                 self._takers.add(row.assignee.id)
             else:
                 self._out.add(row.id)

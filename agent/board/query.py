@@ -82,10 +82,8 @@ def fitting(filters: Iterable[Filter | None]) -> list[Filter | None]:
         if most == 0:
             break
         name, operator, values = kept[at]
-        kept[at] = (name, operator, values[: most // 2])
-        if most == 1:
-            del kept[at]
-    return list(kept)
+        kept[at : at + 1] = [(name, operator, values[: most // 2])] if most > 1 else []
+    return [*kept]
 
 
 def _texts(values: Iterable[object]) -> tuple[str, ...]:

@@ -114,7 +114,7 @@ def derivation(path: str, content: bytes) -> Derivation:
             outputs={_text(name): Output(_text(at), _text(how), _text(what)) for name, at, how, what in outputs},
             inputs={_text(drv): tuple(map(_output, names)) for drv, names in inputs},
             builder=_text(builder),
-            environment={key: _text(value) for key, value in environment if _text(key) in _LOOKED_AT},
+            environment={name: _text(value) for key, value in environment if (name := _text(key)) in _LOOKED_AT},
         )
     except (ValueError, IndexError, TypeError) as error:
         raise ValueError(f"{path} is no derivation of a known form") from error

@@ -70,14 +70,10 @@ class Checkout(Tree):
 
     async def passed(self) -> None:
         """It passed: once it is pushed, the next one may get what is to be carried over."""
-        await asyncio.to_thread(self._keep)
+        with contextlib.suppress(OSError):  # nothing to carry over is always right
+            await asyncio.to_thread(self._keep)
 
     def _keep(self) -> None:
-        """One that is killed in here leaves nothing to carry over, which is always right; so does one that may not."""
-        with contextlib.suppress(OSError):
-            self._carry_on()
-
-    def _carry_on(self) -> None:
         fresh = _passed(self._worktree)
         remove(fresh)
         fresh.mkdir(parents=True)

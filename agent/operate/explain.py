@@ -225,8 +225,8 @@ class Explainer:
         bad_epics = survey.epics - survey.good_epics | {one.id for one in closed if one.type in fleet.epics}
         gates = survey.closed_subtrees - bad_epics | {one.id for one in closed if one.type in fleet.gates}
         holders = await self._board.groups(ready, "assignee", "who took what")
-        known = frozenset[int]().union(*fleet.assignable.values())
-        takers = [int(one) for one in holders if one.isdigit() and int(one) in known - fleet.users]
+        users = {int(one) for one in holders if one.isdigit()} - fleet.users
+        takers = [one for one in users if fleet.is_assignable(one)]
         inside: tuple[tuple[Reason, str, Collection[object], str], ...] = (
             (Reason.TAKEN, "assignee", takers, ""),
             (Reason.ROUTED, self._board.fields.pod, survey.others, "to {}"),

@@ -180,13 +180,6 @@ def as_text(value: Any) -> str | None:
     return json.dumps(value, ensure_ascii=False)
 
 
-def storable_in(item: WorkPackage, before: WorkPackage | None = None) -> None:
-    """The same of a work package's texts that are not as they were: what an older board kept may be longer."""
-    known = frozenset(before.texts() if before else ())
-    storable(*(text for text in (item.subject, item.description) if text not in known))
-    storable(*(text for text in item.custom_values.values() if text not in known), most=LONGEST_FIELD)
-
-
 def storable(*texts: str, most: int = LONGEST_TEXT) -> None:
     """Refuse what a database cannot hold: OpenProject answers 500 to it (section 0, item 16); and what is no text of a person."""
     for value in texts:
@@ -198,3 +191,10 @@ def storable(*texts: str, most: int = LONGEST_TEXT) -> None:
             value.encode()
         except UnicodeEncodeError:
             raise internal("invalid byte sequence in UTF-8") from None
+
+
+def storable_in(item: WorkPackage, before: WorkPackage | None = None) -> None:
+    """The same of those texts of a work package that are not as they were: what an older board kept may be longer."""
+    known = frozenset(before.texts() if before else ())
+    storable(*(text for text in (item.subject, item.description) if text not in known))
+    storable(*(text for text in item.custom_values.values() if text not in known), most=LONGEST_FIELD)

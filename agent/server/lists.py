@@ -125,14 +125,14 @@ def _in_full(call: Call, ids: Sequence[int]) -> list[WorkPackage]:
     characters = 0
     for start in range(0, len(ids), _READ_AT_ONCE):
         some = work_package.load(call.db, ids[start : start + _READ_AT_ONCE]).values()
-        characters += sum(_as_html(one.description) for one in some)
+        characters += sum(_html_length(one.description) for one in some)
         if characters > MOST_TEXT and len(found) + len(some) > 1:
             raise ApiError(413, "InvalidRequestBody", "page_too_large", {"most": str(MOST_TEXT)})
         found += some
     return found
 
 
-def _as_html(text: str) -> int:
+def _html_length(text: str) -> int:
     """About how long it is as HTML, in which some characters are six."""
     return len(text) + 5 * sum(map(text.count, "\"&<>'"))
 

@@ -3,7 +3,8 @@ r"""The one place where text of others is cut, searched and parsed: of a model, 
 Python's `re` steps back: an expression that looks harmless takes hours for one word of a megabyte, holds the interpreter
 meanwhile, and no signal or time-out is heard. So each that sees others' text is made here, says whose text that is, is shown
 no more of it than `longest`, and takes time in proportion to it. `tests/support/worst_words.py` finds all of them, and every
-use of `re`, `fnmatch`, `difflib`, `tomllib`, `json`, `email`, `urllib` and their like that goes around this module, and tries them uncut.
+use of `re`, `fnmatch`, `difflib`, `tomllib`, `json`, `email`, `urllib` and their like that goes around this module, and tries
+them uncut.
 
 What keeps an expression linear: what repeats gives nothing back (`\s*+`), or ends where the next thing begins (`[^"]*"`); and
 a search that failed does not begin again in the middle of what it has read, so it begins where a run begins

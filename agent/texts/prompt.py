@@ -2,7 +2,8 @@
 
 Every text that comes from the board or the repository has `&`, `<`, `>` and each `@` at the start of a word written as
 entities. So it can neither close its block nor open another, and the model's command line expands no `@path`
-(claude-cli.md, trap 5). What people do not see on the board is in no prompt as theirs. The prompt begins with a fixed sentence, so it is never a slash command (trap 4).
+(claude-cli.md, trap 5). What people do not see on the board is in no prompt as theirs. The prompt begins with a fixed sentence,
+so it is never a slash command (trap 4).
 """
 
 from __future__ import annotations

@@ -77,3 +77,14 @@ def test_work_that_the_forge_refuses_for_what_is_in_it_stays_on_the_host_and_the
     at = git(small_fleet.remote.clone, "bundle", "list-heads", end["branch"]).split()[0]
     git(small_fleet.remote.clone, "fetch", "--quiet", end["branch"], at)
     assert git(small_fleet.remote.clone, "show", f"{at}:id_rsa") == "a key"
+
+
+def test_a_branch_in_the_way_fails_a_ticket_before_its_model_is_asked(small_fleet: Fleet) -> None:
+    """T6: a branch called `agent` failed every ticket at its push, after its model was paid."""
+    small_fleet.remote.push("agent", {"a.txt": "1\n"})
+    small_fleet.add("Do it")
+    prompts = small_fleet.folder / "prompts"
+    end = small_fleet.cycle(small_fleet.pod(script={"files": {"work.txt": "1\n"}, "prompts": str(prompts)}))["end"]
+    assert end["kind"] == "failed"
+    assert "beside the branch `agent`: rename or delete" in end["reason"]
+    assert not prompts.exists()
