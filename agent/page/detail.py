@@ -1,13 +1,14 @@
 """One work package as the panel shows it: its text, its surroundings, what may be done with it, and its audit trail.
 
-Of other projects only what the viewer may see. However long a trail is, what one look reads and renders is bounded: older
+Of other projects only what the viewer may see. However long a trail is, what one look holds and renders is bounded: older
 entries are counted, and shown when they are asked for.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any, Final
 
@@ -24,9 +25,6 @@ from agent.server.work_package import WorkPackage
 
 ENTRIES: Final = 500
 """So many journals are shown at once."""
-STATES: Final = 8 << 20
-"""And no more once what they hold is so many characters: each has the description of its time."""
-_CHUNK: Final = 50
 
 _KINDS: Final = {
     "blocks": ("blocks", "blocked by"),
@@ -125,37 +123,20 @@ def _actions(db: Db, viewer: Viewer, item: WorkPackage) -> dict[str, Any]:
 
 
 def _timeline(
-    db: Db, viewer: Viewer, known: Catalogue, item: WorkPackage, before_journal: int | None
+    db: Db, viewer: Viewer, known: Catalogue, item: WorkPackage, before: int | None
 ) -> tuple[list[Journal], int]:
-    """The youngest journals that tell something, and how many older ones there are."""
-    rows = list(_youngest(db, item.id, before_journal))[::-1]
-    seen = journals.Sight(db, viewer, known, item)
-    told = zip(rows, *seen.told(rows), strict=True)
-    # The first may serve only to tell what the second one changed.
-    start = 1 if rows and rows[0]["version"] > 1 else 0
-    found = []
-    for row, details, is_shown in list(told)[start:]:
-        journal = _journal(known, row, [one["raw"] for one in details])
-        if journal.first or journal.notes or is_shown:
-            found.append(journal)
-    return found, rows[0]["version"] if start else 0
+    """The youngest journals that tell the viewer something, and how many older ones there are of those.
 
-
-def _youngest(db: Db, id_: int, before: int | None) -> Iterator[Row]:
-    """Youngest first, at least two if there are so many."""
-    read = count = 0
-    last = db.value("SELECT version FROM journals WHERE id = ? AND work_package_id = ?", before, id_) or 1 << 62
-    while count <= ENTRIES and (read < STATES or count < 2):  # noqa: PLR2004 - see above
-        rows = db.rows(
-            "SELECT * FROM journals WHERE work_package_id = ? AND version < ? ORDER BY version DESC LIMIT ?",
-            id_,
-            last,
-            _CHUNK,
-        )
-        yield from rows
-        if len(rows) < _CHUNK:
-            return
-        last, count, read = rows[-1]["version"], count + len(rows), read + sum(len(row["data"]) for row in rows)
+    A journal that tells only of what is hidden is none in any count, nor one that there could be others before.
+    """
+    youngest: deque[Journal] = deque(maxlen=ENTRIES)
+    count = 0
+    for row, details in journals.shown(db, viewer, known, item):
+        if row["id"] == before:
+            break
+        youngest.append(_journal(known, row, [one["raw"] for one in details]))
+        count += 1
+    return list(youngest), count - len(youngest)
 
 
 def _journal(known: Catalogue, row: Row, changes: Sequence[str]) -> Journal:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from .texts import text
 from .work_package import WorkPackage
 
 _DIGEST = "sha256:"
+_PORTION = 20
 _HTML = {
     "set": "<strong>{name}</strong> set to <i>{new}</i>",
     "changed": "<strong>{name}</strong> changed from <i>{old}</i> to <i>{new}</i>",
@@ -54,15 +55,15 @@ def _mergeable(db: Db, last: Row, user_id: int, now: datetime) -> bool:
 
 def activities(db: Db, viewer: Viewer, catalogue: Catalogue, item: WorkPackage) -> list[dict[str, Any]]:
     """All journals as activities, oldest first, but for those that tell only of what is hidden."""
-    shown = enumerate(_shown(db, viewer, catalogue, item), start=1)
+    found = enumerate(shown(db, viewer, catalogue, item), start=1)
     return [
-        _activity(row, item.subject, details, viewer.language, version=version) for version, (row, details) in shown
+        _activity(row, item.subject, details, viewer.language, version=version) for version, (row, details) in found
     ]
 
 
 def activity(db: Db, viewer: Viewer, catalogue: Catalogue, item: WorkPackage, journal_id: int) -> dict[str, Any] | None:
     """One of them; None where it is not shown."""
-    for version, (row, details) in enumerate(_shown(db, viewer, catalogue, item), start=1):
+    for version, (row, details) in enumerate(shown(db, viewer, catalogue, item), start=1):
         if row["id"] == journal_id:
             return _activity(row, item.subject, details, viewer.language, version=version)
     return None
@@ -70,17 +71,30 @@ def activity(db: Db, viewer: Viewer, catalogue: Catalogue, item: WorkPackage, jo
 
 def is_shown(db: Db, viewer: Viewer, catalogue: Catalogue, item: WorkPackage, journal_id: int) -> bool:
     """Whether one of its journals tells something that may be seen."""
-    return catalogue.whole or any(row["id"] == journal_id for row, _ in _shown(db, viewer, catalogue, item))
+    return catalogue.whole or any(row["id"] == journal_id for row, _ in shown(db, viewer, catalogue, item))
 
 
-def _shown(
+def shown(
     db: Db, viewer: Viewer, catalogue: Catalogue, item: WorkPackage
 ) -> Iterator[tuple[Row, list[dict[str, Any]]]]:
+    """Each journal that tells something which may be seen, oldest first, and what it tells."""
     seen = Sight(db, viewer, catalogue, item)
-    rows = db.rows("SELECT * FROM journals WHERE work_package_id = ? ORDER BY version", item.id)
-    for row, details, is_shown in zip(rows, *seen.told(rows), strict=True):
+    for row, details, is_shown in seen.told(_rows(db, item.id)):
         if row["notes"] or is_shown:
             yield row, details
+
+
+def _rows(db: Db, work_package_id: int) -> Iterator[Row]:
+    """All of a work package, oldest first, never many at once: each holds the state of its time."""
+    last = 0
+    while rows := db.rows(
+        "SELECT * FROM journals WHERE work_package_id = ? AND version > ? ORDER BY version LIMIT ?",
+        work_package_id,
+        last,
+        _PORTION,
+    ):
+        yield from rows
+        last = rows[-1]["version"]
 
 
 def _activity(row: Row, subject: str, details: list[dict[str, Any]], language: str, *, version: int) -> dict[str, Any]:
@@ -156,25 +170,24 @@ class Sight:
             "responsible_id": self._users,
         }
 
-    def told(self, rows: Sequence[Row]) -> tuple[list[list[dict[str, Any]]], list[bool]]:
-        """Of each journal what differs from the one before, and whether it is anything to somebody who sees no more than this."""
-        details: list[list[dict[str, Any]]] = []
-        shown: list[bool] = []
+    def told(self, rows: Iterable[Row]) -> Iterator[tuple[Row, list[dict[str, Any]], bool]]:
+        """Of each journal what differs from the one before, and whether it is anything to somebody who sees no more than this.
+
+        The rows begin with the first one: what was hidden is told as it was before that.
+        """
         before: dict[str, Any] = {}
         known: dict[str, Any] = {}
         data = ""
         for row in rows:
             if row["data"] == data:  # a comment alone
-                details.append([])
-                shown.append(True)
+                yield row, [], True
                 continue
             data = row["data"]
             state = _read_state(data)
             after = state if self._catalogue.whole else self._seen(known, state)
-            details.append(list(self._details(known, after, row["id"])))
-            shown.append(bool(details[-1]) or before == state or after != known)
+            details = list(self._details(known, after, row["id"]))
+            yield row, details, bool(details) or before == state or after != known
             before, known = state, after
-        return details, shown
 
     def _seen(self, before: Mapping[str, Any], state: dict[str, Any]) -> dict[str, Any]:
         """The state in which nothing had been hidden: where something is, it is as it was before."""

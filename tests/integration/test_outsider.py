@@ -17,7 +17,7 @@ import pytest
 
 from support.outsiders_deeds import Deeds
 from support.outsiders_walk import Step, known, pages, steps
-from support.two_boards import ACCOUNTS, Sides, changing
+from support.two_boards import ACCOUNTS, NOW, Sides, changing
 
 pytestmark = pytest.mark.unwatched("two boards and their visitor are one task, which never waits")
 
@@ -101,6 +101,40 @@ async def test_the_page_is_walked_whole(sides: Sides) -> None:
                 one, other = await answer(full, step), await answer(bare, step)
                 assert one == other, (account, step)
                 assert one[0] in (200, 404), (account, step)
+
+
+async def test_a_long_trail_counts_nothing_of_what_is_hidden(going_on: Sides) -> None:
+    """More entries than the panel shows at once, and between them such as tell only of a hidden parent."""
+    item = 7
+    hidden = range(90_001, 90_061)
+    with changing(going_on.full) as db:
+        above = db.value("SELECT id FROM work_packages WHERE subject = 'Secret Epic'")
+    for folder in (going_on.full, going_on.bare):
+        with changing(folder) as db:
+            data = json.loads(db.value("SELECT data FROM journals WHERE work_package_id = ? AND version = 1", item))
+            secret = iter(hidden if folder == going_on.full else ())
+            version = 1
+            for n in range(620):
+                told = [(80_000 + n, f"words {n}")]
+                if n % 20 < 2 and (id_ := next(secret, 0)):
+                    data["parent_id"] = None if n % 20 else above
+                    told.insert(0, (id_, ""))
+                for id_, notes in told:
+                    version += 1
+                    db.run(
+                        "INSERT INTO journals (id, work_package_id, user_id, version, notes, data, created_at, updated_at)"
+                        " VALUES (?, ?, 11, ?, ?, ?, ?, ?)",
+                        id_, item, version, notes, json.dumps(data), NOW.isoformat(), NOW.isoformat(),
+                    )  # fmt: skip
+    # The last two are a hidden entry, and one that there is nowhere.
+    befores = [f"?before={one}" for one in (80_619, 80_300, 80_040, 80_000, hidden[2], 99_999)]
+    for account in ACCOUNTS:
+        full, bare = going_on.clients(account)
+        async with full, bare:
+            for asked in ["", *befores]:
+                step = Step("GET", f"/page/work-packages/{item}{asked}")
+                one, other = await answer(full, step), await answer(bare, step)
+                assert one == other, (account, asked, one[2][-20:], other[2][-20:])
 
 
 DEEDS = 40 if os.environ.get("AGENT_WALK") == "all" else 20
