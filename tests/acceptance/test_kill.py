@@ -216,8 +216,9 @@ def history(scenario: Scenario, folder: Path, at: int | None = None) -> tuple[Ki
             config = scenario.pod(fleet, killer)
             outcomes: list[str] = []
             while len(outcomes) < CYCLES and "nothing" not in outcomes:
+                # After the last kill nothing counts any more: it meets the programs themselves.
                 dead = outcomes.count("killed") == 1 + bool(scenario.first)
-                killer.pod = fleet.start(config, *(("run", "--until-idle") if dead else ("cycle",)), env=env)
+                killer.pod = fleet.start(config, "run", "--until-idle", env=None if dead else env)
                 killer.pod.wait(PATIENCE)
                 said = [
                     json.loads(line) for line in (config.parent / "log").read_text().splitlines() if line[:1] == "{"

@@ -1,7 +1,8 @@
 """Inside the pod that is to be killed: tells the test that an effect is about to happen, and that it has happened.
 
-Runs as a script in the place of a program (git, nix, bwrap, the model, a check) and as `sitecustomize` of the agent's own
-process for what it does to files. Whoever hears that the pod was killed meanwhile has no effect any more.
+Runs as a script in the place of the model and of a check, and as `sitecustomize` of the agent's own process for what it does
+to files. Git, Nix and bubblewrap have a script of bash before them (`killer.py`): there are dozens of them in a ticket, and
+each start of Python takes longer than the program. Whoever hears that the pod was killed meanwhile has no effect any more.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import os
 import re
 import runpy
 import shutil
-import signal
 import socket
 import sys
 import time
@@ -23,33 +23,6 @@ GO: Final = b"go"
 DEAD: Final = 137
 ORPHANED_S: Final = 120
 """How long a model that lost its pod goes on, if nobody ends it."""
-
-READERS: Final = frozenset(
-    [
-        "ls-remote",
-        "rev-parse",
-        "ls-tree",
-        "cat-file",
-        "for-each-ref",
-        "log",
-        "ls-files",
-        "diff",
-        "diff-tree",
-        "update-index",
-        "status",
-        "merge-base",
-        "rev-list",
-        "gc",
-        "show",
-        "check-attr",
-        "check-ref-format",
-        "var",
-        "config",
-        "--version",
-        "--help",
-    ]
-)
-"""Commands of git that change nothing but what git remembers of times."""
 
 _RUN: Final = r"[0-9a-f]{8}-[0-9a-f-]{27}"
 _FILES: Final = re.compile(
@@ -97,39 +70,6 @@ def watch_files(address: str, state: str) -> None:
     os.rename = told("remove", os.rename, 0, os.path.lexists)  # out of the way, into the trash
 
 
-def effect_of(program: str, words: list[str]) -> str | None:
-    """What a call of a program does; None if it only looks."""
-    rest = iter(words)
-    command = ""
-    for word in rest:
-        if program == "git" and word == "-c":
-            next(rest)
-        elif not word.startswith("-") or word in ("--version", "--help"):
-            command = word
-            break
-    if program == "git" and (command in READERS or (command, words[-2]) == ("read-tree", "-u")):
-        return None  # the last is a spare checkout, which is made beside all that
-    if program == "git" and command == "push":
-        target = next((word for word in reversed(words) if ":" in word), "")
-        return f"git push {re.sub('[0-9a-f]{40}', 'SHA', re.sub('-[0-9a-f]{8}$', '-RUN', target))}"
-    return f"{program} {command}" if program != "bwrap" else "bwrap"
-
-
-def in_place_of(address: str, program: str, real: str, words: list[str]) -> int:
-    """The real program, announced."""
-    effect = effect_of(program, words)
-    if effect is None:
-        os.execv(real, [program, *words])
-    if not reached(address, "before", effect):
-        return DEAD
-    child = os.fork()
-    if not child:
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        os.execv(real, [program, *words])
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status) if reached(address, "after", effect) else DEAD
-
-
 def model(address: str, real: str, script: str) -> int:
     """The scripted model; one that lost its pod in the middle goes on until somebody ends it."""
     if not reached(address, "before", "model start"):
@@ -168,9 +108,6 @@ def check(address: str) -> int:
 
 def main(role: str, *words: str) -> int:
     """One of the roles."""
-    if role == "program":
-        address, program, real, *rest = words
-        return in_place_of(address, program, real, rest)
     return model(*words) if role == "model" else check(*words)
 
 

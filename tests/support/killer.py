@@ -29,6 +29,33 @@ from support.pods import MODEL
 
 PROGRAMS: Final = {"git": "/usr/bin/git", "nix": "/usr/bin/nix", "bwrap": "/usr/bin/bwrap"}
 SYSTEM: Final = "/usr/local/bin:/usr/bin:/bin"
+READERS: Final = frozenset(
+    [
+        "ls-remote",
+        "rev-parse",
+        "ls-tree",
+        "cat-file",
+        "for-each-ref",
+        "log",
+        "ls-files",
+        "diff",
+        "diff-tree",
+        "update-index",
+        "status",
+        "merge-base",
+        "rev-list",
+        "gc",
+        "show",
+        "check-attr",
+        "check-ref-format",
+        "var",
+        "config",
+        "--version",
+        "--help",
+    ]
+)
+"""Commands of git that change nothing but what git remembers of times."""
+
 _LOOK: Final = """\
 skip=
 for word; do
@@ -41,7 +68,24 @@ for word; do
     esac
 done
 """
-"""What only looks is no effect, and costs no Python."""
+"""What only looks is no effect, and is not even announced."""
+
+_IN_ITS_PLACE: Final = """\
+exec {{line}}<> /dev/tcp/127.0.0.1/{port} || exit {dead}
+{{ echo {name} $#; printf '%s\\0' "$@"; }} >&$line
+read -r said <&$line
+case $said in
+    look) exec {real} "$@" {{line}}>&- ;;
+    go) ;;
+    *) exit {dead} ;;
+esac
+{real} "$@" {{line}}>&-
+code=$?
+echo done >&$line
+read -r said <&$line && [ "$said" = go ] || exit {dead}
+exit $code
+"""
+"""A program, announced. It is bash: a ticket has dozens of them, and a start of Python takes longer than most of them."""
 
 
 class Killer:
@@ -118,32 +162,34 @@ class Killer:
         with tempfile.TemporaryDirectory(prefix="kill-") as short:
             address = f"{short}/line"
             line = _Line(address, _Listener)
-            line.killer = self
+            programs = _Programs(("127.0.0.1", 0), _Program)
+            line.killer = programs.killer = self
             proxy = ThreadingHTTPServer(("127.0.0.1", 0), _Proxy)
             proxy.daemon_threads = True
             proxy.killer = self  # type: ignore[attr-defined]
             self.url = f"http://127.0.0.1:{proxy.server_address[1]}"
-            for server in (line, proxy):
+            for server in (line, programs, proxy):
                 threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
             try:
-                yield self._installed(address, short, state)
+                yield self._installed(address, programs.server_address[1], short, state)
             finally:
-                for server in (line, proxy):
+                for server in (line, programs, proxy):
                     server.shutdown()
                     server.server_close()
 
-    def _installed(self, address: str, short: str, state: Path) -> dict[str, str]:
+    def _installed(self, address: str, port: int, short: str, state: Path) -> dict[str, str]:
         programs, site = self.folder / "bin", self.folder / "site"
         for one in (programs, site):
             one.mkdir(parents=True, exist_ok=True)
         python = f"{os.path.realpath(sys.executable)} -ISs {boundary.__file__}"
         for name in self._programs:
             real = PROGRAMS[name]
-            look = _LOOK.format(readers="|".join(sorted(boundary.READERS)), real=real) if name == "git" else ""
-            _script(programs / name, f'{look}exec {python} program {address} {name} {real} "$@"')
-        _script(programs / "nix-store", 'exec /usr/bin/nix-store "$@"')  # lies beside nix
-        _script(self.folder / "model", f'exec {python} model {address} {MODEL} "$@"')
-        _script(self.folder / "check", f"exec {python} check {address}")
+            look = _LOOK.format(readers="|".join(sorted(READERS)), real=real) if name == "git" else ""
+            announced = _IN_ITS_PLACE.format(name=name, real=real, port=port, dead=boundary.DEAD)
+            _script(programs / name, f"#!/bin/bash\n{look}{announced}")
+        _script(programs / "nix-store", '#!/bin/sh\nexec /usr/bin/nix-store "$@"\n')  # lies beside nix
+        _script(self.folder / "model", f'#!/bin/sh\nexec {python} model {address} {MODEL} "$@"\n')
+        _script(self.folder / "check", f"#!/bin/sh\nexec {python} check {address}\n")
         (site / "sitecustomize.py").write_text(
             "import runpy, sys\nsys.modules['trio'] = None\n"  # Selenium's: no pod has it, but httpcore loads it here
             f"runpy.run_path({boundary.__file__!r}, run_name='boundary')['watch_files']({address!r}, {str(state)!r})\n"
@@ -152,8 +198,8 @@ class Killer:
         return {"PATH": f"{programs}:{SYSTEM}", "PYTHONPATH": str(site)}
 
 
-def _script(path: Path, line: str) -> None:
-    path.write_text(f"#!/bin/sh\n{line}\n")
+def _script(path: Path, text: str) -> None:
+    path.write_text(text)
     path.chmod(0o755)
 
 
@@ -168,6 +214,31 @@ class _Listener(socketserver.StreamRequestHandler):
         assert isinstance(self.server, _Line)
         if self.server.killer.reached(moment, effect):
             self.wfile.write(boundary.GO)
+
+
+class _Programs(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    killer: Killer
+
+
+class _Program(socketserver.StreamRequestHandler):
+    """One call of a program, with its words."""
+
+    def handle(self) -> None:
+        name, count = self.rfile.readline().decode().split()
+        said = b""
+        while said.count(b"\0") < int(count):
+            if not (more := self.rfile.read1()):
+                return
+            said += more
+        effect = program_effect(name, said.decode(errors="replace").split("\0")[:-1])
+        assert isinstance(self.server, _Programs)
+        if effect is None:
+            self.wfile.write(b"look\n")
+        elif self.server.killer.reached("before", effect):
+            self.wfile.write(b"go\n")
+            if self.rfile.readline() and self.server.killer.reached("after", effect):
+                self.wfile.write(b"go\n")
 
 
 class _Proxy(BaseHTTPRequestHandler):
@@ -214,6 +285,24 @@ class _Proxy(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     do_GET = do_POST = do_PATCH = do_DELETE = handle_one  # noqa: N815 - the base class calls them so
+
+
+def program_effect(program: str, words: list[str]) -> str | None:
+    """What a call of a program does; None if it only looks."""
+    rest = iter(words)
+    command = ""
+    for word in rest:
+        if program == "git" and word == "-c":
+            next(rest)
+        elif not word.startswith("-") or word in ("--version", "--help"):
+            command = word
+            break
+    if program == "git" and (command in READERS or (command, words[-2]) == ("read-tree", "-u")):
+        return None  # the last is a spare checkout, which is made beside all that
+    if program == "git" and command == "push":
+        target = next((word for word in reversed(words) if ":" in word), "")
+        return f"git push {re.sub('[0-9a-f]{40}', 'SHA', re.sub('-[0-9a-f]{8}$', '-RUN', target))}"
+    return f"{program} {command}" if program != "bwrap" else "bwrap"
 
 
 def effect_of(method: str, path: str, body: bytes, board: Board) -> str:
