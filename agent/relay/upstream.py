@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Final, Self
@@ -15,6 +16,8 @@ from agent.network import Curbed
 PATIENCE: Final = httpx.Timeout(600.0, connect=10.0, pool=10.0)
 """Seconds. A model may think for minutes without a word."""
 SHORT_PATIENCE: Final = httpx.Timeout(20.0, connect=10.0)
+LONGEST_PROBE: Final = 45.0
+"""Seconds for the preflight's question in all: each byte of a slow answer starts the network's own time-outs again."""
 VERSION: Final = "2023-06-01"
 
 RETURNED: Final = ("content-type", "request-id", "retry-after", "x-should-retry")
@@ -105,8 +108,9 @@ async def probe(api: str, key: str, transport: httpx.AsyncBaseTransport | None =
     async with Upstream(api, key, transport=transport, patience=SHORT_PATIENCE) as upstream:
         where = f"the model's API at {upstream.host}"
         try:
-            code = await upstream.models()
-        except httpx.HTTPError as error:
+            async with asyncio.timeout(LONGEST_PROBE):
+                code = await upstream.models()
+        except (httpx.HTTPError, TimeoutError) as error:
             raise PodTrouble(
                 f"{where} does not answer ({type(error).__name__}): check the network and `model.api`"
             ) from None  # the error's request carries the key

@@ -5,24 +5,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from agent.board import exchange
 from agent.board.exchange import Exchange as BoardExchange
 from agent.errors import BoardError, PodTrouble
+from agent.git.mirror import Mirror
+from agent.git.repo import Repository
+from agent.programs.processes import Processes
+from agent.relay import upstream
 from agent.relay.exchange import Exchange as RelayExchange
 from agent.relay.meter import Budget, Prices
 from agent.relay.record import Record
 from agent.relay.refusal import Refusal
 from agent.relay.upstream import Question, Upstream, probe
+from agent.texts.evidence import redactor
 from support.fake_clock import FakeClock, FixedRandomness
 from support.heartbeat import Heart
 
+PATH: Final = os.environ["PATH"]
 OK: Final = b"HTTP/1.1 200 OK\r\n"
 EVENTS: Final = b"content-type: text/event-stream\r\n"
 GZIP: Final = b"content-encoding: gzip\r\n"
@@ -131,6 +139,69 @@ async def test_no_answer_of_the_models_api_holds_the_loop(server: Server, tmp_pa
         with contextlib.suppress(PodTrouble):
             await probe(server.url, "key")
     assert beating.beats
+
+
+async def ask_the_board(url: str, _: Path) -> None:
+    board = BoardExchange(url, "token", transport=None, clock=FakeClock(), randomness=FixedRandomness())
+    try:
+        await board.read("users/me", "a test")
+    finally:
+        await board.close()
+
+
+async def ask_the_api(url: str, _: Path) -> None:
+    await probe(url, "key")
+
+
+async def ask_the_remote(url: str, folder: Path) -> None:
+    runner = Processes(grace=0.3)
+    mirror = Mirror(
+        url=f"{url}/shop.git", base="main", folder=folder, runner=runner, redact=redactor(), timeout=1.0, path=PATH
+    )
+    await Repository(mirror).preflight()
+
+
+ASKED: Final[dict[Callable[[str, Path], Awaitable[None]], str]] = {
+    ask_the_board: r"The board at \S+ did not answer \(a test\): TimeoutError",
+    ask_the_api: r"the model's API at \S+ does not answer \(TimeoutError\): check the network and `model.api`",
+    ask_the_remote: r"the repository \S+ cannot be used: it did not answer within 1 s; it is tried again later",
+}
+DRIPS: Final = {
+    "a status": (b"HTTP/1.1 2", b"0"),
+    "a head": (OK, b"a: b\r\n"),
+    "a body": (OK + b"transfer-encoding: chunked\r\n\r\n", b"1\r\n\n\r\n"),
+}
+
+
+@pytest.mark.parametrize(
+    ("ask", "drip"), [(ask, one) for ask in ASKED for one in DRIPS if (ask, one) != (ask_the_api, "a body")]
+)
+async def test_whoever_answers_byte_by_byte_for_ever_keeps_nobody_for_ever(
+    ask: Callable[[str, Path], Awaitable[None]], drip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte starts the network's own time-outs again: what a pod asks before it claims has a time in all."""
+    monkeypatch.setattr(exchange, "LONGEST_ANSWER", 0.3)
+    monkeypatch.setattr(upstream, "LONGEST_PROBE", 0.3)
+    begun, one = DRIPS[drip]
+
+    answering: set[asyncio.Task[None] | None] = set()
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answering.add(asyncio.current_task())
+        with contextlib.suppress(OSError):
+            writer.write(begun)
+            while True:  # until whoever asked is gone
+                writer.write(one)
+                await writer.drain()
+                await asyncio.sleep(0.02)
+        writer.close()
+
+    async with asyncio.timeout(30), await asyncio.start_server(answer, "127.0.0.1", 0) as serving:
+        url = f"http://127.0.0.1:{serving.sockets[0].getsockname()[1]}"
+        with pytest.raises((BoardError, PodTrouble), match=ASKED[ask]):
+            await ask(url, tmp_path)
+        await asyncio.gather(*filter(None, answering))
+    assert answering
 
 
 @pytest.mark.parametrize("server", ["cookies"], indirect=True)
