@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from agent import choose
 from agent.board.catalog import name_of
 from agent.board.client import PAGE
-from agent.board.query import Filter, none_of, one_of
+from agent.board.query import Filter, none_of, one_of, portions
 from agent.choose import Reason, Rung, Why
 from agent.errors import Conflict, PodTrouble, Refused, TooLarge
 from agent.model import Around, Row, WorkPackage
@@ -101,6 +101,8 @@ class Explainer:
         self._places: set[int] = set()
         self._blocked_ids: set[int] = set()
         """Those that the bulk question about blockers counted already."""
+        self._unread: tuple[str, ...] = ()
+        """What others made too long to be read."""
 
     # -- the board at large ----------------------------------------------------------------------------------------
 
@@ -178,7 +180,8 @@ class Explainer:
         now = self._pod.memory.now()
         wait = self._pod.memory.state.wait(now.at, now.boot)
         notes = [f"This pod waits {spoken(wait)} more after trouble before it claims anything."] if wait else []
-        return notes + [f"{one[:1].upper()}{one[1:]}." for _, one in sorted(self._troubles.items())]
+        notes += [f"{one[:1].upper()}{one[1:]}." for _, one in sorted(self._troubles.items())]
+        return [*notes, *self._unread]
 
     # -- reasons ---------------------------------------------------------------------------------------------------
 
@@ -227,19 +230,32 @@ class Explainer:
         holders = await self._board.groups(ready, "assignee", "who took what")
         users = {int(one) for one in holders if one.isdigit()} - fleet.users
         takers = [one for one in users if fleet.is_assignable(one)]
-        inside: tuple[tuple[Reason, str, Collection[object], str], ...] = (
+        inside: tuple[tuple[Reason, str, Collection[int], str], ...] = (
             (Reason.TAKEN, "assignee", takers, ""),
-            (Reason.ROUTED, self._board.fields.pod, survey.others, "to {}"),
             (Reason.EPIC, "ancestor", bad_epics, "Epic #{}"),
             (Reason.GATED, "ancestor", gates, "below #{}"),
             (Reason.SPIKED, "id", survey.spiked, ""),
         )
-        found = [
-            await self._kept(reason, [*ready, one_of(name, keepers)], _only(keepers, words))
-            for reason, name, keepers, words in inside
-            if keepers
-        ]
+        found = [await self._kept_by(reason, ready, name, keepers, words) for reason, name, keepers, words in inside]
+        if survey.others:
+            routed = [*ready, one_of(self._board.fields.pod, survey.others)]
+            found.append(await self._kept(Reason.ROUTED, routed, _only(survey.others, "to {}")))
         return [*found, await self._blocked(survey, ready)]
+
+    async def _kept_by(
+        self, reason: Reason, ready: list[Filter | None], name: str, keepers: Collection[int], words: str
+    ) -> Kept:
+        """What some of these keep from us; in as many questions as their ids have room in."""
+        parts = [
+            await self._kept(reason, [*ready, one_of(name, some)], _only(keepers, words)) for some in portions(keepers)
+        ]
+        if len(parts) < 2:  # noqa: PLR2004 - there is nothing to add up
+            return parts[0] if parts else Kept(reason, 0)
+        first = {one.id: one for part in parts for one in part.first}
+        shown = tuple(first[one] for one in sorted(first)[:FIRST])
+        if name == "ancestor":  # what lies below two of them may be in two parts
+            return Kept(reason, max(part.count for part in parts), shown, at_least=True)
+        return Kept(reason, sum(part.count for part in parts), shown)
 
     async def _kept(self, reason: Reason, filters: list[Filter | None], detail: str = "") -> Kept:
         if not any(one and one[0] == "status" for one in filters):
@@ -274,21 +290,24 @@ class Explainer:
         """
         rows = {one.id: one for one in await self._board.rows(ready, "the first that are ready", first_page=True)}
         epics = sorted(survey.good_epics)[:PAGE]
-        relations = await self._board.relations([*rows, *epics], "what blocks them")
+        try:
+            relations = await self._board.relations([*rows, *epics], "what blocks them")
+        except TooLarge as large:
+            self._unread = (f"Who waits for another ticket is not counted: {large}",)
+            return Kept(Reason.BLOCKED, 0)
         pairs = [pair for pair in (one.blocked_and_blocker() for one in relations) if pair]
         pairs = [(blocked, by) for blocked, by in pairs if blocked in rows or blocked in epics]
         if not pairs:
             return Kept(Reason.BLOCKED, 0)
-        ends = await self._board.rows([one_of("id", {by for _, by in pairs})], "their blockers")
+        ends = await self._board.rows_of({by for _, by in pairs}, "their blockers")
         undone = {one.id for one in ends if one.status not in self._fleet.closed | set(self._fleet.done)}
         waits = {blocked: by for blocked, by in pairs if by in undone}
         self._blocked_ids = set(waits)
         own = [Example(one, rows[one].subject, f"waits for #{waits[one]}") for one in sorted(waits) if one in rows]
         above = [one for one in waits if one not in rows]
-        below = await self._kept(Reason.BLOCKED, [*ready, one_of("ancestor", above)]) if above else None
-        count = len(own) + (below.count if below else 0)
-        first = (*own, *(below.first if below else ()))[:FIRST]
-        return Kept(Reason.BLOCKED, count, first, at_least=len(rows) == PAGE)
+        below = await self._kept_by(Reason.BLOCKED, ready, "ancestor", above, "")
+        first = (*own, *below.first)[:FIRST]
+        return Kept(Reason.BLOCKED, len(own) + below.count, first, at_least=below.at_least or len(rows) == PAGE)
 
     # -- one ticket ------------------------------------------------------------------------------------------------
 

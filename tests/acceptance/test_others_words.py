@@ -13,7 +13,9 @@ import pytest
 from agent import sweep
 from agent.board import exchange
 from agent.board.query import contains
+from agent.choose import Reason
 from agent.daemon import Pass
+from agent.operate.explain import Explainer
 from support.fake_clock import FakeClock
 from support.fleet import Fleet
 from support.pods import opened
@@ -87,6 +89,15 @@ def relations_with_long_words(fleet: Fleet) -> None:
         connection.executemany(relate, pairs)
 
 
+def thousands_of_gates(fleet: Fleet) -> None:
+    gate, below = fleet.add("Gate", kind="Summary task"), fleet.add("Below")
+    with database(fleet) as connection:
+        gates = copies(connection, gate, 2_400, 10_000)
+        for one, parent in ((below, gate), *zip(copies(connection, below, 2, 90_000_000), gates[::-1], strict=False)):
+            connection.execute("update work_packages set parent_id = ? where id = ?", (parent, one))
+            connection.execute("insert into hierarchies values (?, ?, 1)", (parent, one))
+
+
 def two_long_lists(fleet: Fleet) -> None:
     epic, hold = fleet.add("E", kind="Epic"), fleet.add("Hold")
     blocked = fleet.add("Blocked", priority="High")
@@ -107,25 +118,39 @@ def long_claims(fleet: Fleet) -> None:
         connection.executemany("insert into custom_values values (?, ?, ?)", fields)
 
 
+KEPT: dict[Callable[[Fleet], None], dict[Reason, tuple[int, bool]]] = {
+    many_names_of_pods: {Reason.ROUTED: (50, False)},
+    thousands_of_relations: {Reason.TOO_LONG: (1, True)},
+    relations_with_long_words: {Reason.TOO_LONG: (1, True)},
+    two_long_lists: {Reason.TAKEN: (1, False), Reason.BLOCKED: (1_601, True)},
+    # All but one are in the first question, and whether another one counts them again is not known.
+    thousands_of_gates: {Reason.GATED: (2, True)},
+}
+"""What keeps the other tickets from the pod in the words of `agent explain`: how many, and whether at least so many."""
+
+
 @pytest.mark.parametrize(
     "write",
     [
         a_blank_pod, a_long_name_of_a_pod, many_names_of_pods, somebody_who_left, thousands_of_relations,
-        relations_with_long_words, two_long_lists, long_claims,
+        relations_with_long_words, two_long_lists, long_claims, thousands_of_gates,
     ],
 )  # fmt: skip
 async def test_others_words_keep_no_pod_from_the_next_ticket(
     small_fleet: Fleet, write: Callable[[Fleet], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each of these ended every pass of every pod, for as long as it stood there."""
+    """Each of these ended every pass of every pod, and `agent explain` with it, for as long as it stood there."""
     if write in (relations_with_long_words, long_claims):
         monkeypatch.setattr(exchange, "LARGEST_ANSWER", MOST)
     write(small_fleet)
     honest = small_fleet.add("Honest", priority="Normal")
     async with opened(small_fleet.pod()) as pod:
+        seen = await Explainer(pod).overview()
         done = await pod.cycle(lambda _: None).run()
     assert (done.outcome, done.ticket) == (Pass.WORKED, honest)
     assert small_fleet.status(honest) == "In testing"
+    assert seen.ticket == honest
+    assert {one.reason: (one.count, one.at_least) for one in seen.reasons} == KEPT.get(write, {})
 
 
 async def test_claims_that_expire_together_are_freed_some_at_each_pass(
