@@ -27,6 +27,7 @@ _HREF: Final = Whole(
 _SCHEMA: Final = Whole(
     "wire: the end of a schema's link", r"([0-9]{1,18})-([0-9]{1,18})", sees="the board's answer", longest=LINE
 )
+_DAY: Final = Whole("wire: a day", r"([+-]?+)([0-9]{4,18})-[0-9]{2}-[0-9]{2}", sees="the board's answer", longest=LINE)
 _LONGEST_MESSAGE: Final = 500
 LARGEST: Final = 32 << 20
 """Bytes of one answer, unpacked: a page of descriptions. What is read of it takes several times as much."""
@@ -62,16 +63,16 @@ class _WorkPackage(Struct, rename="camel"):
     subject: str
     description: _Formattable | None = None
     schedule_manually: bool | None = True
-    due_date: dt.date | None = None
-    date: dt.date | None = None
+    due_date: str | None = None
+    date: str | None = None
     updated_at: str | None = ""
 
 
 class _Row(Struct, rename="camel"):
     id: int
     subject: str
-    due_date: dt.date | None = None
-    date: dt.date | None = None
+    due_date: str | None = None
+    date: str | None = None
 
 
 class _Named(Struct, rename="camel"):
@@ -196,7 +197,7 @@ def work_package(document: Any, fields: Fields) -> WorkPackage:
         parent=parent,
         ancestors=ids(links, "ancestors"),
         children=ids(links, "children"),
-        due_date=plain.due_date or plain.date,
+        due_date=_day(plain.due_date or plain.date),
         schedule_manually=plain.schedule_manually is not False,
         updated_at=plain.updated_at or "",
         pod=_text(document, fields.pod),
@@ -217,7 +218,7 @@ def row(document: Any) -> Row:
         type=_required(links, "type"),
         status=_required(links, "status"),
         assignee=_principal(links, "assignee"),
-        due_date=plain.due_date or plain.date,
+        due_date=_day(plain.due_date or plain.date),
     )
 
 
@@ -418,6 +419,16 @@ def _principal(links: Any, name: str) -> Principal | None:
         return None
     kind, number = _of(link)
     return Principal(kind or "undisclosed", number, str(link.get("title") or ""))
+
+
+def _day(told: str | None) -> dt.date | None:
+    """OpenProject takes any year of whoever may edit, and tells it. Python has those of four digits: others lie before or after all."""
+    match = _DAY.match(told) if told else None
+    if match and (match[1] == "-" or int(match[2]) < dt.MINYEAR):
+        return dt.date.min
+    if match and int(match[2]) > dt.MAXYEAR:
+        return dt.date.max
+    return msgspec.convert(told or None, dt.date | None)
 
 
 def _text(document: Any, key: str) -> str:

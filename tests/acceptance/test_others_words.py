@@ -89,6 +89,14 @@ def relations_with_long_words(fleet: Fleet) -> None:
         connection.executemany(relate, pairs)
 
 
+def years_of_no_calendar(fleet: Fleet) -> None:
+    """The embedded board keeps none of them; OpenProject does."""
+    ids = [fleet.add("Due", due="2026-12-24", priority="High", assignee="human") for _ in range(3)]
+    for days, one in zip(("12026-05-01", "0000-01-01", "-0001-01-01"), ids, strict=True):
+        with database(fleet) as connection:
+            connection.execute("update work_packages set due_date = ? where id = ?", (days, one))
+
+
 def thousands_of_gates(fleet: Fleet) -> None:
     gate, below = fleet.add("Gate", kind="Summary task"), fleet.add("Below")
     with database(fleet) as connection:
@@ -123,6 +131,7 @@ KEPT: dict[Callable[[Fleet], None], dict[Reason, tuple[int, bool]]] = {
     thousands_of_relations: {Reason.TOO_LONG: (1, True)},
     relations_with_long_words: {Reason.TOO_LONG: (1, True)},
     two_long_lists: {Reason.TAKEN: (1, False), Reason.BLOCKED: (1_601, True)},
+    years_of_no_calendar: {Reason.TAKEN: (3, False)},
     # All but one are in the first question, and whether another one counts them again is not known.
     thousands_of_gates: {Reason.GATED: (2, True)},
 }
@@ -133,7 +142,7 @@ KEPT: dict[Callable[[Fleet], None], dict[Reason, tuple[int, bool]]] = {
     "write",
     [
         a_blank_pod, a_long_name_of_a_pod, many_names_of_pods, somebody_who_left, thousands_of_relations,
-        relations_with_long_words, two_long_lists, long_claims, thousands_of_gates,
+        relations_with_long_words, two_long_lists, long_claims, thousands_of_gates, years_of_no_calendar,
     ],
 )  # fmt: skip
 async def test_others_words_keep_no_pod_from_the_next_ticket(

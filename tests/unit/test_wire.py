@@ -164,6 +164,27 @@ def test_a_milestone_has_a_date_instead() -> None:
     assert wire.row({**SMALLEST, "date": "2026-12-24"}).due_date == dt.date(2026, 12, 24)
 
 
+@pytest.mark.parametrize(
+    ("told", "read"),
+    [
+        ("12026-05-01", dt.date.max),
+        ("+12345-01-01", dt.date.max),
+        ("999999999999999999-12-31", dt.date.max),
+        ("0000-01-01", dt.date.min),
+        ("-0001-01-01", dt.date.min),
+        ("-4712-01-01", dt.date.min),
+        ("9999-12-31", dt.date.max),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_year_that_no_calendar_of_ours_has_is_before_or_after_all_others(told: str, read: dt.date | None) -> None:
+    """OpenProject takes any year: a slip of the keyboard stopped every pod."""
+    for name in ("dueDate", "date"):
+        assert wire.work_package({**SMALLEST, name: told}, FIELDS).due_date == read
+        assert wire.row({**SMALLEST, name: told}).due_date == read
+
+
 @pytest.mark.parametrize("prefix", ["/api/v3", "/openproject/api/v3", "https://board.example/openproject/api/v3"])
 def test_hrefs_are_read_under_any_sub_path(prefix: str) -> None:
     document = linked(project={"href": f"{prefix}/workspaces/12"}, parent={"href": f"{prefix}/work_packages/41/"})
