@@ -201,6 +201,7 @@ class Steps:
             stdin=stdin.encode(),
             timeout=time.left,
             output_limit=OUTPUT,
+            error_limit=OUTPUT,  # a dry run tells its plan there
         )
         return time.spend(await self._fetch.run(job))
 

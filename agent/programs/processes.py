@@ -105,7 +105,7 @@ class _Kept:
         if not self.dropped:
             return b"".join((self._head, self._tail))
         note = f"\n[… {self.dropped} bytes left out …]\n".encode()
-        return bytes(self._head) + note + bytes(self._tail[-self._half :])
+        return b"".join((self._head, note, memoryview(self._tail)[-self._half :]))
 
 
 class _Child:
@@ -138,9 +138,9 @@ class _Child:
         ticket = os.pidfd_open(self._process.pid)
         try:
             loop.add_reader(ticket, self._exited, ticket)
-            for stream in streams:
+            for stream, limit in zip(streams, (self._job.output_limit, self._job.error_limit), strict=True):
                 os.set_blocking(stream.fileno(), False)
-                self._kept[stream.fileno()] = _Kept(self._job.output_limit)
+                self._kept[stream.fileno()] = _Kept(limit)
                 loop.add_reader(stream.fileno(), self._read, stream.fileno())
             self._fds = [stream.fileno() for stream in streams]
             self._open = set(self._fds)
@@ -240,7 +240,7 @@ class _Child:
             stderr=err.value(),
             duration=self._clock() - self.started,
             ended=ended,
-            dropped=out.dropped + err.dropped,
+            dropped=out.dropped,
             limit=self._exceeded,
         )
 

@@ -37,8 +37,8 @@ class Finished(Struct, frozen=True):
     """A process that is over, and its whole group with it.
 
     `returncode` is negative for a signal, as in the standard library. Of each stream the head and the tail are kept;
-    `dropped` is how many bytes are missing between them, in both streams together. `duration` is in seconds. `limit` is
-    what a guard said, behind "it": "wrote more than 4 GiB".
+    `dropped` is how many bytes of the output are missing between them: an answer that was cut is none, words that were are.
+    `duration` is in seconds. `limit` is what a guard said, behind "it": "wrote more than 4 GiB".
     """
 
     returncode: int
@@ -69,7 +69,9 @@ class Job(Struct, frozen=True, kw_only=True):
         stdin: what it reads.
         timeout: seconds in all, by a clock that counts suspend; None for no limit, 0 for none left.
         idle: seconds without a byte on either stream.
-        output_limit: bytes kept of each stream.
+        output_limit: bytes kept of its output.
+        error_limit: bytes kept of its words for people: as many as are looked at, since what speaks there may be anybody (a
+            forge's hook, through git).
         guard: what else ends it.
         apart: a file for a program that stays out of the development shell: the shell's environment is left in it, one
             variable after the other, each with a NUL behind it, for what the program starts. None for one that goes in.
@@ -83,6 +85,7 @@ class Job(Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     idle: float | None = None
     output_limit: int = OUTPUT_LIMIT
+    error_limit: int = OUTPUT_LIMIT
     guard: Guard | None = None
     apart: Path | None = None
     judges: bool = False

@@ -17,6 +17,8 @@ from typing import Final
 
 RUN_MARK: Final = "AGENT_RUN"
 """The variable by which a run's processes are known."""
+_LOOKS: Final = 20
+"""So often at least it is looked who is left after a KILL: one look may take longer than all of the grace, and so may dying."""
 
 
 async def kill_survivors(run: str, *, grace: float = 3.0) -> int:
@@ -31,16 +33,23 @@ async def kill_survivors(run: str, *, grace: float = 3.0) -> int:
 
 
 async def end(remaining: Callable[[], list[int]], grace: float) -> None:
-    """TERM whoever remains, wait up to `grace` seconds, then KILL until nobody does (bounded: some cannot be killed)."""
+    """TERM whoever remains, wait up to `grace` seconds, then KILL until nobody does (bounded: some cannot be killed).
+
+    Args:
+        remaining: who that is; called in a thread.
+        grace: seconds.
+    """
     deadline = time.monotonic() + grace
     number = signal.SIGTERM
     known: set[int] = set()
-    pause = 0.002
-    while pids := remaining():
-        if time.monotonic() >= deadline + grace:
+    pause, killed = 0.002, 0
+    # In a thread: what a run started may be a thousand processes with two megabytes of environment each.
+    while pids := await asyncio.to_thread(remaining):
+        now = time.monotonic()
+        if now >= deadline + grace and killed >= _LOOKS:
             return
-        if time.monotonic() >= deadline:
-            number, known = signal.SIGKILL, set()
+        if now >= deadline:
+            number, known, killed = signal.SIGKILL, set(), killed + 1
         for pid in pids:
             if pid not in known:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
