@@ -4,7 +4,8 @@
 
 Of strangers there are at most `MOST_STRANGERS`: whoever came first goes first, so that the newest, who may be about to say who
 they are, always find room. Addresses play no part: behind a proxy all have one. A body stays in the network until the
-application asks for it, which it does when it knows who sends it.
+application asks for it, which it does when it knows who sends it. Strangers that were answered and still did not say who they
+are, and ask on, wait for each other: one of them is let in each turn of the loop, so that together they weigh like one who is known.
 """
 
 import asyncio
@@ -47,6 +48,8 @@ class Crowd:
         self.buffer = memoryview(bytearray(CHUNK))
         self.strangers: dict[Connection, None] = {}
         self.known: dict[int, dict[Connection, None]] = {}
+        self._waiting: dict[Connection, None] = {}
+        self._letting_in = False
 
     def came(self, connection: "Connection") -> None:
         """Somebody more, of whom nothing is known."""
@@ -63,10 +66,27 @@ class Crowd:
     def left(self, connection: "Connection", account: int | None) -> None:
         """Somebody less."""
         self.strangers.pop(connection, None)
+        self._waiting.pop(connection, None)
         if account in self.known:
             self.known[account].pop(connection, None)
             if not self.known[account]:
                 del self.known[account]
+
+    def waits(self, connection: "Connection") -> None:
+        """A stranger asks once more."""
+        self._waiting[connection] = None
+        if not self._letting_in:
+            self._letting_in = True
+            connection.loop.call_soon(self._let_in, connection.loop)
+
+    def _let_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._waiting:
+            connection = next(iter(self._waiting))
+            del self._waiting[connection]
+            connection.go_on()
+        self._letting_in = bool(self._waiting)
+        if self._letting_in:
+            loop.call_soon(self._let_in, loop)
 
     def sweep(self, now: float) -> None:
         """End those whose time is over."""
@@ -155,6 +175,19 @@ class Connection(H11Protocol, asyncio.BufferedProtocol):
 
     def handle_events(self) -> None:
         """What has come so far. Of a new request no more than its head is taken, until the application asks for the rest."""
+        if self.account is None and self._cycle is not None and not self._answering and not self.parting:
+            self.flow.pause_reading()
+            self._crowd.waits(self)
+        else:
+            self._take()
+
+    def go_on(self) -> None:
+        """It is its turn."""
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            self._take()
+
+    def _take(self) -> None:
         before = self.cycle
         super().handle_events()
         if self.cycle is not before:

@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from agent import server
 from agent.board.client import Board as PodsBoard
@@ -352,6 +354,55 @@ def test_the_log_lets_a_burst_pass_and_counts_the_rest() -> None:
     log.write("the last\n")
     assert written.getvalue().endswith("entries of this log were left out: there were too many\nthe last\n")
     assert len(written.getvalue()) <= board_log.BURST + 110 * board_log.RATE
+
+
+async def test_strangers_who_ask_on_and_on_have_one_turn_together() -> None:
+    """A hundred of them that do not wait for their answers had a hundred turns between two of somebody who is known."""
+    answered: list[str] = []
+
+    async def app(scope: Any, _: Any, send: Any) -> None:
+        if scope["path"] == "/known":
+            connections.belongs_to(scope, 1)
+        await asyncio.sleep(0)
+        answered.append(scope["path"])
+        await send({"type": "http.response.start", "status": 204, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    async def ask(path: str, times: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode() * times)
+        return reader, writer
+
+    config = uvicorn.Config(
+        app, http="h11", ws="none", lifespan="off", log_config=None, access_log=False, timeout_keep_alive=60
+    )
+    config.load()
+    loop, crowd, state = asyncio.get_running_loop(), connections.Crowd(), ServerState()
+    serving = await loop.create_server(
+        lambda: connections.Connection(config, state, {}, loop, crowd=crowd), "127.0.0.1", 0
+    )
+    port = serving.sockets[0].getsockname()[1]
+    opened = [await ask("/known", 1)]
+    try:
+        await opened[0][0].readuntil(b"\r\n\r\n")
+        opened += [await ask("/stranger", 300) for _ in range(100)]
+        while len(answered) < 300:  # noqa: ASYNC110 - the server has no event for it
+            await asyncio.sleep(0)
+        for _ in range(5):
+            before = len(answered)
+            opened[0][1].write(b"GET /known HTTP/1.1\r\nhost: x\r\n\r\n")
+            await opened[0][0].readuntil(b"\r\n\r\n")
+            assert len(answered) - before < 20
+        while len(answered) < 3_000:  # noqa: ASYNC110 - and they go on
+            await asyncio.sleep(0)
+    finally:
+        for _, writer in opened:
+            writer.transport.abort()
+        serving.close()
+        for connection in list(state.connections):
+            connection.transport.abort()
+        await asyncio.gather(*state.tasks, return_exceptions=True)
+        await serving.wait_closed()
 
 
 def test_strangers_do_not_keep_the_others_from_a_real_board(tmp_path: Path, measured: Callable[[str], None]) -> None:
