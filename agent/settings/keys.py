@@ -69,7 +69,7 @@ class Key(Struct, frozen=True):
     default: Any = None
     required: bool = False
     shown: bool = True
-    """Whether a refused value may be printed: an address can hold a password."""
+    """Whether a refused value may be printed: an address can hold a password, and somebody may write a secret for the file that has it."""
 
 
 _NAME = "a display name or an id"
@@ -105,6 +105,7 @@ KEYS: Final[Mapping[str, Key]] = {
         _FILE,
         read_text,
         "",
+        shown=False,
     ),
     "board.fleet_users": Key(
         "the accounts that pods act as; without any, the account of this pod's token", _ACCOUNTS, read_names, ()
@@ -174,12 +175,14 @@ KEYS: Final[Mapping[str, Key]] = {
         _FILE,
         read_text,
         "",
+        shown=False,
     ),
     "repositories.*.ssh_key_file": Key(
         "the file with the private key for an ssh address; $CREDENTIALS_DIRECTORY/repository-<project>-key comes before it",
         _FILE,
         read_text,
         "",
+        shown=False,
     ),
     "repositories.*.shell_files": Key(
         "more files that the development shell depends on, beside flake.lock and every *.nix file",
@@ -221,6 +224,7 @@ KEYS: Final[Mapping[str, Key]] = {
         "a list of texts, the program first",
         read_argv,
         (),
+        shown=False,
     ),
     "model.program": Key(
         "Claude Code's program: a name in $PATH or a path; a wrapper has to become it, not to start it",
@@ -247,6 +251,7 @@ KEYS: Final[Mapping[str, Key]] = {
         _FILE,
         read_text,
         "",
+        shown=False,
     ),
     "model.max_turns": Key(
         "how often one run may ask the model", "a whole number from 1 to 100000", read_count(1, 100_000), 200
@@ -327,6 +332,7 @@ KEYS: Final[Mapping[str, Key]] = {
         "a table of texts, numbers, booleans and lists of texts",
         read_nix,
         {},
+        shown=False,
     ),
     "nix.inputs": Key(
         "where the inputs of a repository's flake may come from; they must be pinned in its flake.lock",

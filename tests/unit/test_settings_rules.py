@@ -69,8 +69,8 @@ REFUSED = [
     ("board.types.tasks = []", "board.types.tasks = [] is refused. It is the other types that pods implement. Allowed: a list of display names or ids."),
     ("board.types.bugs = 'Bug'", 'board.types.bugs = "Bug" is refused. It is the types taken first, highest priority first. Allowed: a list of display names or ids.'),
     ("board.statuses.ready = ''", 'board.statuses.ready = "" is refused. It is the status of work that may be picked. Allowed: a display name or an id.'),
-    ("model.command = []", "model.command = [] is refused. It is for the kind `command`: the program that gets the prompt on its standard input, and its arguments. Allowed: a list of texts, the program first."),
-    ("model.command = ['a', 3]", 'model.command = ["a",3] is refused. It is for the kind `command`: the program that gets the prompt on its standard input, and its arguments. Allowed: a list of texts, the program first.'),
+    ("model.command = []", "model.command is refused. It is for the kind `command`: the program that gets the prompt on its standard input, and its arguments. Allowed: a list of texts, the program first."),
+    ("model.command = ['a', 3]", "model.command is refused. It is for the kind `command`: the program that gets the prompt on its standard input, and its arguments. Allowed: a list of texts, the program first."),
     ("repositories.shop.url = 'https://me:pw@forge/x'", "repositories.shop.url is refused: it holds a password, which belongs into `token_file`. It is where git finds the project's repository. Allowed: an address for git, without blanks and without a password."),
     ("repositories.shop.url = '--upload-pack=x'", "repositories.shop.url is refused. It is where git finds the project's repository. Allowed: an address for git, without blanks and without a password."),
     ("repositories.shop.base = '-b'", 'repositories.shop.base = "-b" is refused. It is the branch that work starts from and is brought up to. Allowed: a branch name.'),
@@ -87,8 +87,8 @@ REFUSED = [
     ("repositories.shop.forge = 'svn'", 'repositories.shop.forge = "svn" is refused. It is what serves `web`, which decides the links. Allowed: one of github, gitlab, gitea, cgit.'),
     ("repositories.'a b'.url = 'x'", "repositories.'a b' is refused. It is the identifier of a project, the last part of its address on the board. Allowed: letters, digits, `-` and `_`."),
     ("repositories.shop.shell_files = ['../x']", 'repositories.shop.shell_files = ["../x"] is refused: `../x` leads out of the repository. It is more files that the development shell depends on, beside flake.lock and every *.nix file. Allowed: a list of paths or patterns inside the repository, such as `rust-toolchain.toml` or `nix/*.json`.'),
-    ("nix.settings = 'x'", 'nix.settings = "x" is refused. It is settings of Nix for this pod, such as substituters, in the words of nix.conf. Allowed: a table of texts, numbers, booleans and lists of texts.'),
-    ("nix.settings = {'a\\n' = 1}".replace("'a\\n'", '"a\\n"'), "nix.settings = {\"a\\n\":1} is refused: 'a\\n' is no name of a Nix setting. It is settings of Nix for this pod, such as substituters, in the words of nix.conf. Allowed: a table of texts, numbers, booleans and lists of texts."),
+    ("nix.settings = 'x'", "nix.settings is refused. It is settings of Nix for this pod, such as substituters, in the words of nix.conf. Allowed: a table of texts, numbers, booleans and lists of texts."),
+    ("nix.settings = {'a\\n' = 1}".replace("'a\\n'", '"a\\n"'), "nix.settings is refused: 'a\\n' is no name of a Nix setting. It is settings of Nix for this pod, such as substituters, in the words of nix.conf. Allowed: a table of texts, numbers, booleans and lists of texts."),
     # what no single value shows
     ("board.types.bugs = ['Bug', 'Task']", "board.types.tasks and board.types.bugs both name 'Task': a type plays one role."),
     ("board.types.gates = ['P', 'P']", "board.types.gates names 'P' twice."),
@@ -110,6 +110,28 @@ def test_each_refusal_names_key_meaning_and_values(text: str, message: str) -> N
     with pytest.raises(ConfigurationError) as refused:
         judge(merged(tomllib.loads(LEAST), tomllib.loads(text)))
     assert str(refused.value) == message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nix.settings = {access-tokens = 'github.com=HIDDEN\\n'}".replace("'", '"'),
+        "nix.settings = {access-tokens = {'github.com' = 'HIDDEN'}}",
+        "nix.settings = 'HIDDEN'",
+        "model.command = ['x', 5, 'HIDDEN']",
+        "model.key_file = ['HIDDEN']",
+        "board.token_file = {x = 'HIDDEN'}",
+        "repositories.shop.token_file = ['HIDDEN']",
+        "repositories.shop.ssh_key_file = ['HIDDEN']",
+        "repositories.shop.url = ['HIDDEN']",
+    ],
+)
+def test_what_may_hold_a_secret_is_refused_without_being_shown(text: str) -> None:
+    """It stood in the journal, and on whatever terminal was near."""
+    with pytest.raises(ConfigurationError) as refused:
+        judge(merged(tomllib.loads(LEAST), tomllib.loads(text)))
+    assert "HIDDEN" not in str(refused.value)
+    assert text.partition(" ")[0] in str(refused.value)
 
 
 @pytest.mark.parametrize(
