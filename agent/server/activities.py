@@ -65,9 +65,12 @@ def update(call: Call) -> Answer:
 def _small_enough(call: Call, item_id: int, notes: str, *, instead_of: int = 0) -> None:
     """All activities are one answer, which everybody waits for: nobody's comments alone make it long."""
     attributes.storable(notes)
+    # Each keeps the names of the files that are there.
+    names = call.db.value("SELECT sum(length(file_name)) FROM attachments WHERE work_package_id = ?", item_id)
+    around = AROUND + (names or 0)
     sql = "SELECT sum(? + length(notes)) FROM journals WHERE work_package_id = ? AND user_id = ? AND notes <> '' AND id <> ?"
-    written = call.db.value(sql, AROUND, item_id, call.viewer.id, instead_of) or 0
-    if written + AROUND + len(notes) > MOST_COMMENTS:
+    written = call.db.value(sql, around, item_id, call.viewer.id, instead_of) or 0
+    if written + around + len(notes) > MOST_COMMENTS:
         raise ApiError(413, "InvalidRequestBody", "comments_too_large", {"most": str(MOST_COMMENTS)})
 
 

@@ -9,13 +9,15 @@ from .access import Viewer
 from .bounded import Whole
 from .call import Answer, Call
 from .catalogue import Catalogue
-from .errors import DiskFull, forbidden, not_found, raise_all, violation
+from .errors import ApiError, DiskFull, forbidden, not_found, raise_all, violation
 from .store import Db, Row
 from .visibility import visible
 from .work_package import WorkPackage
 
 _ADDERS = frozenset({"edit_work_packages", "add_work_package_attachments"})
 _LONGEST_NAME = 255
+MOST_FILES = 100
+"""Of one work package, its comments' among them: all are one answer, and each change of it keeps their names."""
 _SHOWN = ("image/png", "image/jpeg", "image/gif", "text/plain", "application/pdf")
 """What a browser may show; the rest it saves."""
 _NO_NAME = dict.fromkeys((*range(0x20), ord("/"), ord("\\")), "_")
@@ -87,6 +89,8 @@ def _create(call: Call, item: WorkPackage, journal_id: int | None) -> Answer:
     if len(upload.content) > most:
         errors.append(violation("file", "file_too_large", bytes=str(most)))
     raise_all(errors)
+    if call.db.value("SELECT count(*) FROM attachments WHERE work_package_id = ?", item.id) >= MOST_FILES:
+        raise ApiError(413, "InvalidRequestBody", "files_too_many", {"most": str(MOST_FILES)})
     # Of a project: were it of the whole board, what fits would tell how much lies where somebody may not look.
     there = call.db.value(
         "SELECT sum(size) FROM attachments JOIN work_packages ON work_packages.id = work_package_id WHERE project_id = ?",

@@ -24,6 +24,8 @@ MARK = "page_cookie"
 """The setting that keeps the mark."""
 PROOF = "x-csrf-token"
 LIFETIME = timedelta(days=30)
+MOST = 100
+"""Sessions of one token at once: the oldest goes. Nobody has more browsers, and whoever signs in on and on fills nothing."""
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +51,12 @@ def start(db: Db, token: str, now: datetime) -> str:
     """A new session for the owner of a token: its cookie."""
     db.run("INSERT INTO settings VALUES (?, ?) ON CONFLICT DO NOTHING", MARK, secrets.token_hex(4))
     db.run("DELETE FROM sessions WHERE expires_at <= ?", stamp(now))
+    db.run(
+        "DELETE FROM sessions WHERE digest IN"
+        " (SELECT digest FROM sessions WHERE token = ? ORDER BY created_at DESC LIMIT -1 OFFSET ?)",
+        digest(token),
+        MOST - 1,
+    )
     cookie = secrets.token_urlsafe(32)
     db.run("INSERT INTO sessions VALUES (?, ?, ?, ?)", digest(cookie), digest(token), stamp(now), stamp(now + LIFETIME))
     return cookie

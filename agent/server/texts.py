@@ -18,6 +18,7 @@ ENGLISH = {
     "body_too_large": "The body of this request is too large: at most {bytes} bytes of it are read.",
     "text_too_large": "A text is too long: at most {most} characters are kept. Attach it as a file instead.",
     "page_too_large": "The texts on this page are longer than {most} characters together: ask for a smaller page, or for `select`.",
+    "files_too_many": "A work package has at most {most} files. Delete one, or pack several into one.",
     "comments_too_large": "Your comments on this work package are too long together: at most {most} characters are kept.",
     "no_json": "The request could not be parsed as JSON.",
     "read_only": "{name} was attempted to be written but is not writable.",

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -438,6 +439,31 @@ def test_nobody_s_comments_alone_make_an_answer_that_others_wait_for(tmp_path: P
         last = reader.get(path).json()["_embedded"]["elements"][-1]
         assert reader.patch(f"/activities/{last['id']}", json={"comment": "y" * LONGEST_TEXT}).status_code == 200
         assert says(human, "Somebody else may go on.").status_code == 201
+    finally:
+        board.close()
+
+
+def test_empty_files_are_no_way_to_fill_the_board(tmp_path: Path) -> None:
+    """T8: they weighed nothing, were kept without end, and each comment kept the names of all of them once more."""
+    board = embedded_board(tmp_path)
+    try:
+        human, reader = board.client("human"), board.client("reader")
+        item = human.post("/projects/shop/work_packages", json={"subject": "Full"}).json()["id"]
+        path = f"/work_packages/{item}"
+
+        def attach(number: int) -> httpx.Response:
+            described = json.dumps({"fileName": f"{number:04}" + "ä" * 251})
+            return human.post(f"{path}/attachments", files={"metadata": (None, described), "file": ("a.txt", b"")})
+
+        taken = [attach(number) for number in range(101)]
+        assert [one.status_code for one in taken] == [201] * 100 + [413]
+        assert "at most 100 files" in taken[-1].text
+        said = Counter(
+            reader.post(f"{path}/activities", json={"comment": {"raw": f"c{number}"}}).status_code
+            for number in range(90)
+        )
+        assert said == {201: 81, 413: 9}, "the names count for each comment"
+        assert human.post(f"{path}/activities", json={"comment": {"raw": "Somebody else"}}).status_code == 201
     finally:
         board.close()
 

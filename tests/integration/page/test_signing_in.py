@@ -18,7 +18,8 @@ from loguru import logger
 
 from agent import server
 from agent.page.app import HEADERS, Page
-from agent.server import store
+from agent.server import sessions, store
+from agent.server.seed import digest
 from support.boards import API, Board, _ServerThread, embedded_board
 from support.page import Visitor
 
@@ -50,6 +51,23 @@ def test_a_token_signs_in_and_the_cookie_is_for_this_site_and_no_script(
     assert session["user"] == {"id": shared_board.users["human"], "name": "Hanna Human"}
     assert session["instance"] == "Agent board"
     assert session["writable"] is True
+
+
+def test_who_signs_in_on_and_on_has_a_hundred_sessions_and_the_newest_of_them(tmp_path: Path) -> None:
+    """Each was kept for thirty days: 150,000 were 110 MiB of the board's file."""
+    server.create(tmp_path / "board")
+    clock = dt.datetime(2026, 12, 1, 12)  # noqa: DTZ001 - the board's clock says UTC without saying so
+    board = store.Store(tmp_path / "board")
+    try:
+        with board.transaction(write=True) as db:
+            for token in ("mine", "another"):
+                db.run("INSERT INTO tokens SELECT ?, max(id) FROM users", digest(token))
+            other = sessions.start(db, "another", clock)
+            cookies = [sessions.start(db, "mine", clock + dt.timedelta(seconds=n)) for n in range(130)]
+            found = [sessions.find(db, one, clock) is not None for one in (other, *cookies)]
+        assert found == [True] + [False] * 30 + [True] * 100
+    finally:
+        board.close()
 
 
 def test_behind_a_proxy_with_tls_the_cookie_is_for_https_alone(shared_board: Board, stranger: httpx.Client) -> None:
