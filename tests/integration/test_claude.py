@@ -11,7 +11,7 @@ from agent.errors import PodTrouble, TicketFailure
 from agent.programs.claude import NO_KEY
 from agent.programs.survivors import marked
 from agent.programs.verdict import ModelTrouble
-from support.claude_cli import PROMPT, Session, claude_cli, session
+from support.claude_cli import PROMPT, Session, claude_cli, in_proof, session
 
 __all__ = ["claude_cli", "session"]
 
@@ -35,7 +35,7 @@ async def test_it_writes_a_file_runs_a_command_and_gives_its_verdict(session: Se
     assert len(api.seen) == 3
 
 
-@pytest.mark.parametrize("name", ["already_done", "stuck"])
+@pytest.mark.parametrize("name", ["stuck", in_proof("already_done")])
 async def test_each_verdict_comes_back_with_its_question(session: Session, name: str) -> None:
     api = session.api(in_order(verdict(name, "I looked.", question="Which file?")))
     result = await session.run()
@@ -59,7 +59,7 @@ async def test_files_can_be_read_searched_and_edited(session: Session) -> None:
     assert len(api.seen) == 4
 
 
-@pytest.mark.parametrize("command", ["git status", "cd . && /usr/bin/git -C . commit -m x"])
+@pytest.mark.parametrize("command", [in_proof("git status"), "cd . && /usr/bin/git -C . commit -m x"])
 async def test_git_is_denied_and_the_run_goes_on(session: Session, command: str) -> None:
     api = session.api(by_answers(call("Bash", command=command), verdict("stuck")))
     await session.run()
@@ -128,7 +128,7 @@ async def test_the_prompt_is_not_visible_to_others(session: Session) -> None:
     assert not any(PROMPT in one for one in session.argv())
 
 
-@pytest.mark.parametrize("word", ["/help", "/model x", "/nonexistent"])
+@pytest.mark.parametrize("word", ["/help", in_proof("/model x"), in_proof("/nonexistent")])
 async def test_a_prompt_that_looks_like_a_command_is_a_task(session: Session, word: str) -> None:
     api = session.api(in_order(verdict("done")))
     assert (await session.run(word)).verdict == "done"

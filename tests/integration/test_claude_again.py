@@ -47,8 +47,15 @@ async def begins_anew(session: Session) -> None:
     assert (PROMPT in said, "step 42" in said) == (False, False)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-@pytest.mark.parametrize("last", [HANGS, Trouble.SILENT], ids=["in a command", "while the API is silent"])
+@pytest.mark.parametrize(
+    ("last", "number"),
+    [
+        pytest.param(HANGS, signal.SIGKILL, id="killed in a command"),
+        pytest.param(Trouble.SILENT, signal.SIGTERM, id="terminated while the API is silent"),
+        pytest.param(HANGS, signal.SIGTERM, id="terminated in a command", marks=pytest.mark.proof),
+        pytest.param(Trouble.SILENT, signal.SIGKILL, id="killed while the API is silent", marks=pytest.mark.proof),
+    ],
+)
 async def test_a_try_that_was_killed_is_followed_by_one_on_its_files(
     session: Session, last: Turn, number: signal.Signals
 ) -> None:

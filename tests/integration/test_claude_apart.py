@@ -16,7 +16,7 @@ import pytest
 from agent.demo.turns import call
 from agent.errors import TicketFailure
 from support.apart import SHOW, Attacked
-from support.claude_cli import Session, session
+from support.claude_cli import Session, newest_claude_cli, session
 from support.claude_cli import each_claude_cli as claude_cli
 from support.shell_attacks import IN_ITS_PLACE, SHELL_ATTACKS
 
@@ -44,6 +44,7 @@ async def test_nothing_of_a_shell_reaches_the_coder(
     assert result.verdict == "done"
 
 
+@newest_claude_cli
 async def test_the_coders_commands_have_the_shell(attacked: Attacked) -> None:
     tree = attacked.session.tree
     hook = f"""export PATH={tree}/bin:$PATH HOME={tree} ANTHROPIC_BASE_URL=mine LD_PRELOAD=
@@ -77,6 +78,7 @@ async def test_nothing_that_it_loads_lies_where_others_may_write(attacked: Attac
     assert ("image processing failed" in attacked.told[0]) == attacked.session.old
 
 
+@newest_claude_cli
 async def test_commands_that_hold_all_connections_to_the_relay_keep_it_from_nothing(attacked: Attacked) -> None:
     flood = (
         "import os,socket,time\nheld=[socket.socket(socket.AF_UNIX) for _ in range(200)]\n"
@@ -113,6 +115,7 @@ def told_at_first(attacked: Attacked) -> str:
     return re.sub(r"\d{4}-\d\d-\d\d", "", json.dumps(attacked.asked[0]["messages"]))
 
 
+@newest_claude_cli
 async def test_an_interrupted_try_tells_the_next_one_nothing_but_by_its_files(attacked: Attacked) -> None:
     """All processes of a sandbox may write what the coder writes; so nothing of it is gone on with."""
     with pytest.raises(TicketFailure, match="without a result"):
@@ -139,6 +142,7 @@ def png(size: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", head) + part(b"IDAT", rows) + part(b"IEND", b"")
 
 
+@newest_claude_cli
 @pytest.mark.parametrize("hook", IN_ITS_PLACE.values(), ids=IN_ITS_PLACE)
 async def test_a_hook_that_takes_the_place_of_the_coder_gets_nowhere(attacked: Attacked, hook: str) -> None:
     with pytest.raises(TicketFailure, match="`shellHook`"):

@@ -7,7 +7,7 @@ import pytest
 from agent.demo.turns import Answer, Refusal, Trouble, Turn, by_answers, call, in_order, verdict
 from agent.errors import TicketFailure
 from agent.programs.verdict import ModelTrouble
-from support.claude_cli import Session, claude_cli, session
+from support.claude_cli import Session, claude_cli, in_proof, session
 
 __all__ = ["claude_cli", "session"]
 
@@ -16,15 +16,17 @@ __all__ = ["claude_cli", "session"]
     ("turn", "said", "asked"),
     [
         (Refusal(401, "authentication_error", "invalid x-api-key"), "answered 401: the key is not accepted", 1),
-        (Refusal(402, "billing_error", "pay"), "answered 402: the account has to pay first", 1),
-        (Refusal(403, "permission_error", "no"), "answered 403: the key does not allow this", 1),
+        in_proof(Refusal(402, "billing_error", "pay"), "answered 402: the account has to pay first", 1),
+        in_proof(Refusal(403, "permission_error", "no"), "answered 403: the key does not allow this", 1),
         (Refusal(404, "not_found_error", "model: x"), "answered 404: there is no such model", 2),
-        (Refusal(400, "invalid_request_error", "Your credit balance is too low to access"), "credit balance", 1),
-        (Refusal(429, "rate_limit_error", "slow", {"retry-after": "3600"}), "answered 429", 1),
-        (Refusal(500), "answered 500", 1),
-        (Refusal(529, "overloaded_error", "Overloaded"), "answered 529", 1),
+        in_proof(
+            Refusal(400, "invalid_request_error", "Your credit balance is too low to access"), "credit balance", 1
+        ),
+        in_proof(Refusal(429, "rate_limit_error", "slow", {"retry-after": "3600"}), "answered 429", 1),
+        in_proof(Refusal(500), "answered 500", 1),
+        in_proof(Refusal(529, "overloaded_error", "Overloaded"), "answered 529", 1),
         (Trouble.DROPPED, "could not be used", 1),
-        (Trouble.NONSENSE, "could not be used", 2),
+        in_proof(Trouble.NONSENSE, "could not be used", 2),
     ],
     ids=lambda one: str(getattr(one, "status", None) or getattr(one, "name", None) or one),
 )
@@ -36,7 +38,9 @@ async def test_an_api_that_errs_is_the_pods_trouble(session: Session, turn: Turn
     assert len(api.seen) == asked
 
 
-@pytest.mark.parametrize("turn", [Refusal(429, "rate_limit_error"), Refusal(529, "overloaded_error")], ids=str)
+@pytest.mark.parametrize(
+    "turn", [Refusal(429, "rate_limit_error"), in_proof(Refusal(529, "overloaded_error"))], ids=str
+)
 async def test_a_passing_trouble_is_sat_out(session: Session, turn: Turn) -> None:
     api = session.api(in_order(turn, verdict("done")))
     assert (await session.run()).verdict == "done"
@@ -53,7 +57,9 @@ async def test_a_lasting_one_ends_after_as_many_repeats_as_were_allowed(session:
 
 
 @pytest.mark.parametrize(
-    "turn", [Trouble.CUT, Refusal(529, "overloaded_error", "Overloaded", inside=True)], ids=["cut", "error inside"]
+    "turn",
+    [Trouble.CUT, in_proof(Refusal(529, "overloaded_error", "Overloaded", inside=True))],
+    ids=["cut", "error inside"],
 )
 async def test_a_stream_that_breaks_is_asked_for_again(session: Session, turn: Turn) -> None:
     api = session.api(in_order(turn, verdict("done")))
@@ -62,7 +68,9 @@ async def test_a_stream_that_breaks_is_asked_for_again(session: Session, turn: T
 
 
 @pytest.mark.parametrize(
-    "turn", [Trouble.CUT, Refusal(529, "overloaded_error", "Overloaded", inside=True)], ids=["cut", "error inside"]
+    "turn",
+    [in_proof(Trouble.CUT), Refusal(529, "overloaded_error", "Overloaded", inside=True)],
+    ids=["cut", "error inside"],
 )
 async def test_streams_that_always_break_are_the_pods_trouble(session: Session, turn: Turn) -> None:
     session.change(retries=0)
@@ -152,9 +160,11 @@ async def test_a_verdict_that_is_never_in_the_form_asked_for_is_none(session: Se
             Refusal(400, "invalid_request_error", "prompt is too long: 300000 tokens > 200000 maximum"),
             "the task does not fit into the model",
         ),
-        (Refusal(413, "request_too_large", "Request too large"), "the task does not fit into the model"),
-        (Refusal(400, "invalid_request_error", "messages: bad"), "the model's API refused the request with 400"),
-        (Answer(text="…", stop_reason="max_tokens"), "the task does not fit into the model"),
+        in_proof(Refusal(413, "request_too_large", "Request too large"), "the task does not fit into the model"),
+        in_proof(
+            Refusal(400, "invalid_request_error", "messages: bad"), "the model's API refused the request with 400"
+        ),
+        in_proof(Answer(text="…", stop_reason="max_tokens"), "the task does not fit into the model"),
     ],
     ids=["refusal", "too long", "too large", "bad request", "output limit"],
 )

@@ -218,6 +218,9 @@ def fill(worktree: Path) -> None:
             (place / str(number)).touch()
 
 
+@pytest.mark.parametrize(
+    "cell", [USERS[-1], *(pytest.param(one, marks=pytest.mark.proof) for one in USERS[:-1])], indirect=True
+)
 async def test_a_large_tree_is_watched_at_little_cost(cell: Cell, measured: Note) -> None:
     await asyncio.to_thread(fill, cell.worktree)
     cell.own()

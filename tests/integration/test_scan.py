@@ -28,11 +28,13 @@ from support.fake_clock import FakeClock, FixedRandomness
 from support.pods import Requests
 from support.random_boards import MINE, random_backlog
 from support.values import names
-from support.worlds import ASKED_IN_FULL, SAMPLES, SIZE, whole_world, world
+from support.worlds import ASKED_IN_FULL, SAMPLES, SIZE, World, whole_world, world
 
 pytestmark = pytest.mark.unwatched("the board and who asks it are one task, which never waits")
 
 POD = "pod-a"
+SEEDS = 30
+"""How many of the random boards `make test` has."""
 AGENT2 = '[[users]]\nlogin = "agent2"\nname = "Second Agent"\nprojects = []\n'
 
 
@@ -112,7 +114,9 @@ async def assert_same_choice(asked: Asker) -> Choice:
     return expected
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize(
+    "seed", [one if one < SEEDS else pytest.param(one, marks=pytest.mark.proof) for one in range(60)]
+)
 async def test_scan_chooses_what_the_ladder_chooses_over_the_whole_board(seed: int, tmp_path: Path) -> None:
     backlog = random_backlog(random.Random(seed), "p", 60)
     async with embedded(tmp_path, backlog) as (asked, _):
@@ -137,7 +141,13 @@ EXTRA = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("reason", CROWDS)
+WHOLE = ("routed", "gated", "blocked", "spiked", *ASKED_IN_FULL)
+"""A filter of each kind: who is asked for, what lies above, ids that block, ids that are Spikes."""
+
+
+@pytest.mark.parametrize(
+    "reason", [one if one in WHOLE else pytest.param(one, marks=pytest.mark.proof) for one in CROWDS]
+)
 async def test_a_thousand_unavailable_tickets_hide_nothing(reason: str, tmp_path: Path) -> None:
     async with embedded(tmp_path / "alone", crowd(reason, "p", 0)) as (asked, ids):
         alone = await Scan(asked.client, asked.fleet(), (), reachable).next()
@@ -160,38 +170,34 @@ async def test_a_thousand_tickets_unavailable_for_all_reasons_hide_nothing(tmp_p
 
 
 @pytest.mark.openproject
-@pytest.mark.parametrize(
-    "reason",
-    [
-        *(pytest.param(one, marks=() if one in ASKED_IN_FULL else pytest.mark.proof) for one in CROWDS),
-        "mixed",
-    ],
-)
+@pytest.mark.proof
+@pytest.mark.parametrize("reason", [*CROWDS, "mixed"])
 async def test_a_thousand_unavailable_tickets_hide_nothing_on_openproject(
     reason: str, openproject_board: Board, measured: Callable[[str], None]
 ) -> None:
-    made = world(openproject_board) if reason in (*ASKED_IN_FULL, "mixed") else whole_world(openproject_board)
-    async with asker(openproject_board.url, openproject_board.tokens["agent"], made.crowd(reason)) as asked:
+    made = whole_world(openproject_board)
+    await assert_nothing_hidden(openproject_board, made, made.crowd(reason), reason, measured)
+
+
+@pytest.mark.openproject
+@pytest.mark.parametrize("reason", [*ASKED_IN_FULL, "mixed"])
+async def test_hundreds_of_unavailable_tickets_hide_nothing_on_openproject(
+    reason: str, openproject_board: Board, measured: Callable[[str], None]
+) -> None:
+    made = world(openproject_board)
+    await assert_nothing_hidden(openproject_board, made, made.few(reason), reason, measured)
+
+
+async def assert_nothing_hidden(
+    board: Board, made: World, project: str, reason: str, measured: Callable[[str], None]
+) -> None:
+    async with asker(board.url, board.tokens["agent"], project) as asked:
         found = await Scan(asked.client, asked.fleet(), (), reachable).next()
         assert found is not None
-        assert found.ticket.id == made.ids[f"{made.crowd(reason)}-{AVAILABLE}"]
+        assert found.ticket.id == made.ids[f"{project}-{AVAILABLE}"]
         requests, seconds = len(asked.requests.sent), asked.requests.seconds
-        page = await page_of_full(asked)
-        measured(f"scan, {reason}: {requests} requests, {seconds:.2f} s of OpenProject; a page of 100: {page:.2f} s")
+        measured(f"scan, {project.partition('-')[2]}: {requests} requests, {seconds:.2f} s of OpenProject")
         assert requests <= 8 + (3 * len(CROWDS) if reason == "mixed" else EXTRA[reason])
-
-
-PAGE_SECONDS: dict[str, float] = {}
-
-
-async def page_of_full(asked: Asker) -> float:
-    """Seconds for 100 full work packages, the second time; measured once in a run."""
-    if asked.client.url not in PAGE_SECONDS:
-        for _ in range(2):
-            asked.requests.sent.clear()
-            await asked.client._api.read("work_packages", "a page", {"filters": "[]", "pageSize": "100"})
-        PAGE_SECONDS[asked.client.url] = asked.requests.seconds
-    return PAGE_SECONDS[asked.client.url]
 
 
 async def test_a_vanished_exclusion_is_read_again_and_never_taken_for_nothing(tmp_path: Path) -> None:

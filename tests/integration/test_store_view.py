@@ -21,6 +21,8 @@ from support.store_pods import Pod
 
 pytestmark = [pytest.mark.nix, needs("nix", "bwrap")]
 STORES: Final = ["own", "named", pytest.param("daemon", marks=needs_daemon)]
+IN_PROOF: Final = pytest.param("named", marks=pytest.mark.proof)
+"""It is opened like a repository's own; what else differs is asked by the tests that have it in `make test`."""
 LOOK: Final = (
     "ls $STORE; ls /nix/var 2>&1; "
     "grep -rsl canary-of-the-vault / --exclude-dir=proc --exclude-dir=sys --exclude-dir=usr --exclude-dir=dev 2> /dev/null"
@@ -54,6 +56,7 @@ async def test_from_a_run_of_one_repository_no_byte_of_another_is_seen(pod: Pod)
     assert "cannot access '/nix/var'" in done.stdout.decode(), "no database, no roots, no socket"
 
 
+@pytest.mark.parametrize("pod", ["own", IN_PROOF, pytest.param("daemon", marks=needs_daemon)], indirect=True)
 async def test_what_an_earlier_run_of_the_repository_left_in_the_store_is_not_seen_either(pod: Pod) -> None:
     before = await pod.run("shop", "ls $STORE", "first")
     tool = (

@@ -147,7 +147,15 @@ ODD: dict[str, tuple[Callable[[Path], object], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("what", ODD)
+ALIKE = {
+    "a folder .Git further down", "a file .gIT", "a stop behind .git", "a link .GITMODULES", "an encoding with a mark",
+    "no encoding", "a sparse file in the place of one", "sparse rules of the repository", "1,000 folders deep", "a socket",
+    "a repository",
+}  # fmt: skip
+"""Git's words about them are those about another one here, and so is what has to be done."""
+
+
+@pytest.mark.parametrize("what", [pytest.param(one, marks=pytest.mark.proof) if one in ALIKE else one for one in ODD])
 async def test_an_odd_worktree_is_its_tickets_failure_and_the_next_run_starts_afresh(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:

@@ -37,10 +37,20 @@ def each_claude_cli(request: pytest.FixtureRequest) -> Path:
     return _program(str(request.param))
 
 
-@pytest.fixture(params=[VERSIONS[0], *(pytest.param(one, marks=pytest.mark.proof) for one in VERSIONS[1:])])
+_NEWEST = [VERSIONS[0], *(pytest.param(one, marks=pytest.mark.proof) for one in VERSIONS[1:])]
+newest_claude_cli = pytest.mark.parametrize("claude_cli", _NEWEST, indirect=True)
+"""Where each has its attacks: for what is none."""
+
+
+@pytest.fixture(params=_NEWEST)
 def claude_cli(request: pytest.FixtureRequest) -> Path:
     """The newest program; those of earlier versions say and do the same, as `make proof` shows."""
     return _program(str(request.param))
+
+
+def in_proof(*values: Any) -> Any:
+    """A case for `make proof`: no commit of ours changes the program, and how its words are read the unit suite tells."""
+    return pytest.param(*values, marks=pytest.mark.proof)
 
 
 def _program(version: str) -> Path:

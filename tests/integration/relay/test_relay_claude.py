@@ -11,7 +11,7 @@ from agent.demo.messages_api import serving
 from agent.demo.turns import by_answers, call, verdict
 from agent.errors import TicketFailure
 from agent.relay import Budget, Prices, Relay
-from support.claude_cli import PROMPT, Session, claude_cli, session
+from support.claude_cli import PROMPT, Session, claude_cli, in_proof, session
 from support.relay_world import KEY, PLENTY, PRICES
 
 __all__ = ["claude_cli", "session"]
@@ -79,8 +79,13 @@ async def test_a_nested_one_and_other_programs_are_refused_while_it_goes_on(
 
 
 @pytest.mark.parametrize(
-    "budget", [Budget(tokens=10**9, turns=2, usd=9), Budget(tokens=240, turns=9, usd=9), Budget(tokens=10**9, turns=9, usd=0.001)]
-)  # fmt: skip
+    "budget",
+    [
+        Budget(tokens=10**9, turns=2, usd=9),
+        in_proof(Budget(tokens=240, turns=9, usd=9)),
+        in_proof(Budget(tokens=10**9, turns=9, usd=0.001)),
+    ],
+)
 async def test_a_spent_budget_ends_it_at_once_and_is_the_reason(
     session: Session, tmp_path: Path, budget: Budget
 ) -> None:
