@@ -86,7 +86,7 @@ def race(racing: Sequence[Racer], ticket: Mapping[str, Any], chance: float) -> l
 @pytest.mark.parametrize(
     ("kind", "ways", "rounds"),
     [
-        ("embedded", 8, 100),
+        ("embedded", 8, 60),
         pytest.param("openproject", 8, 14, marks=pytest.mark.openproject),
         pytest.param("embedded", 2, 500, marks=pytest.mark.proof),
         pytest.param("embedded", 8, 500, marks=pytest.mark.proof),

@@ -111,7 +111,7 @@ def station(folder: Path, **settings: Any) -> Iterator[Station]:
     try:
         yield Station(board, remote, write_settings(folder / "pod", board, {"shop": remote.url}, **settings))
     finally:
-        board.close()
+        board.close(wait=False)
 
 
 def fill(board: Board, text: str) -> dict[str, int]:

@@ -141,6 +141,12 @@ class Fleet:
         elements = self.request("GET", f"/work_packages/{number}/activities")["_embedded"]["elements"]
         return [one["comment"]["raw"] for one in elements if one["comment"]["raw"]]
 
+    def open_tickets(self) -> list[int]:
+        """The ids of all work packages that are not closed."""
+        filters = json.dumps([{"status": {"operator": "o", "values": []}}])
+        path = f"/projects/{self.project}/work_packages?pageSize=1000&filters={filters}"
+        return [int(one["id"]) for one in self.request("GET", path)["_embedded"]["elements"]]
+
     def first_lines(self, number: int) -> list[str]:
         """The first line of each comment, without the board's own notes about children."""
         lines = [text.splitlines()[0] for text in self.comments(number)]

@@ -39,6 +39,8 @@ MODEL_S: Final = 0.3
 FAILING: Final = 0.05
 """The part of the tickets that fail once."""
 JUDGE: Final = '[verify]\ncommands = ["python3 -m unittest -q", "ls work/*.txt"]\n'
+REST_S: Final = 1.0
+"""How long a pod that found nothing to do is not started again: eight that start over and over leave the others no processor."""
 LAST_PASS_S: Final = 120.0
 SPIKES: Final = "Spike"
 _MARKER: Final = re.compile(r"<!-- agent run=(\S+) event=(\w+) -->\s*$")
@@ -123,10 +125,14 @@ class Soak:
             every: seconds between two kills, on average.
         """
         next_kill = next_look = time.monotonic() + every
+        rest: dict[Path, float] = {}
         try:
             while (now := time.monotonic()) < until:
                 for config, pod in self._pods.items():
-                    if pod is None or pod.poll() is not None:
+                    if pod is not None and pod.poll() is not None:
+                        self._pods[config] = None
+                        rest[config] = now + REST_S
+                    if self._pods[config] is None and now >= rest.get(config, 0.0):
                         self._pods[config] = self._start(config)
                 if now >= next_kill and now < kills_until:
                     self._kill_one()
@@ -146,11 +152,16 @@ class Soak:
         return self.fleet.start(config, "run", "--until-idle")
 
     def _kill_one(self) -> None:
-        pod = self.random.choice([one for one in self._pods.values() if one is not None])
-        if pod.poll() is None:
-            pod.kill()
-            pod.wait()
-            self.kills += 1
+        living = [config for config, one in self._pods.items() if one is not None and one.poll() is None]
+        if not living:
+            return
+        config = self.random.choice(living)
+        pod = self._pods[config]
+        assert pod is not None
+        pod.kill()
+        pod.wait()
+        self._pods[config] = None
+        self.kills += 1
 
     def _stop(self) -> None:
         living = [one for one in self._pods.values() if one is not None]
