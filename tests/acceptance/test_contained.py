@@ -19,12 +19,12 @@ from agent.demo.messages_api import MessagesApi, serving
 from agent.demo.turns import Refusal, Script, Trouble, by_answers, call, in_order, verdict
 from agent.devshell.client_options import private_store
 from support.boards import missing
-from support.claude_cli import FOLDER, VERSIONS, claude_cli, each_claude_cli
+from support.claude_cli import FOLDER, VERSIONS, claude_cli
 from support.fleet import Fleet, wait_until
 from support.git_http import git_over_http
 from support.git_repo import FLAKE, git
 
-__all__ = ["claude_cli", "each_claude_cli"]  # fixtures
+__all__ = ["claude_cli"]  # a fixture
 
 KEY = "sk-canary-0123456789abcdef"
 GIT_TOKEN = "git-canary-0123456789abcdef"
@@ -90,18 +90,18 @@ def claude_pod(
         yield config, api
 
 
-def test_the_real_claude_code_works_on_a_ticket_in_the_sandbox(small_fleet: Fleet, each_claude_cli: Path) -> None:
-    ticket = small_fleet.add("Greet", text="Write greeting.txt")
-    with claude_pod(small_fleet, each_claude_cli, by_answers(*GOOD, verdict("done", "Greeted."))) as (config, api):
-        assert small_fleet.cycle(config)["end"]["kind"] == "done"
-    assert small_fleet.file(f"agent/{ticket}-greet", "greeting.txt") == "hello"
+def test_the_real_claude_code_works_on_a_ticket_in_the_sandbox(standing_fleet: Fleet, claude_cli: Path) -> None:
+    ticket = standing_fleet.add("Greet", text="Write greeting.txt")
+    with claude_pod(standing_fleet, claude_cli, by_answers(*GOOD, verdict("done", "Greeted."))) as (config, api):
+        assert standing_fleet.cycle(config)["end"]["kind"] == "done"
+    assert standing_fleet.file(f"agent/{ticket}-greet", "greeting.txt") == "hello"
     assert "hello" in api.seen[2].results()[0]
-    complete = next(one for one in small_fleet.comments(ticket) if one.startswith("Execution complete"))
+    complete = next(one for one in standing_fleet.comments(ticket) if one.startswith("Execution complete"))
     assert "300 input tokens / 60 output tokens" in complete, "what the relay counted"
     assert "Greeted." in complete
     assert "Cost: 0.00 USD" in complete
     assert {one.headers["x-api-key"] for one in api.seen} == {KEY}, "added by the relay"
-    assert not list((small_fleet.folder / "pod-a" / "state" / "homes").iterdir()), "a finished run leaves no home"
+    assert not list((standing_fleet.folder / "pod-a" / "state" / "homes").iterdir()), "a finished run leaves no home"
 
 
 def test_no_secret_reaches_log_comment_prompt_worktree_environment_or_transcript(
@@ -113,9 +113,9 @@ def test_no_secret_reaches_log_comment_prompt_worktree_environment_or_transcript
     look = (
         "env; cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n'; "
         f"grep -rsl -e canary- -e {board_token[:12]} / --exclude-dir=proc --exclude-dir=sys --exclude-dir=usr "
-        "--exclude-dir=nix 2>/dev/null | head; cat ~/../../token ~/../../../model-key 2>&1; ls -la ~ / /tmp"
+        "--exclude-dir=nix --exclude=claude 2>/dev/null | head; cat ~/../../token ~/../../../model-key 2>&1; ls -la ~ / /tmp"
     )
-    script = by_answers(call("Bash", command=look), *GOOD, call("Bash", command="sleep 2"), verdict("done"))
+    script = by_answers(call("Bash", command=look), *GOOD, call("Bash", command="sleep 0.5"), verdict("done"))
     state = small_fleet.folder / "pod-a" / "state"
     token = tmp_path / "git-token"
     token.write_text(GIT_TOKEN)
@@ -206,8 +206,8 @@ def _files(folder: Path) -> list[str]:
     ]
 
 
-def test_a_tool_that_the_model_adds_to_the_flake_is_there_in_the_same_run(small_fleet: Fleet, newest: Path) -> None:
-    ticket = small_fleet.add("Use a new tool")
+def test_a_tool_that_the_model_adds_to_the_flake_is_there_in_the_same_run(standing_fleet: Fleet, newest: Path) -> None:
+    ticket = standing_fleet.add("Use a new tool")
     script = by_answers(
         call("Read", file_path="flake.nix"),
         call("Write", file_path="flake.nix", content=FLAKE_WITH_A_TOOL),
@@ -217,25 +217,21 @@ def test_a_tool_that_the_model_adds_to_the_flake_is_there_in_the_same_run(small_
         ),
         verdict("done"),
     )
-    with claude_pod(small_fleet, newest, script) as (config, api):
-        result = small_fleet.cycle(config)
+    with claude_pod(standing_fleet, newest, script) as (config, api):
+        result = standing_fleet.cycle(config)
     said = api.seen[3].results()[0]
     assert result["end"]["kind"] == "done", (result, said)
-    assert small_fleet.file(f"agent/{ticket}-use-a-new-tool", "told.txt") == "new and useful", said
+    assert standing_fleet.file(f"agent/{ticket}-use-a-new-tool", "told.txt") == "new and useful", said
     assert "socket" not in said, "there is no daemon to talk to"
 
 
-def test_the_judge_is_the_one_of_the_start_commit(small_fleet: Fleet, newest: Path) -> None:
-    ticket = small_fleet.add("Break it")
-    script = by_answers(
-        call("Bash", command="echo 'def total(prices): return 0' > shop.py"),
-        call("Bash", command="printf '[verify]\\ncommands = [\"true\"]\\n' > .agent.toml"),
-        verdict("done", "All is well."),
-    )
-    with claude_pod(small_fleet, newest, script) as (config, _):
-        end = small_fleet.cycle(config)["end"]
+def test_the_judge_is_the_one_of_the_start_commit(standing_fleet: Fleet) -> None:
+    ticket = standing_fleet.add("Break it")
+    meddles = "printf '[verify]\\ncommands = [\"true\"]\\n' > .agent.toml"
+    program = f"echo 'def total(prices): return 0' > shop.py; {meddles}; {_says('done')}"
+    end = standing_fleet.cycle(_misbehaving(standing_fleet, program))["end"]
     assert (end["kind"], end["reason"]) == ("failed", "test suite failed with exit code 1")
-    assert "AssertionError" in _spike(small_fleet, ticket)
+    assert "AssertionError" in _spike(standing_fleet, ticket)
 
 
 def test_what_a_model_leaves_in_its_home_does_not_reach_the_checks(small_fleet: Fleet) -> None:
@@ -317,15 +313,15 @@ LIMITS: dict[str, tuple[str, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("what", LIMITS)
-def test_each_limit_ends_in_a_failure_with_evidence_on_the_spike(small_fleet: Fleet, what: str) -> None:
+def test_each_limit_ends_in_a_failure_with_evidence_on_the_spike(standing_fleet: Fleet, what: str) -> None:
     program, settings, reason = LIMITS[what]
     nap = f"60.{secrets.randbelow(10**9)}"  # by which its processes are known
     program = f": {nap}; {program.replace('NAP', nap)}"
-    ticket = small_fleet.add("Misbehave")
-    end = small_fleet.cycle(_misbehaving(small_fleet, program, **settings))["end"]
+    ticket = standing_fleet.add("Misbehave")
+    end = standing_fleet.cycle(_misbehaving(standing_fleet, program, **settings))["end"]
     assert end["kind"] == "failed"
     assert re.fullmatch(reason, end["reason"]), end["reason"]
-    spike = _spike(small_fleet, ticket)
+    spike = _spike(standing_fleet, ticket)
     assert end["reason"] in spike
     said = {"idle": "last words", "time": "still here", "output": "overflow", "disk": "filling", "processes": "forking"}
     assert said[what] in spike, "the last lines of the output"
@@ -339,27 +335,29 @@ BUDGETS: dict[str, tuple[dict[str, Any], int]] = {
 }
 
 
-@pytest.mark.parametrize("what", BUDGETS)
-def test_each_part_of_the_budget_ends_the_run(small_fleet: Fleet, newest: Path, what: str) -> None:
+@pytest.mark.parametrize(
+    "what", [pytest.param(one, marks=() if one == "money" else pytest.mark.proof) for one in BUDGETS]
+)
+def test_each_part_of_the_budget_ends_the_run(standing_fleet: Fleet, newest: Path, what: str) -> None:
     model, requests = BUDGETS[what]
-    ticket = small_fleet.add("Never end")
+    ticket = standing_fleet.add("Never end")
     endless = in_order(call("Bash", command="date +%N"))
-    with claude_pod(small_fleet, newest, endless, model=model) as (config, api):
-        end = small_fleet.cycle(config)["end"]
+    with claude_pod(standing_fleet, newest, endless, model=model) as (config, api):
+        end = standing_fleet.cycle(config)["end"]
     assert end["kind"] == "failed"
     assert re.search("budget|limit of turns|limit of money", end["reason"]), end["reason"]
     assert len(api.seen) == requests, "nobody asks beyond it"
     assert any(
         re.search(r"^Spent: \d+ input tokens / \d+ output tokens, ", one, re.MULTILINE)
-        for one in small_fleet.comments(ticket)
+        for one in standing_fleet.comments(ticket)
     )
-    assert end["reason"] in _spike(small_fleet, ticket)
+    assert end["reason"] in _spike(standing_fleet, ticket)
 
 
 # -- interruptions -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [401, 429, 529])
+@pytest.mark.parametrize("status", [429, *(pytest.param(one, marks=pytest.mark.proof) for one in (401, 529))])
 def test_an_api_that_refuses_is_the_pods_trouble_and_no_spike(small_fleet: Fleet, newest: Path, status: int) -> None:
     ticket = small_fleet.add("Wait")
     with claude_pod(small_fleet, newest, in_order(Refusal(status, headers={"x-should-retry": "false"}))) as (config, _):
@@ -370,26 +368,26 @@ def test_an_api_that_refuses_is_the_pods_trouble_and_no_spike(small_fleet: Fleet
     )
 
 
-def test_a_killed_pod_leaves_no_model_behind_and_its_work_goes_on(small_fleet: Fleet, claude_cli: Path) -> None:
-    ticket = small_fleet.add("Greet")
+def test_a_killed_pod_leaves_no_model_behind_and_its_work_goes_on(standing_fleet: Fleet, claude_cli: Path) -> None:
+    ticket = standing_fleet.add("Greet")
     first = in_order(*GOOD, Trouble.SILENT)
-    with claude_pod(small_fleet, claude_cli, first) as (config, api):
-        pod = small_fleet.start(config)
+    with claude_pod(standing_fleet, claude_cli, first) as (config, api):
+        pod = standing_fleet.start(config)
         wait_until(lambda: len(api.seen) == 3)
         pod.send_signal(signal.SIGKILL)
         pod.wait()
         wait_until(lambda: not _running(str(claude_cli)), 10)
-    with claude_pod(small_fleet, claude_cli, in_order(verdict("done", "Went on."))) as (config, api):
-        assert small_fleet.cycle(config)["end"]["kind"] == "done"
+    with claude_pod(standing_fleet, claude_cli, in_order(verdict("done", "Went on."))) as (config, api):
+        assert standing_fleet.cycle(config)["end"]["kind"] == "done"
     assert len(api.seen) == 1
     told = str(api.seen[0].body["messages"])
     assert "An earlier try of this run ended early. Its files are still there" in told
     assert "tool_use" not in told, "the conversation is not believed: all of the sandbox could write it"
-    lines = small_fleet.first_lines(ticket)
+    lines = standing_fleet.first_lines(ticket)
     assert lines[1].startswith("Taken over by pod `pod-a` after an interruption")
     complete = next(one for one in lines if one.startswith("Execution complete"))
     assert int(re.findall(r"(\d+) input tokens", complete)[0]) >= 300, "both tries count"
-    assert small_fleet.file(f"agent/{ticket}-greet", "greeting.txt") == "hello"
+    assert standing_fleet.file(f"agent/{ticket}-greet", "greeting.txt") == "hello"
 
 
 def test_without_bubblewrap_nothing_is_claimed(small_fleet: Fleet, tmp_path: Path) -> None:
@@ -419,22 +417,17 @@ with socket.socket(socket.AF_UNIX) as one:
 """
 
 
-def test_checks_have_no_model_to_ask(small_fleet: Fleet, newest: Path) -> None:
+def test_neither_a_hook_that_asks_the_model_first_nor_the_checks_get_an_answer(
+    small_fleet: Fleet, newest: Path
+) -> None:
     small_fleet.boxed_judge = True
     toml = "[verify]\ncommands = [\"python3 ask.py | grep 'nothing here may ask a model'\"]\n"
-    small_fleet.remote.push("main", {"ask.py": ASKS, ".agent.toml": toml})
+    flake = FLAKE.replace("export HOOKED=1", "python3 ask.py")
+    small_fleet.remote.push("main", {"ask.py": ASKS, ".agent.toml": toml, "flake.nix": flake})
     small_fleet.add("Greet")
     with claude_pod(small_fleet, newest, by_answers(*GOOD, verdict("done"))) as (config, api):
         result = small_fleet.cycle(config)
     assert result["end"]["kind"] == "done", result
-    assert len(api.seen) == 3, "the model's own"
-
-
-def test_a_hook_that_asks_the_model_first_is_turned_away(small_fleet: Fleet, newest: Path) -> None:
-    small_fleet.remote.push("main", {"ask.py": ASKS, "flake.nix": FLAKE.replace("export HOOKED=1", "python3 ask.py")})
-    small_fleet.add("Greet")
-    with claude_pod(small_fleet, newest, by_answers(*GOOD, verdict("done"))) as (config, api):
-        assert small_fleet.cycle(config)["end"]["kind"] == "done"
     assert len(api.seen) == 3, "the model's own"
 
 
@@ -530,24 +523,24 @@ def test_the_hosts_store_can_be_shown_beside_a_store_of_ones_own(small_fleet: Fl
     assert small_fleet.file(f"agent/{ticket}-look", "new.txt") == "/nix/store"
 
 
-def test_a_long_folder_for_temporary_files_leaves_room_for_the_socket(small_fleet: Fleet, tmp_path: Path) -> None:
+def test_a_long_folder_for_temporary_files_leaves_room_for_the_socket(standing_fleet: Fleet, tmp_path: Path) -> None:
     long = tmp_path / ("t" * 100)
     long.mkdir()
-    small_fleet.add("Work")
-    config = _misbehaving(small_fleet, f"{NEW}; {_says('done')}")
-    assert small_fleet.cycle(config, env={"TMPDIR": str(long)})["end"]["kind"] == "done"
+    standing_fleet.add("Work")
+    config = _misbehaving(standing_fleet, f"{NEW}; {_says('done')}")
+    assert standing_fleet.cycle(config, env={"TMPDIR": str(long)})["end"]["kind"] == "done"
 
 
-def test_a_home_deeper_than_a_stack_and_closed_to_its_owner_goes_with_the_run(small_fleet: Fleet) -> None:
-    small_fleet.add("Dig")
+def test_a_home_deeper_than_a_stack_and_closed_to_its_owner_goes_with_the_run(standing_fleet: Fleet) -> None:
+    standing_fleet.add("Dig")
     dig = (
         "mkdir ~/d && cd ~/d && python3 -c 'import os; [(os.mkdir(chr(100)), os.chdir(chr(100))) for _ in range(1500)]'"
     )
     program = f"({dig}; chmod 0 ~/d); {NEW}; {_says('done')}"
     # What the pod cannot see counts for as much as the disk has filled, and others fill this one meanwhile.
-    end = small_fleet.cycle(_misbehaving(small_fleet, program, sandbox={"disk": "8GiB"}))["end"]
+    end = standing_fleet.cycle(_misbehaving(standing_fleet, program, sandbox={"disk": "8GiB"}))["end"]
     assert end["kind"] == "done", end
-    assert not list((small_fleet.folder / "pod-a" / "state" / "homes").iterdir())
+    assert not list((standing_fleet.folder / "pod-a" / "state" / "homes").iterdir())
 
 
 def _pids() -> set[str]:

@@ -33,20 +33,24 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("what", ODD)
-def test_an_odd_worktree_fails_its_ticket_and_not_the_pod(small_fleet: Fleet, what: str) -> None:
+IN_PROOF = ("encoding", "sparse", "rules")
+"""`integration/test_workspace_blame.py` plays these at the workspace, and the run that follows."""
+
+
+@pytest.mark.parametrize("what", [pytest.param(one, marks=pytest.mark.proof if one in IN_PROOF else ()) for one in ODD])
+def test_an_odd_worktree_fails_its_ticket_and_not_the_pod(standing_fleet: Fleet, what: str) -> None:
     program, said = ODD[what]
-    epic = small_fleet.add("Go on", kind="Epic")
-    first = small_fleet.add("Be odd", parent=epic, priority="High")
-    second = small_fleet.add("Be plain", parent=epic)
-    end = small_fleet.cycle(pod(small_fleet, f"echo kept > work.txt; {program}"))["end"]
+    epic = standing_fleet.add("Go on", kind="Epic")
+    first = standing_fleet.add("Be odd", parent=epic, priority="High")
+    second = standing_fleet.add("Be plain", parent=epic)
+    end = standing_fleet.cycle(pod(standing_fleet, f"echo kept > work.txt; {program}"))["end"]
     assert end["kind"] == "failed", end
     assert said in end["reason"]
-    assert said in next(one for one in small_fleet.comments(first) if one.startswith("Execution failed: "))
-    assert small_fleet.file(end["branch"], "work.txt") == "kept", "what can be kept is kept"
-    result = small_fleet.cycle(pod(small_fleet, "ls -A > seen.txt; echo 'open(\"seen.txt\")' > test_seen.py"))
+    assert said in next(one for one in standing_fleet.comments(first) if one.startswith("Execution failed: "))
+    assert standing_fleet.file(end["branch"], "work.txt") == "kept", "what can be kept is kept"
+    result = standing_fleet.cycle(pod(standing_fleet, "ls -A > seen.txt; echo 'open(\"seen.txt\")' > test_seen.py"))
     assert (result["ticket"], result["end"]["kind"]) == (second, "done")
-    seen = small_fleet.file(f"agent/{epic}-go-on", "seen.txt").split()
+    seen = standing_fleet.file(f"agent/{epic}-go-on", "seen.txt").split()
     assert not {".GIT", "a.txt", "disk.img", "src", "closed", "work.txt"} & set(seen)
 
 

@@ -48,8 +48,17 @@ def lfs(fleet: Fleet) -> None:
         (empty, "is empty: push a first commit to `main`"),
         (without_base, "has no branch `main`: push one, or mend `base` in the settings"),
         (link_out, "cannot be worked in: `etc -> /etc`: a symbolic link may not lead out of it"),
-        (submodule, "cannot be worked in: it has submodules (`vendor`), which are not fetched here"),
-        (lfs, "cannot be worked in: Git LFS keeps `a.png`, and only a pointer would be here"),
+        # At the workspace, these are in `integration/test_workspace_odd.py`.
+        pytest.param(
+            submodule,
+            "cannot be worked in: it has submodules (`vendor`), which are not fetched here",
+            marks=pytest.mark.proof,
+        ),
+        pytest.param(
+            lfs,
+            "cannot be worked in: Git LFS keeps `a.png`, and only a pointer would be here",
+            marks=pytest.mark.proof,
+        ),
     ],
 )
 def test_a_repository_that_no_run_can_work_in_fails_the_ticket_with_a_spike(
@@ -84,7 +93,7 @@ def test_a_repository_that_is_missing_is_a_reason_and_no_spike(fleet: Fleet) -> 
     assert (fleet.status(ticket), fleet.children(ticket), fleet.comments(ticket)) == ("New", [], [])
 
 
-@pytest.mark.parametrize("start", ["agent", "fleet"])
+@pytest.mark.parametrize("start", [pytest.param("agent", marks=pytest.mark.proof), "fleet"])
 def test_a_renamed_epic_keeps_its_branch(fleet: Fleet, start: str) -> None:
     epic = fleet.add("Checkout", kind="Epic")
     children = [fleet.add("Form", parent=epic), fleet.add("Button", parent=epic)]

@@ -8,9 +8,10 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from markdown_it import MarkdownIt
 
-from support.fleet import Fleet
+from support.fleet import EITHER_IN_PROOF, Fleet
 
 SESSION = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
@@ -114,6 +115,7 @@ def test_a_bug_below_a_free_epic_gives_the_epic_back_with_its_last_step(small_fl
     assert fleet.first_lines(epic)[-1].startswith("Released: ")
 
 
+@pytest.mark.parametrize("fleet", EITHER_IN_PROOF, indirect=True)
 def test_a_blocker_merged_into_base_is_in_the_worktree_of_what_it_blocked(fleet: Fleet) -> None:
     first = fleet.add("Lay the ground", priority="Low")
     second = fleet.add("Build on it", priority="Immediate")

@@ -1,6 +1,7 @@
 """A clean checkout has what git has, and what the last one that passed was allowed to leave."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -20,7 +21,8 @@ def bench(tmp_path: Path) -> Bench:
 
 async def test_a_checkout_is_what_a_fresh_clone_is(bench: Bench) -> None:
     workspace = await bench.open()
-    write(workspace, {"work.txt": "1", "seen.log": "ignored", ".gitattributes": "*.md export-ignore\n"})
+    rules = "*.md export-ignore\n*.txt text ident\n"
+    write(workspace, {"work.txt": "a\r\n$Id$\n", "seen.log": "ignored", ".gitattributes": rules})
     (workspace.path / "empty").mkdir()
     sha = await workspace.commit((await workspace.snapshot()).tree, message())
     await workspace.publish(sha, claim_blob=None)
@@ -28,10 +30,15 @@ async def test_a_checkout_is_what_a_fresh_clone_is(bench: Bench) -> None:
     git(bench.folder, "clone", "-q", "-b", BRANCH, bench.remote.url, str(clone))
     async with workspace.checkout(sha) as clean:
         here, there = (
-            {str(one.relative_to(top)): one.lstat().st_mode for one in top.rglob("*") if ".git" not in one.parts}
+            {
+                str(one.relative_to(top)): (one.lstat().st_mode, one.read_bytes() if one.is_file() else b"")
+                for one in top.rglob("*")
+                if ".git" not in one.parts
+            }
             for top in (clean.path, clone)
         )
         assert here == there
+        assert re.fullmatch(rb"a\n\$Id: [0-9a-f]{40} \$\n", here["work.txt"][1])
         assert git(clean.path, "rev-parse", "HEAD") == sha
         assert "flake.nix" in await clean.flake_files()
         write(clean, {"new.nix": "{}"})
