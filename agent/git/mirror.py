@@ -50,7 +50,11 @@ LONGEST_LIST: Final = 16 << 20
 LOOSE: Final = 64 << 20
 """Bytes of objects outside of packs; with more, those that nothing leads to are removed."""
 MEMORY: Final = 2 << 30
-"""Bytes that a git may use that looks at a model's files."""
+"""Bytes that a git may use that looks at a model's files, or that takes or gives a remote's objects."""
+LIST_MEMORY: Final = 512 << 20
+"""Bytes that a git may use for a remote's list of branches: one of `LONGEST_LIST` takes 128 MiB."""
+_FRUGAL: Final = ("pack.threads=2", "pack.windowMemory=128m", "core.bigFileThreshold=64m")
+"""So that a repository with large files has no need of more."""
 DISK: Final = 10 << 30
 """Bytes that one run may add, unless the settings say otherwise."""
 NEUTRAL: Final = (
@@ -321,7 +325,9 @@ class Mirror:
             f"GIT_CONFIG_VALUE_{count}": self._url,
             **env,
         }
-        done = await self._run(arguments, cwd=self.folder, env=more, stdin=b"", timeout=self._timeout)
+        memory = LIST_MEMORY if arguments[0] == "ls-remote" else MEMORY
+        words = (*_settings(_FRUGAL), *arguments)
+        done = await self._run(words, cwd=self.folder, env=more, stdin=b"", timeout=self._timeout, memory=memory)
         if done.ended is not Ended.COMPLETED:
             raise RepositoryUnreachable(
                 f"the repository {self.place} cannot be used: it did not answer within {self._timeout:.0f} s; "
@@ -339,15 +345,24 @@ class Mirror:
         timeout: float,  # noqa: ASYNC109 - the runner's
         guard: Guard | None = None,
         idle: bool = False,
+        memory: int | None = None,
     ) -> Finished:
-        settings = [word for one in NEUTRAL for word in ("-c", one)]
         whole = {**self._env, **env}
         program = shutil.which("git", path=self._env["PATH"]) if whole["PATH"] == os.devnull else None
-        argv = (program or "git", *settings, *arguments)
+        argv = (program or "git", *_settings(NEUTRAL), *arguments)
         if idle and (nice := shutil.which("nice", path=self._env["PATH"])):
             argv = (nice, "-n", "19", *argv)
         return await self._runner.run(
-            Job(argv=argv, cwd=cwd, env=whole, stdin=stdin, timeout=timeout, output_limit=OUTPUT, guard=guard)
+            Job(
+                argv=argv,
+                cwd=cwd,
+                env=whole,
+                stdin=stdin,
+                timeout=timeout,
+                output_limit=OUTPUT,
+                guard=guard,
+                memory=memory,
+            )
         )
 
     def said(self, done: Finished) -> str:
@@ -431,6 +446,10 @@ class Mirror:
             return tip
         branches = (await self.local("for-each-ref", "--count=1", "--format=%(refname)", REMOTE)).stdout
         raise TicketFailure(no_base(self.place, self.base, empty=not branches))
+
+
+def _settings(all_of: Sequence[str]) -> list[str]:
+    return [word for one in all_of for word in ("-c", one)]
 
 
 def _has_files(folder: Path) -> bool:

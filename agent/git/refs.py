@@ -158,6 +158,11 @@ def rejected(porcelain: bytes) -> dict[str, str]:
 
 _TROUBLES: Final = (
     (
+        ("out of memory", "cannot allocate memory"),
+        "it has more branches, or sends more, than git can hold in the memory that it may take here",
+        "see what answers there",
+    ),
+    (
         ("could not resolve", "name or service not known", "temporary failure in name resolution"),
         "its host name does not resolve",
         "check the `url` of this repository and the network of this host",

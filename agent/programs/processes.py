@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -33,6 +34,8 @@ RUNAWAY: Final = 256 << 20
 """Bytes of one stream beyond what is kept, after which the process is stopped: nobody will read them."""
 TICK: Final = 1.0
 """Seconds between two looks at the clock: timers of the event loop stand still in suspend, this clock does not."""
+_LIMITED: Final = 'ulimit -d "$0" 2> /dev/null; exec "$@"'
+"""A host that allows less, allows less."""
 DRAIN: Final = 1.0
 """Seconds that remain for reading after the end; more only matters when something uncatchable holds the pipe."""
 
@@ -245,6 +248,13 @@ class _Child:
         )
 
 
+def _bounded(job: Job) -> tuple[str, ...]:
+    """Its arguments, behind a shell that sets its limit; a program that is not there is told as it is without one."""
+    if job.memory is None or shutil.which(job.argv[0], path=job.env.get("PATH", "")) is None:
+        return job.argv
+    return ("/bin/sh", "-c", _LIMITED, str(job.memory >> 10), *job.argv)
+
+
 def _start(job: Job) -> subprocess.Popen[bytes]:
     source = os.memfd_create("stdin")  # a file in memory: no writer to babysit, no limit of a pipe
     try:
@@ -252,7 +262,7 @@ def _start(job: Job) -> subprocess.Popen[bytes]:
             file.write(job.stdin)
         os.lseek(source, 0, os.SEEK_SET)
         return subprocess.Popen(  # noqa: S603 - an argument list, checked by nobody but the caller
-            job.argv,
+            _bounded(job),
             cwd=job.cwd,
             env=job.env,
             stdin=source,

@@ -73,6 +73,8 @@ class Job(Struct, frozen=True, kw_only=True):
         error_limit: bytes kept of its words for people: as many as are looked at, since what speaks there may be anybody (a
             forge's hook, through git).
         guard: what else ends it.
+        memory: bytes of data that it, and each process that it starts, may have; files that are mapped do not count
+            (getrlimit(2), RLIMIT_DATA). None for as many as the host gives.
         apart: a file for a program that stays out of the development shell: the shell's environment is left in it, one
             variable after the other, each with a NUL behind it, for what the program starts. None for one that goes in.
         judges: its status is believed, so a development shell must not end in its place.
@@ -87,6 +89,7 @@ class Job(Struct, frozen=True, kw_only=True):
     output_limit: int = OUTPUT_LIMIT
     error_limit: int = OUTPUT_LIMIT
     guard: Guard | None = None
+    memory: int | None = None
     apart: Path | None = None
     judges: bool = False
 
