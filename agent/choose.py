@@ -191,6 +191,11 @@ def is_complete(blocker: WorkPackage, epic: WorkPackage | None, fleet: Fleet) ->
     return blocker.status in fleet.done and epic is not None and epic.id in blocker.ancestors
 
 
+def holds(child: WorkPackage | Row, ticket: WorkPackage | Row) -> bool:
+    """Whether a child has a say about its parent: one in another project may be anybody's who has no say in the parent's."""
+    return child.project == ticket.project
+
+
 def surrounding_reasons(ticket: WorkPackage, around: Around, fleet: Fleet) -> list[Why]:
     """The reasons that do not bump the ticket's lockVersion, so that they are asked for again after the claim."""
     found = [why for epic in epics_above(around.ancestors, fleet) for why in epic_reasons(epic, fleet)]
@@ -199,13 +204,14 @@ def surrounding_reasons(ticket: WorkPackage, around: Around, fleet: Fleet) -> li
         for gate in around.ancestors
         if gate.type in fleet.gates and gate.status != fleet.active
     ]
-    for child in around.children:
+    children = [child for child in around.children if holds(child, ticket)]
+    for child in children:
         if child.type not in fleet.spikes:
             found.append(Why(Reason.CONTAINER, f"it has a child that is no Spike (#{child.id})"))
             break
     found += [
         Why(Reason.SPIKED, f"Spike #{child.id} is open")
-        for child in around.children
+        for child in children
         if child.type in fleet.spikes and child.status not in fleet.closed
     ]
     return found + blockers(ticket, around, fleet)

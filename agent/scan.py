@@ -353,6 +353,8 @@ class Scan:
             children = await self._board.rows_of(parent_of, "the others' children")
             for child in children:
                 parent = by_id[parent_of[child.id]]
+                if not choose.holds(child, parent):
+                    continue
                 if child.type not in self.fleet.spikes:
                     self._drop(parent, [Why(Reason.CONTAINER, f"it has a child (#{child.id})")])
                 elif child.status not in self.fleet.closed:
@@ -384,14 +386,14 @@ async def read_around(board: Board, ticket: WorkPackage) -> Around:
         raise TooLarge(f"More than {MOST:,} work packages are above #{ticket.id}, below it or in its relations")
     full = await board.work_packages([one_of("id", near)], "what is around the ticket") if near else []
     by_id = {one.id: one for one in full}
-    if not by_id.keys() >= {*ticket.ancestors, *few}:
+    if few and by_id.keys() >= set(few):
+        children = [choose.as_row(by_id[one]) for one in few]
+    else:  # they are many, or one is too long: a row is not
+        children = await board.rows([one_of("parent", [ticket.id])], "children") if ticket.children else []
+    if not {*by_id, *(one.id for one in children)} >= {*ticket.ancestors, *few}:
         raise TooLarge(
             f"Something above or below #{ticket.id} is too long to be read, or hidden: nothing is known of it"
         )
-    if few:
-        children = [choose.as_row(by_id[one]) for one in few]
-    else:
-        children = await board.rows([one_of("parent", [ticket.id])], "children") if ticket.children else []
     return Around(
         ancestors=tuple(by_id[one] for one in ticket.ancestors),
         children=tuple(children),

@@ -84,7 +84,8 @@ async def _spiked(board: Board, fleet: Fleet, standing: Sequence[Row]) -> tuple[
 
     A person's Spike names no ticket: it is met when the ticket is read in full.
     """
-    named = Counter(one for one in (spike_ticket(spike.subject) for spike in standing) if one is not None)
+    told = [(one, spike.project) for spike in standing if (one := spike_ticket(spike.subject)) is not None]
+    named = Counter(ticket for ticket, _ in told)
     if not named:
         return set(), set()
     twice = {ticket for ticket, count in named.items() if count > 1}
@@ -94,7 +95,10 @@ async def _spiked(board: Board, fleet: Fleet, standing: Sequence[Row]) -> tuple[
     if len(named) <= MOST:
         with contextlib.suppress(Refused):
             below = await board.count([*spikes, ours, one_of("parent", named)], "whether the Spikes lie where they say")
-    if below == named.total():
-        return set(named), twice
-    full = await board.work_packages(spikes, "where the open Spikes lie")
-    return {one.parent for one in full if one.parent}, twice
+    if below != named.total():
+        full = await board.work_packages(spikes, "where the open Spikes lie")
+        told = [(one.parent, one.project) for one in full if one.parent]
+    if len(fleet.open_projects) > 1 and told:  # a Spike in another project than its ticket's holds nothing
+        tickets = await board.rows_of({ticket for ticket, _ in told}, "the tickets of the Spikes")
+        return {one.id for one in tickets if (one.id, one.project) in told}, twice
+    return {ticket for ticket, _ in told}, twice

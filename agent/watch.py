@@ -8,7 +8,9 @@ from typing import Any, Final, TypeVar
 
 from loguru import logger
 
+from agent import choose
 from agent.errors import Superseded, Unreachable
+from agent.model import WorkPackage
 from agent.ownership import Held
 from agent.protocol import Protocol
 from agent.spikes import Spikes
@@ -45,12 +47,12 @@ async def _watch(protocol: Protocol, held: Held) -> None:
         try:
             now = await protocol.still_mine(held)
             if now.children:
-                await _refuse_foreign_spike(protocol, held)
+                await _refuse_foreign_spike(protocol, now)
         except Unreachable as silent:
             logger.warning("#{}: the board does not answer the watch: {}", held.ticket, silent)
 
 
-async def _refuse_foreign_spike(protocol: Protocol, held: Held) -> None:
-    for spike in await Spikes(protocol).of_ticket(held.ticket):
-        if spike.status not in protocol.fleet.closed:
+async def _refuse_foreign_spike(protocol: Protocol, ticket: WorkPackage) -> None:
+    for spike in await Spikes(protocol).of_ticket(ticket.id):
+        if choose.holds(spike, ticket) and spike.status not in protocol.fleet.closed:
             raise Superseded(f"Spike #{spike.id} was opened")

@@ -284,6 +284,12 @@ def test_a_container_is_named_once_however_many_children_it_has_closed_ones_too(
     assert [why.detail for why in whys] == ["it has a child that is no Spike (#44)"]
 
 
+def test_what_lies_below_it_in_another_project_holds_nothing() -> None:
+    """T13: who might only read in a project held its tickets by children in one where they might write."""
+    children = (row(43, project=BLOG), row(44, type=SPIKE, project=BLOG))
+    assert choose.reasons(item(42), under(children=children), FLEET) == []
+
+
 # -- blockers --------------------------------------------------------------------------------------------------------
 
 
