@@ -257,7 +257,7 @@ class Attempt:
             raise TicketFailure(f"the work that `push {word.change}` lets through{commit} is {where}")
         self._say(f"taking {kept[:7]}, which a person let through")
         trailers = self._trailers(ticket) | {SEEN_TRAILER: word.seen}
-        summary = f"The kept work, which a person let through by `push {word.change}` on #{word.spike}."
+        summary = report.let_through_by(word.change, spike=word.spike)
         commit = await workspace.take(kept, outlet.commit(ticket.subject, summary, trailers))
         self._seen = word.change
         result = ModelResult(verdict="done", summary=summary)

@@ -6,10 +6,11 @@ ticket, by a forge's integration for instance, does not speak to the model. Text
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
+from agent import choose
 from agent.errors import NotFound, Refused, TooLarge
 from agent.git.workspace import Workspace
 from agent.model import Activity, Fleet, WorkPackage
@@ -96,14 +97,19 @@ async def read(
     said = trail.comments_for_run(activities, fleet.users, run=run)
     story = await _story(protocol, ticket)
     text = protocol.memory.state.texts.get(ticket.id)
-    journals = [_Journal(one, journal, fleet, ticket) for one, journal in answered]
+    # The ticket's own trail says who asked, and where: its Spikes can be renamed and moved, and a word that was heeded once is
+    # spent.
+    named = trail.spikes_of(activities, fleet.users)
+    asked = trail.last_verdict(activities, fleet.users, run=run)
+    last = trail.spike_of(activities, fleet.users, asked)
+    journals = [_Journal(one, journal, fleet, ticket, named) for one, journal in answered]
     spikes = [one for one in journals if one.is_of_ticket]
     facts = PromptFacts(
         work_package=_item(ticket),
         kind="Bug" if ticket.type in fleet.bugs else "",
         epic=_item(epic) if epic is not None else None,
         user_story=_item(story) if story is not None else None,
-        spikes=[spike.resolved() for spike in spikes],
+        spikes=_told(sorted(spikes, key=lambda spike: spike.number == last)),
         comments=_comments(one for one in said if fleet.counts(one.user, ticket.project)),
         previous=Item(ticket.id, text.subject, text.description) if text is not None else None,
         notes=instructions.notes,
@@ -116,16 +122,13 @@ async def read(
     lines += _unclear(activities, fleet, ticket.project)
     lines += [line for one in journals for line in one.lost()]
     known = trail.lines_said(activities, fleet.users, Event.NOT_READ)
-    # The ticket's own trail says who asked last: its Spikes can be moved away, and a word that was heeded once is spent.
-    asked = trail.last_verdict(activities, fleet.users, run=run)
-    last = trail.spike_of(activities, fleet.users, asked)
     return Briefing(
         facts,
         instructions,
         tuple(_unanswered(spikes)),
         tuple(line for line in dict.fromkeys(lines) if line not in known),
         next((spike.word() for spike in reversed(spikes) if spike.run and spike.run == asked), None),
-        await _taken_away(protocol, ticket, last, there),
+        await _taken_away(protocol, ticket, last, (one for one in there if _is_there(one, ticket, fleet))),
     )
 
 
@@ -136,6 +139,11 @@ async def instructions_of(workspace: Workspace) -> Instructions:
         TicketFailure: it cannot be understood.
     """
     return read_instructions(await workspace.file_at_base(NAME))
+
+
+def _is_there(spike: WorkPackage, ticket: WorkPackage, fleet: Fleet) -> bool:
+    """An open one in another project holds nothing, so it is as good as gone."""
+    return choose.holds(spike, ticket) or spike.status in fleet.closed
 
 
 async def _taken_away(
@@ -175,6 +183,12 @@ def _unanswered(spikes: list[_Journal]) -> Iterator[Unanswered]:
     return filter(None, found)
 
 
+def _told(spikes: list[_Journal]) -> list[ResolvedSpike]:
+    """What the model reads of them, the last first to be kept; those of which nothing is read take nobody's place."""
+    found = [spike.resolved() for spike in spikes]
+    return [one for one in found if one.comments or one.item.subject or one.item.description]
+
+
 class _Journal:
     """A closed Spike and all that happened to it.
 
@@ -183,9 +197,18 @@ class _Journal:
         activities: its whole journal.
         fleet: who counts.
         ticket: what it lies below.
+        named: the Spikes that the ticket's own trail names, and whose they are: they ask about it, whoever renamed, edited or
+            moved them since.
     """
 
-    def __init__(self, spike: WorkPackage, activities: list[Activity], fleet: Fleet, ticket: WorkPackage) -> None:
+    def __init__(
+        self,
+        spike: WorkPackage,
+        activities: list[Activity],
+        fleet: Fleet,
+        ticket: WorkPackage,
+        named: Mapping[int, str],
+    ) -> None:
         project = ticket.project
         self._spike = spike
         self._activities = activities
@@ -202,15 +225,18 @@ class _Journal:
         self._end = trail.closing(activities, frozenset(names.values()), {names.get(one, "") for one in fleet.closed})
         self._closer = self._end.user if self._end is not None else 0
         placers = trail.placed_by(activities, ticket.subject, fleet.spike_names)
-        self._movers = {one for one in placers - fleet.users if not fleet.counts(one, project)}
         made_by = {one.user for one in activities[:1]}
+        if not choose.holds(spike, ticket):  # whoever makes one there may have no say here
+            placers |= made_by
+        self._movers = {one for one in placers - fleet.users if not fleet.counts(one, project)}
         is_fleets = bool(made_by) and made_by <= fleet.users
-        is_elsewheres = is_fleets and report.spike_ticket(spike.subject) not in (None, ticket.id)
-        self.is_of_ticket = not self._movers and (not is_elsewheres or bool(placers - fleet.users))
+        is_named = is_fleets and spike.id in named
+        is_elsewheres = is_fleets and not is_named and report.spike_ticket(spike.subject) not in (None, ticket.id)
+        self.is_of_ticket = is_named or (not self._movers and (not is_elsewheres or bool(placers - fleet.users)))
         """Whether its answer is one about this ticket: it was made here, or brought here by somebody who counts."""
         asks_here = is_fleets and not is_elsewheres and not self._is_duplicate  # a marker can be copied
-        mark = report.parse_marker(spike.description) if asks_here else None
-        self.run = mark.run if mark is not None else ""
+        mark = report.parse_marker(spike.description)
+        self.run = (named.get(spike.id) or (mark.run if mark is not None else "")) if asks_here else ""
         """The run that asked here; empty where a person did, or a late request asked a second time."""
 
     def mute(self) -> set[int]:
@@ -231,6 +257,11 @@ class _Journal:
         text = report.unmarked(self._spike.description)
         item = Item(self._spike.id, "", "") if self._foreign else Item(self._spike.id, self._spike.subject, text)
         return ResolvedSpike(item, _comments(one for one in self._said if self._counts(one.user)))
+
+    @property
+    def number(self) -> int:
+        """Of the Spike itself."""
+        return self._spike.id
 
     @property
     def made(self) -> int:
@@ -266,7 +297,7 @@ class _Journal:
         return Unanswered(self._spike, line, said=bool(said), never=False)
 
     def word(self) -> Word | None:
-        """What of the fleet's own question a person let through; the last word counts.
+        """What of the fleet's own question a person let through, by the last that was said there: what comes after takes it back.
 
         None where somebody who does not count ever changed the question: what stood there may not be what it was about.
         """
@@ -274,7 +305,7 @@ class _Journal:
         if not all(map(self._counts, hands)):
             return None
         spoken = [trail.push_of(one.text) for one in self._said if self._counts(one.user)]
-        change = next(filter(None, reversed(spoken)), "")
+        change = next(reversed(spoken), "")
         if not change:
             return None
         return Word(change, self.run, self._spike.id, report.let_through(self._spike.description))

@@ -144,6 +144,9 @@ def epic_released(run: str, *, reason: str = NOTHING_LEFT) -> BoardText:
 # --- a run that ends well ----------------------------------------------------------------------------------------
 
 
+LET_THROUGH: Final = "The kept work, which a person let through"
+
+
 def completed(
     run: str,
     *,
@@ -351,6 +354,11 @@ def spike_ticket(subject: str) -> int | None:
     """The ticket that a Spike of ours names in its subject; None for a Spike that a person wrote."""
     found = _SPIKE_SUBJECT.match(subject)
     return None if found is None else int(found[1])
+
+
+def let_through_by(change: str, *, spike: int) -> str:
+    """The summary of a run that took kept work, and asked no model."""
+    return f"{LET_THROUGH} by `push {change}` on #{spike}."
 
 
 def let_through(description: str) -> str:

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Final
 from agent.model import Activity, Change
 from agent.texts import told
 from agent.texts.bounded import LINE, Whole
-from agent.texts.report import Event, Marker, parse_marker
+from agent.texts.report import LET_THROUGH, Event, Marker, parse_marker
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
-_STARTS: Final = (Event.CLAIMED, Event.TAKEN_OVER)
 _ENDS: Final = (Event.COMPLETED, Event.PUSHED, Event.ALREADY_DONE, Event.TEXT_CHANGED)
 """Of a run that left its work on the branch."""
 _VERDICTS: Final = (*_ENDS, Event.FAILED, Event.SPIKE_CREATED)
@@ -96,11 +95,18 @@ def unclear(activities: Sequence[Activity], fleet_users: Collection[int]) -> tup
 def comments_for_run(activities: Sequence[Activity], fleet_users: Collection[int], *, run: str) -> tuple[Activity, ...]:
     """What was said that no work on the branch comes of: since the last claim of a run that left some there, else ever.
 
-    A run that was stopped, gave the ticket back or failed took with it what it had read, if any model of it read at all.
+    A run that was stopped, gave the ticket back or failed took with it what it had read, if any model of it read at all. Of
+    one that took kept work, it is the run that had made the work. A run that was taken over may have asked no model since.
     """
-    marks = [(one.id, mark) for one, mark in markers(activities, fleet_users) if mark.run != run]
-    ended = {mark.run for _, mark in marks if mark.event in _ENDS}
-    starts = [number for number, mark in marks if mark.event in _STARTS and mark.run in ended]
+    marks = [(one, mark) for one, mark in markers(activities, fleet_users) if mark.run != run]
+    took = {mark.run for one, mark in marks if mark.event == Event.COMPLETED and LET_THROUGH in one.text}
+    ended, asked = set(), ""
+    for _, mark in marks:
+        if mark.event in _ENDS:
+            ended.add(asked if mark.run in took else mark.run)
+        elif mark.event in _VERDICTS:
+            asked = mark.run
+    starts = [one.id for one, mark in marks if mark.event == Event.CLAIMED and mark.run in ended]
     return human_comments(activities, fleet_users, after=max(starts, default=0))
 
 
@@ -209,8 +215,19 @@ def taken_by(activities: Sequence[Activity], parent: str, kinds: Collection[str]
 
 def spike_of(activities: Sequence[Activity], fleet_users: Collection[int], run: str) -> int | None:
     """The number of the Spike with which a run asked, as the fleet said it on the ticket."""
-    made = (told.read(one.text) for one, mark in markers(activities, fleet_users) if mark.run == run)
-    return next((one.spike for one in made if one is not None and one.spike is not None), None)
+    return next((spike for asks, spike in _asked(activities, fleet_users) if asks == run), None)
+
+
+def spikes_of(activities: Sequence[Activity], fleet_users: Collection[int]) -> dict[int, str]:
+    """The numbers of all Spikes with which runs asked, as the fleet said it on the ticket, and the runs."""
+    return {spike: run for run, spike in _asked(activities, fleet_users)}
+
+
+def _asked(activities: Sequence[Activity], fleet_users: Collection[int]) -> Iterator[tuple[str, int]]:
+    for one, mark in markers(activities, fleet_users):
+        said = told.read(one.text)
+        if said is not None and said.spike is not None:
+            yield mark.run, said.spike
 
 
 def lines_said(activities: Sequence[Activity], fleet_users: Collection[int], event: str) -> frozenset[str]:

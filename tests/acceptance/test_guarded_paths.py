@@ -55,6 +55,7 @@ def test_its_spike_shows_the_change_and_a_word_lets_exactly_that_through(small_f
     assert f"git fetch origin refs/{kept}" in text
     assert "+jobs: {leak:" in text
     fleet.remote.push("main", {"meanwhile.txt": "1\n"})
+    fleet.change(spike, text=f"{text}\n\nI have looked at it, fine by me.")
     fleet.say(spike, f"I have read it.\n\npush {change}")
     fleet.change(spike, status="Closed")
     result = fleet.cycle(fleet.pod(script={"prompts": str(tmp_path / "again"), "files": {"other.txt": "no"}}))
@@ -161,6 +162,20 @@ def test_a_word_that_was_heeded_is_spent_whatever_becomes_of_the_spike_that_aske
     fleet.change(max(fleet.children(ticket)), status="Closed")
     result = fleet.cycle(pod)
     assert (tmp_path / "again").exists(), "a model was asked"
+    assert WORKFLOW not in git(fleet.remote.path, "ls-tree", "-r", "--name-only", result["end"]["branch"])
+
+
+def test_a_word_is_taken_back_by_what_is_said_after_it(small_fleet: Fleet, tmp_path: Path) -> None:
+    """T12: "Stop, I was wrong" by the same person on the same Spike, and it was pushed."""
+    fleet = small_fleet
+    ticket, spike, change = asked(fleet, tmp_path)
+    fleet.say(spike, f"push {change}")
+    fleet.say(spike, "Stop, I was wrong: leave the workflow alone.")
+    fleet.change(spike, status="Closed")
+    result = fleet.cycle(fleet.pod(script={"prompts": str(tmp_path / "again"), "files": {"fix.txt": "fixed\n"}}))
+    assert result["end"]["kind"] == "done"
+    (told,) = (tmp_path / "again").glob(f"{ticket}-*.txt")
+    assert "Stop, I was wrong" in told.read_text()
     assert WORKFLOW not in git(fleet.remote.path, "ls-tree", "-r", "--name-only", result["end"]["branch"])
 
 

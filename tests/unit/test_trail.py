@@ -107,6 +107,35 @@ def test_what_a_run_took_with_it_that_left_no_work_is_read_by_the_next(end: str)
     assert [a.id for a in comments_for_run(acts, FLEET, run=RUN)] == [1]
 
 
+def test_what_was_said_before_a_run_was_taken_over_is_told_again() -> None:
+    """T13: a pod died right after its push; who took over read nothing, reported, and counted as the run that had read it."""
+    acts = trail(
+        (POD, report.claimed(OLD, pod="a")),
+        (ANN, "And make it green"),
+        (POD, report.taken_over(OLD, pod="b", attempt=2, tries=3)),
+        (POD, report.completed(OLD)),
+    )
+    assert [a.text for a in comments_for_run(acts, FLEET, run=RUN)] == ["And make it green"]
+
+
+def test_what_was_said_between_a_question_and_the_push_that_answers_it_no_model_has_read() -> None:
+    """T13: a run that takes kept work asks no model, and what people had said before its claim counted as read."""
+    third = "11111111-1111-4111-8111-111111111111"
+    summary = report.let_through_by("0123456789abcdef", spike=5)
+    acts = trail(
+        (ANN, "Read by the first model"),
+        (POD, report.claimed(OLD, pod="a")),
+        (POD, report.failed(OLD, reason="it changes CI")),
+        (POD, report.spike_created(OLD, spike=5)),
+        (ANN, "Make it green"),
+        (POD, report.claimed(third, pod="a")),
+        (POD, report.completed(third, summary=summary)),
+        (POD, report.pushed(third, commit="0" * 40, branch="agent/1-x")),
+        (ANN, "And blue"),
+    )
+    assert [a.text for a in comments_for_run(acts, FLEET, run=RUN)] == ["Make it green", "And blue"]
+
+
 def test_the_last_verdict_is_of_the_run_that_was_done_or_failed_last_whoever_claimed_since() -> None:
     third = "11111111-1111-4111-8111-111111111111"
     acts = trail(
