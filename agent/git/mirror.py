@@ -27,6 +27,7 @@ from agent.git.refs import (
     TAGS,
     Refs,
     RepositoryUnreachable,
+    TooSlow,
     no_base,
     place_of,
     read_refs,
@@ -289,7 +290,8 @@ class Mirror:
         followed here.
 
         Raises:
-            RepositoryUnreachable: no end in time, or the remote is elsewhere now.
+            TooSlow: no end in time.
+            RepositoryUnreachable: the remote is elsewhere now.
         """
         done = await self._talk(*arguments)
         for _ in range(_REDIRECTS):
@@ -329,7 +331,7 @@ class Mirror:
         words = (*_settings(_FRUGAL), *arguments)
         done = await self._run(words, cwd=self.folder, env=more, stdin=b"", timeout=self._timeout, memory=memory)
         if done.ended is not Ended.COMPLETED:
-            raise RepositoryUnreachable(
+            raise TooSlow(
                 f"the repository {self.place} cannot be used: it did not answer within {self._timeout:.0f} s; "
                 "it is tried again later"
             )

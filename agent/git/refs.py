@@ -31,6 +31,10 @@ class RepositoryUnreachable(PodTrouble):
     """The remote cannot be used now, whatever the ticket: it is a reason for the tickets of this repository."""
 
 
+class TooSlow(RepositoryUnreachable):
+    """A command that talks to the remote came to no end in its time."""
+
+
 class ClaimRefRefused(RepositoryUnreachable):
     """The remote answers but does not take refs below `refs/agent/claim`; the lease on the branch tip remains."""
 

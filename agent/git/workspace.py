@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from loguru import logger
 from msgspec import Struct
 
 from agent.errors import Superseded, TicketFailure
@@ -31,6 +32,7 @@ from agent.git.refs import (
     PushRefused,
     Refusal,
     RepositoryUnreachable,
+    TooSlow,
     claim_ref,
     names,
     rejected,
@@ -229,19 +231,30 @@ class Workspace(Tree):
             words = [f"--force-with-lease={claim}:{claim_blob}", "origin", f"{sha}:{branch}", f":{claim}"]
         else:
             words = [f"--force-with-lease={branch}:{self._record.tip}", "origin", f"{sha}:{branch}"]
-        try:
-            done = await self._mirror.remote("push", "--porcelain", "--atomic", "--no-verify", *words)
-        except RepositoryUnreachable as error:  # it may have arrived all the same
-            refused, detail = False, str(error)
-        else:
-            reasons = rejected(done.stdout).values()
-            refused = bool(reasons) or _TOO_LARGE in done.stderr
-            said = self._mirror.said(done)
-            detail = "\n".join(filter(None, ("; ".join(reasons), told(said)))) or said
+        refused, detail = await self._push(*words)
         shown = await self._look(sha, claim_blob, detail, refused=refused)
         self._remember(published=shown)
         await hand_on(self._worktree)
         return shown
+
+    async def _push(self, *words: str) -> tuple[bool, str]:
+        """Push, and once more if the remote answers and took too long for this; whether it is a no, and in which words."""
+        push = ("push", "--porcelain", "--atomic", "--no-verify", *words)
+        try:
+            try:
+                done = await self._mirror.remote(*push)
+            except TooSlow as slow:
+                logger.warning("a push once more: {}", slow)
+                await self._mirror.list_refs(f"{HEADS}{self.branch}")
+                done = await self._mirror.remote(*push)
+        except TooSlow:  # it is too much, or its hooks take too long over it: no time mends that
+            return True, f"{self._mirror.place} answers, but did not take it in its time, twice: is it too large?"
+        except RepositoryUnreachable as error:  # it may have arrived all the same
+            return False, str(error)
+        reasons = rejected(done.stdout).values()
+        said = self._mirror.said(done)
+        detail = "\n".join(filter(None, ("; ".join(reasons), told(said)))) or said
+        return bool(reasons) or _TOO_LARGE in done.stderr, detail
 
     async def _look(self, sha: str, claim_blob: str | None, detail: str, *, refused: bool) -> str:
         """After any push, the remote's own list decides: a push that reports success proves nothing."""

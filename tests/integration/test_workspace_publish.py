@@ -170,6 +170,30 @@ async def test_work_that_is_too_large_for_the_forges_proxy_is_refused_and_kept_h
         assert (kept.ref, bool(kept.bundle), "413" in kept.refusal) == ("", True, True)
 
 
+async def test_work_that_the_remote_does_not_take_in_its_time_is_refused_and_kept_here(bench: Bench) -> None:
+    """T6: some GiB, or a slow hook, were the pod's trouble: other work waited, and each new try of the run had a model."""
+    workspace = await bench.open()
+    claim = await bench.claim()
+    bench.repo.settle(hidden=True)
+    sha = await work(workspace, {"a.txt": "1"})
+    pushes: list[str] = []
+
+    def hangs(argv: list[str], done: Finished | None) -> Finished | None:
+        if done is not None or "push" not in argv:
+            return None
+        pushes.append(argv[-1])
+        return Finished(-9, ended=Ended.TIMED_OUT)
+
+    bench.runner.fault = hangs
+    with pytest.raises(PushRefused, match="did not take it in its time") as caught:
+        await workspace.publish(sha, claim_blob=claim)
+    assert caught.value.kind is Refusal.OTHER
+    assert len(pushes) == 2, "once more, since the remote answered"
+    kept = await workspace.keep("agent/failed/42-7f9c0000", message())
+    assert kept is not None
+    assert kept.bundle
+
+
 async def test_without_claim_refs_the_lease_is_on_the_branch_tip(bench: Bench) -> None:
     workspace = await bench.open()
     sha = await work(workspace, {"a.txt": "1"})
