@@ -18,6 +18,7 @@ outlet, which is what the board's client and git's commits take; a test looks th
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Mapping
 from typing import Final, NewType
 
@@ -62,8 +63,11 @@ _ACTING: Final = (
     ("skip-", "checks:"),
     ("www.", ""),
     ("mailto:", ""),
+    ("cu-", ""),
 )
-"""What switches checks off, or is a link, wherever it stands; in two parts."""
+"""What switches checks off, is a link, or sets a ClickUp task's status, wherever it stands; in two parts."""
+_NUMBERED: Final = "&%~$"
+"""What GitLab links before a number: epics, milestones, labels, snippets."""
 _LINKS: Final = ("](", "][", "]:", "[[", "{{", "#[")
 _TAGS: Final = ("/", "!", "?")
 _ENTITY: Final = 40
@@ -153,14 +157,25 @@ def with_trailer(message: CommitText, key: str, value: str) -> CommitText:
 
 def _inert(text: str) -> str:
     """Plain text, seen as it is: commits hold no invisible characters, so what would act gets a space or loses a bracket."""
+    text = _parted(text, "\\", string.punctuation)  # Markdown would take it away, and leave what stands around it
     for sign in ("@", "#", "!", "://"):
         text = behind(text, sign, " ")
+    for sign in _NUMBERED:
+        text = _parted(text, sign, string.digits)
     for first, last in _ACTING:
         text = rewrite.between(text, first, last, " ")
     start, *rest = text.split("[")
     text = start + "".join(_unswitched(part) for part in rest)
     text = _unrendered(text)
     return tickets.parted(_unpictured(text), " ", bare="- ")
+
+
+def _parted(text: str, sign: str, before: str) -> str:
+    """The text with a blank behind a sign, where one of these follows it at once."""
+    doubled = f"{sign} {sign}" if sign in before else sign * 2
+    text = text.replace(sign * 2, doubled).replace(sign * 2, doubled)
+    first, *rest = text.split(sign)
+    return sign.join((first, *(f" {part}" if part[:1] and part[:1] in before else part for part in rest)))
 
 
 def _unrendered(text: str) -> str:

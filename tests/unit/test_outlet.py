@@ -200,6 +200,9 @@ def test_a_commit_has_the_trailers_of_ours_and_no_line_of_others_begins_one(subj
         ("[a](//x) [[[b]]] [c][d] {{e}}", "[a] (//x) [ [ [b]]] [c] [d] { {e}}"),
         ("a < b && c, List<int>, &colon; &x", "a < b && c, List< int>, & colon; &x"),
         ("````mermaid ```python", "````text mermaid ```python"),
+        (r"http:\//x.example :gitea\: \\\\/ C:\foo \d+", r"http:\ //x.example :gitea\ : \ \ \ \ / C:\foo \d+"),
+        ("&7 %3 ~5 $9 100% $HOME", "& 7 % 3 ~ 5 $ 9 100% $HOME"),
+        ("CU-8abc1[closed]", "CU- 8abc1[closed]"),
     ],
 )
 def test_the_subject_of_a_commit_says_and_does_nothing(text: str, written: str) -> None:
