@@ -66,6 +66,16 @@ def refuse_shown(settings: Settings, ambient: Ambient, host: Host | None = None)
                 )
 
 
+def is_shown(settings: Settings, program: Path, host: Host | None = None) -> bool:
+    """Whether each run sees a program of the host: the file that its path leads to, and its place."""
+    if settings.sandbox.kind != "bubblewrap":
+        return True
+    seen = [Path(os.path.realpath(path)) for path in settings.sandbox.readable]
+    seen += [Path(os.path.realpath(path)) for path in (host or this_host()).folders]
+    wanted = (Path(os.path.realpath(program)), Path(os.path.realpath(program.parent)) / program.name)
+    return all(any(one.is_relative_to(path) for path in seen) for one in wanted)
+
+
 def _shows(shown: Path, one: _Private) -> bool:
     private, place = Path(os.path.realpath(one.path)), Path(os.path.realpath(shown))
     if one.parts:

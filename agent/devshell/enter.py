@@ -42,6 +42,7 @@ from agent.texts.markup import spoken
 EVALUATION: Final = 3600.0
 """Seconds for a miss whose job has no limit."""
 _CONTROL: Final = 'if [ -r "$1" ]; then echo readable; else echo unreadable; fi'
+_FOUND: Final = 'if type -P -- "$1" > /dev/null; then echo yes; else echo no; fi'
 ENTER: Final = """\
 __enter=("$@")
 [ -r "$1" ] || { echo unreadable > "$2"; exit 1; }
@@ -201,6 +202,11 @@ async def enter(runner: Runner, saved: Saved, job: Job, redact: Redact, *, first
         said = _said(handle)
     if said == "entered":
         return done
+    if said == "missing" and (outside := shutil.which(job.argv[0], path=job.env.get("PATH", ""))):
+        argv = (*start, _FOUND, "enter", job.argv[0])  # not shown here, or hidden by the hook?
+        control = await runner.run(replace(job, argv=argv, stdin=b"", timeout=CONTROLLED))
+        if control.stdout == b"no\n":
+            raise _not_shown(job.argv[0], outside)
     if said not in ("begun", "missing") and done.ended is Ended.COMPLETED:
         argv = (*start, _CONTROL, "enter", str(saved.script))
         control = await runner.run(replace(job, argv=argv, stdin=b"", timeout=CONTROLLED))
@@ -239,6 +245,15 @@ def _unable(control: Finished, saved: Saved, redact: Redact) -> PodTrouble:
     shown = last_words(control.stdout, control.stderr, redact=redact).splitlines()
     last = shown[-1] if shown else f"exit code {control.returncode}"
     return PodTrouble(f"bash could not begin to enter the development shell: {last[:300].rstrip('.')}")
+
+
+def _not_shown(name: str, outside: str) -> PodTrouble | TicketFailure:
+    """A path is the setting's; a name may have been the shell's, and its run took it away."""
+    where = f"`{name}` is {outside} on this host, which the sandbox does not show"
+    mend = "install it below /usr, or name its folder in `sandbox.readable`"
+    if "/" in name:
+        return PodTrouble(f"the program {where}: {mend}")
+    return TicketFailure(f"the program {where}, and the development shell has none: {mend}, or add it to `flake.nix`")
 
 
 def _failure(said: str, done: Finished, job: Job, redact: Redact) -> PodTrouble | TicketFailure:

@@ -179,15 +179,15 @@ class Repository:
         """
         return await self._mirror.resolve(f"{await self._base_in(refs)}:{name}") is not None
 
-    async def guarded_at_base(self, refs: Refs) -> list[str]:
-        """The guarded files of the base branch.
+    async def guarded_at_base(self, refs: Refs, patterns: tuple[str, ...] = ()) -> list[str]:
+        """The files of the base branch that are guarded, or would be by other patterns.
 
         Raises:
             RepositoryUnreachable: no answer, or no base branch.
         """
         tip = await self._base_in(refs)
         listed = await self._mirror.local("ls-tree", "-r", "-z", "--name-only", tip)
-        return await asyncio.to_thread(guarded_names, listed.stdout, self._mirror.guarded)
+        return await asyncio.to_thread(guarded_names, listed.stdout, patterns or self._mirror.guarded)
 
     async def _base_in(self, refs: Refs) -> str:
         """The tip of the base branch, which is here then."""

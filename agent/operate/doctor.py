@@ -22,11 +22,12 @@ from agent.operate.doctor_board import BoardDoctor
 from agent.operate.findings import LEAST_GIT, Finding, Kind, fail, ok, too_old, unknown, warn
 from agent.operate.station import Station
 from agent.pod import names, repository
-from agent.private import refuse_shown
+from agent.private import is_shown, refuse_shown
 from agent.programs.instructions import NAME
 from agent.programs.runner import Job
 from agent.relay import probe
 from agent.room import Rooms
+from agent.settings.keys import GUARDED
 from agent.state import State
 
 NOBODY: Final = 0
@@ -101,7 +102,11 @@ class Doctor:
     async def _model(self, path: str) -> list[Finding]:
         model = self._settings.model
         program = model.command[0] if model.kind == "command" else model.program
-        if shutil.which(program, path=path):
+        place = shutil.which(program, path=path)
+        if place and model.kind == "command" and not is_shown(self._settings, Path(place)):
+            remedy = "install it below /usr, or name its folder in sandbox.readable"
+            found = [fail("model", f"model.command: the sandbox does not show {place}", remedy)]
+        elif place:
             found = [ok("model", f"{program} is there")]
         elif model.kind == "claude" or "/" in program:
             setting = "model.program" if model.kind == "claude" else "model.command"
@@ -189,7 +194,8 @@ class Doctor:
             else:
                 text = f"{identifier}: no {FLAKE} on {one.base}: the first run adds a starter"
                 found.append(warn("repository", text, "add one with the tools that the repository needs"))
-            found += self._ci(identifier, await one.guarded_at_base(refs))
+            guarded = await one.guarded_at_base(refs)
+            found += self._ci(identifier, guarded, await one.guarded_at_base(refs, GUARDED))
         except AgentError as error:
             return [fail("repository", f"{identifier}: {error}", "`git ls-remote` as the pod's user shows the same")]
         try:
@@ -211,13 +217,18 @@ class Doctor:
         return found
 
     @staticmethod
-    def _ci(identifier: str, guarded: list[str]) -> list[Finding]:
+    def _ci(identifier: str, guarded: list[str], by_default: list[str]) -> list[Finding]:
         """The forge's CI, as far as git shows it; whom to ask and how pods verify is guarded too, and runs nothing."""
+        found = []
         runs = [path for path in guarded if path.rpartition("/")[2] not in ("CODEOWNERS", NAME)]
-        if not runs:
-            return []
-        text = f"{identifier}: {names_of(runs)} may run on agent/* with secrets and a network: not to be seen from here"
-        return [warn("ci", text, "docs/operating.md says how to keep both away, and what else to guard")]
+        if runs:
+            text = f"{identifier}: {names_of(runs)} may run on agent/* with secrets and a network: not to be seen from here"
+            found.append(warn("ci", text, "docs/operating.md says how to keep both away, and what else to guard"))
+        known = set(guarded)
+        if left := [path for path in by_default if path not in known]:
+            text = f"{identifier}: `guarded` leaves out {names_of(left)}: runs may change that unseen"
+            found.append(warn("guarded", text, "add it: what is set there stands in the place of the default list"))
+        return found
 
     def _credential(self, identifier: str) -> str:
         if identifier in self._here.credentials.ssh_keys:

@@ -38,8 +38,9 @@ from agent.settings.readers import (
 from agent.texts.claim_token import POD_NAME
 
 GUARDED: Final = (
-    ".github/**", ".gitea/**", ".forgejo/**", ".gitlab-ci.yml", ".gitlab/**", "**/CODEOWNERS", ".agent.toml",
-    "action.yml", "action.yaml", "**/Jenkinsfile*", ".woodpecker*", ".drone*", ".circleci/**", ".buildkite/**",
+    ".github/**", ".gitea/**", ".forgejo/**", ".gitlab-ci*", ".gitlab/**", "**/CODEOWNERS", ".agent.toml",
+    "**/action.yml", "**/action.yaml", "**/Jenkinsfile*", "*.Jenkinsfile", ".ci/**", ".pipelines/**", ".azuredevops/**",
+    ".vsts-ci.y*", "atlantis.y*", "railway.*", "codeship-*", ".woodpecker*", ".drone*", ".circleci/**", ".buildkite/**",
     ".travis.yml", "azure-pipelines*", ".azure-pipelines/**", "bitbucket-pipelines.yml", "bamboo-specs/**",
     ".teamcity/**", ".zuul*", "zuul.*", ".prow*", ".tekton/**", ".harness/**", ".semaphore/**", ".cirrus.*",
     ".build.yml", ".builds/**", "appveyor*", ".appveyor*", "cloudbuild*", "buildspec*", "codemagic.yaml", "bitrise.yml",

@@ -214,6 +214,14 @@ def break_pushing(shop: Station) -> None:
     shop.remote.hook("pre-receive", "echo read only; exit 1")
 
 
+def unguard_ci(shop: Station) -> None:
+    shop.remote.push("main", {".github/workflows/ci.yml": "on: push\n", "scripts/ci.sh": "true\n"})
+    text = shop.config.read_text()
+    shop.config.write_text(
+        text.replace("[repositories.shop]", '[repositories.shop]\nguarded = ["scripts/**", ".agent.toml"]')
+    )
+
+
 BROKEN: dict[str, tuple[Callable[[Station], None], str]] = {
     "token": (break_token, "FAIL token The board answered 401"),
     "board": (break_board, "FAIL board The board at "),
@@ -233,6 +241,7 @@ BROKEN: dict[str, tuple[Callable[[Station], None], str]] = {
         "FAIL model there is no key for the Messages API — set model.key_file, or $AGENT_MODEL_KEY",
     ),
     "api": (with_a_silent_api, "FAIL model the model's API "),
+    "guarded": (unguard_ci, "warn guarded shop: `guarded` leaves out `.github/workflows/ci.yml`: runs may change that"),
     "pushing": (break_pushing, "warn claim ref shop: the repository "),
 }
 

@@ -257,6 +257,34 @@ async def test_a_program_that_is_nowhere_is_pod_trouble(inside: Inside, program:
         await inside.run("trap 'echo bye' EXIT", program)
 
 
+class Boxed(Counting):
+    """In a sandbox that does not show one folder of the host."""
+
+    def __init__(self, hidden: Path) -> None:
+        super().__init__()
+        self.hidden = hidden
+
+    async def run(self, job: Job) -> Finished:
+        box = ("bwrap", "--dev-bind", "/", "/", "--tmpfs", str(self.hidden), "--")
+        return await super().run(replace(job, argv=(*box, *job.argv)))
+
+
+@needs("bwrap")
+@pytest.mark.parametrize("name", ["{}/model", "model"])
+async def test_a_program_that_the_sandbox_does_not_show_is_told_with_the_setting_that_shows_it(
+    inside: Inside, tmp_path: Path, name: str
+) -> None:
+    """It was "its `shellHook` ended it", a Spike for each ticket, and people looked at a hook that there was not."""
+    opt = tmp_path / "opt"
+    opt.mkdir()
+    shutil.copy("/bin/true", opt / "model")
+    inside.env["PATH"] = f"{PATH}:{opt}"
+    inside.runner = Boxed(opt)
+    with pytest.raises((PodTrouble, TicketFailure), match=r"does not show.*`sandbox\.readable`") as caught:
+        await inside.run("", name.format(opt))
+    assert caught.type is (PodTrouble if "/" in name else TicketFailure)
+
+
 @pytest.mark.parametrize("hook", ["PATH=/none", "enable -n type", "echo missing >> $TMPDIR/enter-*/word; exit 127"])
 async def test_a_hook_that_hides_a_program_of_the_host_is_the_tickets_failure(inside: Inside, hook: str) -> None:
     with pytest.raises(TicketFailure, match="its `shellHook` ended it with exit code 127"):

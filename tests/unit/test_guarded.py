@@ -69,6 +69,11 @@ A, B, NONE = "a" * 40, "b" * 40, "0" * 40
         ".pre-commit-config.yaml",
         ".readthedocs.yaml",
         "renovate.json",
+        ".gitlab-ci/build.yml",
+        "actions/build/action.yml",
+        "deploy.Jenkinsfile",
+        ".azuredevops/pr.yml",
+        "atlantis.yaml",
     ],
 )
 def test_what_decides_what_ci_does_is_guarded_in_any_case_and_at_any_place(path: str) -> None:
