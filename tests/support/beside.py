@@ -1,6 +1,7 @@
-"""Run a command while a real OpenProject boots and is filled beside it: `python -m support.beside make lint unit`.
+"""Run a command while what it needs later is made ready beside it: `python -m support.beside make lint unit slow`.
 
-Boot and import take a minute on one core. The tests of the command, and of its children, use that server.
+A real OpenProject boots and is filled, which takes a minute on one core; the tests of the command, and of its children, use
+that server. The programs that tests fetch come meanwhile, which is waiting for the most part.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ def main(command: list[str]) -> int:
     filling = (
         subprocess.Popen([sys.executable, "-c", _FILL], env=env, stderr=subprocess.DEVNULL) if can_be_booted() else None
     )
+    fetching = subprocess.Popen([".ci/claude"], stderr=subprocess.DEVNULL)
     try:
         return subprocess.run(command, env=env, check=False).returncode
     finally:
+        fetching.terminate()  # it removes what it has begun
         if filling is not None:
             filling.kill()
             filling.wait()
+        fetching.wait()
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ BIG: Final = 10_000
 SAMPLES: Final = 6
 """Random boards for the comparison of scan and ladder."""
 
-POOL: Final = 60
+POOL: Final = 24
 """Empty projects for tests that want one of their own."""
 
 
