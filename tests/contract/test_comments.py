@@ -162,6 +162,7 @@ def test_a_comment_is_posted_as_an_object(world: World, comment: object) -> None
     assert post(world, world.new(), {}) == BAD_REQUEST
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("raw", ["", "  \n", None])
 def test_a_blank_comment_is_refused(world: World, raw: str | None) -> None:
     item = world.new()

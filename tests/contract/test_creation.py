@@ -79,6 +79,7 @@ def test_without_a_project_both_project_and_type_are_missing(world: World) -> No
     assert wrong == {("PropertyConstraintViolation", "project"), ("PropertyConstraintViolation", "type")}
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("body", [{}, {"subject": ""}, {"subject": "  "}, {"subject": None}, []])
 def test_a_subject_must_not_be_blank(world: World, body: object) -> None:
     assert refusal(world.create(body)) == violation("subject")
@@ -94,6 +95,7 @@ def test_a_subject_keeps_newlines_tabs_and_spaces(world: World) -> None:
     assert world.create({"subject": subject}).json()["subject"] == subject
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(("name", "kind"), [("type", "types"), ("status", "statuses"), ("priority", "priorities")])
 def test_one_that_does_not_exist_is_replaced_by_the_default_without_a_word(world: World, name: str, kind: str) -> None:
     response = world.create({"subject": world.word, "_links": {name: {"href": f"{API}/{kind}/9999999"}}})
@@ -130,6 +132,7 @@ def test_a_link_of_the_wrong_kind_and_one_that_is_no_object_are_refused(world: W
     assert refusal(world.create({"subject": world.word, "_links": []})) == (400, "BadRequest", None)
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(("name", "value"), [("lockVersion", 1), ("id", 5), ("createdAt", "2026-01-01T00:00:00Z")])
 def test_read_only_properties_are_refused(world: World, name: str, value: object) -> None:
     assert refusal(world.create({"subject": world.word, name: value})) == (422, "PropertyIsReadOnly", name)

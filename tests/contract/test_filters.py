@@ -120,6 +120,7 @@ def test_a_filter_finds(small: Small, name: str, operator: str, wanted: list[str
     assert world.subjects(condition(name, operator, *values(small, name, wanted))) == found
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     ("operator", "wanted", "found"),
     [
@@ -148,6 +149,7 @@ def test_claimed_is_asked_for_by_the_at_sign(small: Small) -> None:
     assert world.subjects(condition(world.board.run, "!~", "@")) == without("routed")
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     ("operator", "text", "found"),
     [("~", "URGENT", ["urgent"]), ("~", "e n mi", ["mine"]), ("~", "%", []), ("!~", "ne", ["plain", "urgent"])],
@@ -167,6 +169,7 @@ def test_no_worlds_word_holds_a_letter_of_those_that_are_searched_for() -> None:
     assert set("0123456789abcdef".translate(CONSONANTS)).isdisjoint("aeimnou")
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     ("name", "operator", "wanted", "found"),
     [
@@ -234,6 +237,7 @@ def test_no_filters_means_open_and_an_empty_list_means_everything(small: Small) 
     assert world.subjects() == ALL
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     "filters",
     [
@@ -254,6 +258,7 @@ def test_bare_values_and_numbers_are_taken(small: Small, filters: str) -> None:
     assert made["mine"]["id"] in [element["id"] for element in response.json()["_embedded"]["elements"]]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     "empty", [{"operator": "!*"}, {"operator": "!*", "values": None}, {"operator": "!*", "values": []}]
 )
@@ -291,6 +296,7 @@ def test_an_id_that_is_missing_invisible_or_none_makes_the_query_wrong_even_besi
         assert refusal(world.query(condition(name, "!", wrong))) == INVALID_QUERY
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     "name", ["status", "type", "priority", "project", "assignee", "responsible", "author", "version"]
 )
@@ -306,6 +312,7 @@ def test_so_do_an_invisible_project_and_an_invisible_person(small: Small) -> Non
     assert refusal(world.query(condition("assignee", "=", world.board.users["outsider"]))) == INVALID_QUERY
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     ("name", "operator"),
     [

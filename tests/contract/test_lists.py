@@ -24,6 +24,7 @@ def listed(board: Board) -> World:
     return world
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     ("criteria", "order"),
     [
@@ -186,6 +187,7 @@ def test_select_without_elements_is_a_count(listed: World) -> None:
     assert listed.query(select="total").json() == {"total": 6}
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     "paths",
     [
@@ -252,6 +254,7 @@ def test_eprops_work_on_relations(listed: World) -> None:
         listed.board.client("admin").delete(f"/work_packages/{item['id']}")
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("eprops", ["", "!!!", base64.b64encode(b"abc").decode(), packed([])])
 def test_eprops_that_cannot_be_read_are_400(listed: World, eprops: str) -> None:
     assert refusal(listed.get("/work_packages", eprops=eprops)) == (400, "BadRequest", None)

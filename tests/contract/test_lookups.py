@@ -8,6 +8,7 @@ from support.boards import API, POD, RUN
 from support.contract_world import FORBIDDEN, INVALID_QUERY, NOT_FOUND, World, condition, elements, refusal
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("path", ["/statuses", "/types", "/priorities"])
 def test_small_collections_come_whole_by_position_and_ignore_paging(world: World, path: str) -> None:
     found = elements(world.get(path, pageSize="2"))
@@ -37,6 +38,7 @@ def test_types_say_which_is_a_milestone(world: World) -> None:
     assert {"Task", "Bug", "Epic", "User story", "Spike", "Summary task"} <= {kind["name"] for kind in found}
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("kind", ["statuses", "types", "priorities"])
 def test_one_of_them_is_read_by_its_id(world: World, kind: str) -> None:
     name, id_ = next(iter(getattr(world.board, kind).items()))
@@ -64,6 +66,7 @@ def test_projects_are_paged_and_only_the_visible_ones_are_there(world: World) ->
     assert [project["identifier"] for project in page["_embedded"]["elements"]] == identifiers[1:2]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("path", ["", "/types", "/versions", "/available_assignees", "/work_packages"])
 def test_an_invisible_project_is_404(world: World, path: str) -> None:
     assert refusal(world.get(f"/projects/vault{path}")) == NOT_FOUND

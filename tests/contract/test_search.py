@@ -79,6 +79,7 @@ def test_relatable(world: World) -> None:
     assert world.subjects(condition("relatable", "blocks", child["id"])) == ["other"]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -20,6 +20,7 @@ def test_a_token_works_as_password_of_apikey_and_as_bearer(world: World) -> None
     assert [basic.json()["id"], bearer.json()["id"]] == [world.board.users["agent"]] * 2
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize("path", ["", "/users/me", "/work_packages", "/no/such/path"])
 def test_without_credentials_everything_is_401_with_a_bearer_challenge(world: World, path: str) -> None:
     response = httpx.get(url(world, path))
@@ -58,6 +59,7 @@ def test_head_is_406(world: World) -> None:
     assert world.board.client().head("/statuses").status_code == 406
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     "path", ["/work_packages/abc", "/work_packages/0", "/work_packages/99999999999999999999", "/work_packages/%00"]
 )
