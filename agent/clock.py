@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import functools
 import pathlib
 import random
 import secrets
@@ -59,7 +60,7 @@ class SystemClock:
 
     def boot_id(self) -> str:
         """The kernel's random id of this boot."""
-        return _BOOT_ID.read_text(encoding="ascii").strip()
+        return _boot_id()
 
     def now(self) -> dt.datetime:
         """The host's time of day."""
@@ -70,6 +71,12 @@ class SystemClock:
         end = self.monotonic() + seconds
         while (left := end - self.monotonic()) > 0:  # noqa: ASYNC110 - it is the clock that is waited for
             await asyncio.sleep(min(left, SLICE_S))
+
+
+@functools.cache
+def _boot_id() -> str:
+    """Read once: no process outlives its boot, and every reading of the clock has it."""
+    return _BOOT_ID.read_text(encoding="ascii").strip()
 
 
 class SystemRandomness:

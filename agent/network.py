@@ -1,4 +1,4 @@
-"""What of an answer reaches httpx, and how its body is unpacked: for the board's client and for the relay.
+"""The network as the board's client and the relay use it: what of an answer reaches httpx, and how its body is unpacked.
 
 httpx keeps every cookie that it is given, for ever, and looks through all of them at each request; it unpacks all at once
 that came at once, a thousand times as much; and pieces that are there already are handed on without the loop getting a turn.
@@ -7,6 +7,7 @@ that came at once, a thousand times as much; and pieces that are there already a
 from __future__ import annotations
 
 import asyncio
+import ssl
 import zlib
 from collections.abc import AsyncIterator, Collection
 from typing import Final
@@ -23,6 +24,33 @@ _EACH: Final = 1 << 10
 """What a piece weighs besides its bytes: it goes through a dozen hands."""
 _GZIP: Final = 31
 """For zlib: the format of gzip, with its largest window."""
+
+
+class Network(httpx.AsyncBaseTransport):
+    """The real one. Certificates are loaded with the first https address, which takes longer than an idle pass else.
+
+    Args:
+        trust_env: whether the environment says whom to trust (`SSL_CERT_FILE`).
+    """
+
+    def __init__(self, *, trust_env: bool = True) -> None:
+        self._trust_env = trust_env
+        self._secured: httpx.AsyncHTTPTransport | None = None
+        self._plain = httpx.AsyncHTTPTransport(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), trust_env=trust_env)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it."""
+        if request.url.scheme == "http":
+            return await self._plain.handle_async_request(request)
+        if self._secured is None:
+            self._secured = httpx.AsyncHTTPTransport(trust_env=self._trust_env)
+        return await self._secured.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Let go of the connections."""
+        await self._plain.aclose()
+        if self._secured is not None:
+            await self._secured.aclose()
 
 
 class Curbed(httpx.AsyncBaseTransport):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
@@ -21,7 +20,7 @@ from agent.board import query, wire
 from agent.board.wire import Malformed
 from agent.clock import Clock, Randomness
 from agent.errors import BoardError, ConfigurationError, Conflict, NotFound, Refused, TooLarge, Unreachable
-from agent.network import PACKED, Curbed, packing, plain
+from agent.network import PACKED, Curbed, Network, packing, plain
 
 ATTEMPTS: Final = 4
 """How often a read is sent before the board counts as unreachable."""
@@ -53,28 +52,6 @@ class _Busy(Unreachable):
     retry_after: float | None = None
 
 
-class _Network(httpx.AsyncBaseTransport):
-    """The real one. Certificates are loaded with the first https address, which takes longer than an idle pass else."""
-
-    def __init__(self) -> None:
-        self._secured: httpx.AsyncHTTPTransport | None = None
-        self._plain = httpx.AsyncHTTPTransport(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it."""
-        if request.url.scheme == "http":
-            return await self._plain.handle_async_request(request)
-        if self._secured is None:
-            self._secured = httpx.AsyncHTTPTransport()
-        return await self._secured.handle_async_request(request)
-
-    async def aclose(self) -> None:
-        """Let go of the connections."""
-        await self._plain.aclose()
-        if self._secured is not None:
-            await self._secured.aclose()
-
-
 class Exchange:
     """Sends requests in the name of one account; arguments as of `Board`.
 
@@ -104,7 +81,7 @@ class Exchange:
             headers={"Accept": "application/hal+json, application/json", "Accept-Encoding": "gzip"},
             timeout=_PATIENCE,
             follow_redirects=False,  # it reads what each of them says, without a bound, before it looks where it leads
-            transport=Curbed(transport or _Network(), _READ),
+            transport=Curbed(transport or Network(), _READ),
             trust_env=False,
         )
 

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from msgspec import Struct
+
 from agent.errors import PodTrouble, TicketFailure
 from agent.git import guard as tampering
 from agent.git.blame import GitFailed
@@ -88,6 +90,10 @@ CONFIG: Final = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbar
 """The mirror's own configuration, always exactly this: a changed one was changed by the model."""
 HEAD: Final = f"ref: {HEADS}none\n"
 """The mirror's HEAD: it has no branch of its own."""
+MANY: Final = 6_000
+"""Objects outside of packs from which on git is asked whether it would tidy up: at about 6,700 it does."""
+MANY_PACKS: Final = 50
+"""Likewise for packs: with more it does."""
 _BROKEN: Final = Search(
     "mirror: damaged refs",
     rb"reference broken|cannot lock ref|bad object refs|packed-refs|unable to resolve reference",
@@ -108,6 +114,14 @@ worktree, git starts another git, which would run what that one's configuration 
 
 class GitHung(GitFailed):
     """A git command on this host did not come to an end."""
+
+
+class _Counted(Struct, frozen=True):
+    """What there is: objects outside of packs, packs, and bytes of those objects."""
+
+    loose: int
+    packs: int
+    size: int
 
 
 class Mirror:
@@ -413,21 +427,25 @@ class Mirror:
         """
         if await asyncio.to_thread(_has_files, self.path / TAGS):  # thousands of them, each looked at again and again
             await self.local("pack-refs", "--all", ok=(0, 1, 128))
-        now = ("-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "-c", "gc.pruneExpire=now")
-        await self.local(*now, "gc", "--auto", "--quiet", ok=(0, 1, 128))
+        counted = await self._counted()
+        if counted.loose > MANY or counted.packs > MANY_PACKS:
+            now = ("-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "-c", "gc.pruneExpire=now")
+            await self.local(*now, "gc", "--auto", "--quiet", ok=(0, 1, 128))
+            counted = await self._counted()
         for words in (
             ("prune", "--expire=now"),
             ("gc", "--prune=now", "--quiet"),
         ):  # the second takes long, and packs the rest
-            if await self._loose() <= LOOSE:
+            if counted.size <= LOOSE:
                 return
             await self.local(*words, ok=(0, 1, 128))
+            counted = await self._counted()
 
-    async def _loose(self) -> int:
-        """Bytes of objects outside of packs."""
-        counted = await self.local("count-objects", "-v", ok=(0, 1, 128))
-        sizes = dict(line.split(": ", 1) for line in counted.stdout.decode().splitlines() if ": " in line)
-        return int(sizes.get("size", "0")) * 1024
+    async def _counted(self) -> _Counted:
+        done = await self.local("count-objects", "-v", ok=(0, 1, 128))
+        found = dict(line.split(": ", 1) for line in done.stdout.decode().splitlines() if ": " in line)
+        loose, packs, size = (int(found.get(name, "0")) for name in ("count", "packs", "size"))
+        return _Counted(loose, packs, size * 1024)
 
     async def resolve(self, revision: str) -> str | None:
         """The object id of a revision in the mirror; None if there is no such thing."""
@@ -437,6 +455,17 @@ class Mirror:
     async def tip(self, branch: str) -> str | None:
         """Where the remote's branch stood at the last fetch."""
         return await self.resolve(f"{REMOTE}{branch}")
+
+    async def tips(self, branch: str) -> tuple[str, str | None]:
+        """Where the base and a branch stood at the last fetch, by one process.
+
+        Raises:
+            TicketFailure: there is no base.
+        """
+        wanted = [f"{REMOTE}{name}" for name in (self.base, branch)]
+        done = await self.local("for-each-ref", "--format=%(refname) %(objectname)", *wanted)
+        found = dict(line.split(" ", 1) for line in done.stdout.decode("utf-8", "replace").splitlines())
+        return found.get(wanted[0]) or await self.base_tip(), found.get(wanted[1])
 
     async def base_tip(self) -> str:
         """Where the base branch stood at the last fetch.

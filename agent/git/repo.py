@@ -242,10 +242,10 @@ class Repository:
         made = record is None or not record.published
         if made:
             await worktree.remove()
-        base = await self._mirror.base_tip()
+        base, tip = await self._mirror.tips(branch)
         try:
             await worktree.link(base)
-            now = await worktree.up_to_date(branch)
+            now = await worktree.up_to_date(branch, base, tip)
             if made and (index := await self.spares.take(worktree.path, now.onto)):
                 index.rename(worktree.admin / "index")
             listing = await worktree.reset(now.onto)
@@ -253,7 +253,7 @@ class Repository:
             logger.warning("the worktree of #{} is made anew: {}", owner, failed)
             await self._put_aside(worktree)
             await worktree.link(base)
-            now = await worktree.up_to_date(branch)
+            now = await worktree.up_to_date(branch, base, tip)
             listing = await worktree.reset(now.onto)
         await refuse_repository(worktree, listing)
         fresh = Record(run=run, branch=branch, start=now.onto, onto=now.onto, base=now.base, tip=now.tip)

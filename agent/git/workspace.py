@@ -281,7 +281,7 @@ class Workspace(Tree):
             TicketFailure: it conflicts; everything is as before, and can be kept.
         """
         await self._mirror.fetch()
-        now = await self._worktree.up_to_date(self.branch)
+        now = await self._worktree.up_to_date(self.branch, *await self._mirror.tips(self.branch))
         starter = self._record.starter
         try:
             if starter:

@@ -291,14 +291,17 @@ class Worktree:
             raise TicketFailure(f"conflict in {names(files)}")
         return tree
 
-    async def up_to_date(self, branch: str) -> UpToDate:
+    async def up_to_date(self, branch: str, base: str, tip: str | None) -> UpToDate:
         """The branch as the remote has it, with the whole base in it.
 
+        Args:
+            branch: its name.
+            base: the tip of the base.
+            tip: of the branch; None if there is none (both as of `Mirror.tips`).
+
         Raises:
-            TicketFailure: the two conflict, or there is no base.
+            TicketFailure: the two conflict.
         """
-        base = await self.mirror.base_tip()
-        tip = await self.mirror.tip(branch)
         if tip is None or await self._contains(base, tip):
             return UpToDate(base, tip or "", base)
         if await self._contains(tip, base):

@@ -12,7 +12,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Final
 
 RUN_MARK: Final = "AGENT_RUN"
@@ -75,7 +74,12 @@ def kill_children() -> None:
 
 def _stat(pid: int) -> list[bytes]:
     """State, parent and process group. Before them come the pid and a name, which may hold blanks and brackets."""
-    return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[:3]
+    return _read(pid, "stat").rpartition(b")")[2].split()[:3]
+
+
+def _read(pid: int, name: str) -> bytes:
+    with open(f"/proc/{pid}/{name}", "rb", buffering=0) as file:  # noqa: PTH123 - pathlib takes three times as long, for each of thousands
+        return file.read()
 
 
 def _pids() -> Iterator[int]:
@@ -91,7 +95,7 @@ def marked(run: str) -> list[int]:
     for pid in _pids():
         with contextlib.suppress(OSError):  # gone meanwhile, or another user's
             # Searched and not split: other pods' runs have what they like in theirs.
-            if wanted in b"\0%b\0" % Path(f"/proc/{pid}/environ").read_bytes():
+            if wanted in b"\0%b\0" % _read(pid, "environ"):
                 found.append(pid)
     return found
 

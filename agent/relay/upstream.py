@@ -11,7 +11,7 @@ import httpx
 from msgspec import Struct
 
 from agent.errors import ConfigurationError, PodTrouble
-from agent.network import Curbed
+from agent.network import Curbed, Network
 
 PATIENCE: Final = httpx.Timeout(600.0, connect=10.0, pool=10.0)
 """Seconds. A model may think for minutes without a word."""
@@ -61,7 +61,7 @@ class Upstream:
         self._client = httpx.AsyncClient(
             headers={"x-api-key": _checked(key), "accept-encoding": "identity", "user-agent": "agent-relay"},
             timeout=patience or PATIENCE,
-            transport=Curbed(transport or httpx.AsyncHTTPTransport(trust_env=False), (*RETURNED, "content-encoding")),
+            transport=Curbed(transport or Network(trust_env=False), (*RETURNED, "content-encoding")),
             follow_redirects=False,
             trust_env=False,
         )

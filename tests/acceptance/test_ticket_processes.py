@@ -22,8 +22,8 @@ TICKETS = 3
 GIT = {
     "the remote": {"ls-remote": 2, "fetch": 1, "push": 2},
     "the claim": {"hash-object": 1},
-    "room for objects": {"gc": 1, "count-objects": 1},
-    "the worktree": {"rev-parse": 3, "reset": 1, "clean": 1, "ls-files": 1, "ls-tree": 1},
+    "room for objects": {"count-objects": 1},
+    "the worktree": {"for-each-ref": 1, "reset": 1, "clean": 1, "ls-files": 1, "ls-tree": 1},
     "the judge": {"ls-tree": 1, "cat-file": 1},
     "the files of the two shells": {"ls-files": 2},
     "the snapshot": {"ls-files": 2, "add": 1, "write-tree": 1, "rev-parse": 1, "diff-index": 1},
