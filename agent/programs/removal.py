@@ -14,7 +14,7 @@ import secrets
 import stat
 import tempfile
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -85,6 +85,14 @@ def _clear(here: int, top: int, prefix: str, moved: int, stopped: threading.Even
     return moved
 
 
+def behind(step: Callable[[], None]) -> None:
+    """Do what nobody needs to wait for in a thread; the end of the loop waits (`asyncio.run`), a kill does not.
+
+    A folder that is removed costs a file system without a journal some milliseconds, and a ticket leaves a hundred.
+    """
+    _ = asyncio.get_running_loop().run_in_executor(None, step)
+
+
 def ensure_open(folder: Path) -> None:
     """A folder exists and is open to us, whatever a program of others has made of its mode; who may see it is not changed.
 
@@ -116,7 +124,8 @@ async def folder_for_others(place: Path, prefix: str) -> AsyncIterator[Path]:
 async def held_folder(place: Path, prefix: str) -> AsyncIterator[Path]:
     """As `folder_for_others`; and what was left of such folders by processes that were killed goes first.
 
-    A lock that goes with its process tells which those are: in a file beside each folder, which is there before it.
+    A lock that goes with its process tells which those are: in a file beside each folder, which is there before it. Nobody
+    waits until the folder is gone (`behind`): no other has its name.
 
     Raises:
         OSError: it cannot be made.
@@ -130,9 +139,15 @@ async def held_folder(place: Path, prefix: str) -> AsyncIterator[Path]:
         folder.mkdir(mode=0o700)
         yield folder
     finally:
+        behind(lambda: _let_go(folder, lock, handle))
+
+
+def _let_go(folder: Path, lock: Path, handle: int) -> None:
+    try:
         with contextlib.suppress(OSError):
-            await asyncio.to_thread(remove_folder, folder)
+            remove_folder(folder)
             lock.unlink()
+    finally:
         os.close(handle)
 
 

@@ -25,7 +25,7 @@ import msgspec
 from msgspec.structs import replace
 
 from agent.errors import PodTrouble
-from agent.programs.removal import ensure_open
+from agent.programs.removal import behind, ensure_open
 from agent.programs.runner import Ended, Finished, Job, Runner, missing
 from agent.sandbox.bubblewrap import ABSENT, ENTERED, command
 from agent.sandbox.host import this_host
@@ -126,17 +126,18 @@ class Sandbox:
 def _place(filter_: bytes) -> Iterator[Path]:
     """A folder outside, for one run."""
     try:
-        folder = tempfile.TemporaryDirectory(prefix="agent-sandbox-", ignore_cleanup_errors=True)
+        place = Path(tempfile.mkdtemp(prefix="agent-sandbox-"))
     except OSError as error:
         raise PodTrouble(f"the sandbox gets no folder in {tempfile.gettempdir()}: {error.strerror}") from error
-    with folder as name:
-        place = Path(name)
+    try:
         try:
             os.mkfifo(place / "status", 0o600)
             (place / "filter").write_bytes(filter_)
         except OSError as error:
             raise PodTrouble(f"the sandbox cannot write to {place}: {error.strerror}") from error
         yield place
+    finally:
+        behind(lambda: shutil.rmtree(place, ignore_errors=True))
 
 
 class _Report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import shutil
@@ -46,6 +47,7 @@ async def test_a_shell_is_copied_evaluated_and_realised(bench: Bench) -> None:
     assert b"SOME_VAR='from the shell'" in made.script
     assert made.environment.name.endswith("-fixture-shell-env")
     assert (bench.copied(made.copy) / "flake.nix").read_text() == FLAKE
+    await asyncio.get_running_loop().shutdown_default_executor()  # nobody else waits for what a step leaves
     assert [path.name for path in bench.home.iterdir()] == ["own"], (
         "a step leaves nothing but the repository's own store"
     )

@@ -88,13 +88,19 @@ asyncio.run(main())
 """
 
 
-async def test_what_a_killed_process_held_goes_with_the_next_one_and_nothing_else(tmp_path: Path) -> None:
-    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", HOLD, str(tmp_path)], check=False)
-    (left,) = await asyncio.to_thread(lambda: list(tmp_path.glob("build-*/result")))
-    async with held_folder(tmp_path, "other-"):
-        assert left.exists()
-    async with held_folder(tmp_path, "build-") as first, held_folder(tmp_path, "build-") as second:
-        assert not left.exists()
-        assert first.is_dir()
-        assert second.is_dir()
-    assert not await asyncio.to_thread(os.listdir, tmp_path)
+def test_what_a_killed_process_held_goes_with_the_next_one_and_nothing_else(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", HOLD, str(tmp_path)], check=False)
+    (left,) = tmp_path.glob("build-*/result")
+
+    async def held() -> None:
+        async with held_folder(tmp_path, "other-"):
+            assert left.exists()
+        async with held_folder(tmp_path, "build-") as first, held_folder(tmp_path, "build-") as second:
+            assert not left.exists()
+            assert first.is_dir()
+            assert second.is_dir()
+            for folder in (first, second):
+                (folder / "result").write_text("whole")
+
+    asyncio.run(held())
+    assert not list(tmp_path.iterdir()), "nobody waited for it but the end of the loop"
