@@ -32,6 +32,7 @@ python3Packages.buildPythonApplication {
   build-system = [ python3Packages.setuptools ];
 
   dependencies = with python3Packages; [
+    h11
     httpx
     loguru
     markdown-it-py

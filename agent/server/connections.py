@@ -17,8 +17,10 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from .heads import Head
+from agent.http1 import Head, Incoming
 
+LONGEST_HEAD = 32 << 10
+"""Bytes of a request's line and its headers; a query may have 10 KiB."""
 MOST_STRANGERS = 256
 MOST_OF_ACCOUNT = 512
 """The pods of a fleet may share one account."""
@@ -123,8 +125,9 @@ class Connection(H11Protocol, asyncio.BufferedProtocol):
         crowd: Crowd,
     ) -> None:
         super().__init__(config, server_state, {**app_state, _STATE: self}, _loop)
+        self.conn: Incoming = Incoming(LONGEST_HEAD)
         self._crowd = crowd
-        self._head = Head()
+        self._head = Head(LONGEST_HEAD)
         self._forgotten = 0
         self._body_until = 0.0
         self.parting = False
@@ -191,7 +194,7 @@ class Connection(H11Protocol, asyncio.BufferedProtocol):
         before = self.cycle
         super().handle_events()
         if self.cycle is not before:
-            self._head = Head()
+            self._head = Head(LONGEST_HEAD)
             self._body_until = self.loop.time() + BODY_SECONDS
             if self.cycle.more_body and not self.parting:
                 self.flow.pause_reading()
@@ -205,7 +208,7 @@ class Connection(H11Protocol, asyncio.BufferedProtocol):
             if self.cycle.response_started:
                 self.end()
                 return
-        super().send_400_response(msg)
+        super().send_400_response(self.conn.refusal or msg)
 
     def pause_writing(self) -> None:
         """Somebody does not read as fast as is written."""

@@ -10,7 +10,6 @@ from typing import cast
 
 import uvicorn
 
-from . import heads
 from .connections import IDLE_SECONDS, Connection, Crowd
 from .web import Site, build
 
@@ -72,7 +71,6 @@ async def serve(
         log_level="error",  # what strangers send wrongly is worth no line
         access_log=False,
         lifespan="off",
-        h11_max_incomplete_event_size=heads.LONGEST,
         timeout_graceful_shutdown=5,
     )
     with _listening(host, port) as listener:

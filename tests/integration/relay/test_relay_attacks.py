@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,40 @@ async def test_a_flood_of_connections_does_not_use_up_the_pods_descriptors(
         await asyncio.gather(*ends, return_exceptions=True)
         assert status(await raw(socket, post())) == 200
     report(measured, f"300 idle connections, {kept} kept", 300, max(kept - relay_serve.MOST_CONNECTIONS, 0))
+
+
+FLOOD = r"""
+import socket, sys, threading
+path, kind = sys.argv[1:]
+crumbs = b"POST /nix/develop HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 20_000
+lines = b"GET /x HTTP/1.1\r\nhost: x\r\n" + b"a: b\r\n" * 9_000 + b"\r\n"
+def ask():
+    while True:
+        try:
+            with socket.socket(socket.AF_UNIX) as one:
+                one.connect(path)
+                one.sendall(crumbs if kind == "crumbs" else lines)
+                one.recv(100)
+        except OSError:
+            pass
+threads = [threading.Thread(target=ask, daemon=True) for _ in range(70)]
+for one in threads:
+    one.start()
+threads[0].join()
+"""
+
+
+@pytest.mark.parametrize("kind", ["crumbs", "lines"])
+async def test_what_is_dear_to_read_holds_the_pod_up_from_nobody_in_the_sandbox(
+    api: Api, tmp_path: Path, socket: Path, kind: str
+) -> None:
+    async with relay_for(api, tmp_path).serving(socket), client_of(socket) as client:
+        assert (await client.post("/v1/messages", json=ASK)).status_code == 200  # whose connection that is, is known
+        flood = await asyncio.create_subprocess_exec(sys.executable, "-c", FLOOD, str(socket), kind)
+        await asyncio.sleep(1.5)  # of a heart that is watched, as in each of these tests
+        flood.kill()
+        await flood.wait()
+        assert (await client.post("/v1/messages", json=ASK)).status_code == 200
 
 
 # --- the key ---
