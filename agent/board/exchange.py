@@ -37,6 +37,9 @@ LARGEST_ANSWER: Final = wire.LARGEST
 MOST_REDIRECTS: Final = 5
 """One after the other; a board that is moved needs one."""
 
+_LONG: Final = 1 << 20
+"""Bytes."""
+
 _LONGEST_WORD: Final = 300
 """Characters."""
 
@@ -145,7 +148,7 @@ class Exchange:
             "board {} {} for {}: {} in {:.0f} ms", method, target.partition("?")[0], purpose, answer.status_code, took
         )
         if answer.is_success:
-            return wire.parse(content) if content else None
+            return await _parsed(content) if content else None
         raise self._error(answer, content, purpose)
 
     async def _exchange(
@@ -189,6 +192,17 @@ class Exchange:
             busy.retry_after = _retry_after(answer.headers.get("Retry-After", ""))
             return busy
         return kind(words, status=code, identifier=identifier, attribute=attribute)
+
+
+async def _parsed(content: bytearray) -> Any:
+    """The document; the loop has a turn before and behind a long one, since what is made of it takes its time, too."""
+    long = len(content) > _LONG
+    if long:
+        await asyncio.sleep(0)
+    document = wire.parse(content)
+    if long:
+        await asyncio.sleep(0)
+    return document
 
 
 def _turned_away(error: _Busy) -> bool:

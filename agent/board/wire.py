@@ -31,6 +31,10 @@ _DAY: Final = Whole("wire: a day", r"([+-]?+)([0-9]{4,18})-[0-9]{2}-[0-9]{2}", s
 _LONGEST_MESSAGE: Final = 500
 LARGEST: Final = 32 << 20
 """Bytes of one answer, unpacked: a page of descriptions. What is read of it takes several times as much."""
+MOST_CHILDREN: Final = 1_000
+"""Of one work package that are read from it: that there are many is enough, and who needs all of them asks for them."""
+MOST_CHANGES: Final = 2_000
+"""Of one journal entry that are read: properties come first, then each file that was added meanwhile."""
 _SEGMENTS: Final = {"User": "users", "Group": "groups", "PlaceholderUser": "placeholder_users"}
 
 
@@ -196,7 +200,7 @@ def work_package(document: Any, fields: Fields) -> WorkPackage:
         responsible=_principal(links, "responsible"),
         parent=parent,
         ancestors=ids(links, "ancestors"),
-        children=ids(links, "children"),
+        children=ids(links, "children", MOST_CHILDREN),
         due_date=_day(plain.due_date or plain.date),
         schedule_manually=plain.schedule_manually is not False,
         updated_at=plain.updated_at or "",
@@ -280,6 +284,8 @@ def is_anonymous(document: Any) -> bool:
 @understood
 def activity(document: Any) -> Activity:
     """A journal entry, with or without a comment."""
+    if len(document.get("details") or ()) > MOST_CHANGES:
+        document = {**document, "details": document["details"][:MOST_CHANGES]}
     plain = msgspec.convert(document, _Activity)
     text = (plain.comment.raw if plain.comment else "") or ""
     user = _id(document["_links"], "user") or 0
@@ -407,9 +413,9 @@ def _required(links: Any, name: str) -> int:
     return found
 
 
-def ids(links: Any, name: str) -> tuple[int, ...]:
-    """The ids behind a list of links; what leads nowhere is passed over."""
-    return tuple(one for one in (_of(link)[1] for link in links.get(name) or []) if one)
+def ids(links: Any, name: str, most: int | None = None) -> tuple[int, ...]:
+    """The ids behind a list of links, or behind the first of them; what leads nowhere is passed over."""
+    return tuple(one for one in (_of(link)[1] for link in (links.get(name) or [])[:most]) if one)
 
 
 def _principal(links: Any, name: str) -> Principal | None:

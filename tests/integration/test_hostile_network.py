@@ -10,11 +10,13 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 import pytest
 
 from agent.board import exchange
+from agent.board.client import Board
 from agent.board.exchange import Exchange as BoardExchange
 from agent.errors import BoardError, PodTrouble
 from agent.git.mirror import Mirror
@@ -202,6 +204,34 @@ async def test_whoever_answers_byte_by_byte_for_ever_keeps_nobody_for_ever(
             await ask(url, tmp_path)
         await asyncio.gather(*filter(None, answering))
     assert answering
+
+
+CHANGE: Final = {"raw": "Status set to New", "html": "<strong>Status</strong> set to <i>New</i>"}
+LONG: Final[dict[str, list[dict[str, Any]]]] = {
+    "entries with many changes": [{"details": [CHANGE] * 50}] * 1_500,
+    "one entry with very many": [{"details": [CHANGE] * 80_000}],
+    "many comments": [{"details": [], "comment": {"raw": "words"}}] * 15_000,
+}
+
+
+@pytest.mark.parametrize("entries", LONG)
+async def test_a_long_journal_is_read_in_turns(entries: str, beating: Heart) -> None:
+    """T1: nobody need be hostile; all of it was made into values before the loop had a turn."""
+    user = {"user": {"href": "/api/v3/users/7"}}
+    elements = [{"id": number, "_links": user, **one} for number, one in enumerate(LONG[entries])]
+    document = {"total": len(elements), "count": len(elements), "_embedded": {"elements": elements}}
+    body = msgspec.json.encode(document)
+    served = Server(OK + b"content-length: %d\r\n\r\n" % len(body) + body)
+    board = Board(served.url, "token", clock=FakeClock(), randomness=FixedRandomness())
+    beating.look()
+    beating.longest = 0.0
+    try:
+        async with board:
+            read = await board.activities(1, "a test")
+    finally:
+        served.close()
+    assert len(read) == len(elements)
+    assert max(len(one.changes) for one in read) == min(len(elements[0]["details"]), 2_000)
 
 
 @pytest.mark.parametrize("server", ["cookies"], indirect=True)
