@@ -7,6 +7,7 @@ import fcntl
 import itertools
 import os
 import pathlib
+import stat
 from collections.abc import Iterator
 
 import msgspec
@@ -80,7 +81,7 @@ class StateFolder:
         """
         with self._trouble("lock"):
             self._make()
-            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            handle = _plain(self.path / "lock", os.O_RDWR | os.O_CREAT)
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -101,7 +102,8 @@ class StateFolder:
 
     def _read(self, file: pathlib.Path) -> bytes | None:
         try:
-            return file.read_bytes()
+            with open(_plain(file, os.O_RDONLY), "rb") as stream:
+                return stream.read()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -111,7 +113,8 @@ class StateFolder:
         new = file.with_suffix(".new")
         with self._trouble("write"):
             self._make()
-            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:  # noqa: PTH123 - born private
+            new.unlink(missing_ok=True)
+            with open(_plain(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as stream:
                 stream.write(raw)
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -134,3 +137,17 @@ class StateFolder:
             yield
         except OSError as error:
             raise PodTrouble(f"cannot {verb} the state folder {self.path}: {error.strerror}") from error
+
+
+def _plain(file: pathlib.Path, flags: int) -> int:
+    """Open a file that is one; a pipe in its place would be waited for without end, before any watchdog.
+
+    Raises:
+        ConfigurationError: it is something else.
+        OSError: it cannot be opened.
+    """
+    handle = os.open(file, flags | os.O_NONBLOCK, 0o600)
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        return handle
+    os.close(handle)
+    raise ConfigurationError(f"{file} is no file: remove it, and look who put it there")

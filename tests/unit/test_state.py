@@ -239,6 +239,25 @@ def test_disk_that_takes_nothing_is_pod_trouble(tmp_path: pathlib.Path) -> None:
         folder.load()
 
 
+@pytest.mark.parametrize("name", ["state.json", "catalog.json", "lock"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: pathlib.Path, name: str) -> None:
+    """T1: a pod hung on it for good, before its watchdog began."""
+    folder = StateFolder(tmp_path)
+    os.mkfifo(tmp_path / name)
+    look = {"state.json": folder.load, "catalog.json": folder.load_catalog, "lock": folder.lock().__enter__}[name]
+    with pytest.raises(ConfigurationError, match=f"{name} is no file: remove it"):
+        look()
+
+
+def test_a_pipe_in_the_place_of_what_is_written_next_is_replaced(tmp_path: pathlib.Path) -> None:
+    folder = StateFolder(tmp_path)
+    os.mkfifo(tmp_path / "state.new")
+    os.mkfifo(tmp_path / "catalog.new")
+    folder.save(full_state())
+    folder.save_catalog(b"{}")
+    assert (folder.load(), folder.load_catalog()) == (full_state(), b"{}")
+
+
 def test_catalog_is_kept_and_dropped_as_bytes(tmp_path: pathlib.Path) -> None:
     folder = StateFolder(tmp_path)
     assert folder.load_catalog() is None
