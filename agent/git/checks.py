@@ -53,7 +53,8 @@ async def refuse_work(worktree: Worktree, listing: Listing, onto: str) -> None:
     """
     if listing.repositories:
         raise TicketFailure(odd.NESTED.format(names(listing.repositories)))
-    if what := await _odd(worktree, listing):
+    what = await _odd(worktree, listing) or await _bare(worktree, listing, onto)
+    if what:
         raise TicketFailure(f"the work cannot be committed: {what}")
     if marked := await _marked(worktree, onto):
         raise TicketFailure(f"conflict markers were left in {names(marked)}")
@@ -73,6 +74,23 @@ async def _odd(worktree: Worktree, listing: Listing) -> str:
         if elsewhere := done.stdout.decode("utf-8", "replace").split("\0")[:-1]:
             return f"Git LFS keeps {names(elsewhere)}, and only a pointer would be here"
     return ""
+
+
+async def _bare(worktree: Worktree, listing: Listing, onto: str) -> str:
+    """Whoever says `git status` in such a folder of a clone runs what its configuration names (`safe.bareRepository`, git-config(1))."""
+    if not listing.bare:
+        return ""
+    known = odd.read_listing(await _index_of(worktree, onto)).bare
+    new = [folder or "." for folder in listing.bare if folder not in known]
+    return f"{names(new)} is laid out as a git repository, whose configuration git would believe" if new else ""
+
+
+async def _index_of(worktree: Worktree, commit: str) -> bytes:
+    """A commit's names as `read_listing` reads them."""
+    listed = await worktree.git("ls-tree", "-r", "-z", "--name-only", commit)
+    return await asyncio.to_thread(
+        lambda: b"".join(b"H 100644 0 0\t%b\0" % one for one in listed.stdout.split(b"\0")[:-1])
+    )
 
 
 async def _marked(worktree: Worktree, onto: str) -> list[str]:

@@ -27,9 +27,11 @@ DEEPEST: Final = 100
 LONGEST: Final = 2_000
 """Bytes of a path in a tree: git takes 4,095, and so does the kernel with all that stands before it."""
 _LINK: Final = "120000"
+_FILE: Final = "100"
 _REPOSITORY: Final = "160000"
 _NEW: Final = "?"
 _SEEN: Final = ("H", "M")
+_HEAD: Final = "head"
 NESTED: Final = "{} is a git repository of its own, so its files cannot be committed"
 FLAKE_FILES: Final = ("*.nix", "flake.lock", "*/flake.lock")
 """What decides about a development shell; more is for the settings to name."""
@@ -53,6 +55,8 @@ class Listing(Struct, frozen=True):
     folders: frozenset[str]
     attributes: bool
     far: tuple[str, ...] = ()
+    bare: tuple[str, ...] = ()
+    """Folders that git, on some system, takes for a repository without a worktree, whose configuration it believes."""
 
 
 def read_listing(raw: bytes) -> Listing:
@@ -62,6 +66,7 @@ def read_listing(raw: bytes) -> Listing:
     hidden: list[str] = []
     far: list[str] = []
     folders = {""}
+    heads: list[str] = []
     attributes = False
     for line in _entries(raw):
         head, _, path = line.partition("\t")
@@ -71,13 +76,24 @@ def read_listing(raw: bytes) -> Listing:
         else:
             folders.add(folder)
         attributes = attributes or name == ".gitattributes"
+        if name.casefold() == _HEAD and not _is_far(path):
+            heads.append(folder)
         if not head.startswith(_SEEN):
             hidden.append(path)
         if head.startswith(_LINK, 2):
             links[path] = head.split(" ")[2]
         elif head.startswith(_REPOSITORY, 2):
             repositories.append(path)
-    return Listing(links, tuple(repositories), tuple(hidden), frozenset(folders), attributes, tuple(far))
+    bare = tuple(_bare(heads, folders)) if heads else ()
+    return Listing(links, tuple(repositories), tuple(hidden), frozenset(folders), attributes, tuple(far), bare)
+
+
+def _bare(heads: list[str], folders: set[str]) -> Iterator[str]:
+    known = {folder.casefold() for folder in with_parents(folders)}
+    for folder in heads:
+        above = f"{folder.casefold()}/" if folder else ""
+        if {f"{above}objects", f"{above}refs"} <= known:
+            yield folder
 
 
 def _is_far(path: str) -> bool:
@@ -127,6 +143,14 @@ def tree_links(raw: bytes) -> dict[str, str]:
             head, _, path = line.partition("\t")
             found[path] = head.split(" ")[2]
     return found
+
+
+def regular_files(raw: bytes) -> Iterator[tuple[str, str]]:
+    """The files among the same, with their blobs."""
+    for line in _entries(raw):
+        if line.startswith(_FILE):
+            head, _, path = line.partition("\t")
+            yield path, head.split(" ")[2]
 
 
 def led_to(targets: Mapping[str, str], starts: Iterable[str]) -> set[str]:

@@ -167,6 +167,11 @@ _TROUBLES: Final = (
         "see what answers there",
     ),
     (
+        ("hash algorithm", "mismatched algorithms"),
+        "it names its objects by SHA-256, and agents work in repositories that name them by SHA-1",
+        "have one made that does",
+    ),
+    (
         ("could not resolve", "name or service not known", "temporary failure in name resolution"),
         "its host name does not resolve",
         "check the `url` of this repository and the network of this host",

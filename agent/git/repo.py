@@ -252,9 +252,10 @@ class Repository:
         except (GitFailed, OSError) as failed:  # what an earlier run left is in the way
             logger.warning("the worktree of #{} is made anew: {}", owner, failed)
             await self._put_aside(worktree)
-            await worktree.link(base)
-            now = await worktree.up_to_date(branch, base, tip)
-            listing = await worktree.reset(now.onto)
+            with blamed(self._mirror.folder):  # nothing is in the way any more, so it is the repository
+                await worktree.link(base)
+                now = await worktree.up_to_date(branch, base, tip)
+                listing = await worktree.reset(now.onto)
         await refuse_repository(worktree, listing)
         fresh = Record(run=run, branch=branch, start=now.onto, onto=now.onto, base=now.base, tip=now.tip)
         worktree.write(fresh)

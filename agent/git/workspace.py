@@ -361,8 +361,9 @@ class Workspace(Tree):
             raise TicketFailure(f"bringing the kept work up to `{self._mirror.base}` failed: {error.reason}") from error
         finally:
             await self.sealed()
-        sha = await self._worktree.commit(tree, (onto,), message)
-        listing = await self._worktree.reset(sha)
+        with blamed(self._mirror.folder):
+            sha = await self._worktree.commit(tree, (onto,), message)
+            listing = await self._worktree.reset(sha)
         self._head, self._made_of = sha, ""
         await self.sealed()
         await refuse_repository(self._worktree, listing)

@@ -32,8 +32,8 @@ from agent.texts.outlet import CommitText
 
 _DENIED: Final = b"Permission denied"
 _FATAL: Final = 128
-_STRICT: Final = ("-c", "core.protectNTFS=true")
-"""Names that other systems take for `.git` (`git~1`, `.git.`): their clones, and Nix, refuse a commit that has them."""
+_STRICT: Final = ("-c", "core.protectNTFS=true", "-c", "core.protectHFS=true")
+"""Names that other systems take for `.git` (`git~1`, `.git.`, one with signs that are not seen): their clones, and Nix, refuse a commit that has them."""
 _ASIDE: Final = "aside"
 """The folder of worktrees that could neither be kept nor cleaned."""
 _MOST_ASIDE: Final = 3

@@ -106,6 +106,13 @@ def listing(folder: Path) -> None:
         put(place / f"{long}{number}")
 
 
+def bare(folder: Path) -> None:
+    """Whoever says `git status` there, in a clone, runs the command of its configuration."""
+    for name in ("s/Head", "s/objects/x", "s/refs/heads/x"):
+        put(folder / name)
+    put(folder / "s/config", '[core]\n\tfsmonitor = "touch /tmp/pwned; false"\n')
+
+
 def index_is_a_folder(folder: Path) -> None:
     admin = folder.parent.parent / "mirror.git/worktrees/42"
     (admin / "index").unlink()
@@ -117,6 +124,8 @@ ODD: dict[str, tuple[Callable[[Path], object], str]] = {
     "a folder .Git further down": (lambda f: put(f / "src/.Git/hooks/x"), "`src/.Git/hooks/x`"),
     "a file .gIT": (lambda f: put(f / ".gIT"), "`.gIT`"),
     "a name that is .git elsewhere": (lambda f: put(f / "src/git~1/x"), "`src/git~1/x`"),
+    "a name that is .git on macOS": (lambda f: put(f / "src/.g\u200cit/x"), "`src/.g\u200cit/x`"),
+    "the layout of a repository": (bare, "`s` is laid out as a git repository"),
     "a stop behind .git": (lambda f: put(f / ".git./x"), "`.git./x`"),
     "a blank behind .git": (lambda f: put(f / ".git "), "invalid path '.git '"),
     "a link .gitmodules": (lambda f: (f / ".gitmodules").symlink_to("README.md"), "`.gitmodules`"),
@@ -282,6 +291,26 @@ async def test_a_large_file_of_the_repository_is_no_failure(bench: Bench, monkey
     workspace = await bench.open()
     write(workspace, {"work.txt": "1"})
     assert (await workspace.snapshot()).changed
+
+
+def nested(remote: Path, name: str, blob: str) -> str:
+    """A tree with one file, whose name git's own programs would not take."""
+    kind = "100644 blob"
+    for part in reversed(name.split("/")):
+        entry = f"{kind} {blob}\t{part}\n".encode()
+        made = subprocess.run(["git", "mktree"], cwd=remote, input=entry, capture_output=True, check=True)
+        kind, blob = "040000 tree", made.stdout.decode().strip()
+    return blob
+
+
+@pytest.mark.parametrize("name", [f"docs/{'é' * 140}.md", "a/.git/x"])
+async def test_a_base_that_cannot_be_checked_out_here_is_the_tickets_failure(bench: Bench, name: str) -> None:
+    """T6: made on Windows, or by hand: each of its tickets was the pod's trouble, and no other repository's was reached."""
+    remote = bench.remote.path
+    tree = nested(remote, name, git(remote, "rev-parse", "main:README.md"))
+    git(remote, "update-ref", "refs/heads/main", git(remote, "commit-tree", tree, "-p", "main", "-m", "Odd"))
+    with pytest.raises(TicketFailure, match="git cannot work with"):
+        await bench.open()
 
 
 async def test_a_branch_that_has_nothing_in_common_with_its_base_is_the_tickets_failure(bench: Bench) -> None:

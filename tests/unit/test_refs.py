@@ -128,6 +128,8 @@ def test_a_repository_is_shown_without_its_credential(url: str, shown: str) -> N
         ("fatal: unable to access 'https://forge/': Failed to connect to forge port 443", "does not answer"),
         ("fatal: unable to access: The requested URL returned error: 502", "git said: fatal: unable to access"),
         ("error: cannot write: No space left on device", "the disk is full"),
+        ("fatal: mismatched algorithms: client sha1; server sha256", "names its objects by SHA-256"),
+        ("fatal: Out of memory, realloc failed\nfatal: the remote end hung up", "the memory that it may take here"),
         ("", "git said: nothing"),
     ],
 )
