@@ -16,8 +16,9 @@ from loguru import logger
 from msgspec import Struct
 
 from agent.errors import PodTrouble, TicketFailure
+from agent.git import includes
 from agent.git.blame import GitFailed
-from agent.git.evidence import KEPT_TRAILER, SEEN_TRAILER, STARTER_TRAILER
+from agent.git.evidence import KEPT_TRAILER, RUN_TRAILER, SEEN_TRAILER, STARTER_TRAILER
 from agent.git.guarded import Change, Entry, GuardedPaths, by_links, guarded_among, guarded_entries, hash_of
 from agent.git.mirror import ADDRESS, Mirror
 from agent.git.odd import led_to, read_blobs, tree_links
@@ -204,16 +205,41 @@ async def unseen(mirror: Mirror, below: UpToDate, commit: str) -> tuple[list[Ent
 
 
 async def _paths(mirror: Mirror, base: str, commit: str, raw: bytes) -> GuardedPaths:
-    """What is guarded, with what guarded links lead to, at the base and in a commit that differs from it by `raw`."""
+    """What is guarded, with what guarded links lead to and guarded definitions take in.
+
+    That is so at the base, and in a commit that differs from it by `raw`.
+    """
     places = await _led(mirror, base)
-    if _NEW_LINK in raw:
+    definitions = await asyncio.to_thread(guarded_entries, raw, by_links(mirror.guarded, ()))
+    if definitions or _NEW_LINK in raw:
         places |= await _led(mirror, commit)
     return by_links(mirror.guarded, places)
 
 
 async def _led(mirror: Mirror, commit: str) -> set[str]:
-    listed = await mirror.local("ls-tree", "-r", "-z", commit)
-    links = await asyncio.to_thread(tree_links, listed.stdout)
+    listed = (await mirror.local("ls-tree", "-r", "-z", commit)).stdout
+    return await _linked(mirror, listed) | await _taken_in(mirror, listed)
+
+
+async def _taken_in(mirror: Mirror, listed: bytes) -> set[str]:
+    known = await asyncio.to_thread(includes.definitions, listed)
+    todo = await asyncio.to_thread(guarded_among, known, mirror.guarded)
+    found: set[str] = set()
+    seen: set[str] = set()
+    for _ in range(includes.DEEPEST):
+        if not todo:
+            break
+        seen.update(todo)
+        some = {path: known[path] for path in todo[: includes.MOST]}
+        blobs = await mirror.local("cat-file", "--batch", stdin="".join(f"{one}\n" for one in some.values()).encode())
+        texts = await asyncio.to_thread(read_blobs, blobs.stdout, some)
+        found |= await asyncio.to_thread(includes.taken_in, texts, known)
+        todo = sorted(found & known.keys() - seen)
+    return found
+
+
+async def _linked(mirror: Mirror, listed: bytes) -> set[str]:
+    links = await asyncio.to_thread(tree_links, listed)
     starts = await asyncio.to_thread(guarded_among, links, mirror.guarded)
     if not starts:
         return set()
@@ -246,13 +272,13 @@ async def _hands(mirror: Mirror, paths: GuardedPaths, below: UpToDate) -> _Hands
     Of a commit that people let through by its hash, all that differed from its base is theirs: what they saw may stand in a
     commit of ours below it, a merge or the starter.
     """
-    shown = "%x00".join(f"%(trailers:key={one},valueonly,unfold)" for one in _WORDS)
+    shown = "%x00".join(f"%(trailers:key={one},valueonly,unfold)" for one in (RUN_TRAILER, *_WORDS))
     form = f"--format=%H%x00%P%x00%ce%x00{shown}%x01"
     log = await mirror.local("log", "--first-parent", form, below.onto, f"^{below.base}", "--")
     known: set[str] = set()
     hands = _Hands({}, set())
     for line in log.stdout.decode("utf-8", "replace").split("\x01")[:MOST_COMMITS]:
-        sha, parents, address, seen, *words = (part.strip() for part in (*line.split("\0"), *[""] * 6)[:6])
+        sha, parents, address, run, seen, *words = (part.strip() for part in (*line.split("\0"), *[""] * 7)[:7])
         if not sha:
             continue
         found = await _guarded(mirror, paths, sha)
@@ -260,7 +286,10 @@ async def _hands(mirror: Mirror, paths: GuardedPaths, below: UpToDate) -> _Hands
             base = await mirror.local("merge-base", below.base, sha)
             found |= await _guarded(mirror, paths, base.stdout.decode().strip(), sha)
         for path, one in found.items():
-            if path not in known and (address != ADDRESS or seen or any(words)):
+            is_ours = address == ADDRESS and (
+                run or " " in parents
+            )  # git makes that address up for a user `agent`, too
+            if path not in known and (not is_ours or seen or any(words)):
                 hands.theirs[path] = one
             elif path not in known and " " not in parents:
                 hands.ours.add(path)

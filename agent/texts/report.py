@@ -394,7 +394,8 @@ def spike_description(
         f"**The change:**\n\n{fence(diff)}" if change else "",
         f"**To let exactly this through:** write {code(f'push {change}')} in a line of its own in a comment here, then "
         f"close this Spike. {_PUSHES}{code(where.commit) if where.commit else 'it'} without a model; if these lines "
-        f"change meanwhile, you are asked again. Closed without that line, #{ticket} begins anew and reads what you wrote."
+        "change meanwhile, you are asked again. A later comment here takes it back: closed so, or without that line, "
+        f"#{ticket} begins anew and reads what you wrote."
         if change
         else "**What to do:** answer in a comment here or in this description, or change the text of "
         f"#{ticket}. Then close this Spike: #{ticket} is picked up again, and the next run reads what you wrote.",

@@ -154,6 +154,32 @@ async def test_what_a_guarded_link_leads_to_is_guarded_as_it_is(bench: Bench, wh
     assert "src/a.py" not in change.paths
 
 
+TAKEN_IN = {
+    ".gitlab-ci.yml": "include:\n  - local: /ci/build.yml\n  - 'ci/more/*.yml'\ntest:\n  script: [sh run.sh, cat conf.yml]\n",
+    "ci/build.yml": "include: deeper.yml\n",
+    "ci/deeper.yml": "x: 1\n",
+    "azure-pipelines.yml": "steps:\n- template: build/steps.yml@self\n",
+    "build/steps.yml": "x: 1\n",
+    "build/templates/x.yml": "x: 1\n",
+    CI: "jobs: {a: {steps: [{uses: actions/checkout@v4}, {uses: ./tools/act}]}}\n",
+    "tools/act/action.yaml": "runs: {using: node20, main: index.js}\n",
+    "tools/act/index.js": "1\n",
+    "run.sh": "1\n",
+    "conf.yml": "1\n",
+}
+
+
+@pytest.mark.parametrize(
+    "path", ["ci/build.yml", "ci/deeper.yml", "ci/more/new.yml", "build/steps.yml", "tools/act/index.js"]
+)
+async def test_what_a_definition_of_ci_takes_in_is_guarded_as_it_is(bench: Bench, path: str) -> None:
+    """T12: a run changed the half of the pipeline that lay in another file, and the forge ran it at once."""
+    bench.remote.push("main", TAKEN_IN)
+    workspace = await bench.open()
+    assert await seen(workspace, {"run.sh": "2\n", "conf.yml": "2\n", "build/templates/x.yml": "x: 2\n"}) == ()
+    assert await seen(workspace, {path: "x: 2\n"}) == (path,)
+
+
 async def test_what_people_made_of_what_a_guarded_link_leads_to_passes(bench: Bench) -> None:
     lay(bench.remote.clone, {".woodpecker.yml": "->ci/wood.yml"})
     bench.remote.push("main", {"ci/wood.yml": "1\n"})
@@ -288,6 +314,17 @@ async def test_what_people_disarmed_is_asked_about_whatever_came_since(
             bench.remote.push(BRANCH, {"src/a.py": f"{n}\n"})
     after = await bench.open(NEXT)
     assert await seen(after, {CI: now}) == (CI,)
+
+
+async def test_a_person_whom_git_calls_as_it_calls_us_is_a_person(bench: Bench) -> None:
+    """T12: git makes `agent@localhost` up for a user `agent`; a run undid what such a one had disarmed, unasked."""
+    bench.remote.push("main", {CI: SEVERAL})
+    remote = bench.remote.path
+    made = git(remote, "cat-file", "commit", bench.remote.push(BRANCH, {CI: SEVERAL.replace("leaks", "leaks not")}))
+    (remote / "made").write_text(f"{made.replace('person@example.org', mirror.ADDRESS)}\n")
+    git(remote, "update-ref", f"refs/heads/{BRANCH}", git(remote, "hash-object", "-t", "commit", "-w", "made"))
+    workspace = await bench.open()
+    assert await seen(workspace, {CI: SEVERAL}) == (CI,)
 
 
 async def let_through(workspace: Workspace, sha: str) -> str:
