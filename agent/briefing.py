@@ -222,7 +222,8 @@ class _Journal:
         self._marks = list(trail.markers(activities, fleet.users))
         self._is_duplicate = any(mark.event == Event.SPIKE_DUPLICATE for _, mark in self._marks)
         names = fleet.statuses
-        self._end = trail.closing(activities, frozenset(names.values()), {names.get(one, "") for one in fleet.closed})
+        closed = {names.get(one, "") for one in fleet.closed}
+        self._end = trail.closing(activities, frozenset(names.values()), closed, self._counts)
         self._closer = self._end.user if self._end is not None else 0
         placers = trail.placed_by(activities, ticket.subject, fleet.spike_names)
         made_by = {one.user for one in activities[:1]}
@@ -279,7 +280,7 @@ class _Journal:
         return self._end is not None and not self._counts(self._closer) and self._closer not in self._fleet.users
 
     def unanswered(self, *, spent: bool) -> Unanswered | None:
-        """What to say where it was closed by somebody who does not count; closed once more, it counts.
+        """What to say where it was closed by somebody who does not count; closed once more, it counts, unless the board did it.
 
         Args:
             spent: whether that was so already for another Spike of the ticket: then it counts no more, as an integration's
@@ -288,7 +289,8 @@ class _Journal:
         if self._is_duplicate or self._counts(self._closer):
             return None
         line = _line(self._closer, self._fleet)
-        if self._closer in self._fleet.integrations or (spent and self.is_foreign):
+        is_boards = self._end is not None and trail.is_boards_own(self._end)
+        if is_boards or self._closer in self._fleet.integrations or (spent and self.is_foreign):
             known = trail.lines_said(self._activities, self._fleet.users, Event.SPIKE_REOPENED)
             return Unanswered(self._spike, line, said=line in known, never=True)
         said = [one.id for one, mark in self._marks if mark.event == Event.SPIKE_REOPENED]

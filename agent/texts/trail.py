@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _ENDS: Final = (Event.COMPLETED, Event.PUSHED, Event.ALREADY_DONE, Event.TEXT_CHANGED)
 """Of a run that left its work on the branch."""
 _VERDICTS: Final = (*_ENDS, Event.FAILED, Event.SPIKE_CREATED)
+_DIFFERS: Final = "/diff/"
 _DESCRIBED: Final = "/diff/description"
 """In the board's sentence about an edited description: the link to what was edited, in no language."""
 _LOOKED_AT: Final = 8_000
@@ -128,7 +129,12 @@ def releases_since_person(
 # --- whose words they are: by the activity's user alone -----------------------------------------------------------
 
 
-def closing(activities: Sequence[Activity], statuses: Collection[str], closed: Collection[str]) -> Activity | None:
+def closing(
+    activities: Sequence[Activity],
+    statuses: Collection[str],
+    closed: Collection[str],
+    counts: Callable[[int], bool] = lambda _user: True,
+) -> Activity | None:
     """What closed a work package that is closed: the last change from one status to a closed one; None if none shows.
 
     A status is set where the work package is made, and exchanged for another one later: a file or a field that has a
@@ -138,6 +144,7 @@ def closing(activities: Sequence[Activity], statuses: Collection[str], closed: C
         activities: the whole journal.
         statuses: the names of all statuses.
         closed: of the closed ones.
+        counts: whose exchange of one closed status for another is a closing of its own; anybody else's leaves it as it was.
     """
 
     def closes(change: Change, *, made: bool) -> bool:
@@ -145,10 +152,20 @@ def closing(activities: Sequence[Activity], statuses: Collection[str], closed: C
             return False
         return change.values[-1] in closed and all(one in statuses for one in change.values)
 
-    found = (
-        one for one in reversed(activities) if any(closes(each, made=one is activities[0]) for each in one.changes)
-    )
-    return next(found, None)
+    for one in reversed(activities):
+        found = [each for each in one.changes if closes(each, made=one is activities[0])]
+        if found and (counts(one.user) or not all(_swaps(each) and each.values[0] in closed for each in found)):
+            return one
+    return None
+
+
+def is_boards_own(activity: Activity) -> bool:
+    """Whether the board did it by itself, in nobody's name: OpenProject closes the duplicates of what somebody closes.
+
+    It begins with why, a sentence that names no value and leads to no text (seen on 17.6).
+    """
+    first = activity.changes[0] if activity.changes else None
+    return first is not None and not first.values and bool(first.text) and _DIFFERS not in first.text
 
 
 def writers(activities: Sequence[Activity], subject: str) -> frozenset[int]:

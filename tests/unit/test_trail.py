@@ -8,6 +8,7 @@ from agent.texts.trail import (
     comments_for_run,
     human_comments,
     is_automatic_note,
+    is_boards_own,
     last_verdict,
     lines_said,
     markers,
@@ -157,6 +158,26 @@ def test_releases_for_pod_trouble_count_from_the_last_word_that_counts() -> None
     assert releases_since_person(trail(back, back, (5, "a stranger's word"), back), FLEET, counts) == 3
     assert releases_since_person(trail(back, back), FLEET, counts) == 2
     assert releases_since_person([], FLEET, counts) == 0
+
+
+def test_one_closed_status_for_another_is_a_closing_only_by_whom_it_counts() -> None:
+    """T13: a mirror that normalises statuses undid a person's answer: the Spike was opened again, each time."""
+    end = changed(ANN, Change("", ("New", "Closed")))
+    later = changed(9, Change("", ("Closed", "Rejected")))
+    names, closed = {"New", "Closed", "Rejected"}, {"Closed", "Rejected"}
+    assert closing([changed(POD), end, later], names, closed, {ANN}.__contains__) is end
+    assert closing([changed(POD), end, later], names, closed, {9}.__contains__) is later
+    assert closing([changed(POD), later], names, closed, {ANN}.__contains__) is None
+
+
+def test_what_the_board_closes_with_its_duplicate_it_closed_by_itself() -> None:
+    """T13: an integration made a Spike the duplicate of a ticket of its own, and closed that: the Spike was answered."""
+    status = Change("Status changed from New to Closed", ("New", "Closed"))
+    why = "Duplicate work package updated: The status was automatically updated by the duplicated work package #187"
+    text = Change("Description set (/journals/9/diff/description)")
+    assert is_boards_own(changed(65, Change(why), status))
+    for one in (changed(3, status), changed(3, text, status), changed(3, status, Change(why)), changed(3)):
+        assert not is_boards_own(one)
 
 
 def changed(user: int, *changes: Change) -> Activity:
