@@ -243,18 +243,21 @@ class Attempt:
         """What a person let through by its hash: the kept commit, without a model, brought up to base.
 
         Raises:
-            TicketFailure: it is nowhere to be had, or conflicts.
+            TicketFailure: it is not known which, nowhere to be had, or conflicts.
         """
+        if not word.commit:
+            raise TicketFailure(
+                f"Spike #{word.spike} does not say which commit `push {word.change}` lets through, so nothing is pushed"
+            )
         owners = dict.fromkeys((self._held.ticket, self._held.owner))
         for name in (refs.kept_name(owner, word.run) for owner in owners):
             kept = await self._repository.fetch_kept(name)
-            if kept and word.commit in ("", kept):  # whoever may push there may have put something else in its place
+            if kept and kept == word.commit:  # whoever may push there may have put something else in its place
                 break
         else:
             name = refs.kept_name(self._held.ticket, word.run)
             where = f"neither at refs/{name} nor on the host of pod {self._held.token.pod}"
-            commit = f", commit {word.commit}," if word.commit else ""
-            raise TicketFailure(f"the work that `push {word.change}` lets through{commit} is {where}")
+            raise TicketFailure(f"the work that `push {word.change}` lets through, commit {word.commit}, is {where}")
         self._say(f"taking {kept[:7]}, which a person let through")
         trailers = self._trailers(ticket) | {SEEN_TRAILER: word.seen}
         summary = report.let_through_by(word.change, spike=word.spike)

@@ -363,8 +363,8 @@ def let_through_by(change: str, *, spike: int) -> str:
 
 def let_through(description: str) -> str:
     """The commit that a Spike of ours says would be pushed, in the last words of it; empty where it names none."""
-    _, found, behind = description.rpartition(f"{_PUSHES}`")
-    return behind.partition("`")[0] if found else ""
+    behind = description.rpartition(_PUSHES)[2]  # a run can write that sentence, too, into what is shown above it
+    return behind[1:].partition("`")[0] if _PUSHES in description and behind.startswith("`") else ""
 
 
 def spike_description(

@@ -202,6 +202,21 @@ def test_what_people_changed_on_the_branch_themselves_passes(small_fleet: Fleet)
     assert fleet.cycle(fleet.pod(script=script))["end"]["kind"] == "failed", "but not what a run makes of it"
 
 
+def test_a_word_on_a_spike_that_does_not_say_which_commit_lets_nothing_through(
+    small_fleet: Fleet, tmp_path: Path
+) -> None:
+    """T12: a person had shortened its text, and whatever lay at the ref of the kept work was pushed."""
+    fleet = small_fleet
+    _, spike, change = asked(fleet, tmp_path)
+    fleet.change(spike, text="It wants to change CI.")
+    fleet.say(spike, f"push {change}")
+    fleet.change(spike, status="Closed")
+    end = fleet.cycle(fleet.pod())["end"]
+    assert end["kind"] == "failed"
+    assert "does not say which commit" in end["reason"]
+    assert fleet.branches() == ["main"]
+
+
 def test_what_takes_the_place_of_the_kept_work_is_not_let_through(small_fleet: Fleet, tmp_path: Path) -> None:
     """T12: whoever may push to the kept ref swapped all that is not guarded in it, and the pod pushed that as its own."""
     fleet = small_fleet
