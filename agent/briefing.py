@@ -7,11 +7,12 @@ ticket, by a forge's integration for instance, does not speak to the model. Text
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 from msgspec import Struct
 
 from agent import choose
-from agent.errors import NotFound, Refused, TooLarge
+from agent.errors import NotFound, Refused, TicketFailure, TooLarge
 from agent.git.workspace import Workspace
 from agent.model import Activity, Fleet, WorkPackage
 from agent.programs.instructions import NAME, Instructions, read_instructions
@@ -21,6 +22,9 @@ from agent.state import RecordedClaim
 from agent.texts import prompt, report, trail
 from agent.texts.prompt import Comment, Item, PromptFacts, ResolvedSpike
 from agent.texts.report import Event
+
+MOST_SPIKES: Final = 50
+"""Below one ticket, closed: each is a request or five, and anybody may make more of them."""
 
 
 class Unanswered(Struct, frozen=True):
@@ -80,18 +84,20 @@ async def read(
     """Ask the board and the base; `tools` as in the prompt's facts.
 
     Raises:
-        TicketFailure: `.agent.toml` of the base cannot be understood.
+        TicketFailure: `.agent.toml` of the base cannot be understood, or too many Spikes are closed.
     """
     board = protocol.board
     instructions = await instructions_of(workspace)
     run = workspace.run
     activities = await board.activities(ticket.id, "what people said")
     there = await Spikes(protocol).of_ticket(ticket.id) if ticket.children else []
-    answered = [
-        (one, await board.activities(one.id, f"the answers in Spike #{one.id}"))
-        for one in there
-        if one.status in protocol.fleet.closed
-    ]
+    closed = [one for one in there if one.status in protocol.fleet.closed]
+    if len(closed) > MOST_SPIKES:
+        raise TicketFailure(
+            f"there are {len(closed)} closed Spikes below #{ticket.id}, and the words in no more than {MOST_SPIKES} are read: "
+            "take those away that say nothing any more"
+        )
+    answered = [(one, await board.activities(one.id, f"the answers in Spike #{one.id}")) for one in closed]
     lets_through = any(trail.push_of(one.text) for _, journal in answered for one in journal)
     fleet = await protocol.who_counts(ticket.project) if lets_through else protocol.fleet
     said = trail.comments_for_run(activities, fleet.users, run=run)

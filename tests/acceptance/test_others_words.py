@@ -188,3 +188,20 @@ async def test_claims_that_expire_together_are_freed_some_at_each_pass(
             )
             now = pod.protocol.memory.now()
             assert pod.protocol.memory.state.sweep_is_due(now.at, now.boot, 1.0), "the next pass goes on"
+
+
+async def test_hundreds_of_closed_spikes_are_their_tickets_trouble(small_fleet: Fleet) -> None:
+    """Each was read, and opened again, before the pod did anything else: some 2,000 requests for 400 of them."""
+    fleet = small_fleet
+    ticket, honest = fleet.add("Asked and asked", priority="High"), fleet.add("Honest", priority="Normal")
+    spike = fleet.add("S", kind="Spike", parent=ticket)
+    fleet.change(spike, status="Closed")
+    with database(fleet) as connection:
+        for one in copies(connection, spike, 400, 10_000):
+            connection.execute("insert into hierarchies values (?, ?, 1)", (ticket, one))
+    async with opened(fleet.pod()) as pod:
+        done = await pod.cycle(lambda _: None).run()
+        assert (done.ticket, "there are 401 closed Spikes below" in done.reason) == (ticket, True), done
+        done = await pod.cycle(lambda _: None).run()
+    assert (done.outcome, done.ticket) == (Pass.WORKED, honest)
+    assert fleet.status(spike) == "Closed"
