@@ -388,9 +388,11 @@ async def read_around(board: Board, ticket: WorkPackage) -> Around:
     by_id = {one.id: one for one in full}
     if few and by_id.keys() >= set(few):
         children = [choose.as_row(by_id[one]) for one in few]
-    else:  # they are many, or one is too long: a row is not
+    else:  # they are many, or one is too long, and whether it holds the ticket is told by its row
         children = await board.rows([one_of("parent", [ticket.id])], "children") if ticket.children else []
-    if not {*by_id, *(one.id for one in children)} >= {*ticket.ancestors, *few}:
+    rows = {one.id: one for one in children}
+    unread = {one for one in few if one not in by_id and (one not in rows or choose.holds(rows[one], ticket))}
+    if unread or not by_id.keys() >= set(ticket.ancestors):
         raise TooLarge(
             f"Something above or below #{ticket.id} is too long to be read, or hidden: nothing is known of it"
         )
