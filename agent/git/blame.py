@@ -40,21 +40,26 @@ class GitFailed(PodTrouble):
         said: git's own words, fit to be shown.
         stderr: the same, raw.
         crowded: its answer was too long to be kept whole.
+        killed: it did not end by itself.
     """
 
-    def __init__(self, message: str, said: str, stderr: bytes = b"", *, crowded: bool = False) -> None:
+    def __init__(
+        self, message: str, said: str, stderr: bytes = b"", *, crowded: bool = False, killed: bool = False
+    ) -> None:
         super().__init__(message)
         self.said = said
         self.stderr = stderr
         self.crowded = crowded
+        self.killed = killed
 
 
 @contextlib.contextmanager
-def blamed(folder: Path) -> Iterator[None]:
+def blamed(folder: Path, *, untouched: bool = False) -> Iterator[None]:
     """What fails in here fails for what a model left.
 
     Args:
         folder: on the disk that git writes to.
+        untouched: or for what the repository holds, before any model: a git that was killed is the host's doing then.
 
     Raises:
         TicketFailure: for what would be a `GitFailed` or an `OSError` else.
@@ -63,7 +68,7 @@ def blamed(folder: Path) -> Iterator[None]:
     try:
         yield
     except GitFailed as failed:
-        if _is_full(folder):
+        if _is_full(folder) or (untouched and failed.killed):
             raise
         path = culprit(failed.stderr)
         what = names([shown(path)]) if path else "what is in the worktree"

@@ -295,7 +295,7 @@ class Mirror:
             f"`git {command}` failed in our copy of {self.place} ({self.path}): {said}; "
             "if that goes on, move the folder away: it is made anew"
         )
-        return GitFailed(message, said, done.stderr, crowded=bool(done.dropped))
+        return GitFailed(message, said, done.stderr, crowded=bool(done.dropped), killed=done.returncode < 0)
 
     async def remote(self, *arguments: str) -> Finished:
         """A command that talks to the remote, under the name `origin`; its failure is for the caller to read.

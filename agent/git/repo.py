@@ -252,7 +252,8 @@ class Repository:
         except (GitFailed, OSError) as failed:  # what an earlier run left is in the way
             logger.warning("the worktree of #{} is made anew: {}", owner, failed)
             await self._put_aside(worktree)
-            with blamed(self._mirror.folder):  # nothing is in the way any more, so it is the repository
+            # Nothing is in the way any more, so it is the repository.
+            with blamed(self._mirror.folder, untouched=True):
                 await worktree.link(base)
                 now = await worktree.up_to_date(branch, base, tip)
                 listing = await worktree.reset(now.onto)
