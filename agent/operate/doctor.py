@@ -99,13 +99,24 @@ class Doctor:
             found.append(await self._rooms(place))
         return [*found, *await self._model(path)]
 
+    def _is_seen(self, program: str, path: str) -> bool:
+        """Whether a run finds it: a path as it stands, a name in whichever folder of `$PATH` the sandbox shows."""
+        folders = [""] if "/" in program else path.split(":")
+        found = (shutil.which(program, path=folder) for folder in folders)
+        return any(is_shown(self._settings, Path(one)) for one in found if one)
+
     async def _model(self, path: str) -> list[Finding]:
         model = self._settings.model
         program = model.command[0] if model.kind == "command" else model.program
         place = shutil.which(program, path=path)
-        if place and model.kind == "command" and not is_shown(self._settings, Path(place)):
+        if place and model.kind == "command" and not self._is_seen(program, path):
+            text = f"model.command: the sandbox does not show {place}"
             remedy = "install it below /usr, or name its folder in sandbox.readable"
-            found = [fail("model", f"model.command: the sandbox does not show {place}", remedy)]
+            found = [
+                fail("model", text, remedy)
+                if "/" in program
+                else warn("model", text, f"{remedy}, or add it to each flake.nix")
+            ]
         elif place:
             found = [ok("model", f"{program} is there")]
         elif model.kind == "claude" or "/" in program:

@@ -214,6 +214,14 @@ def break_pushing(shop: Station) -> None:
     shop.remote.hook("pre-receive", "echo read only; exit 1")
 
 
+def hide_the_model(shop: Station) -> None:
+    program = shop.config.parent / "coder"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    text = re.sub(r'"command" = \[".*?"', f'"command" = ["{program}"', shop.config.read_text())
+    shop.config.write_text(text.replace('"kind" = "none"', '"kind" = "bubblewrap"'))
+
+
 def unguard_ci(shop: Station) -> None:
     shop.remote.push("main", {".github/workflows/ci.yml": "on: push\n", "scripts/ci.sh": "true\n"})
     text = shop.config.read_text()
@@ -232,6 +240,7 @@ BROKEN: dict[str, tuple[Callable[[Station], None], str]] = {
         break_model,
         "FAIL model /nowhere/model does not exist or may not be run — install it, or mend model.command",
     ),
+    "hidden model": (hide_the_model, "FAIL model model.command: the sandbox does not show /"),
     "claude": (
         without_claude,
         "FAIL model /nowhere/claude does not exist or may not be run — install it, or mend model.program",
