@@ -14,6 +14,7 @@ from enum import IntEnum, StrEnum
 from msgspec import Struct
 
 from agent.model import Around, Fleet, Relation, Row, WorkPackage
+from agent.texts import claim_token
 from agent.texts.claim_token import SIGN
 
 
@@ -85,8 +86,8 @@ def is_owned(epic: WorkPackage, fleet: Fleet) -> bool:
 
 
 def is_mine(item: WorkPackage, fleet: Fleet) -> bool:
-    """Mine = active with a token that my state folder recorded; my name proves nothing."""
-    return item.status == fleet.active and item.run in fleet.tokens
+    """Mine = active with a token that my state folder recorded for this very work package; my name proves nothing."""
+    return item.status == fleet.active and claim_token.key(item.id, item.run) in fleet.mine
 
 
 def is_fleet_assigned(item: WorkPackage | Row, fleet: Fleet) -> bool:

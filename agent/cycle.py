@@ -138,7 +138,7 @@ class Cycle:
         if result is None:
             for epic in my_epics:
                 await epics.release(self._protocol, epic)
-            scan.own((), self._protocol.fleet.tokens)
+            scan.own((), self._protocol.fleet.mine)
             result = await self._work_on_one(scan, LATER)
         await self._tidy_spikes(scan)
         if result is None and self._troubles and not self._places:
@@ -148,7 +148,7 @@ class Cycle:
     async def _clear_litter(self, mine: Iterable[WorkPackage], going_on: int | None) -> None:
         """What a pod that died after its run's last step could not clear away any more."""
         state = self._memory.state
-        living = (claim_token.parse(one.run) for one in mine if state.recorded(one.run) is not None)
+        living = (claim_token.parse(one.run) for one in mine if state.recorded(one.id, one.run) is not None)
         await self._execution.tidy({token.run for token in living if token is not None})
         for ticket, project in state.litter.items():
             if ticket != going_on:
@@ -196,7 +196,7 @@ class Cycle:
         unfinished = None
         for item in mine:
             self._forget_ended(item)
-            record = self._memory.state.recorded(item.run)
+            record = self._memory.state.recorded(item.id, item.run)
             token = claim_token.parse(item.run)
             if record is None or token is None:
                 if token is not None and token.pod == fleet.pod and item.status == fleet.active:
@@ -220,11 +220,12 @@ class Cycle:
         """
         now = self._memory.now()
         claims = self._memory.state.of_ticket(item.id)
-        shown = next((n for n, claim in enumerate(claims) if claim.token == item.run), None)
+        known = self._memory.state.recorded(item.id, item.run)
+        shown = next((n for n, claim in enumerate(claims) if claim == known), None)
         for n, claim in enumerate(claims):
             replaced = shown is None and bool(item.run)
             if n != shown and (replaced or (shown is not None and n < shown) or claim.left(now.at, now.boot) <= 0):
-                self._memory.forget(claim.token)
+                self._memory.forget(item.id, claim.token)
 
     async def _let_go(self, item: WorkPackage, record: RecordedClaim, token: ClaimToken) -> None:
         """A person changed the ticket while this pod was away: the work is kept, what is still ours goes back."""
@@ -282,7 +283,7 @@ class Cycle:
         """The Epics that I own; one that a person moved or re-routed is given up at once, one without its bug soon."""
         fleet, state, kept = self._protocol.fleet, self._memory.state, set()
         for epic in mine:
-            record, token = state.recorded(epic.run), claim_token.parse(epic.run)
+            record, token = state.recorded(epic.id, epic.run), claim_token.parse(epic.run)
             if epic.type not in fleet.epics or record is None or token is None:
                 continue
             why = ownership.epic_lost(epic, fleet)
@@ -291,7 +292,7 @@ class Cycle:
             elif why:
                 await epics.release(self._protocol, epic.id, why)
             elif record.taken_for and not any(
-                one.id == record.taken_for and state.recorded(one.run) is not None for one in mine
+                one.id == record.taken_for and state.recorded(one.id, one.run) is not None for one in mine
             ):
                 self._idle.add(epic.id)
             else:
@@ -326,7 +327,7 @@ class Cycle:
         epic = candidate.epic
         if epic is not None and not choose.is_mine(epic, scan.fleet):
             await epics.release(self._protocol, epic.id, f"#{candidate.ticket.id} could not be claimed")
-        scan.skip(candidate, tokens=self._protocol.fleet.tokens, whole_epic=lost.whole_epic)
+        scan.skip(candidate, mine=self._protocol.fleet.mine, whole_epic=lost.whole_epic)
 
     async def _start(self, candidate: Candidate, claimed: Claimed) -> Result:
         held = claimed.held

@@ -23,7 +23,7 @@ async def release(protocol: Protocol, number: int, reason: str = report.NOTHING_
     except NotFound:
         return
     token = claim_token.parse(epic.run)
-    if token is None or epic.run not in protocol.memory.tokens:
+    if token is None or protocol.memory.state.recorded(epic.id, epic.run) is None:
         return
     await protocol.announce(epic)
     below = [one_of("ancestor", [epic.id]), one_of("type", fleet.executable)]

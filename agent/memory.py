@@ -7,6 +7,7 @@ from collections.abc import Callable
 from agent.clock import Clock
 from agent.state import Reading, RecordedClaim, State
 from agent.state_folder import StateFolder
+from agent.texts.claim_token import Key
 
 
 class Memory:
@@ -37,17 +38,17 @@ class Memory:
         return Reading(self._clock.monotonic(), self._clock.boot_id())
 
     @property
-    def tokens(self) -> frozenset[str]:
-        """What is mine: the tokens whose end is not known."""
-        return frozenset(claim.token for claim in self.state.claims)
+    def mine(self) -> frozenset[Key]:
+        """The claims whose end is not known."""
+        return frozenset(key for claim in self.state.claims if (key := claim.key) is not None)
 
     def record(self, claim: RecordedClaim) -> None:
         """Remember a claim; before it is sent, since the answer may be lost."""
         self.change(lambda state: state.with_claim(claim))
 
-    def forget(self, token: str) -> None:
+    def forget(self, ticket: int, token: str) -> None:
         """The end of this claim is known."""
-        self.change(lambda state: state.without(token))
+        self.change(lambda state: state.without(ticket, token))
 
     def forget_ticket(self, ticket: int) -> None:
         """The work package is gone, or its run has its verdict."""

@@ -201,8 +201,8 @@ class Fleet(Struct, frozen=True, kw_only=True):
     """Pairs of project and type that lack one of the fleet's fields."""
     unreachable: frozenset[int] = frozenset()
     """Projects whose repository did not answer the last time."""
-    tokens: frozenset[str] = frozenset()
-    """The tokens that this pod's state folder recorded: what is mine."""
+    mine: frozenset[tuple[int, str, str]] = frozenset()
+    """The claims that this pod's state folder recorded: work package, run id and nonce (`agent.texts.claim_token.Key`)."""
     refused: frozenset[tuple[int, int]] = frozenset()
     """Work packages whose claim the board refused, each with the lockVersion that it had then."""
     statuses: Mapping[int, str] = {}

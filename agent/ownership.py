@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import UNSET, Struct
 
-from agent.choose import is_fleet_assigned
+from agent.choose import is_fleet_assigned, is_mine
 from agent.model import Changes, Fleet, WorkPackage
 from agent.state import RecordedClaim
 from agent.texts import claim_token
@@ -62,7 +62,7 @@ def epic_lost(epic: WorkPackage | None, fleet: Fleet) -> str:
     """Why the Epic of a held ticket is not ours any more; empty = it is."""
     if epic is None:
         return ""
-    if epic.status != fleet.active or epic.run not in fleet.tokens:
+    if not is_mine(epic, fleet):
         return f"its Epic #{epic.id} is not this pod's any more"
     if epic.pod not in ("", fleet.pod):
         return f"its Epic #{epic.id} was routed to {epic.pod}"

@@ -143,7 +143,7 @@ async def open_pod(
         found = await load_catalog(board, settings, credentials.board, folder, now, keep=not look_only)
         board.fields = found.fields
         waiting = memory.state.repositories_waiting(now.at, now.boot)
-        fleet = catalogs.fleet(names(settings.board), found, pod=settings.pod, tokens=(), unreachable=waiting)
+        fleet = catalogs.fleet(names(settings.board), found, pod=settings.pod, unreachable=waiting)
         protocol = Protocol(
             board, fleet, memory, clock=clock, randomness=randomness, lifetime=settings.execution.timeout
         )

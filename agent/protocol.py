@@ -81,7 +81,7 @@ class Protocol:
     def fleet(self) -> Fleet:
         """Who is who, with the tokens that are mine at this moment."""
         refused = frozenset(self.memory.state.refused.items())
-        return replace(self._fleet, tokens=self.memory.tokens, refused=refused)
+        return replace(self._fleet, mine=self.memory.mine, refused=refused)
 
     async def who_counts(self, project: int) -> Fleet:
         """The same, with whom work in a project can be assigned to now: before a word lets something through."""
@@ -134,7 +134,7 @@ class Protocol:
                 for its own sake before stays so.
         """
         old = claim_token.parse(epic.run)
-        known = self.memory.state.recorded(epic.run) if choose.is_mine(epic, self.fleet) else None
+        known = self.memory.state.recorded(epic.id, epic.run) if choose.is_mine(epic, self.fleet) else None
         if old is not None and known is not None:
             token = old.renewed(nonce=self.randomness.nonce(), now=self.clock.now(), lifetime_s=self.lifetime)
             bug = bug if known.taken_for else 0
@@ -151,7 +151,7 @@ class Protocol:
         )
         held = await self._swap(epic, record, lambda one: not choose.epic_reasons(one, self.fleet))
         if held is not None and old is not None:
-            self.memory.forget(str(old))
+            self.memory.forget(epic.id, str(old))
         return held
 
     async def announce(self, epic: WorkPackage, *, fresh: bool = False) -> None:
@@ -161,7 +161,7 @@ class Protocol:
             epic: with our token.
             fresh: it was taken in this very moment, so that there is nothing to look for.
         """
-        record, token = self.memory.state.recorded(epic.run), claim_token.parse(epic.run)
+        record, token = self.memory.state.recorded(epic.id, epic.run), claim_token.parse(epic.run)
         if record is None or token is None or record.announced:
             return
         if fresh or report.Event.EPIC_TAKEN not in await self.events(epic.id, token.run):
@@ -194,7 +194,7 @@ class Protocol:
             raise self.refusals[ticket.id]
         if taken is None:
             return None
-        self.memory.forget(record.token)
+        self.memory.forget(record.ticket, record.token)
         return Claimed(Held.of(fresh, token), fresh, taken, epic)
 
     async def _renewed_epic(self, number: int | None, bug: int) -> WorkPackage | None:
@@ -260,7 +260,7 @@ class Protocol:
             if not still(item) or record.left(now.at, now.boot) <= 0:  # one that is over may have been ended by a judge
                 break
         if not in_flight:
-            self.memory.forget(text)
+            self.memory.forget(record.ticket, text)
         return None
 
     def _note_refusal(self, item: WorkPackage, refusal: Refused) -> None:
@@ -366,7 +366,7 @@ class Protocol:
                 break
         else:
             raise Unreachable(f"#{number} could not be given back: the board does not settle it")
-        self.memory.forget(str(token))
+        self.memory.forget(number, str(token))
         if given is not None and choices[0] is None and given.status == self.fleet.active:
             text = report.refused_report(token.run, refused=refused, pod=token.pod)
             await self.say(number, text, "the status was refused", notify=True)
@@ -378,7 +378,7 @@ class Protocol:
             return await self.give_back(number, token, to=to)
         except Refused as refusal:
             logger.error("#{}: its claim cannot be given back and is left to expire: {}", number, refusal)
-            self.memory.forget(str(token))
+            self.memory.forget(number, str(token))
             return None
 
     async def say(self, number: int, text: BoardText, purpose: str, *, notify: bool = False) -> None:

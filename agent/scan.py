@@ -21,6 +21,7 @@ from agent.choose import Reason, Rung, Why
 from agent.errors import NotFound, Refused, TooLarge
 from agent.model import Around, Fleet, Row, WorkPackage
 from agent.survey import Survey, look
+from agent.texts.claim_token import Key
 
 RESTARTS: Final = 2
 """How often the lists are read again when an id in them has vanished (a 400 that does not name it)."""
@@ -95,21 +96,21 @@ class Scan:
         self._batches = 0
         self._related: set[int] = set()
 
-    def skip(self, candidate: Candidate, *, tokens: frozenset[str], whole_epic: bool = False) -> None:
+    def skip(self, candidate: Candidate, *, mine: frozenset[Key], whole_epic: bool = False) -> None:
         """Not this one again in this cycle; with `whole_epic` nothing below its Epic either.
 
-        `tokens` are mine now: an Epic may have been won before the ticket was lost.
+        `mine` is so now: an Epic may have been won before the ticket was lost.
         """
-        self.fleet = replace(self.fleet, tokens=tokens)
+        self.fleet = replace(self.fleet, mine=mine)
         self._lost.add(candidate.ticket.id)
         self._out.add(candidate.ticket.id)
         if whole_epic and candidate.epic is not None:
             self._subtrees.add(candidate.epic.id)
 
-    def own(self, epics: Iterable[int], tokens: frozenset[str]) -> None:
+    def own(self, epics: Iterable[int], mine: frozenset[Key]) -> None:
         """These Epics are this pod's from now on."""
         self._my_epics = frozenset(epics)
-        self.fleet = replace(self.fleet, tokens=tokens)
+        self.fleet = replace(self.fleet, mine=mine)
 
     def surplus_spikes(self) -> frozenset[int]:
         """Tickets that more than one open Spike of ours names: a lost POST may have landed late."""

@@ -7,13 +7,14 @@ are handed in, within one boot; a reading of another boot says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from agent.model import BoardText
+from agent.texts import claim_token
 from agent.texts.claim_token import ClaimToken, parse
 
 Key = TypeVar("Key")
@@ -21,6 +22,9 @@ Value = TypeVar("Value")
 
 MOST_REFUSED: Final = 200
 """Refused claims that are remembered."""
+
+MOST_ENDED: Final = 100
+"""Claims that have ended and are remembered, oldest first forgotten."""
 
 LONGEST_TROUBLE: Final = 1_000
 """Characters of the last trouble that are remembered."""
@@ -143,6 +147,11 @@ class RecordedClaim(Struct, frozen=True, kw_only=True):
         """The token; None if a newer version wrote what this one cannot read."""
         return parse(self.token)
 
+    @property
+    def key(self) -> claim_token.Key | None:
+        """What locking compares; None likewise."""
+        return claim_token.key(self.ticket, self.token)
+
     def left(self, now: float, boot: str) -> float:
         """Seconds of its lifetime that are left: 0 at its end, and 0 when the host was booted since its birth."""
         age, token = self.born.age(now, boot), self.parsed()
@@ -187,32 +196,55 @@ class State(Struct, frozen=True, kw_only=True):
     """By project: whether its remote takes refs below `refs/agent`."""
     litter: Mapping[int, int] = {}
     """Tickets whose worktree is not needed any more once they are done, with their projects."""
+    ended: Mapping[str, int] = {}
+    """By run: what the latest claims were about that have ended."""
 
     # --- claims ---
 
     def with_claim(self, claim: RecordedClaim) -> State:
-        """Record a claim; the record of the same token is replaced, one of another token on the ticket stays."""
-        others = (other for other in self.claims if other.token != claim.token)
+        """Record a claim; the record of the same claim is replaced, another one of the ticket stays."""
+        others = (other for other in self.claims if not _same(other, claim.ticket, claim.token))
         return replace(self, claims=(*others, claim))
 
-    def without(self, token: str) -> State:
+    def without(self, ticket: int, token: str) -> State:
         """Forget a claim whose end is known."""
-        return replace(self, claims=tuple(claim for claim in self.claims if claim.token != token))
+        return self._ending(claim for claim in self.claims if _same(claim, ticket, token))
 
     def without_ticket(self, ticket: int) -> State:
         """Forget every claim of a ticket."""
-        claims = tuple(claim for claim in self.claims if claim.ticket != ticket)
-        return replace(self, claims=claims)
+        return self._ending(self.of_ticket(ticket))
 
-    def recorded(self, token: str) -> RecordedClaim | None:
-        """The record of what the board shows in `Agent run`, compared as locks are: run id and nonce.
+    def _ending(self, over: Iterable[RecordedClaim]) -> State:
+        """Without these; a copy that somebody made of one of them is known for one still (see `held_elsewhere`)."""
+        gone = tuple(over)
+        if not gone:
+            return self
+        runs = {token.run: claim.ticket for claim in gone if (token := claim.parsed()) is not None}
+        before = {run: ticket for run, ticket in self.ended.items() if run not in runs}
+        latest = dict([*before.items(), *runs.items()][-MOST_ENDED:])
+        return replace(self, claims=tuple(claim for claim in self.claims if claim not in gone), ended=latest)
+
+    def recorded(self, work_package: int, text: str) -> RecordedClaim | None:
+        """The record of what a work package shows in `Agent run`, compared as locks are: run id, nonce and work package.
 
         "By me" means this, and never a name (DESIGN, section 2).
         """
-        shown = parse(token)
+        shown = claim_token.key(work_package, text)
+        return None if shown is None else next((claim for claim in self.claims if claim.key == shown), None)
+
+    def held_elsewhere(self, work_package: int, text: str) -> int | None:
+        """The work package that the run in this text was really about: what shows it here is a copy of that one."""
+        shown = parse(text)
         if shown is None:
             return None
-        return next((claim for claim in self.claims if shown.same_claim(claim.parsed())), None)
+        living = {token.run: claim.ticket for claim in self.claims if (token := claim.parsed()) is not None}
+        original = living.get(shown.run, self.ended.get(shown.run))
+        return None if original == work_package else original
+
+    def wrote(self, text: str) -> bool:
+        """Whether this pod wrote this token, wherever it is shown."""
+        shown = parse(text)
+        return shown is not None and any(shown.same_claim(claim.parsed()) for claim in self.claims)
 
     def of_ticket(self, ticket: int) -> tuple[RecordedClaim, ...]:
         """All records of a ticket, oldest first: a lost answer leaves more than one."""
@@ -319,6 +351,13 @@ class State(Struct, frozen=True, kw_only=True):
     def without_text(self, ticket: int) -> State:
         """A run worked from the present text, or the ticket is no longer ours."""
         return replace(self, texts=_less(self.texts, ticket))
+
+
+def _same(claim: RecordedClaim, ticket: int, token: str) -> bool:
+    """Whether this is the record of that claim; of a token that this version cannot read, the whole text counts."""
+    return claim.ticket == ticket and (
+        claim.token == token or (claim.key is not None and claim.key == claim_token.key(ticket, token))
+    )
 
 
 def _less(mapping: Mapping[Key, Value], key: Key) -> Mapping[Key, Value]:

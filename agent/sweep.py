@@ -35,7 +35,7 @@ async def sweep(protocol: Protocol, grace: float) -> frozenset[str]:
     run_field = board.fields.run
     tokens = await board.groups([contains(run_field, claim_token.SIGN)], run_field, "sweep: all claims")
     now = memory.now()
-    observed = memory.state.observe(tokens.keys() - memory.tokens, now.at, now.boot)
+    observed = memory.state.observe({text for text in tokens if not memory.state.wrote(text)}, now.at, now.boot)
     expired = observed.expired(now.at, now.boot, grace)
     # a pod that dies while it frees them sweeps again at once
     memory.change(lambda state: replace(observed, last_sweep=state.last_sweep) if expired else observed)

@@ -163,7 +163,7 @@ def _is_id(name: str) -> bool:
     return name.isascii() and name.isdecimal()
 
 
-def fleet(names: Names, catalog: Catalog, *, pod: str, tokens: Iterable[str], unreachable: Iterable[int] = ()) -> Fleet:
+def fleet(names: Names, catalog: Catalog, *, pod: str, unreachable: Iterable[int] = ()) -> Fleet:
     """The roles of the settings in this board's ids.
 
     Raises:
@@ -194,7 +194,6 @@ def fleet(names: Names, catalog: Catalog, *, pod: str, tokens: Iterable[str], un
         spikeless=frozenset(one.project.id for one in catalog.projects if not spikes & one.types),
         fieldless=catalog.fieldless,
         unreachable=frozenset(unreachable),
-        tokens=frozenset(tokens),
         statuses={one.id: one.name for one in catalog.statuses},
         spike_names=frozenset(one.name for one in catalog.types if one.id in spikes),
         assignable={one.project.id: one.assignable for one in catalog.projects},

@@ -346,7 +346,7 @@ class BoardDoctor:
                 f"give each host its own pod name; it expires by itself, or `agent release {one.id}`",
             )
             for one in mine
-            if self._state.recorded(one.run) is None
+            if self._state.recorded(one.id, one.run) is None
         ]
 
 

@@ -96,7 +96,7 @@ class Explainer:
     def __init__(self, pod: Pod) -> None:
         self._pod = pod
         self._board = pod.board
-        self._fleet = replace(pod.fleet, tokens=pod.memory.tokens)
+        self._fleet = replace(pod.fleet, mine=pod.memory.mine)
         self._troubles: dict[int, str] = {}
         self._places: set[int] = set()
         self._blocked_ids: set[int] = set()
@@ -145,7 +145,7 @@ class Explainer:
 
     async def _mine(self) -> list[WorkPackage]:
         """What carries a token that the state folder recorded, and is active."""
-        tokens = self._fleet.tokens
+        tokens = {claim.token for claim in self._pod.memory.state.claims}
         if not tokens:
             return []
         found = await self._board.work_packages([one_of(self._board.fields.run, tokens)], "what is mine")
@@ -160,7 +160,7 @@ class Explainer:
         scan = Scan(self._board, self._fleet, epics, self._answers)
         candidate = await scan.next((Rung.CONTINUE_EPIC,)) if epics else None
         if candidate is None:
-            scan.own((), self._fleet.tokens)
+            scan.own((), self._fleet.mine)
             candidate = await scan.next(LATER)
         return scan, candidate
 
@@ -395,7 +395,7 @@ class Explainer:
         if token is None:
             return ""
         whose = f"pod {token.pod}"
-        if item.run in self._fleet.tokens:
+        if claim_token.key(item.id, item.run) in self._fleet.mine:
             whose = "this pod"
         elif token.pod == self._fleet.pod:
             whose = f"a pod with this name ({token.pod}), in a claim that this state folder does not know"

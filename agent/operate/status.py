@@ -134,7 +134,7 @@ def _claim(item: WorkPackage, pod: Pod) -> Claim | None:
     token = claim_token.parse(item.run)
     if token is None:
         return None
-    record = pod.memory.state.recorded(item.run)
+    record = pod.memory.state.recorded(item.id, item.run)
     return Claim(
         ticket=item.id,
         subject=item.subject,

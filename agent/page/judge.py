@@ -17,7 +17,7 @@ from agent.model import Around, Fleet, WorkPackage
 from agent.page.cards import Because
 from agent.page.words import Words
 from agent.texts import claim_token
-from agent.texts.claim_token import SIGN
+from agent.texts.claim_token import SIGN, Key
 
 BADGES = {
     Reason.TAKEN: "taken",
@@ -53,19 +53,20 @@ class Judge:
         self._users = frozenset(users)
         self._projects = frozenset(projects)
         self._unassignable = frozenset(unassignable)
-        self._fleets: dict[tuple[str, frozenset[str]], Fleet] = {}
+        self._fleets: dict[tuple[str, frozenset[Key]], Fleet] = {}
 
     def fleet(self, ticket: WorkPackage, ancestors: Sequence[WorkPackage]) -> Fleet:
         """The fleet through the eyes of the pod that a ticket is meant for."""
         epics = [one for one in ancestors if one.type in self._words.epics]
         pod = ticket.pod or next((one.pod for one in epics if one.pod), "")
-        return self._of(pod, frozenset(one.run for one in epics if pod and _owner(one.run) == pod))
+        claims = {claim_token.key(one.id, one.run) for one in epics if pod and _owner(one.run) == pod}
+        return self._of(pod, frozenset(one for one in claims if one is not None))
 
-    def _of(self, pod: str, tokens: frozenset[str]) -> Fleet:
-        found = self._fleets.get((pod, tokens))
+    def _of(self, pod: str, mine: frozenset[Key]) -> Fleet:
+        found = self._fleets.get((pod, mine))
         if found is None:
             words = self._words
-            found = self._fleets[pod, tokens] = Fleet(
+            found = self._fleets[pod, mine] = Fleet(
                 pod=pod,
                 me=min(self._users, default=0),
                 users=self._users,
@@ -82,7 +83,7 @@ class Judge:
                 priorities=words.priorities,
                 projects=self._projects,
                 unassignable=self._unassignable,
-                tokens=tokens,
+                mine=mine,
             )
         return found
 

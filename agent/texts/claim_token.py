@@ -27,6 +27,9 @@ RUN_ID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 POD_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 """A pod's name: it stands in tokens, refs, paths and unit names, so it needs no quoting anywhere."""
 
+Key = tuple[int, str, str]
+"""What makes a claim: work package, run id and nonce. Who duplicates a work package copies its token, and no claim."""
+
 _NONCE: Final = r"[0-9a-z]{1,64}"
 _DURATION: Final = Whole(
     "token: a duration",
@@ -139,6 +142,12 @@ def parse(text: str) -> ClaimToken | None:
     """The token that a text is; None for any other text, such as what a person typed into the field."""
     parts = _parts(text)
     return None if parts is None else ClaimToken(**dict(zip(ClaimToken.__struct_fields__, parts, strict=True)))
+
+
+def key(work_package: int, text: str) -> Key | None:
+    """The claim that a work package shows in its run field; None where that is no token."""
+    token = parse(text)
+    return None if token is None else (work_package, *token.key)
 
 
 def _parts(text: str) -> tuple[Any, ...] | None:

@@ -113,7 +113,7 @@ async def really(running: Running, folder: Path, project: str, pods: int, spread
             running.url, running.tokens["agent"], transport=network, clock=clock, randomness=randomness
         ) as board:
             board.fields = found.fields
-            fleet = catalogs.fleet(pod.names(settings.board), found, pod=name, tokens=(), unreachable=())
+            fleet = catalogs.fleet(pod.names(settings.board), found, pod=name, unreachable=())
             memory = Memory(StateFolder(folder / name), clock, kept=False)
             protocol = Protocol(board, fleet, memory, clock=clock, randomness=randomness, lifetime=14_400)
             scan = Scan(board, fleet, (), _answers)
@@ -121,7 +121,7 @@ async def really(running: Running, folder: Path, project: str, pods: int, spread
                 claimed = await protocol.claim(candidate)
                 if isinstance(claimed, Claimed):
                     return network.late, 1
-                scan.skip(candidate, tokens=protocol.fleet.tokens, whole_epic=claimed.whole_epic)
+                scan.skip(candidate, mine=protocol.fleet.mine, whole_epic=claimed.whole_epic)
             return network.late, 0
 
     done = await asyncio.gather(*(wake(number) for number in range(pods)))

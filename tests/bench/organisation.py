@@ -119,7 +119,7 @@ class Run:
     def _choose(self, name: str) -> int | None:
         own = self.mine.get(name)
         token = values.token(name)
-        fleet = values.fleet(pod=name, tokens=frozenset({str(token)}))
+        fleet = values.fleet(pod=name, mine=values.recorded(str(token), on=[own] if own is not None else []))
         if own is not None:
             choice = choose.ladder(*self._board([own]), fleet)
             if choice.rung is Rung.CONTINUE_EPIC:

@@ -90,7 +90,7 @@ async def test_a_board_is_discovered_once_whole(board: Board, httpserver: HTTPSe
     assert catalog.fields == Fields("customField5", "customField6")
     assert [one.project.identifier for one in catalog.projects] == ["blog", "shop"]
     assert {one.name for one in catalog.people} == {"Coding Agent", "Hanna Human", "Crew"}
-    who = fleet(NAMES, catalog, pod="pod-a", tokens=())
+    who = fleet(NAMES, catalog, pod="pod-a")
     assert (who.me, who.ready, who.active, who.done, who.priorities) == (69, 11, 12, (13,), (22, 21))
     assert who.fieldless == {(32, 1)}
     assert who.unassignable == {32}
@@ -153,7 +153,7 @@ async def test_who_counts_is_known_without_a_request_more(board: Board, httpserv
     ids = names(bugs=("Bug",), tasks=("Task",), done=("Closed",), people=("72",), integrations=("73",))
     catalog = await discover(board, ids, ["shop", "blog"])
     assert len(httpserver.log) == 4 + 2 * 3 + 1
-    who = fleet(ids, catalog, pod="pod-a", tokens=())
+    who = fleet(ids, catalog, pod="pod-a")
     assert [user for user in range(60, 90) if who.counts(user, 31)] == [71, 72]
     assert not who.counts(80, 31), "a group speaks by its members"
 
@@ -164,7 +164,7 @@ async def test_where_the_list_cannot_be_read_only_the_people_of_the_settings_cou
     pages["projects/31/available_assignees"] = 403
     asked = names(bugs=("Bug",), tasks=("Task",), done=("Closed",), people=("72",))
     catalog = await discover(board, asked, ["shop"])
-    who = fleet(asked, catalog, pod="pod-a", tokens=())
+    who = fleet(asked, catalog, pod="pod-a")
     assert [user for user in range(60, 90) if who.counts(user, 31)] == [72]
     assert [(one.kind, one.text, one.remedy) for one in words(asked, catalog)] == [
         (
@@ -185,7 +185,7 @@ async def test_a_name_that_no_possible_assignee_has_is_looked_for_among_the_memb
     pages["principals"] = collection([*PEOPLE, member])
     asked = names(bugs=("Bug",), tasks=("Task",), done=("Closed",), people=("Rita Reader",))
     catalog = await discover(board, asked, ["shop"])
-    assert fleet(asked, catalog, pod="pod-a", tokens=()).counts(72, 31)
+    assert fleet(asked, catalog, pod="pod-a").counts(72, 31)
     assert "board.people names “Rita Reader”: people can change their names, write the id 72" in [
         one.text for one in words(asked, catalog)
     ]

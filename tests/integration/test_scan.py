@@ -21,6 +21,7 @@ from agent.board.query import one_of
 from agent.choose import Choice, Rung
 from agent.model import Fleet, Relation, WorkPackage
 from agent.scan import LATER, Scan
+from agent.texts import claim_token
 from support.backlogs import Backlog, into_embedded
 from support.boards import Board
 from support.crowds import AVAILABLE, CROWDS, crowd, mixed
@@ -46,8 +47,8 @@ class Asker:
         self.requests = requests
         self.catalog = catalog
 
-    def fleet(self, *, tokens: tuple[str, ...] = ()) -> Fleet:
-        return fleet(names(), self.catalog, pod=POD, tokens=tokens)
+    def fleet(self) -> Fleet:
+        return fleet(names(), self.catalog, pod=POD)
 
 
 @asynccontextmanager
@@ -94,7 +95,7 @@ async def chosen_by_scan(asked: Asker, fleet_now: Fleet) -> Choice:
     found = await scan.next((Rung.CONTINUE_EPIC,)) if epics else None
     if found is not None:
         return Choice(found.rung, found.ticket.id)
-    scan.own((), fleet_now.tokens)
+    scan.own((), fleet_now.mine)
     found = await scan.next(LATER)
     return Choice(found.rung, found.ticket.id, epics) if found else Choice(Rung.NOTHING, None, epics)
 
@@ -106,8 +107,9 @@ async def whole(client: Client, project: int) -> tuple[list[WorkPackage], list[R
 
 async def assert_same_choice(asked: Asker) -> Choice:
     """Which Epics rung 3 gives up is decided by the cycle over all of mine, so the board must show them all to both."""
-    fleet_now = asked.fleet(tokens=(MINE,))
     items, relations = await whole(asked.client, asked.catalog.projects[0].project.id)
+    mine = frozenset(key for one in items if one.run == MINE and (key := claim_token.key(one.id, one.run)))
+    fleet_now = replace(asked.fleet(), mine=mine)
     expected = choose.ladder(items, relations, fleet_now)
     got = await chosen_by_scan(asked, fleet_now)
     assert (got.rung, got.ticket) == (expected.rung, expected.ticket)

@@ -117,7 +117,7 @@ def takes_over_foreign_tokens_in_its_name() -> Iterator[None]:
         found = await shipped(self)
         for item in found:
             token = claim_token.parse(item.run)
-            if token is not None and token.pod == self._protocol.fleet.pod and item.run not in self._memory.tokens:
+            if token is not None and token.pod == self._protocol.fleet.pod and not self._memory.state.wrote(item.run):
                 claim = RecordedClaim(
                     ticket=item.id, token=item.run, born=self._memory.now(), pod=token.pod,
                     project=item.project, type=item.type,

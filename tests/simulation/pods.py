@@ -260,7 +260,7 @@ class SimPod:
             found = await load_catalog(board, settings, token, folder, now)
             board.fields = found.fields
             waiting = memory.state.repositories_waiting(now.at, now.boot)
-            fleet = catalogs.fleet(names(settings.board), found, pod=self.name, tokens=(), unreachable=waiting)
+            fleet = catalogs.fleet(names(settings.board), found, pod=self.name, unreachable=waiting)
             protocol = Protocol(board, fleet, memory, clock=process, randomness=chance, lifetime=self.lifetime)
             projects = {one.project.id: one.project.identifier for one in found.projects}
             repositories = {

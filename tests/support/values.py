@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -11,7 +12,8 @@ from agent import pod
 from agent.board.catalog import Names
 from agent.model import Fleet, Principal, Relation, Row, WorkPackage
 from agent.settings.rules import judge
-from agent.texts.claim_token import ClaimToken
+from agent.texts import claim_token
+from agent.texts.claim_token import ClaimToken, Key
 
 NEW, ACTIVE, TESTING, CLOSED, REJECTED, HOLD = range(1, 7)
 TASK, FEATURE, BUG, EPIC, STORY, SPIKE, PHASE = range(11, 18)
@@ -44,6 +46,12 @@ MINE: Final = str(token())
 """The token that the state folder of `FLEET`'s pod recorded."""
 THEIRS: Final = str(token("pod-b", run=2, nonce="bb22"))
 
+
+def recorded(*texts: str, on: Iterable[int] = range(1, 100)) -> frozenset[Key]:
+    """What is mine where the state folder recorded these tokens for each of these work packages."""
+    return frozenset(one for text in texts for number in on if (one := claim_token.key(number, text)) is not None)
+
+
 FLEET: Final = Fleet(
     pod="pod-a",
     me=ME,
@@ -60,7 +68,7 @@ FLEET: Final = Fleet(
     gates=frozenset({PHASE}),
     priorities=(IMMEDIATE, HIGH, NORMAL, LOW),
     projects=frozenset({SHOP}),
-    tokens=frozenset({MINE}),
+    mine=recorded(MINE),
 )
 
 

@@ -102,7 +102,7 @@ def test_no_name_at_all_stops_the_search(name: str) -> None:
 
 
 def test_the_seeded_board_gives_a_whole_fleet() -> None:
-    assert fleet(NAMES, BOARD, pod="pod-a", tokens=["t"], unreachable=[93]) == Fleet(
+    assert fleet(NAMES, BOARD, pod="pod-a", unreachable=[93]) == Fleet(
         pod="pod-a",
         me=69,
         users=frozenset({69}),
@@ -122,7 +122,6 @@ def test_the_seeded_board_gives_a_whole_fleet() -> None:
         spikeless=frozenset({94}),
         fieldless=frozenset({(94, 218)}),
         unreachable=frozenset({93}),
-        tokens=frozenset({"t"}),
         statuses={331: "New", 337: "In progress", 339: "In testing", 342: "Closed", 344: "Rejected"},
         spike_names=frozenset({"Spike"}),
         assignable={93: frozenset({69, 70, 71}), 94: frozenset({71})},
@@ -130,15 +129,15 @@ def test_the_seeded_board_gives_a_whole_fleet() -> None:
 
 
 def test_an_open_status_that_means_done_can_still_be_worked_on_in_an_epic() -> None:
-    who = fleet(NAMES, BOARD, pod="pod-a", tokens=())
+    who = fleet(NAMES, BOARD, pod="pod-a")
     assert who.open_done == {339}
     assert who.workable == {339, 331, 337}
     assert who.executable == {218, 221, 224}
 
 
 def test_fleet_users_are_found_by_name_or_id_and_the_own_account_is_always_one() -> None:
-    assert fleet(replace(NAMES, fleet_users=("Second Agent",)), BOARD, pod="p", tokens=()).users == {69, 70}
-    assert fleet(replace(NAMES, fleet_users=("71", "Coding Agent")), BOARD, pod="p", tokens=()).users == {69, 71}
+    assert fleet(replace(NAMES, fleet_users=("Second Agent",)), BOARD, pod="p").users == {69, 70}
+    assert fleet(replace(NAMES, fleet_users=("71", "Coding Agent")), BOARD, pod="p").users == {69, 71}
 
 
 @pytest.mark.parametrize("number", ["77", "\uff17\uff17"])
@@ -147,17 +146,17 @@ def test_whoever_calls_himself_by_the_id_of_another_account_is_not_taken_for_it(
     names = replace(NAMES, fleet_users=(number,), people=("77",), integrations=("77",))
     board = replace(BOARD, people=(*BOARD.people, Principal("users", 75, "77")))
     assert missing(names, board) == [f"The fleet user “{number}” is no possible assignee in any project of the fleet."]
-    known = fleet(replace(names, fleet_users=("70",)), board, pod="p", tokens=())
+    known = fleet(replace(names, fleet_users=("70",)), board, pod="p")
     assert not {75} & (known.users | known.people | known.integrations)
 
 
 def test_words_count_of_whom_may_be_assigned_there_or_is_named_and_never_of_the_fleet_or_an_integration() -> None:
     """T13: everybody who could comment spoke to the model."""
-    who = fleet(replace(NAMES, people=("72",), integrations=("Second Agent", "74")), BOARD, pod="p", tokens=())
+    who = fleet(replace(NAMES, people=("72",), integrations=("Second Agent", "74")), BOARD, pod="p")
     assert [user for user in range(60, 90) if who.counts(user, 93)] == [71, 72]
     assert [user for user in range(60, 90) if who.counts(user, 94)] == [71, 72]
     assert [user for user in range(60, 90) if who.counts(user, 95)] == [72], "of an unknown project nobody is known"
-    both = fleet(replace(NAMES, people=("71", "69"), integrations=("71",)), BOARD, pod="p", tokens=())
+    both = fleet(replace(NAMES, people=("71", "69"), integrations=("71",)), BOARD, pod="p")
     assert not both.counts(71, 93), "integrations win"
     assert not both.counts(69, 93), "the fleet's accounts never count"
     assert not both.counts(0, 93), "whom the board does not tell is nobody"
@@ -169,7 +168,7 @@ def test_an_account_called_by_its_name_is_found_and_its_id_is_told() -> None:
     board = replace(BOARD, members=(Principal("users", 72, "Rita Reader"),))
     assert unlisted(names, BOARD) == ["Rita Reader"]
     assert unlisted(names, board) == []
-    assert fleet(names, board, pod="p", tokens=()).people == {72}
+    assert fleet(names, board, pod="p").people == {72}
     assert by_name(names, board) == [
         "board.fleet_users names “Second Agent”: people can change their names, write the id 70",
         "board.people names “Rita Reader”: people can change their names, write the id 72",
@@ -194,7 +193,7 @@ def test_gates_are_optional(gates: tuple[str, ...]) -> None:
     """A board of 17.6 has no `Phase`: a missing name must not stop a fleet."""
     names = replace(NAMES, gates=gates)
     assert missing(names, BOARD) == []
-    assert fleet(names, BOARD, pod="p", tokens=()).gates == frozenset()
+    assert fleet(names, BOARD, pod="p").gates == frozenset()
 
 
 def test_nothing_is_missing_on_the_seeded_board() -> None:
@@ -252,20 +251,20 @@ def test_what_is_missing_is_said_in_a_sentence_that_tells_how_to_mend_it(
 ) -> None:
     assert missing(names, board) == [sentence]
     with pytest.raises(ConfigurationError) as refusal:
-        fleet(names, board, pod="pod-a", tokens=())
+        fleet(names, board, pod="pod-a")
     assert str(refusal.value) == sentence
 
 
 def test_everything_that_is_missing_is_said_at_once() -> None:
     empty = Catalog(me=ME, statuses=(), types=(), priorities=(), projects=())
     with pytest.raises(ConfigurationError) as refusal:
-        fleet(replace(NAMES, fleet_users=("X", "Y")), empty, pod="pod-a", tokens=())
+        fleet(replace(NAMES, fleet_users=("X", "Y")), empty, pod="pod-a")
     assert len(str(refusal.value).splitlines()) == 9
 
 
 def test_one_of_the_done_statuses_and_one_executable_type_are_enough() -> None:
     names = replace(NAMES, done=("No such", "Closed"), bugs=("No such",), tasks=("Task",))
-    who = fleet(names, BOARD, pod="p", tokens=())
+    who = fleet(names, BOARD, pod="p")
     assert who.done == (342,)
     assert who.executable == {218}
 

@@ -43,6 +43,7 @@ from support.values import (
     blocks,
     fleet,
     item,
+    recorded,
     row,
 )
 
@@ -194,6 +195,13 @@ def test_my_name_without_a_recorded_token_proves_nothing() -> None:
     epic = item(1, type=EPIC, status=ACTIVE, pod="pod-a", run=THEIRS)
     assert choose.is_owned(epic, FLEET)
     assert [why.detail for why in choose.epic_reasons(epic, FLEET)] == ["Epic #1 is owned by pod-a"]
+
+
+def test_a_copy_of_what_is_mine_is_not_mine() -> None:
+    """P7: who duplicates a work package copies its token, and no claim."""
+    only = fleet(mine=recorded(MINE, on=[42]))
+    assert choose.is_mine(item(42, status=ACTIVE, run=MINE), only)
+    assert not choose.is_mine(item(43, status=ACTIVE, run=MINE), only)
 
 
 def test_a_recorded_token_without_the_active_status_is_not_mine() -> None:
@@ -426,7 +434,7 @@ def test_rows_are_ordered_like_tickets_of_one_priority() -> None:
 
 IN_PROGRESS = item(90, status=ACTIVE, pod="pod-a", run=MINE, assignee=PEOPLE[ME])
 OTHER_TOKEN = MINE.replace(".aa11 ", ".cc33 ")
-TWO_TOKENS = fleet(tokens=frozenset({MINE, OTHER_TOKEN}))
+TWO_TOKENS = fleet(mine=recorded(MINE, OTHER_TOKEN))
 CHILD = item(80, parent=1, ancestors=(1,))
 BLOCKED_CHILD = item(81, parent=1, ancestors=(1,), pod="pod-b")
 OTHER_EPIC = item(2, type=EPIC)

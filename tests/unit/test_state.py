@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from loguru import logger
 
 from agent.errors import ConfigurationError, PodTrouble
-from agent.state import LONGEST_TROUBLE, Backoff, Reading, RecordedClaim, State, WorkedText
+from agent.state import LONGEST_TROUBLE, MOST_ENDED, Backoff, Reading, RecordedClaim, State, WorkedText
 from agent.state_folder import StateFolder
 from agent.texts.claim_token import new
 
@@ -35,8 +35,8 @@ def claim(ticket: int = 42, nonce: str = "n1", **more: Any) -> RecordedClaim:
 def test_token_whose_end_is_not_known_stays_beside_the_next_one() -> None:
     state = State().with_claim(claim(nonce="n1")).with_claim(claim(nonce="n2"))
     assert [c.token for c in state.of_ticket(42)] == [token("n1"), token("n2")]
-    assert state.without(token("n1")).of_ticket(42) == (claim(nonce="n2"),)
-    assert state.without_ticket(42) == State()
+    assert state.without(42, token("n1")).of_ticket(42) == (claim(nonce="n2"),)
+    assert state.without_ticket(42).claims == ()
 
 
 def test_recording_a_token_again_replaces_its_record() -> None:
@@ -46,12 +46,37 @@ def test_recording_a_token_again_replaces_its_record() -> None:
 
 def test_mine_is_what_the_state_recorded_compared_by_run_and_nonce() -> None:
     state = State().with_claim(claim()).with_claim(claim(7, "e1", is_epic=True))
-    assert state.recorded(token()) == claim()
-    assert state.recorded(token().replace("pod-b", "renamed")) == claim()
-    assert state.recorded(token("other")) is None, "my name on somebody else's token is not mine"
-    assert state.recorded("") is None
-    assert state.recorded("a person was here") is None
+    assert state.recorded(42, token()) == claim()
+    assert state.recorded(42, token().replace("pod-b", "renamed")) == claim()
+    assert state.recorded(42, f"{token()} routed") == claim()
+    assert state.recorded(42, token("other")) is None, "my name on somebody else's token is not mine"
+    assert state.recorded(42, "") is None
+    assert state.recorded(42, "a person was here") is None
     assert state.tickets() == {42, 7}
+
+
+def test_a_token_on_another_work_package_is_a_copy_while_the_claim_lasts_and_when_it_has_ended() -> None:
+    """P7: who duplicates a claimed work package copies its claim."""
+    state = State().with_claim(claim())
+    for now in (state, state.without(42, token()), state.without_ticket(42)):
+        assert now.recorded(43, token()) is None
+        assert now.held_elsewhere(43, token()) == 42
+        assert now.held_elsewhere(43, token("later")) == 42, "an Epic's token is renewed, its run stays"
+        assert now.held_elsewhere(42, token()) is None
+        assert now.held_elsewhere(43, "a person was here") is None
+    assert state.wrote(token())
+    assert not State().wrote(token())
+    assert State().held_elsewhere(43, token()) is None
+
+
+def test_only_the_latest_claims_that_have_ended_are_remembered() -> None:
+    state = State()
+    for number in range(MOST_ENDED + 1):
+        run = f"7f9c0000-0000-4000-8000-{number:012x}"
+        text = str(new(run=run, nonce="n", pod="pod-b", lifetime_s=60, now=NOW))
+        state = state.with_claim(RecordedClaim(ticket=number, token=text, born=Reading(0, "b1"), pod="pod-b"))
+        state = state.without(number, text)
+    assert list(state.ended.values()) == list(range(1, MOST_ENDED + 1))
 
 
 def test_claim_ends_after_its_lifetime_and_with_the_boot() -> None:

@@ -69,15 +69,16 @@ async def as_pods_read_it(
         client.fields = found.fields
         items = await client.work_packages([one_of("project", [found.projects[0].project.id])], "everything")
         relations = await client.relations([one.id for one in items], "every relation")
-        return {one.id: one for one in items}, relations, fleet(names(), found, pod=NOBODY, tokens=())
+        return {one.id: one for one in items}, relations, fleet(names(), found, pod=NOBODY)
 
 
 def pods_of(items: dict[int, WorkPackage], known: Fleet) -> list[Fleet]:
     """Every pod that the board knows of, with its tokens, and one that it does not."""
-    tokens = [token for one in items.values() if (token := claim_token.parse(one.run))]
-    pods = {NOBODY, *(one.pod for one in items.values() if one.pod), *(token.pod for token in tokens)}
+    claims = [(one.id, token) for one in items.values() if (token := claim_token.parse(one.run))]
+    pods = {NOBODY, *(one.pod for one in items.values() if one.pod), *(token.pod for _, token in claims)}
     return [
-        replace(known, pod=pod, tokens=frozenset(str(token) for token in tokens if token.pod == pod)) for pod in pods
+        replace(known, pod=pod, mine=frozenset((number, *token.key) for number, token in claims if token.pod == pod))
+        for pod in pods
     ]
 
 
