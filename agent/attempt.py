@@ -17,6 +17,9 @@ from msgspec.structs import replace
 
 from agent import briefing
 from agent.briefing import Briefing, Word
+from agent.claim import checking
+from agent.claim.protocol import Protocol
+from agent.claim.value import Claim
 from agent.ending import End, Ending
 from agent.errors import (
     BoardError,
@@ -32,20 +35,19 @@ from agent.errors import (
 from agent.execution import Execution
 from agent.git import refs
 from agent.git.evidence import KEPT_TRAILER, RUN_TRAILER, SEEN_TRAILER, TICKET_TRAILER
-from agent.git.kept import Kept
 from agent.git.refs import ClaimRefRefused, LeaseRefused, PushRefused, Refs, Refusal
 from agent.git.repo import Repository
 from agent.git.workspace import Workspace
 from agent.model import WorkPackage
 from agent.programs.instructions import Verify
 from agent.programs.verdict import ModelResult
-from agent.protocol import Protocol
 from agent.reporting import CHANGED_TEXTS, Links, Reporter, with_failure
 from agent.spikes import Spikes
 from agent.state import RecordedFailure
 from agent.texts import outlet, report
 from agent.texts.branches import around_slug, branch_name
 from agent.texts.report import Event
+from agent.texts.where import NOWHERE, Where
 from agent.watch import watched
 
 REF_SWAPS: Final = 5
@@ -93,12 +95,18 @@ class Attempt:
         self._repository = place.repository
         self._execution = execution
         self._say = say
-        self._held = reporter.held
-        self._run = reporter.held.token.run
+        self._run = reporter.claim.token.run
         self._claim_blob: str | None = None
         self._seen = ""
         """The hash of the guarded change that a person let through."""
         self._workspace: Workspace | None = None
+        self._kept = NOWHERE
+        """Where the work of a run is that ended before its time."""
+
+    @property
+    def _claim(self) -> Claim:
+        """The claim as it is recorded now."""
+        return self._reporter.claim
 
     async def work(self, ticket: WorkPackage, epic: WorkPackage | None) -> End:
         """Carry the run to its verdict, or to a trouble that is the pod's.
@@ -114,43 +122,54 @@ class Attempt:
         try:
             end = await self._to_its_end(ticket, epic)
         except Refused as refusal:
-            await self._reporter.refused(refusal)
+            await self._reporter.refused(refusal, self.leave)
             await self._delete_claim_ref()
             return End(Ending.REFUSED, reason=str(refusal))
         except BoardError as silent:
             if isinstance(silent, NotFound) and await self._is_gone():
-                self._protocol.memory.forget_ticket(self._held.ticket)
+                await self.leave()
+                self._protocol.memory.forget_ticket(self._claim.ticket)
                 return End(Ending.GONE, reason=str(silent))
             self._reporter.troubled(str(silent))
             raise
-        if end.kind is not Ending.INTERRUPTED or not self._protocol.memory.state.of_ticket(self._held.ticket):
+        if end.kind is not Ending.INTERRUPTED or not self._protocol.memory.state.of_ticket(self._claim.ticket):
             await self._execution.forget(self._run)
         # What a failed run leaves is kept elsewhere, and could fill the disk: the next one begins in a fresh worktree.
-        if end.kind in (Ending.DONE, Ending.FAILED, Ending.STOPPED) and self._held.epic is None:
+        if end.kind in (Ending.DONE, Ending.FAILED, Ending.STOPPED) and self._claim.epic is None:
             with contextlib.suppress(PodTrouble, OSError):
-                await self._repository.discard(self._held.owner)
-            self._protocol.memory.change(lambda state: state.without_litter(self._held.ticket))
+                await self._repository.discard(self._claim.owner)
+            self._protocol.memory.change(lambda state: state.without_litter(self._claim.ticket))
         return end
 
     async def abandon(self, why: str) -> None:
         """The ticket was changed while this pod was away: keep the work, let go."""
-        branch = self._reporter.record.branch
-        if branch:
-            with contextlib.suppress(PodTrouble, TicketFailure, OSError):
-                self._workspace = await self._repository.open(self._held.owner, branch, self._run)
         await self._stopped(why)
+
+    async def lost(self, why: str) -> None:
+        """The board does not show the claim any more: keep the work, and say so if there is any."""
+        await self._reporter.lost(why, self.leave)
+
+    async def refuse(self, refusal: Refused) -> None:
+        """The board does not let this account write to the ticket any more: keep the work, let go."""
+        await self._reporter.refused(refusal, self.leave)
+
+    async def leave(self) -> Where:
+        """End what runs on this host for the run, and keep what is in its worktree; where that is."""
+        await self._execution.clear(self._run)
+        self._kept = await self._keep(refs.kept_name(self._claim.ticket, self._run))
+        return self._kept
 
     async def _is_gone(self) -> bool:
         """Whether the 404 was about the ticket itself, and not about something around it."""
         try:
-            await self._protocol.board.work_package(self._held.ticket, "is it gone")
+            await self._protocol.board.work_package(self._claim.ticket, "is it gone")
         except NotFound:
             return True
         return False
 
     async def _to_its_end(self, ticket: WorkPackage, epic: WorkPackage | None) -> End:
         try:
-            if self._held.token.attempt > 1:
+            if self._claim.token.attempt > 1:
                 await self._look_again(ticket)
             await self._set_claim_ref()
             await self._repository.fetch()
@@ -172,14 +191,14 @@ class Attempt:
 
     async def _set_claim_ref(self) -> None:
         """Git is fenced from here on: a predecessor's push fails whole."""
-        text, owner = str(self._held.token), self._held.owner
+        text, owner = str(self._claim.token), self._claim.owner
         expected = self._place.refs.claims.get(owner)
         for _ in range(REF_SWAPS):
             try:
                 self._claim_blob = await self._repository.set_claim(owner, text, expected)
             except LeaseRefused:
                 expected = await self._repository.read_claim(owner)
-                await self._protocol.still_mine(self._held)
+                await checking.check(self._protocol, self._claim)
             except ClaimRefRefused as refused:
                 logger.warning("{}", refused)
                 return
@@ -189,15 +208,15 @@ class Attempt:
 
     async def _look_again(self, ticket: WorkPackage) -> None:
         """What a first try did before it came here, if it came so far; and whether the ticket is still ours to do."""
-        token = self._held.token
+        token = self._claim.token
         await self._reporter.once(Event.CLAIMED, report.claimed(token.run, pod=token.pod))
         text = report.taken_over(token.run, pod=token.pod, attempt=token.attempt, tries=self._reporter.tries)
         await self._protocol.say(ticket.id, text, "taken over")
-        await self._protocol.still_mine(self._held)
+        await checking.check(self._protocol, self._claim)
 
     async def _carry_out(self, ticket: WorkPackage, epic: WorkPackage | None, branch: str) -> End:
         """Look what is done already, else work; ends with a result on the board."""
-        if self._held.token.attempt > 1:
+        if self._claim.token.attempt > 1:
             commit = await self._repository.commit_of_run(self._run, branch)
             if commit is not None:
                 self._say("the commit of this run is on the remote already")
@@ -205,7 +224,7 @@ class Attempt:
                 await self._delete_claim_ref()
                 return end
             await self._raise_known_failure(ticket, branch)
-            if whys := await self._protocol.second_look(ticket):
+            if whys := await checking.second_look(self._protocol, ticket):
                 raise Superseded("; ".join(why.detail for why in whys))
         workspace = await self._open(branch)
         starter = await workspace.add_starter(self._place.starter, outlet.commit(STARTER, "", self._trailers(ticket)))
@@ -224,7 +243,7 @@ class Attempt:
             return await self._let_through(workspace, brief, brief.word, ticket)
         result = await watched(
             self._protocol,
-            self._held,
+            self._claim,
             self._execution.model(brief.prompt(), workspace, self._run, self._time_to_work()),
         )
         snapshot = await workspace.snapshot()
@@ -249,14 +268,14 @@ class Attempt:
             raise TicketFailure(
                 f"Spike #{word.spike} does not say which commit `push {word.change}` lets through, so nothing is pushed"
             )
-        owners = dict.fromkeys((self._held.ticket, self._held.owner))
+        owners = dict.fromkeys((self._claim.ticket, self._claim.owner))
         for name in (refs.kept_name(owner, word.run) for owner in owners):
             kept = await self._repository.fetch_kept(name)
             if kept and kept == word.commit:  # whoever may push there may have put something else in its place
                 break
         else:
-            name = refs.kept_name(self._held.ticket, word.run)
-            where = f"neither at refs/{name} nor on the host of pod {self._held.token.pod}"
+            name = refs.kept_name(self._claim.ticket, word.run)
+            where = f"neither at refs/{name} nor on the host of pod {self._claim.token.pod}"
             raise TicketFailure(f"the work that `push {word.change}` lets through, commit {word.commit}, is {where}")
         self._say(f"taking {kept[:7]}, which a person let through")
         trailers = self._trailers(ticket) | {SEEN_TRAILER: word.seen}
@@ -286,7 +305,7 @@ class Attempt:
             return ()
         async with workspace.checkout(commit, judge.folders) as clean:
             checks = self._execution.verify(judge.commands, clean, self._run, self._time_to_verify())
-            await watched(self._protocol, self._held, checks)
+            await watched(self._protocol, self._claim, checks)
             await clean.passed()
             return clean.carried
 
@@ -346,10 +365,10 @@ class Attempt:
 
     async def _open(self, branch: str) -> Workspace:
         """The worktree, after whatever an earlier run left running in it has ended (I-50)."""
-        before = self._repository.run_of(self._held.owner)
+        before = self._repository.run_of(self._claim.owner)
         if before and before != self._run:  # what a try of this run had started was over before the take-over
             await self._execution.clear(before)
-        self._workspace = await self._repository.open(self._held.owner, branch, self._run)
+        self._workspace = await self._repository.open(self._claim.owner, branch, self._run)
         return self._workspace
 
     async def _raise_known_failure(self, ticket: WorkPackage, branch: str) -> None:
@@ -358,7 +377,7 @@ class Attempt:
         spikes = await Spikes(self._protocol).of_run(ticket, self._run)
         if known is None and (spikes or Event.FAILED in await self._reporter.events()):
             known = RecordedFailure("the run failed before it was interrupted")
-        if known is None and self._held.token.attempt > self._reporter.tries:
+        if known is None and self._claim.token.attempt > self._reporter.tries:
             if self._reporter.record.trouble:
                 raise PodTrouble(self._reporter.record.trouble)
             known = RecordedFailure(f"the run was interrupted {self._reporter.tries} times")
@@ -397,7 +416,7 @@ class Attempt:
     async def _already_done(self, workspace: Workspace, summary: str, judge: Verify, ticket: WorkPackage) -> End:
         """The model says that nothing is left to do: believed only if the branch has its commit, and its tip passes."""
         branch = workspace.branch
-        if not await self._repository.commits_of_ticket(self._held.ticket, branch):
+        if not await self._repository.commits_of_ticket(self._claim.ticket, branch):
             raise TicketFailure("the model said that it was done already, but no commit is there", question=summary)
         commit = await self._repository.tip(branch)
         carried = await self._verify(workspace, workspace.start, judge)  # the branch with the base whose judge that is
@@ -411,58 +430,65 @@ class Attempt:
 
     async def _failed(self, failure: RecordedFailure) -> End:
         """Comment, Spike, back to the pool; the work is kept first, since the comment says where it is."""
-        logger.warning("#{}: failed: {}", self._held.ticket, failure.reason)
+        logger.warning("#{}: failed: {}", self._claim.ticket, failure.reason)
         self._reporter.remember(with_failure(self._reporter.record, failure))
         try:
             await self._reporter.fence()
             name = refs.kept_name if failure.change else refs.failed_name
-            kept = await self._keep(name(self._held.ticket, self._run))
+            kept = await self._keep(name(self._claim.ticket, self._run))
             spike = await self._reporter.failed(failure, kept, self._execution.spent(self._run))
         except Superseded as superseded:
             return await self._stopped(str(superseded))
         await self._delete_claim_ref()
-        return End(Ending.FAILED, branch=_shown(kept), spike=spike, reason=failure.reason)
+        return End(Ending.FAILED, branch=kept.place, spike=spike, reason=failure.reason)
 
     async def _interrupted(self, reason: str) -> End:
         """Pod trouble: the claim is kept for a resume, or given back; a failure only if it comes with the ticket."""
-        logger.warning("#{}: interrupted: {}", self._held.ticket, reason)
+        logger.warning("#{}: interrupted: {}", self._claim.ticket, reason)
         try:
-            too_often = await self._reporter.interrupted(reason)
+            too_often = await self._reporter.interrupted(reason, self.leave)
         except TooLarge as large:
             too_often = _too_long(large)
         except Superseded as superseded:
             return await self._stopped(str(superseded))
         if too_often is not None:
             return await self._failed(too_often)
-        if not self._protocol.memory.state.of_ticket(self._held.ticket):
+        if not self._protocol.memory.state.of_ticket(self._claim.ticket):
             await self._delete_claim_ref()
         return End(Ending.INTERRUPTED, reason=reason)
 
     async def _stopped(self, why: str) -> End:
-        logger.warning("#{}: stopped: {}", self._held.ticket, why)
-        kept = await self._keep(refs.kept_name(self._held.ticket, self._run))
-        await self._reporter.stopped(why, kept)
+        logger.warning("#{}: stopped: {}", self._claim.ticket, why)
+        await self._reporter.stopped(why, self.leave)
         await self._delete_claim_ref()
-        return End(Ending.STOPPED, branch=_shown(kept), reason=why)
+        return End(Ending.STOPPED, branch=self._kept.place, reason=why)
 
-    async def _keep(self, name: str) -> Kept | None:
-        """What is there, kept; None if there is nothing, or the remote does not take it now."""
-        if self._workspace is None:
-            return None
-        trailers = {RUN_TRAILER: self._run, KEPT_TRAILER: f"#{self._held.ticket}"}
-        message = outlet.commit(f"Work in progress on work package {self._held.ticket}", "", trailers)
+    async def _keep(self, name: str) -> Where:
+        """What is there, kept; nowhere if there is nothing. What the remote does not take now stays on this host."""
         try:
-            return await self._workspace.keep(name, message)
-        except (PodTrouble, OSError) as trouble:
-            logger.warning("#{}: the work stays in {}: {}", self._held.ticket, self._workspace.path, trouble)
-            return None
+            await self._find_worktree()
+            if self._workspace is None:
+                return NOWHERE
+            trailers = {RUN_TRAILER: self._run, KEPT_TRAILER: f"#{self._claim.ticket}"}
+            message = outlet.commit(f"Work in progress on work package {self._claim.ticket}", "", trailers)
+            return self._reporter.where(await self._workspace.keep(name, message))
+        except (PodTrouble, TicketFailure, OSError) as trouble:
+            place = "its worktree" if self._workspace is None else str(self._workspace.path)
+            logger.warning("#{}: the work stays in {}: {}", self._claim.ticket, place, trouble)
+            return self._reporter.stays(str(trouble))
+
+    async def _find_worktree(self) -> None:
+        """That of an earlier try, where this one did not come so far; another run's is not touched."""
+        record, owner = self._reporter.record, self._claim.owner
+        if self._workspace is None and record.branch and self._repository.run_of(owner) == self._run:
+            self._workspace = await self._repository.open(owner, record.branch, self._run)
 
     async def _delete_claim_ref(self) -> None:
         """When it is mine; a leftover is harmless."""
         if self._claim_blob is None:
             return
         with contextlib.suppress(PodTrouble):
-            await self._repository.delete_claim(self._held.owner, self._claim_blob)
+            await self._repository.delete_claim(self._claim.owner, self._claim_blob)
 
     # -- small things ----------------------------------------------------------------------------------------------
 
@@ -501,7 +527,7 @@ class Attempt:
         return branch
 
     def _trailers(self, ticket: WorkPackage) -> dict[str, str]:
-        return {TICKET_TRAILER: f"#{ticket.id}", "Agent-Pod": self._held.token.pod, RUN_TRAILER: self._run}
+        return {TICKET_TRAILER: f"#{ticket.id}", "Agent-Pod": self._claim.token.pod, RUN_TRAILER: self._run}
 
 
 def _too_long(large: TooLarge) -> RecordedFailure:
@@ -514,7 +540,3 @@ def _recorded(failure: TicketFailure) -> RecordedFailure:
     if isinstance(failure, Unseen):
         return replace(plain, change=failure.change, diff=failure.diff)
     return plain
-
-
-def _shown(kept: Kept | None) -> str:
-    return "" if kept is None else kept.branch or kept.ref or kept.bundle

@@ -12,11 +12,11 @@ from typing import Final
 from msgspec import Struct
 
 from agent import choose
+from agent.claim.protocol import Protocol
 from agent.errors import NotFound, Refused, TicketFailure, TooLarge
 from agent.git.workspace import Workspace
 from agent.model import Activity, Fleet, WorkPackage
 from agent.programs.instructions import NAME, Instructions, read_instructions
-from agent.protocol import Protocol
 from agent.spikes import Spikes
 from agent.state import RecordedClaim
 from agent.texts import prompt, report, trail

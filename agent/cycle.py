@@ -14,24 +14,28 @@ from typing import Final
 from loguru import logger
 from msgspec import Struct
 
-from agent import choose, epics, farewells, ownership, sweep
+from agent import choose, epics, sweep
 from agent.attempt import Attempt, Place
 from agent.board.query import one_of
 from agent.choose import Rung
+from agent.claim import ending, outbox, rules, taking
+from agent.claim.ending import How, Reason
+from agent.claim.protocol import Protocol
+from agent.claim.taking import Lost, Taken
+from agent.claim.value import Claim
 from agent.daemon import Pass
 from agent.ending import End, Ending
 from agent.errors import BoardError, NotFound, PodTrouble, Refused, Superseded, TicketFailure, TooLarge, Unreachable
 from agent.execution import Execution
 from agent.git.repo import Repository
 from agent.model import WorkPackage
-from agent.ownership import Held
-from agent.protocol import Claimed, Lost, Protocol
 from agent.reporting import TAKEN_FOR_A_BUG, Reporter
 from agent.scan import LATER, Candidate, Scan
 from agent.spikes import Spikes
-from agent.state import RecordedClaim, State
+from agent.state import State
 from agent.texts import claim_token, report
 from agent.texts.claim_token import ClaimToken
+from agent.texts.where import Where
 
 CLAIMS: Final = 20
 """How many candidates a pod loses to others in one cycle before it calls it a day."""
@@ -124,7 +128,7 @@ class Cycle:
 
     async def _descend(self) -> Result:
         """Rungs 1 to 7, the first that yields work. A release (rung 3) is none: the walk goes on."""
-        for left in await farewells.catch_up(self._protocol):
+        for left in await outbox.catch_up(self._protocol):
             await epics.reopen_if_needed(self._protocol, left)
         mine = await self._read_mine()
         unfinished = await self._settle(mine)
@@ -148,8 +152,8 @@ class Cycle:
     async def _clear_litter(self, mine: Iterable[WorkPackage], going_on: int | None) -> None:
         """What a pod that died after its run's last step could not clear away any more."""
         state = self._memory.state
-        living = (claim_token.parse(one.run) for one in mine if state.recorded(one.id, one.run) is not None)
-        await self._execution.tidy({token.run for token in living if token is not None})
+        living = (Claim.mine(state, one) for one in mine)
+        await self._execution.tidy({claim.token.run for claim in living if claim is not None})
         for ticket, project in state.litter.items():
             if ticket != going_on:
                 with contextlib.suppress(PodTrouble, TicketFailure, OSError):
@@ -177,6 +181,7 @@ class Cycle:
             try:
                 found[number] = await self._board.work_package(number, "what the state recorded")
             except (NotFound, Refused):
+                await self._leave_lost(number, "it is gone or hidden from the fleet")
                 self._memory.forget_ticket(number)
             except TooLarge as large:
                 logger.warning("#{} is left alone: {}", number, large)
@@ -190,34 +195,50 @@ class Cycle:
             token.pod == self._protocol.fleet.pod for token in map(claim_token.parse, self._claims_seen) if token
         )
 
-    async def _settle(self, mine: Iterable[WorkPackage]) -> tuple[WorkPackage, RecordedClaim] | None:
+    async def _settle(self, mine: Iterable[WorkPackage]) -> tuple[WorkPackage, Claim] | None:
         """The run to finish, if there is one; what a person has changed meanwhile is given back on the way."""
         fleet = self._protocol.fleet
         unfinished = None
         for item in mine:
-            self._forget_ended(item)
-            record = self._memory.state.recorded(item.id, item.run)
-            token = claim_token.parse(item.run)
-            if record is None or token is None:
-                if token is not None and token.pod == fleet.pod and item.status == fleet.active:
-                    logger.error(
-                        "#{} carries a token in the name of {} that this pod never wrote: another host has this name, "
-                        "or the state folder was lost. It is left to expire, or to `agent release {}`.",
-                        item.id, fleet.pod, item.id,
-                    )  # fmt: skip
+            await self._forget_ended(item)
+            claim = Claim.mine(self._memory.state, item)
+            if claim is None:
+                await self._judge_foreign(item)
                 continue
-            moved = (item.project, item.type) != (record.project, record.type)
+            moved = (item.project, item.type) != (claim.project, claim.type)
             if choose.is_unfinished(item, fleet) and not moved:
-                unfinished = unfinished or (item, record)
+                unfinished = unfinished or (item, claim)
             elif item.type not in fleet.epics:
-                await self._let_go(item, record, token)
+                await self._let_go(item, claim)
         return unfinished
 
-    def _forget_ended(self, item: WorkPackage) -> None:
+    async def _judge_foreign(self, item: WorkPackage) -> None:
+        """A token in this pod's name that is no claim of this work package: a copy is given back, with a word."""
+        shown, fleet = Claim.shown(item), self._protocol.fleet
+        if shown is None:
+            return
+        original = self._memory.state.held_elsewhere(item.id, item.run)
+        if original is not None:
+            logger.warning("#{} is a copy of #{}, and of its claim: it goes back", item.id, original)
+            run, number = shown.token.run, original
+            how = How(reason=Reason.COPIED, word=lambda _: report.copied(run, original=number))
+            await ending.end(self._protocol, shown, how)
+        elif shown.token.pod == fleet.pod and item.status == fleet.active:
+            logger.error(
+                "#{} carries a token in the name of {} that this pod never wrote: another host has this name, "
+                "or the state folder was lost. It is left to expire, or to `agent release {}`.",
+                item.id, fleet.pod, item.id,
+            )  # fmt: skip
+
+    async def _forget_ended(self, item: WorkPackage) -> None:
         """Forget the tokens that have ended: older than the shown one, replaced by another's, or too old to land still.
 
-        One that is newer than the shown one may still be on its way.
+        One that is newer than the shown one may still be on its way. What a run had done that the board does not show
+        any more is kept first.
         """
+        token = claim_token.parse(item.run)
+        if token is None or not any(one.run == token.run for one in self._tokens(item.id)):
+            await self._leave_lost(item.id, "the claim is another's now" if item.run else "the claim was cleared")
         now = self._memory.now()
         claims = self._memory.state.of_ticket(item.id)
         known = self._memory.state.recorded(item.id, item.run)
@@ -227,44 +248,66 @@ class Cycle:
             if n != shown and (replaced or (shown is not None and n < shown) or claim.left(now.at, now.boot) <= 0):
                 self._memory.forget(item.id, claim.token)
 
-    async def _let_go(self, item: WorkPackage, record: RecordedClaim, token: ClaimToken) -> None:
-        """A person changed the ticket while this pod was away: the work is kept, what is still ours goes back."""
-        held = Held.of(record, token)
-        why = ownership.ticket_lost(item, held, held.epic, self._protocol.fleet) or "this pod was away"
-        await self._execution.clear(token.run)
+    def _tokens(self, ticket: int) -> list[ClaimToken]:
+        return [token for one in self._memory.state.of_ticket(ticket) if (token := one.parsed()) is not None]
+
+    async def _leave_lost(self, ticket: int, why: str) -> None:
+        """A claim that its run had begun to work under, and that the board shows no more: its end is the pod's to finish."""
+        begun = [one for one in self._memory.state.of_ticket(ticket) if one.branch]
+        claim = Claim.recorded(begun[-1]) if begun else None
+        if claim is None:
+            return
         try:
-            place = await self._place_of(record.project)
+            place = await self._place_of(claim.project)
+        except PodTrouble as trouble:
+            logger.warning("#{}: what its run had done stays on this host: {}", ticket, trouble)
+            await self._execution.clear(claim.token.run)
+            await self._reporter(claim).lost(why, partial(self._stays, claim, str(trouble)))
+        else:
+            await self._new_attempt(claim, place).lost(why)
+        for one in begun:
+            self._memory.forget(ticket, one.token)
+
+    async def _stays(self, claim: Claim, trouble: str) -> Where:
+        """End what runs here for a claim whose repository cannot be used: what lies there stays."""
+        await self._execution.clear(claim.token.run)
+        return self._reporter(claim).stays(trouble)
+
+    async def _let_go(self, item: WorkPackage, claim: Claim) -> None:
+        """A person changed the ticket while this pod was away: the work is kept, what is still ours goes back."""
+        why = rules.ticket_lost(item, claim, claim.epic, self._protocol.fleet) or "this pod was away"
+        try:
+            place = await self._place_of(claim.project)
         except PodTrouble as trouble:
             logger.warning("#{}: its work stays on this host: {}", item.id, trouble)
-            await self._reporter(held, record).stopped(why)
+            await self._reporter(claim).stopped(why, partial(self._stays, claim, str(trouble)))
         else:
-            await self._new_attempt(held, record, place).abandon(why)
+            await self._new_attempt(claim, place).abandon(why)
 
-    async def _finish(self, item: WorkPackage, record: RecordedClaim) -> Result | None:
+    async def _finish(self, item: WorkPackage, claim: Claim) -> Result | None:
         """Take over what this pod left unfinished: the Epic first, then a new nonce, then the ref, then look.
 
         Returns:
             None where its repository cannot be used now: the claim waits, within its lifetime, and the walk goes on.
         """
-        token = claim_token.parse(record.token)
-        if token is None or not await self._can_resume(item, record, token):
+        if not await self._can_resume(item, claim):
             return None
         done = Result(outcome=Pass.WORKED, rung=Rung.FINISH, ticket=item.id, subject=item.subject)
-        reporter = self._reporter(Held.of(record, token), record, self._places[item.project])
-        await self._execution.clear(token.run)  # first, since not every take-over comes as far as the worktree
+        attempt = self._new_attempt(claim, self._places[item.project])
+        await self._execution.clear(claim.token.run)  # first, since not every take-over comes as far as the worktree
         try:
-            claimed = await self._protocol.take_over(item, record, token)
+            taken = await taking.take_over(self._protocol, item, claim)
         except Superseded as superseded:
-            await reporter.stopped(str(superseded))
+            await attempt.abandon(str(superseded))
             return done
         except Refused as refusal:
-            await reporter.refused(refusal)
+            await attempt.refuse(refusal)
             return done
-        if claimed is None:
+        if taken is None:
             raise Unreachable(f"#{item.id} could not be taken over: the board does not settle it")
-        return await self._attempt(Rung.FINISH, claimed, self._places[item.project])
+        return await self._attempt(Rung.FINISH, taken, self._places[item.project])
 
-    async def _can_resume(self, item: WorkPackage, record: RecordedClaim, token: ClaimToken) -> bool:
+    async def _can_resume(self, item: WorkPackage, claim: Claim) -> bool:
         """Whether the repository and this host can be used; at the end of its lifetime the claim is given back if not.
 
         Raises:
@@ -273,8 +316,9 @@ class Cycle:
         if await self._answers(item.project):
             return True
         now = self._memory.now()
-        if record.left(now.at, now.boot) <= 0:
-            await self._reporter(Held.of(record, token), record).give_up(self._troubles[item.project])
+        if claim.record.left(now.at, now.boot) <= 0:
+            trouble = self._troubles[item.project]
+            await self._reporter(claim).give_up(trouble, partial(self._stays, claim, trouble))
         return False
 
     # -- rungs 2 and 4 to 6 ----------------------------------------------------------------------------------------
@@ -283,17 +327,15 @@ class Cycle:
         """The Epics that I own; one that a person moved or re-routed is given up at once, one without its bug soon."""
         fleet, state, kept = self._protocol.fleet, self._memory.state, set()
         for epic in mine:
-            record, token = state.recorded(epic.id, epic.run), claim_token.parse(epic.run)
-            if epic.type not in fleet.epics or record is None or token is None:
+            claim = Claim.mine(state, epic)
+            if epic.type not in fleet.epics or claim is None:
                 continue
-            why = ownership.epic_lost(epic, fleet)
+            bug, why = claim.record.taken_for, rules.epic_lost(epic, fleet)
             if epic.status != fleet.active:
-                await self._protocol.try_give_back(epic.id, token)
+                await ending.end(self._protocol, claim, How(reason=Reason.STOPPED))
             elif why:
                 await epics.release(self._protocol, epic.id, why)
-            elif record.taken_for and not any(
-                one.id == record.taken_for and state.recorded(one.id, one.run) is not None for one in mine
-            ):
+            elif bug and not any(one.id == bug and Claim.mine(state, one) is not None for one in mine):
                 self._idle.add(epic.id)
             else:
                 kept.add(epic.id)
@@ -307,10 +349,10 @@ class Cycle:
                 await self._release_idle(candidate)
             if candidate is None:
                 return None
-            claimed = await self._protocol.claim(candidate)
-            if isinstance(claimed, Claimed):
-                return await self._start(candidate, claimed)
-            await self._lost(scan, candidate, claimed)
+            taken = await taking.take(self._protocol, candidate)
+            if isinstance(taken, Taken):
+                return await self._start(candidate, taken)
+            await self._lost(scan, candidate, taken)
         logger.info("{} candidates were lost to other pods in a row", CLAIMS)
         return None
 
@@ -329,33 +371,32 @@ class Cycle:
             await epics.release(self._protocol, epic.id, f"#{candidate.ticket.id} could not be claimed")
         scan.skip(candidate, mine=self._protocol.fleet.mine, whole_epic=lost.whole_epic)
 
-    async def _start(self, candidate: Candidate, claimed: Claimed) -> Result:
-        held = claimed.held
-        await self._protocol.say(held.ticket, report.claimed(held.token.run, pod=held.token.pod), "claimed")
-        return await self._attempt(candidate.rung, claimed, await self._place_of(held.project))
+    async def _start(self, candidate: Candidate, taken: Taken) -> Result:
+        claim = taken.claim
+        await self._protocol.say(claim.ticket, report.claimed(claim.token.run, pod=claim.token.pod), "claimed")
+        return await self._attempt(candidate.rung, taken, await self._place_of(claim.project))
 
-    async def _attempt(self, rung: Rung, claimed: Claimed, place: Place) -> Result:
-        ticket = claimed.ticket
+    async def _attempt(self, rung: Rung, taken: Taken, place: Place) -> Result:
+        ticket = taken.ticket
         logger.info("#{} on rung {:d}: {}", ticket.id, rung, " ".join(ticket.subject.split()))
         self._say(f"#{ticket.id} {' '.join(ticket.subject.split())}")
-        attempt = self._new_attempt(claimed.held, claimed.record, place)
-        end = await attempt.work(ticket, claimed.epic)
+        end = await self._new_attempt(taken.claim, place).work(ticket, taken.epic)
         outcome = Pass.TROUBLE if end.kind is Ending.INTERRUPTED else Pass.WORKED
         logger.info("#{} ended: {} {}", ticket.id, end.kind, end.reason or end.commit)
         return Result(outcome=outcome, rung=rung, ticket=ticket.id, subject=ticket.subject, end=end, reason=end.reason)
 
-    def _new_attempt(self, held: Held, record: RecordedClaim, place: Place) -> Attempt:
+    def _new_attempt(self, claim: Claim, place: Place) -> Attempt:
         return Attempt(
             self._protocol,
-            self._reporter(held, record, place),
+            self._reporter(claim, place),
             place=place,
             execution=self._execution,
             say=self._say,
         )
 
-    def _reporter(self, held: Held, record: RecordedClaim, place: Place | None = None) -> Reporter:
+    def _reporter(self, claim: Claim, place: Place | None = None) -> Reporter:
         links = place.links if place is not None else None
-        return Reporter(self._protocol, held, record, tries=self._limits.tries, links=links)
+        return Reporter(self._protocol, claim, tries=self._limits.tries, links=links)
 
     # -- preflight -------------------------------------------------------------------------------------------------
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from loguru import logger
 
-from agent import farewells
 from agent.board.query import none_of, one_of
-from agent.errors import Conflict, NotFound, Refused, Unreachable
+from agent.claim import ending, taking
+from agent.claim.ending import How, Reason
+from agent.claim.protocol import Protocol
+from agent.claim.swap import swap
+from agent.claim.value import Claim
+from agent.errors import NotFound
 from agent.model import Changes, WorkPackage
-from agent.protocol import Protocol
-from agent.texts import claim_token, report
+from agent.texts import report
 
 
 async def release(protocol: Protocol, number: int, reason: str = report.NOTHING_LEFT) -> None:
@@ -22,21 +25,21 @@ async def release(protocol: Protocol, number: int, reason: str = report.NOTHING_
         epic = await board.work_package(number, "the Epic to release")
     except NotFound:
         return
-    token = claim_token.parse(epic.run)
-    if token is None or protocol.memory.state.recorded(epic.id, epic.run) is None:
+    claim = Claim.mine(protocol.memory.state, epic)
+    if claim is None:
         return
-    await protocol.announce(epic)
+    await taking.announce(protocol, epic)
     below = [one_of("ancestor", [epic.id]), one_of("type", fleet.executable)]
     finished = frozenset(fleet.done) | fleet.closed
     every = await board.groups(below, "status", f"what is left in Epic #{epic.id}")
     all_done = bool(every) and all(int(status) in finished for status in every)
-    released = await farewells.give_back(
-        protocol,
-        epic.id,
-        token,
-        report.epic_released(token.run, reason=reason),
+    run = claim.token.run
+    how = How(
+        reason=Reason.EPIC_RELEASED,
+        word=lambda _: report.epic_released(run, reason=reason),
         to=(*fleet.done, fleet.ready) if all_done else (),
     )
+    released = (await ending.end(protocol, claim, how)).item
     if released is not None:
         logger.info("Epic #{} released: {}", epic.id, reason)
         await reopen_if_needed(protocol, released)
@@ -54,7 +57,18 @@ async def reopen_if_needed(protocol: Protocol, epic: WorkPackage) -> None:
     ]
     if not await board.count(waiting, f"what was reopened in Epic #{epic.id}"):
         return
-    try:
-        await board.patch(epic, Changes(status=fleet.ready), f"Epic #{epic.id} back to ready")
-    except (Conflict, NotFound, Refused, Unreachable) as settled:
-        logger.info("Epic #{} was changed by somebody else: {}", epic.id, settled)
+    closed = epic.status
+
+    def wanted(now: WorkPackage) -> Changes | None:
+        """As long as it stands as it was closed: what a person does to it meanwhile is theirs."""
+        return Changes(status=fleet.ready) if now.status == closed and not now.run else None
+
+    done = await swap(
+        board,
+        lambda: board.work_package(epic.id, "the Epic to put back"),
+        wanted,
+        f"Epic #{epic.id} back to ready",
+        start=epic,
+    )
+    if done.written is None:
+        logger.info("Epic #{} is not put back to ready: {}", epic.id, done.refusal or done.outcome.value)

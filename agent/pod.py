@@ -22,6 +22,8 @@ from agent.board import catalog as catalogs
 from agent.board.catalog import Catalog, Names
 from agent.board.client import Board
 from agent.board.discovery import discover
+from agent.claim.memory import Memory
+from agent.claim.protocol import Protocol
 from agent.clock import Clock, Randomness
 from agent.cycle import Cycle, Limits
 from agent.execution import Execution
@@ -29,10 +31,8 @@ from agent.git.mirror import Mirror
 from agent.git.refs import RepositoryUnreachable
 from agent.git.repo import Repository
 from agent.git.spare import Spares
-from agent.memory import Memory
 from agent.model import Fleet
 from agent.programs.runner import Runner
-from agent.protocol import Protocol
 from agent.reporting import Links
 from agent.settings import Ambient, BoardSettings, Credentials, Secret, Settings
 from agent.settings import Repository as RepositorySettings

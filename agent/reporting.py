@@ -5,7 +5,7 @@ Every step looks first whether it is done, so that a kill between any two of the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -13,12 +13,14 @@ from loguru import logger
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agent import epics, farewells, ownership
-from agent.errors import Conflict, LifetimeOver, NotFound, Refused, Superseded, Unreachable
+from agent import epics
+from agent.claim import checking, ending
+from agent.claim.ending import How, Reason
+from agent.claim.protocol import Protocol
+from agent.claim.value import Claim
+from agent.errors import LifetimeOver, NotFound, Refused, Superseded
 from agent.git.kept import Kept
-from agent.model import BoardText, Changes, WorkPackage
-from agent.ownership import Held, same_claim
-from agent.protocol import SWAPS, Protocol
+from agent.model import BoardText, WorkPackage
 from agent.spikes import Spikes
 from agent.state import RecordedClaim, RecordedFailure
 from agent.texts import report, trail
@@ -30,6 +32,14 @@ TROUBLED_RELEASES: Final = 3
 
 TAKEN_FOR_A_BUG: Final = "it was taken for a bug only"
 """Why an Epic goes back with a bug."""
+
+_OWN_ENDS: Final = frozenset(
+    {Event.PUSHED, Event.ALREADY_DONE, Event.FAILED, Event.STOPPED, Event.GIVEN_BACK, Event.REFUSED}
+)
+"""What a run says of its own end: then nothing of it is left to be said."""
+
+Leave = Callable[[], Awaitable[Where]]
+"""Ends what runs on this host for a run, and keeps what is in its worktree."""
 
 CHANGED_TEXTS: Final = 2
 """How often a ticket whose text changed during the run is worked on again."""
@@ -47,25 +57,26 @@ class Reporter:
 
     Args:
         protocol: the claim's protocol.
-        held: the claim.
-        record: what the state remembers of it.
+        claim: the claim, with what the state remembers of it.
         tries: how often a run is tried before its pod gives it back.
         links: addresses for people.
     """
 
-    def __init__(
-        self, protocol: Protocol, held: Held, record: RecordedClaim, *, tries: int, links: Links | None = None
-    ) -> None:
-        self.held = held
-        self.record = record
+    def __init__(self, protocol: Protocol, claim: Claim, *, tries: int, links: Links | None = None) -> None:
+        self.claim = claim
         self._protocol = protocol
         self._board = protocol.board
         self._memory = protocol.memory
         self._spikes = Spikes(protocol)
         self.tries = tries
         self._links = links or Links()
-        self._run = held.token.run
-        self._said: frozenset[str] | None = None if held.token.attempt > 1 else frozenset()
+        self._run = claim.token.run
+        self._said: frozenset[str] | None = None if claim.token.attempt > 1 else frozenset()
+
+    @property
+    def record(self) -> RecordedClaim:
+        """What the state remembers of the claim."""
+        return self.claim.record
 
     # -- the fence -------------------------------------------------------------------------------------------------
 
@@ -78,24 +89,24 @@ class Reporter:
         """
         now = self._memory.now()
         if self.record.left(now.at, now.boot) <= 0:
-            raise LifetimeOver(f"#{self.held.ticket}: the lifetime of the claim is over")
-        return await self._protocol.still_mine(self.held)
+            raise LifetimeOver(f"#{self.claim.ticket}: the lifetime of the claim is over")
+        return await checking.check(self._protocol, self.claim)
 
     async def once(self, event: Event, text: BoardText, *, notify: bool = False) -> None:
         """A comment on the ticket, unless this run has written it before."""
         if event not in await self.events():
-            await self._protocol.say(self.held.ticket, text, event.value, notify=notify)
+            await self._protocol.say(self.claim.ticket, text, event.value, notify=notify)
             self._said = (self._said or frozenset()) | {event.value}
 
     async def events(self) -> frozenset[str]:
         """What this run has said already; asked of the board once, and only after a take-over."""
         if self._said is None:
-            self._said = await self._protocol.events(self.held.ticket, self._run)
+            self._said = await self._protocol.events(self.claim.ticket, self._run)
         return self._said
 
     def remember(self, record: RecordedClaim) -> None:
         """Keep a change of the record, on disk before anything depends on it."""
-        self.record = record
+        self.claim = replace(self.claim, record=record)
         self._memory.record(record)
 
     # -- done ------------------------------------------------------------------------------------------------------
@@ -126,87 +137,68 @@ class Reporter:
         if changed_text:
             text = report.text_changed(self._run, commit=commit, commit_url=commit_url)
             await self.once(Event.TEXT_CHANGED, text)
-            again = Changes(run="", status=self._protocol.fleet.ready)
-            await self._last_patch([again], "back to ready, the text changed")
+            await self._last_patch(Reason.TEXT_CHANGED, (self._protocol.fleet.ready,))
         else:
             self._leave_worktree()
-            await self._last_patch([Changes(run="", status=status) for status in self._protocol.fleet.done], "done")
-            self._memory.change(lambda state: state.without_text(self.held.ticket))
+            await self._last_patch(Reason.DONE, self._protocol.fleet.done)
+            self._memory.change(lambda state: state.without_text(self.claim.ticket))
         await self._settle()
 
     def _leave_worktree(self) -> None:
         """A worktree that no other ticket shares is needed no more; noted, for a pod that dies before it is cleared away."""
-        if self.held.epic is None:
-            self._memory.change(lambda state: state.with_litter(self.held.ticket, self.held.project))
+        if self.claim.epic is None:
+            self._memory.change(lambda state: state.with_litter(self.claim.ticket, self.claim.project))
 
-    async def _last_patch(self, choices: list[Changes], purpose: str) -> None:
-        """The first of these that the workflow allows, by compare-and-swap on our token."""
-        waiting = list(choices)
-        for _ in range(SWAPS + len(choices)):
+    async def _last_patch(self, reason: Reason, statuses: tuple[int, ...]) -> None:
+        """The first of these statuses that the workflow allows."""
+
+        async def fence() -> WorkPackage:
+            """The fence; what it refuses may be what an unanswered last PATCH has done."""
             try:
-                ticket = await self.fence()
+                return await self.fence()
             except Superseded:
-                if await self._already(choices):
-                    return
-                raise
-            try:
-                await self._board.patch(ticket, waiting[0], f"#{ticket.id} {purpose}")
-            except (Conflict, Unreachable) as unsettled:
-                logger.info("#{}: {} is not settled, reading again: {}", ticket.id, purpose, unsettled)
-            except Refused as refusal:
-                waiting.pop(0)
-                if not waiting:
-                    await self.refused(refusal)
-                    return
-            else:
-                return
-        raise Unreachable(f"#{self.held.ticket}: the board does not settle the last step")
+                now = await self._already(statuses)
+                if now is None:
+                    raise
+                return now
 
-    async def _already(self, choices: list[Changes]) -> bool:
-        """Whether an unanswered last PATCH was applied after all."""
+        ended = await ending.end(self._protocol, self.claim, How(reason=reason, to=statuses, fence=fence))
+        if ended.refusal is not None:
+            await self.refused(ended.refusal)
+
+    async def _already(self, statuses: tuple[int, ...]) -> WorkPackage | None:
+        """The ticket, if an unanswered last PATCH was applied after all."""
         try:
-            now = await self._board.work_package(self.held.ticket, "whether it is done")
+            now = await self._board.work_package(self.claim.ticket, "whether it is done")
         except NotFound:
-            return False
-        return not now.run and now.status in {one.status for one in choices}
+            return None
+        return now if not now.run and now.status in statuses else None
 
-    async def refused(self, refusal: Refused) -> None:
+    async def refused(self, refusal: Refused, leave: Leave | None = None) -> None:
         """The board does not take the report: let go, leave the status, and say what was refused."""
-        logger.error("#{}: the board refuses the report: {}", self.held.ticket, refusal)
-        text = report.refused_report(self._run, refused=str(refusal), pod=self.held.token.pod)
-        try:
-            await self.once(Event.REFUSED, text, notify=True)
-        except Refused as worse:
-            logger.error("#{}: not even a comment is allowed: {}", self.held.ticket, worse)
-        for _ in range(SWAPS):
-            try:
-                ticket = await self._board.work_package(self.held.ticket, "to let go of")
-                if not same_claim(ticket, self.held.token):
-                    break
-                ours = ownership.give_back(ticket, self.held.token, self._protocol.fleet, to=None)
-                await self._board.patch(ticket, ours, "let go of a refused report")
-            except (NotFound, Refused) as worse:
-                logger.error("#{}: cannot let go of it, its claim will expire: {}", self.held.ticket, worse)
-            except (Conflict, Unreachable):
-                continue
-            break
+        logger.error("#{}: the board refuses the report: {}", self.claim.ticket, refusal)
+        pod = self.claim.token.pod
+
+        def word(where: Where) -> BoardText:
+            return report.refused_report(self._run, refused=str(refusal), pod=pod, where=where)
+
+        await ending.end(self._protocol, self.claim, How(reason=Reason.REFUSED, word=word, always=True), leave)
         await self._settle()
 
     # -- failed ----------------------------------------------------------------------------------------------------
 
-    async def failed(self, failure: RecordedFailure, kept: Kept | None, spent: report.Spent | None) -> int | None:
+    async def failed(self, failure: RecordedFailure, where: Where, spent: report.Spent | None) -> int | None:
         """Comment, Spike, its number, back to ready: in this order, so that no failed run is offered without a Spike.
 
         Args:
             failure: how it failed.
-            kept: the failed work, if there is any.
+            where: the failed work, if there is any.
             spent: what it has cost, as far as that was counted.
 
         Returns:
             The number of the Spike; None where the board refused it.
         """
         ticket = await self.fence()
-        where = self._where(kept)
         text = report.failed(self._run, reason=failure.reason, evidence=failure.evidence, spent=spent, where=where)
         await self.once(Event.FAILED, text, notify=True)
         ticket = await self.fence()
@@ -221,21 +213,22 @@ class Reporter:
             where=where,
         )
         try:
-            spike = await self._spikes.ask(ticket, self._run, description)
+            spike = await self._spikes.ask(ticket, self._run, description, self.record.spike)
         except Refused as refusal:
             await self.refused(refusal)
             return None
+        if spike != self.record.spike:
+            self.remember(replace(self.record, spike=spike))
         await self.once(Event.SPIKE_CREATED, report.spike_created(self._run, spike=spike))
         await self._spikes.close_surplus(ticket.id)
         ticket = await self.fence()
         restore = self.record.schedule_manually_before and not ticket.schedule_manually
         self._leave_worktree()
-        try:
-            await self._protocol.give_back(ticket.id, self.held.token, schedule_manually=restore)
-        except Refused as refusal:
-            await self.refused(refusal)
+        ended = await ending.end(self._protocol, self.claim, How(reason=Reason.FAILED, schedule_manually=restore))
+        if ended.refusal is not None:
+            await self.refused(ended.refusal)
             return spike
-        self._memory.change(lambda state: state.without_text(self.held.ticket))
+        self._memory.change(lambda state: state.without_text(self.claim.ticket))
         await self._settle()
         return spike
 
@@ -247,37 +240,41 @@ class Reporter:
         self.remember(replace(self.record, trouble=reason))
         self._memory.change(lambda state: state.with_trouble(reason, now.at, now.boot))
 
-    async def interrupted(self, reason: str) -> RecordedFailure | None:
+    async def interrupted(self, reason: str, leave: Leave | None = None) -> RecordedFailure | None:
         """Pod trouble: keep the claim while a resume is worth it, then give it back with one comment.
 
         Returns:
             A failure, where the trouble has come with this ticket too often to be the pod's.
         """
-        attempt = self.held.token.attempt
+        attempt = self.claim.token.attempt
         self.troubled(reason)
         if self.record.failure is not None:
             return self.record.failure
         now = self._memory.now()
         if attempt < self.tries and self.record.left(now.at, now.boot) > 0:
             text = report.interrupted(self._run, reason=reason, attempt=attempt, tries=self.tries)
-            await self._protocol.say(self.held.ticket, text, "interrupted")
+            await self._protocol.say(self.claim.ticket, text, "interrupted")
             return None
-        activities = await self._board.activities(self.held.ticket, "how often it was given back")
+        activities = await self._board.activities(self.claim.ticket, "how often it was given back")
         fleet = self._protocol.fleet
-        counts = partial(fleet.counts, project=self.held.project)
+        counts = partial(fleet.counts, project=self.claim.project)
         if trail.releases_since_person(activities, fleet.users, counts) >= TROUBLED_RELEASES:
             return RecordedFailure(f"every pod has trouble with this ticket: {reason}")
         await self.fence()
-        await self.give_up(reason)
+        await self.give_up(reason, leave)
         return None
 
-    async def give_up(self, reason: str) -> None:
-        """Give the claim back for this pod's trouble, with one comment: they are counted, so it comes first."""
-        await self.once(Event.GIVEN_BACK, report.given_back(self._run, pod=self.held.token.pod, reason=reason))
-        await self._protocol.try_give_back(self.held.ticket, self.held.token)
+    async def give_up(self, reason: str, leave: Leave | None = None) -> None:
+        """Give the claim back for this pod's trouble, with one comment: they are counted."""
+        pod = self.claim.token.pod
+
+        def word(where: Where) -> BoardText:
+            return report.given_back(self._run, pod=pod, reason=reason, where=where)
+
+        await ending.end(self._protocol, self.claim, How(reason=Reason.INTERRUPTED, word=word, always=True), leave)
         await self.release_epic()
 
-    def _where(self, kept: Kept | None) -> Where:
+    def where(self, kept: Kept | None) -> Where:
         """Where work is and how people get it."""
         if kept is None:
             return NOWHERE
@@ -285,24 +282,44 @@ class Reporter:
             return Where(place=kept.branch, url=self._links.branch(kept.branch))
         if kept.ref:
             return Where(place=kept.ref, fetch=kept.ref, commit=kept.commit)
-        return Where(place=kept.bundle, host=self.held.token.pod, refusal=kept.refusal, commit=kept.commit)
+        return Where(place=kept.bundle, host=self.claim.token.pod, refusal=kept.refusal, commit=kept.commit)
 
-    async def stopped(self, why: str, kept: Kept | None = None) -> None:
+    def stays(self, trouble: str = "") -> Where:
+        """What a run had begun stays on this host: the remote does not take it now."""
+        if not self.record.branch:
+            return NOWHERE
+        return Where(place=f"the worktree of run {self._run}", host=self.claim.token.pod, refusal=trouble)
+
+    async def stopped(self, why: str, leave: Leave | None = None) -> None:
         """Somebody changed the ticket under the run: give back what is still ours and say where the work is."""
-        text = report.stopped(self._run, change=why, where=self._where(kept))
+
+        def word(where: Where) -> BoardText:
+            return report.stopped(self._run, change=why, where=where)
+
         self._leave_worktree()
-        await farewells.give_back(self._protocol, self.held.ticket, self.held.token, text, always=True)
+        await ending.end(self._protocol, self.claim, How(reason=Reason.STOPPED, word=word, always=True), leave)
         await self.release_epic()
+
+    async def lost(self, why: str, leave: Leave) -> None:
+        """The board does not show the claim any more: what the run had done is kept, and told if there is anything."""
+
+        def word(where: Where) -> BoardText | None:
+            return report.stopped(self._run, change=why, where=where) if where.place else None
+
+        self._said = None
+        told = await self.events() & _OWN_ENDS
+        how = How(reason=Reason.LOST, word=None if told else word, always=True)
+        await ending.end(self._protocol, self.claim, how, None if told else leave)
 
     async def _settle(self) -> None:
         """The run has its verdict: nothing of it is left to remember, and an Epic taken for a bug goes back."""
-        self._memory.change(lambda state: state.without_ticket(self.held.ticket).with_verdict())
+        self._memory.change(lambda state: state.without_ticket(self.claim.ticket).with_verdict())
         await self.release_epic()
 
     async def release_epic(self) -> None:
         """An Epic taken for a bug is released with the bug's last PATCH: bugs go before features."""
-        epic, state = self.held.epic, self._memory.state
-        if epic is None or not any(one.taken_for == self.held.ticket for one in state.of_ticket(epic)):
+        epic, state = self.claim.epic, self._memory.state
+        if epic is None or not any(one.taken_for == self.claim.ticket for one in state.of_ticket(epic)):
             return
         await epics.release(self._protocol, epic, TAKEN_FOR_A_BUG)
 

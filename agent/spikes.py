@@ -7,9 +7,10 @@ from typing import Final
 from loguru import logger
 
 from agent.board.query import one_of
-from agent.errors import Conflict, Ignored, NotFound, Refused, TooLarge, Unreachable
+from agent.claim.protocol import Protocol
+from agent.claim.swap import Outcome, swap
+from agent.errors import Conflict, Refused, TooLarge, Unreachable
 from agent.model import BoardText, Changes, Draft, Fleet, WorkPackage
-from agent.protocol import SWAPS, Protocol
 from agent.texts import report, trail
 from agent.texts.report import Event
 
@@ -50,13 +51,21 @@ class Spikes:
             return False
         return all(fleet.counts(one, project) for one in trail.described_by(journal) - fleet.users)
 
-    async def ask(self, ticket: WorkPackage, run: str, description: BoardText) -> int:
+    async def ask(self, ticket: WorkPackage, run: str, description: BoardText, known: int = 0) -> int:
         """The number of this run's Spike, made unless it is there.
+
+        Args:
+            ticket: below which.
+            run: whose question it is.
+            description: the question, with its marker.
+            known: the Spike that this run has made before, whatever a person has written into it since; 0 if none.
 
         Raises:
             Refused: the board does not let this account create one there.
             Unreachable: nobody knows whether it was made.
         """
+        if known and any(one.id == known for one in await self.of_ticket(ticket.id)):
+            return known
         responsible = self._responsible(ticket)
         for left in reversed(range(POSTS)):
             there = await self.of_run(ticket, run)
@@ -123,39 +132,37 @@ class Spikes:
         if not said:
             text = report.spike_reopened(run, why=line, never=never)
             await self._protocol.say(spike.id, text, "closed by whom?", notify=True)
-        fleet = self._protocol.fleet
-        for _ in range(SWAPS):
-            try:
-                now = await self._board.work_package(spike.id, "the Spike to open again")
-            except NotFound:
-                return False
-            if now.status not in fleet.closed:
-                return True
-            try:
-                await self._board.patch(now, Changes(status=fleet.ready), f"open Spike #{spike.id} again")
-            except (Refused, Ignored) as refusal:
-                logger.warning("Spike #{} cannot be opened again: {}", spike.id, refusal)
-                return False
-            except (Conflict, Unreachable) as unsettled:
-                logger.info("Spike #{}: not settled, reading again: {}", spike.id, unsettled)
-            else:
-                return True
-        raise Unreachable(f"Spike #{spike.id} could not be opened again: the board does not settle it")
+        fleet, board = self._protocol.fleet, self._board
+        done = await swap(
+            board,
+            lambda: board.work_package(spike.id, "the Spike to open again"),
+            lambda now: Changes(status=fleet.ready) if now.status in fleet.closed else None,
+            f"open Spike #{spike.id} again",
+        )
+        if done.outcome is Outcome.UNSETTLED:
+            raise Unreachable(f"Spike #{spike.id} could not be opened again: the board does not settle it")
+        if done.refusal is not None:
+            logger.warning("Spike #{} cannot be opened again: {}", spike.id, done.refusal)
+        return done.outcome in (Outcome.WRITTEN, Outcome.LEFT)
 
     async def _close(self, spike: WorkPackage) -> None:
-        fleet = self._protocol.fleet
+        fleet, board = self._protocol.fleet, self._board
         preferred = [*(one for one in fleet.done if one in fleet.closed), *sorted(fleet.closed)]
         for status in dict.fromkeys(preferred):
-            try:
-                await self._board.patch(spike, Changes(status=status), f"close surplus Spike #{spike.id}")
-            except Refused as refusal:
-                if refusal.attribute != "status":
-                    raise
-            except (Conflict, NotFound, Unreachable) as left:
-                logger.info("Spike #{} is left to the next sweep: {}", spike.id, left)
+            wanted = Changes(status=status)
+            done = await swap(
+                board,
+                lambda: board.work_package(spike.id, "the Spike to close"),
+                lambda now: wanted if now.status not in fleet.closed else None,  # noqa: B023 - awaited at once
+                f"close surplus Spike #{spike.id}",
+                start=spike,
+            )
+            if done.outcome is not Outcome.REFUSED:
+                if done.written is None:
+                    logger.info("Spike #{} is left to the next sweep: {}", spike.id, done.outcome.value)
                 return
-            else:
-                return
+            if isinstance(done.refusal, Refused) and done.refusal.attribute != "status":
+                raise done.refusal
 
     def _responsible(self, ticket: WorkPackage) -> int | None:
         """The ticket's, else its author if a person."""

@@ -121,6 +121,7 @@ class RecordedClaim(Struct, frozen=True, kw_only=True):
         starter: the commit of the starter flake that this run added; empty if it did not.
         completion: the comment that reports the result, kept before the push; empty while there is no result.
         failure: how the run failed; None while it has not.
+        spike: the number of the Spike that asks about it; 0 while there is none. A person may rewrite its text.
     """
 
     ticket: int
@@ -142,6 +143,7 @@ class RecordedClaim(Struct, frozen=True, kw_only=True):
     starter: str = ""
     completion: BoardText = BoardText("")
     failure: RecordedFailure | None = None
+    spike: int = 0
 
     def parsed(self) -> ClaimToken | None:
         """The token; None if a newer version wrote what this one cannot read."""

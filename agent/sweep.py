@@ -10,13 +10,14 @@ from typing import Final
 from loguru import logger
 from msgspec.structs import replace
 
-from agent import farewells
 from agent.board.query import contains, one_of
+from agent.claim import ending
+from agent.claim.ending import How, Reason
+from agent.claim.protocol import Protocol
+from agent.claim.value import Claim
 from agent.errors import BoardError
 from agent.model import WorkPackage
-from agent.protocol import Protocol
 from agent.texts import claim_token, report
-from agent.texts.claim_token import ClaimToken
 
 MOST: Final = 100
 """Expired claims that one pass frees; the next pass goes on."""
@@ -48,12 +49,12 @@ async def sweep(protocol: Protocol, grace: float) -> frozenset[str]:
         found += await board.work_packages([asked], "sweep: expired claims")
     fleet = protocol.fleet
     for item in sorted(found, key=lambda one: one.type in fleet.epics):
-        token = claim_token.parse(item.run)
-        if token is None or item.run not in expired:
+        claim = Claim.shown(item)
+        if claim is None or item.run not in expired:
             continue
-        if item.type in fleet.epics and await _lives(protocol, item, expired):
+        if item.type in fleet.epics and await is_alive(protocol, item, expired):
             continue
-        await _free(protocol, item, token)
+        await free(protocol, claim)
     if len(some) == len(expired):
         memory.change(lambda state: replace(state, last_sweep=observed.last_sweep))
     return frozenset(tokens)
@@ -67,7 +68,7 @@ def _some(protocol: Protocol, expired: tuple[str, ...]) -> tuple[str, ...]:
     return (*expired[start:], *expired[:start])[:MOST]
 
 
-async def _lives(protocol: Protocol, epic: WorkPackage, expired: tuple[str, ...]) -> bool:
+async def is_alive(protocol: Protocol, epic: WorkPackage, expired: tuple[str, ...]) -> bool:
     """An Epic does not expire while a descendant holds a living token."""
     board = protocol.board
     below = [one_of("ancestor", [epic.id]), contains(board.fields.run, claim_token.SIGN)]
@@ -75,14 +76,15 @@ async def _lives(protocol: Protocol, epic: WorkPackage, expired: tuple[str, ...]
     return any(text not in expired for text in tokens)
 
 
-async def _free(protocol: Protocol, item: WorkPackage, token: ClaimToken) -> None:
-    now = protocol.memory.now()
-    silent = protocol.memory.state.silent_for(item.run, now.at, now.boot)
+async def free(protocol: Protocol, claim: Claim) -> None:
+    """Give back what a pod held that has not been heard of for too long."""
+    now, token = protocol.memory.now(), claim.token
+    silent = protocol.memory.state.silent_for(claim.record.token, now.at, now.boot)
+    how = How(reason=Reason.EXPIRED, word=lambda _: report.expired(token.run, pod=token.pod, silent_s=silent))
     try:
-        text = report.expired(token.run, pod=token.pod, silent_s=silent)
-        if await farewells.give_back(protocol, item.id, token, text) is None:
-            return
+        ended = await ending.end(protocol, claim, how)
     except BoardError as trouble:
-        logger.error("#{}: the expired claim of {} cannot be given back: {}", item.id, token.pod, trouble)
+        logger.error("#{}: the expired claim of {} cannot be given back: {}", claim.ticket, token.pod, trouble)
         return
-    logger.warning("#{}: given back, pod {} has not been heard of for {:.0f} s", item.id, token.pod, silent)
+    if ended.item is not None:
+        logger.warning("#{}: given back, pod {} has not been heard of for {:.0f} s", claim.ticket, token.pod, silent)

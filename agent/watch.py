@@ -9,10 +9,11 @@ from typing import Any, Final, TypeVar
 from loguru import logger
 
 from agent import choose
+from agent.claim import checking
+from agent.claim.protocol import Protocol
+from agent.claim.value import Claim
 from agent.errors import Superseded, Unreachable
 from agent.model import WorkPackage
-from agent.ownership import Held
-from agent.protocol import Protocol
 from agent.spikes import Spikes
 
 T = TypeVar("T")
@@ -21,14 +22,14 @@ WATCH: Final = 60.0
 """Seconds between two looks."""
 
 
-async def watched(protocol: Protocol, held: Held, work: Coroutine[Any, Any, T]) -> T:
+async def watched(protocol: Protocol, claim: Claim, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, which is cancelled when the claim is lost under it.
 
     Raises:
         Superseded: why it was lost; the work has ended.
     """
     working = asyncio.ensure_future(work)
-    watching = asyncio.ensure_future(_watch(protocol, held))
+    watching = asyncio.ensure_future(_watch(protocol, claim))
     try:
         await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
@@ -41,15 +42,15 @@ async def watched(protocol: Protocol, held: Held, work: Coroutine[Any, Any, T]) 
         await asyncio.gather(working, watching, return_exceptions=True)
 
 
-async def _watch(protocol: Protocol, held: Held) -> None:
+async def _watch(protocol: Protocol, claim: Claim) -> None:
     while True:
         await protocol.clock.sleep(WATCH)
         try:
-            now = await protocol.still_mine(held)
+            now = await checking.check(protocol, claim)
             if now.children:
                 await _refuse_foreign_spike(protocol, now)
         except Unreachable as silent:
-            logger.warning("#{}: the board does not answer the watch: {}", held.ticket, silent)
+            logger.warning("#{}: the board does not answer the watch: {}", claim.ticket, silent)
 
 
 async def _refuse_foreign_spike(protocol: Protocol, ticket: WorkPackage) -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from msgspec import Struct
 
 from agent.board.query import contains
+from agent.claim import ending
+from agent.claim.ending import How, Reason
+from agent.claim.protocol import Protocol
+from agent.claim.value import Claim
 from agent.errors import ConfigurationError
 from agent.model import WorkPackage
-from agent.protocol import Protocol
 from agent.texts import claim_token, report
-from agent.texts.claim_token import ClaimToken
 
 
 class Released(Struct, frozen=True, kw_only=True):
@@ -36,11 +38,11 @@ async def release_ticket(protocol: Protocol, number: int) -> Released:
         NotFound: it does not exist, or this account may not see it.
     """
     item = await protocol.board.work_package(number, "the claim to release")
-    token = claim_token.parse(item.run)
-    if token is None:
+    claim = Claim.shown(item)
+    if claim is None:
         held = f"“{item.run}” in the run field is no token" if item.run else "the run field is empty"
         raise ConfigurationError(f"#{number} carries no claim: {held}. There is nothing to release.")
-    return await _release(protocol, item, token)
+    return await _release(protocol, item, claim)
 
 
 async def release_pod(protocol: Protocol, pod: str) -> list[Released]:
@@ -53,15 +55,18 @@ async def release_pod(protocol: Protocol, pod: str) -> list[Released]:
         raise ConfigurationError(f"“{pod}” is no name of a pod. Allowed: {claim_token.POD_NAME}.")
     board, fleet = protocol.board, protocol.fleet
     found = await board.work_packages([contains(board.fields.run, f" by {pod} try ")], "what the pod holds")
-    claims = [(one, token) for one in found if (token := claim_token.parse(one.run)) and token.pod == pod]
-    claims.sort(key=lambda claim: (claim[0].type in fleet.epics, claim[0].id))
-    return [await _release(protocol, item, token) for item, token in claims]
+    claims = [(one, claim) for one in found if (claim := Claim.shown(one)) and claim.token.pod == pod]
+    claims.sort(key=lambda held: (held[0].type in fleet.epics, held[0].id))
+    return [await _release(protocol, item, claim) for item, claim in claims]
 
 
-async def _release(protocol: Protocol, item: WorkPackage, token: ClaimToken) -> Released:
-    done = await protocol.give_back(item.id, token)
-    if done is not None:
-        await protocol.say(item.id, report.released(token.run, pod=token.pod), "released by an operator")
+async def _release(protocol: Protocol, item: WorkPackage, claim: Claim) -> Released:
+    token = claim.token
+    how = How(reason=Reason.RELEASED, word=lambda _: report.released(token.run, pod=token.pod))
+    ended = await ending.end(protocol, claim, how)
+    if ended.refusal is not None:
+        raise ended.refusal
+    done = ended.item
     return Released(
         ticket=item.id,
         subject=item.subject,

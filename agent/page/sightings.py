@@ -13,7 +13,7 @@ from agent.texts.report import Event
 
 REMEMBERED: Final = timedelta(days=7)
 MOST_RUNS: Final = 50_000
-_BY_OTHERS: Final = (Event.EXPIRED, Event.RELEASED)
+_BY_OTHERS: Final = (Event.COPIED, Event.EXPIRED, Event.RELEASED)
 """They name a pod that did not write them."""
 
 

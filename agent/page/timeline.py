@@ -21,7 +21,7 @@ RENDERED: Final = 200_000
 """What the comments of one timeline may weigh as Markdown; older ones are shown as they were written."""
 
 _CLAIMS: Final = (Event.CLAIMED, Event.TAKEN_OVER, Event.EPIC_TAKEN)
-_BY_OTHERS: Final = (Event.EXPIRED, Event.RELEASED)
+_BY_OTHERS: Final = (Event.COPIED, Event.EXPIRED, Event.RELEASED)
 
 
 class Journal(Struct, frozen=True, kw_only=True):

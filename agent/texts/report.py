@@ -71,6 +71,7 @@ class Event(enum.StrEnum):
     TEXT_CHANGED = "text_changed"
     REFUSED = "refused"
     RELEASED = "released"
+    COPIED = "copied"
 
 
 class Spent(Struct, frozen=True):
@@ -296,12 +297,13 @@ def interrupted(run: str, *, reason: str, attempt: int, tries: int) -> BoardText
     return _text(run, Event.INTERRUPTED, f"Interrupted: {line(reason)} (try {attempt} of {tries})")
 
 
-def given_back(run: str, *, pod: str, reason: str) -> BoardText:
+def given_back(run: str, *, pod: str, reason: str, where: Where = NOWHERE) -> BoardText:
     """Pod trouble that did not pass; the one comment about it."""
     return _text(
         run,
         Event.GIVEN_BACK,
         f"Returned to the pool: {line(reason)}",
+        *_left(where),
         f"This is trouble of pod {code(pod)} and says nothing about the ticket.",
     )
 
@@ -310,6 +312,13 @@ def expired(run: str, *, pod: str, silent_s: float) -> BoardText:
     """Another pod's claim was found expired after that many seconds of the same token."""
     return _text(
         run, Event.EXPIRED, f"Returned to the pool: pod {code(pod)} has not been heard of for {spoken(silent_s)}"
+    )
+
+
+def copied(run: str, *, original: int) -> BoardText:
+    """Somebody duplicated a claimed work package, and its claim with it."""
+    return _text(
+        run, Event.COPIED, f"Returned to the pool: this is a copy of #{original}, and a claim cannot be copied"
     )
 
 
@@ -330,14 +339,20 @@ def stopped(run: str, *, where: Where = NOWHERE, change: str = "") -> BoardText:
     )
 
 
-def refused_report(run: str, *, refused: str, pod: str) -> BoardText:
+def refused_report(run: str, *, refused: str, pod: str, where: Where = NOWHERE) -> BoardText:
     """The board does not take the result; the ticket stays active and is a person's."""
     return _text(
         run,
         Event.REFUSED,
         f"The board refused the report: {line(refused, 500)}",
+        *_left(where),
         f"Pod {code(pod)} let go of the ticket and left its status: it is a person's now.",
     )
+
+
+def _left(where: Where) -> tuple[str, ...]:
+    """Where the work is of a run that ended before its time; nothing where there is none."""
+    return (f"What it had done is in {where.link}.", where.how) if where.place else ()
 
 
 # --- the Spike ---------------------------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from agent.choose import Rung
+from agent.claim.taking import Taken, take
 from agent.errors import Superseded
-from agent.protocol import Claimed
 from agent.scan import Candidate, read_around
 from agent.watch import watched
 from support.fake_clock import FakeClock
@@ -25,10 +25,10 @@ async def test_work_is_stopped_when_a_person_changes_the_ticket(small_fleet: Fle
     ticket = fleet.add("Be watched")
     async with opened(fleet.pod(), clock=FakeClock()) as pod:
         found = await pod.board.work_package(ticket, "the ticket")
-        claimed = await pod.protocol.claim(Candidate(Rung.STANDALONE, found, await read_around(pod.board, found), None))
-        assert isinstance(claimed, Claimed)
+        claimed = await take(pod.protocol, Candidate(Rung.STANDALONE, found, await read_around(pod.board, found), None))
+        assert isinstance(claimed, Taken)
         if hand == "nothing":
-            assert await watched(pod.protocol, claimed.held, asyncio.sleep(0.2, "done")) == "done"
+            assert await watched(pod.protocol, claimed.claim, asyncio.sleep(0.2, "done")) == "done"
             return
         changes = {"route": {"pod": "pod-b"}, "take": {"assignee": "human"}, "hold": {"status": "On hold"}}
         if hand == "spike":
@@ -41,5 +41,5 @@ async def test_work_is_stopped_when_a_person_changes_the_ticket(small_fleet: Fle
             await work
 
         with pytest.raises(Superseded, match=why):
-            await asyncio.wait_for(watched(pod.protocol, claimed.held, endless()), 30)
+            await asyncio.wait_for(watched(pod.protocol, claimed.claim, endless()), 30)
         assert work.cancelled()

@@ -14,9 +14,10 @@ from agent import choose, daemon, pod
 from agent.board import catalog as catalogs
 from agent.board.client import Board
 from agent.board.discovery import discover
+from agent.claim.memory import Memory
+from agent.claim.protocol import Protocol
+from agent.claim.taking import Taken, take
 from agent.clock import SystemClock, SystemRandomness
-from agent.memory import Memory
-from agent.protocol import Claimed, Protocol
 from agent.scan import LATER, Scan
 from agent.settings import load
 from agent.state_folder import StateFolder
@@ -118,8 +119,8 @@ async def really(running: Running, folder: Path, project: str, pods: int, spread
             protocol = Protocol(board, fleet, memory, clock=clock, randomness=randomness, lifetime=14_400)
             scan = Scan(board, fleet, (), _answers)
             while (candidate := await scan.next(LATER)) is not None:
-                claimed = await protocol.claim(candidate)
-                if isinstance(claimed, Claimed):
+                claimed = await take(protocol, candidate)
+                if isinstance(claimed, Taken):
                     return network.late, 1
                 scan.skip(candidate, mine=protocol.fleet.mine, whole_epic=claimed.whole_epic)
             return network.late, 0

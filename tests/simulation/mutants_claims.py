@@ -12,12 +12,14 @@ from agent import choose, reporting, scan, sweep, watch
 from agent.attempt import Attempt
 from agent.board.client import Board
 from agent.choose import Reason, Why
+from agent.claim import checking, taking
+from agent.claim.memory import Memory
+from agent.claim.protocol import Protocol
+from agent.claim.value import Claim
 from agent.clock import Clock
 from agent.cycle import Cycle
 from agent.errors import Conflict, NotFound, Unreachable
-from agent.memory import Memory
 from agent.model import Around, Changes, Fleet, WorkPackage
-from agent.protocol import Protocol
 from agent.reporting import Reporter
 from agent.state import RecordedClaim, RecordedFailure, State
 from agent.texts import claim_token
@@ -66,20 +68,20 @@ def a_conflict_is_a_lost_claim() -> Iterator[None]:
 @mutant(WAITS, claims.a_pod_is_killed_in_its_claim)
 def the_token_is_recorded_after_the_claim() -> Iterator[None]:
     """The token is written to the state folder before it is sent."""
-    shipped, remember = Protocol._swap, Memory.record
+    shipped, remember = taking.write, Memory.record
 
-    async def swap(self: Protocol, item: WorkPackage, record: RecordedClaim, still: Any) -> WorkPackage | None:
-        with inside(swap):
-            taken = await shipped(self, item, record, still)
+    async def write(protocol: Protocol, *arguments: Any) -> tuple[Claim, WorkPackage] | None:
+        with inside(write):
+            taken = await shipped(protocol, *arguments)
         if taken is not None:
-            self.memory.record(record)
+            protocol.memory.record(taken[0].record)
         return taken
 
     def record(self: Memory, claim: RecordedClaim) -> None:
-        if INSIDE.get() is not swap:
+        if INSIDE.get() is not write:
             remember(self, claim)
 
-    with patched(Protocol, "_swap", swap), patched(Memory, "record", record):
+    with patched(taking, "write", write), patched(Memory, "record", record):
         yield
 
 
@@ -155,25 +157,25 @@ def rung_one_without_the_assignee() -> Iterator[None]:
 @mutant(FINALLY, claims.a_bug_is_below_an_epic)
 def a_bug_does_not_take_its_epic() -> Iterator[None]:
     """Whoever takes anything below an Epic, bugs too, takes the Epic first."""
-    shipped = Protocol.claim
+    shipped = taking.take
 
-    async def claim(self: Protocol, candidate: scan.Candidate) -> Any:
-        bug = candidate.ticket.type in self.fleet.bugs
-        return await shipped(self, replace(candidate, epic=None) if bug else candidate)
+    async def take(protocol: Protocol, candidate: scan.Candidate) -> Any:
+        bug = candidate.ticket.type in protocol.fleet.bugs
+        return await shipped(protocol, replace(candidate, epic=None) if bug else candidate)
 
-    with patched(Protocol, "claim", claim):
+    with patched(taking, "take", take):
         yield
 
 
 @mutant(PERSON, people.a_person_is_responsible_for_an_epic)
 def an_epics_assignee_is_overwritten() -> Iterator[None]:
     """An Epic's assignee is set only where empty."""
-    shipped = Protocol._swap
+    shipped = taking.write
 
-    async def swap(self: Protocol, item: WorkPackage, record: RecordedClaim, still: Any) -> WorkPackage | None:
-        return await shipped(self, item, replace(record, is_epic=False), still)
+    async def write(protocol: Protocol, item: WorkPackage, record: RecordedClaim, *more: Any) -> Any:
+        return await shipped(protocol, item, replace(record, is_epic=False), *more)
 
-    with patched(Protocol, "_swap", swap):
+    with patched(taking, "write", write):
         yield
 
 
@@ -198,7 +200,7 @@ def no_second_look_after_the_claim() -> Iterator[None]:
     async def nothing(_: Protocol, __: WorkPackage) -> list[Why]:
         return []
 
-    with patched(Protocol, "second_look", nothing):
+    with patched(checking, "second_look", nothing):
         yield
 
 
@@ -280,13 +282,13 @@ def no_expiry() -> Iterator[None]:
 @mutant(EXPIRY, claims.a_take_over_meets_an_expiry)
 def expiry_without_the_token() -> Iterator[None]:
     """Expiry gives back by compare-and-swap on that token (I-21)."""
-    shipped = sweep._free
+    shipped = sweep.free
 
-    async def free(judge: Protocol, item: WorkPackage, token: ClaimToken) -> None:
-        now = await judge.board.work_package(item.id, "whose is it now")
-        await shipped(judge, now, claim_token.parse(now.run) or token)
+    async def free(judge: Protocol, claim: Claim) -> None:
+        now = await judge.board.work_package(claim.ticket, "whose is it now")
+        await shipped(judge, Claim.shown(now) or claim)
 
-    with patched(sweep, "_free", free):
+    with patched(sweep, "free", free):
         yield
 
 
@@ -368,7 +370,7 @@ def an_epic_expires_while_a_descendant_lives() -> Iterator[None]:
     async def lives(*_: object) -> bool:
         return False
 
-    with patched(sweep, "_lives", lives):
+    with patched(sweep, "is_alive", lives):
         yield
 
 
@@ -407,7 +409,7 @@ def at_the_cap_it_is_a_failure_without_a_look() -> Iterator[None]:
     shipped = Attempt._carry_out
 
     async def carry_out(self: Attempt, ticket: WorkPackage, epic: WorkPackage | None, branch: str) -> Any:
-        if self._held.token.attempt > self._reporter.tries:
+        if self._claim.token.attempt > self._reporter.tries:
             await self._raise_known_failure(ticket, branch)
         return await shipped(self, ticket, epic, branch)
 

@@ -9,17 +9,19 @@ from typing import Any
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from agent import epics, ownership
+from agent import epics
 from agent.attempt import Attempt
+from agent.claim import checking, ending, rules
+from agent.claim.ending import How, Reason
+from agent.claim.protocol import Protocol
+from agent.claim.value import Claim
 from agent.cycle import Cycle
 from agent.git.refs import LeaseRefused
 from agent.model import BoardText, Changes, Fleet, WorkPackage
-from agent.ownership import Held
-from agent.protocol import Protocol
 from agent.reporting import Reporter
 from agent.spikes import Spikes
-from agent.texts import claim_token
 from agent.texts.claim_token import ClaimToken
+from agent.texts.where import NOWHERE, Where
 from simulation import mutants_scenes as claims
 from simulation import mutants_scenes_people as people
 from simulation.invariants import FAILURES, FINALLY, ONCE, ONE_SPIKE, PERSON, SUPERSEDED, UNREPORTED, WRITER
@@ -38,7 +40,7 @@ def unfenced(owner: Any, name: str) -> Iterator[None]:
     async def fence(self: Reporter) -> WorkPackage:
         if INSIDE.get() is not without:
             return await guarded(self)
-        return await self._board.work_package(self.held.ticket, "no fence")
+        return await self._board.work_package(self.claim.ticket, "no fence")
 
     async def without(self: Any, *arguments: Any, **more: Any) -> Any:
         with inside(without):
@@ -81,7 +83,7 @@ def effects_after_the_lifetime() -> Iterator[None]:
     """At the lifetime the holder stops every effect."""
 
     async def fence(self: Reporter) -> WorkPackage:
-        return await self._protocol.still_mine(self.held)
+        return await checking.check(self._protocol, self.claim)
 
     with patched(Reporter, "fence", fence):
         yield
@@ -90,32 +92,32 @@ def effects_after_the_lifetime() -> Iterator[None]:
 @mutant(ONE_WRITER, people.an_operator_reroutes_a_running_epic)
 def watch_and_fence_do_not_read_the_epic() -> Iterator[None]:
     """Still mine = my token on the ticket and, below an Epic, a token of mine on the active Epic."""
-    with patched(ownership, "epic_lost", lambda _epic, _fleet: ""):
+    with patched(rules, "epic_lost", lambda _epic, _fleet: ""):
         yield
 
 
 @mutant(STOPS, people.a_person_takes_a_running_ticket)
 def watch_and_fence_ignore_the_assignee() -> Iterator[None]:
     """Watch: assignee no fleet user: stop, keep the work, give back what is ours."""
-    shipped = ownership.ticket_lost
+    shipped = rules.ticket_lost
 
-    def ticket_lost(item: WorkPackage, held: Held, epic: int | None, fleet: Fleet) -> str:
-        why = shipped(item, held, epic, fleet)
+    def ticket_lost(item: WorkPackage, claim: Claim, epic: int | None, fleet: Fleet) -> str:
+        why = shipped(item, claim, epic, fleet)
         return "" if why == "its assignee was changed" else why
 
-    with patched(ownership, "ticket_lost", ticket_lost):
+    with patched(rules, "ticket_lost", ticket_lost):
         yield
 
 
 @mutant(STOPS, people.a_person_moves_a_running_ticket_to_another_epic)
 def a_move_to_another_epic_is_not_noticed() -> Iterator[None]:
     """Watch: other project, type or Epic."""
-    shipped = ownership.ticket_lost
+    shipped = rules.ticket_lost
 
-    def ticket_lost(item: WorkPackage, held: Held, _: int | None, fleet: Fleet) -> str:
-        return shipped(item, held, held.epic, fleet)
+    def ticket_lost(item: WorkPackage, claim: Claim, _: int | None, fleet: Fleet) -> str:
+        return shipped(item, claim, claim.epic, fleet)
 
-    with patched(ownership, "ticket_lost", ticket_lost), patched(ownership, "epic_lost", lambda _epic, _fleet: ""):
+    with patched(rules, "ticket_lost", ticket_lost), patched(rules, "epic_lost", lambda _epic, _fleet: ""):
         yield
 
 
@@ -125,12 +127,12 @@ def a_move_to_another_epic_is_not_noticed() -> Iterator[None]:
 @contextmanager
 def giving_back(more: Any) -> Iterator[None]:
     """Something else is given back too."""
-    shipped = ownership.give_back
+    shipped = rules.give_back
 
     def give_back(item: WorkPackage, token: ClaimToken, fleet: Fleet, *, to: int | None) -> Changes:
         return replace(shipped(item, token, fleet, to=to), **more(fleet, to))
 
-    with patched(ownership, "give_back", give_back):
+    with patched(rules, "give_back", give_back):
         yield
 
 
@@ -159,8 +161,8 @@ def a_release_sets_the_status_whatever_it_is() -> Iterator[None]:
 def stopped_work_is_not_kept() -> Iterator[None]:
     """Stop the model's whole process tree, push the work as `refs/agent/kept/<id>-<run>` (I-35)."""
 
-    async def keep(_: Attempt, __: str) -> None:
-        return None
+    async def keep(_: Attempt, __: str) -> Where:
+        return NOWHERE
 
     async def leave(_: SimRepository, __: int) -> None:  # clearing the worktree away would keep it, too
         return
@@ -225,7 +227,7 @@ def setting(how: Any) -> Iterator[None]:
     """Another way to set the claim ref; `how` gives what to expect next after a refused lease."""
 
     async def set_claim_ref(self: Attempt) -> None:
-        text, owner = str(self._held.token), self._held.owner
+        text, owner = str(self._claim.token), self._claim.owner
         expected = self._place.refs.claims.get(owner)
         while True:
             try:
@@ -255,7 +257,7 @@ def the_board_is_read_before_the_ref() -> Iterator[None]:
     """Read the ref, then the board."""
 
     async def board_first(self: Attempt, owner: int) -> str | None:
-        await self._protocol.still_mine(self._held)
+        await checking.check(self._protocol, self._claim)
         return await self._repository.read_claim(owner)
 
     with setting(board_first):
@@ -286,10 +288,10 @@ def a_take_over_does_not_set_the_ref_again() -> Iterator[None]:
     shipped = Attempt._set_claim_ref
 
     async def set_claim_ref(self: Attempt) -> None:
-        if self._held.token.attempt == 1:
+        if self._claim.token.attempt == 1:
             await shipped(self)
         else:
-            self._claim_blob = self._place.refs.claims.get(self._held.owner)
+            self._claim_blob = self._place.refs.claims.get(self._claim.owner)
 
     with patched(Attempt, "_set_claim_ref", set_claim_ref):
         yield
@@ -300,7 +302,7 @@ def anothers_claim_ref_is_deleted() -> Iterator[None]:
     """Failure and release delete the ref when it is mine (I-33)."""
 
     async def delete_claim_ref(self: Attempt) -> None:
-        owner = self._held.owner
+        owner = self._claim.owner
         shown = await self._repository.read_claim(owner)
         if shown is not None:
             await self._repository.delete_claim(owner, shown)
@@ -341,7 +343,7 @@ def a_changed_text_is_ignored() -> Iterator[None]:
 
     async def told(self: Attempt, branch: str, commit: str, ticket: WorkPackage, *, pushed: bool = True) -> Any:
         record = self._reporter.record
-        self._reporter.record = replace(record, subject=ticket.subject, description=ticket.description)
+        self._reporter.remember(replace(record, subject=ticket.subject, description=ticket.description))
         return await shipped(self, branch, commit, ticket, pushed=pushed)
 
     with patched(Attempt, "_report", told):
@@ -353,11 +355,11 @@ def release_before_the_spike() -> Iterator[None]:
     """Failure: comment, Spike child, comment with its number, PATCH back to ready."""
     shipped = Spikes.ask
 
-    async def ask(self: Spikes, ticket: WorkPackage, run: str, description: BoardText) -> int:
-        token = claim_token.parse(ticket.run)
-        if token is not None:
-            await self._protocol.give_back(ticket.id, token)
-        return await shipped(self, ticket, run, description)
+    async def ask(self: Spikes, ticket: WorkPackage, run: str, description: BoardText, known: int = 0) -> int:
+        claim = Claim.shown(ticket)
+        if claim is not None:
+            await ending.end(self._protocol, claim, How(reason=Reason.FAILED))
+        return await shipped(self, ticket, run, description, known)
 
     with patched(Spikes, "ask", ask):
         yield
@@ -424,7 +426,7 @@ def a_known_failure_is_forgotten() -> Iterator[None]:
 def trouble_never_gives_back() -> Iterator[None]:
     """After three tries or the lifetime give it back with one comment."""
 
-    async def interrupted(self: Reporter, reason: str) -> None:
+    async def interrupted(self: Reporter, reason: str, _: object) -> None:
         self.troubled(reason)
 
     with patched(Reporter, "interrupted", interrupted):

@@ -13,14 +13,14 @@ from typing import Any, Final, cast
 from agent.attempt import Place
 from agent.board import catalog as catalogs
 from agent.board.client import Board
+from agent.claim.memory import Memory
+from agent.claim.protocol import Protocol
 from agent.cycle import Cycle, Limits, Result
 from agent.daemon import Pass
 from agent.errors import AgentError, BoardError, ConfigurationError
 from agent.execution import Execution
 from agent.git.repo import Repository
-from agent.memory import Memory
 from agent.pod import load_catalog, names
-from agent.protocol import Protocol
 from agent.reporting import Links
 from agent.settings import Secret, Settings
 from agent.settings.rules import judge

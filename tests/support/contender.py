@@ -18,8 +18,8 @@ from loguru import logger
 
 from agent.board import wire
 from agent.choose import Rung
+from agent.claim.taking import Taken, take
 from agent.model import Around
-from agent.protocol import Claimed
 from agent.scan import Candidate
 from support.pods import opened
 
@@ -58,10 +58,10 @@ async def contend(config: Path) -> None:
             candidate = Candidate(Rung.STANDALONE, ticket, Around(), None)
             network.chance, network.lost = float(chance), 0
             await asyncio.sleep(max(0.0, float(moment) - time.monotonic()))
-            claimed = await pod.protocol.claim(candidate)
-            won = isinstance(claimed, Claimed)
+            claimed = await take(pod.protocol, candidate)
+            won = isinstance(claimed, Taken)
             said = ("won unheard" if network.lost else "won") if won else "lost"
-            sys.stdout.write(f"{said}: {claimed.record.token if isinstance(claimed, Claimed) else ''}\n")
+            sys.stdout.write(f"{said}: {claimed.claim.record.token if isinstance(claimed, Taken) else ''}\n")
             sys.stdout.flush()
 
 

@@ -68,6 +68,11 @@ EVENTS: list[tuple[Event, str, str]] = [
         "Returned to the pool: an operator released the claim of pod `pod-b`",
     ),
     (
+        Event.COPIED,
+        report.copied(RUN, original=42),
+        "Returned to the pool: this is a copy of #42, and a claim cannot be copied",
+    ),
+    (
         Event.STOPPED,
         report.stopped(RUN, where=Where(place="agent/kept/42-7f9c")),
         "Stopped: this ticket was changed while it was being worked on; the work is in `agent/kept/42-7f9c`",

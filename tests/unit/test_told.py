@@ -110,7 +110,9 @@ def test_pods_tries_and_spikes_read_back(pod: str, reason: str, attempt: int, tr
         report.expired(RUN, pod=pod, silent_s=silent),
         report.released(RUN, pod=pod),
         report.given_back(RUN, pod=pod, reason=reason),
+        report.given_back(RUN, pod=pod, reason=reason, where=Where(place="agent/kept/42-7f9c")),
         report.refused_report(RUN, refused=reason, pod=pod),
+        report.refused_report(RUN, refused=reason, pod=pod, where=Where(place="agent/kept/42-7f9c")),
     ]
     assert {told(raw).pod for raw in about_a_pod} == {shown(pod)}
     interrupted = told(report.interrupted(RUN, reason=reason, attempt=attempt, tries=tries))

@@ -2,58 +2,32 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
 from agent.choose import is_fleet_assigned, is_mine
+from agent.claim.value import Claim
 from agent.model import Changes, Fleet, WorkPackage
-from agent.state import RecordedClaim
-from agent.texts import claim_token
 from agent.texts.claim_token import ClaimToken
 
 
-class Held(Struct, frozen=True, kw_only=True):
-    """A claim as it was made: what watch and fence compare the board with."""
-
-    ticket: int
-    token: ClaimToken
-    project: int
-    type: int
-    epic: int | None = None
-
-    @classmethod
-    def of(cls, record: RecordedClaim, token: ClaimToken) -> Held:
-        """The claim as it was recorded when it was made."""
-        return cls(ticket=record.ticket, token=token, project=record.project, type=record.type, epic=record.epic)
-
-    @property
-    def owner(self) -> int:
-        """Who owns the branch: the Epic, else the ticket."""
-        return self.epic or self.ticket
-
-
-def same_claim(item: WorkPackage, token: ClaimToken) -> bool:
-    """Whether the work package carries this very token; run id and nonce count, not the rest of the text."""
-    return token.same_claim(claim_token.parse(item.run))
-
-
-def ticket_lost(item: WorkPackage, held: Held, epic: int | None, fleet: Fleet) -> str:
+def ticket_lost(item: WorkPackage, claim: Claim, epic: int | None, fleet: Fleet) -> str:
     """Why the holder must stop, in the words of the ticket's comment; empty = still mine.
 
     Args:
         item: the ticket as it is now.
-        held: the claim.
+        claim: as it was made.
         epic: the outermost Epic above it now.
         fleet: who is who.
     """
     changed = {
-        "the claim is another's now": bool(item.run) and not same_claim(item, held.token),
+        "the claim is another's now": bool(item.run) and not claim.is_on(item),
         "the claim was cleared": not item.run,
         "its status was changed": item.status != fleet.active,
         "its assignee was changed": not is_fleet_assigned(item, fleet),
-        f"it was routed to {item.pod}": item.pod not in ("", held.token.pod),
-        "it was moved to another project": item.project != held.project,
-        "its type was changed": item.type != held.type,
-        "it was moved to another Epic": epic != held.epic,
+        f"it was routed to {item.pod}": item.pod not in ("", claim.token.pod),
+        "it was moved to another project": item.project != claim.project,
+        "its type was changed": item.type != claim.type,
+        "it was moved to another Epic": epic != claim.epic,
     }
     return next((why for why, true in changed.items() if true), "")
 
@@ -67,6 +41,18 @@ def epic_lost(epic: WorkPackage | None, fleet: Fleet) -> str:
     if epic.pod not in ("", fleet.pod):
         return f"its Epic #{epic.id} was routed to {epic.pod}"
     return ""
+
+
+def is_routed(item: WorkPackage, old: ClaimToken | None) -> bool:
+    """Whether the pod field of what is about to be claimed is a person's, so that giving back leaves it.
+
+    Args:
+        item: the representation whose lockVersion is sent.
+        old: the token of ours that is replaced; None if it is taken anew.
+    """
+    if old is None or item.pod != old.pod:
+        return bool(item.pod)
+    return old.routed
 
 
 def give_back(item: WorkPackage, token: ClaimToken, fleet: Fleet, *, to: int | None) -> Changes:

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from agent.claim.rules import epic_lost, give_back, ticket_lost
+from agent.claim.value import Claim
 from agent.model import Changes, Principal, WorkPackage
-from agent.ownership import Held, epic_lost, give_back, same_claim, ticket_lost
+from agent.state import Reading, RecordedClaim
 from support.values import (
     ACTIVE,
     BLOG,
@@ -34,13 +36,15 @@ from support.values import (
 
 TOKEN = token()
 ROUTED = token(routed=True)
-HELD = Held(ticket=42, token=TOKEN, project=SHOP, type=TASK, epic=1)
+RECORD = RecordedClaim(ticket=42, token=MINE, born=Reading(0, "b1"), pod="pod-a", project=SHOP, type=TASK, epic=1)
+HELD = Claim(token=TOKEN, record=RECORD)
+ALONE = Claim(token=TOKEN, record=replace(RECORD, epic=None))
 CLAIMED = item(42, status=ACTIVE, assignee=PEOPLE[ME], pod="pod-a", run=MINE)
 
 
 def test_the_branch_belongs_to_the_epic_else_to_the_ticket() -> None:
     assert HELD.owner == 1
-    assert replace(HELD, epic=None).owner == 42
+    assert ALONE.owner == 42
 
 
 @pytest.mark.parametrize(
@@ -59,7 +63,8 @@ def test_the_branch_belongs_to_the_epic_else_to_the_ticket() -> None:
 )
 def test_run_id_and_nonce_make_a_claim_not_the_rest_of_the_text(run: str, *, same: bool) -> None:
     """I-03, I-08: the same user's second claim is another claim."""
-    assert same_claim(item(42, run=run), TOKEN) is same
+    assert HELD.is_on(item(42, run=run)) is same
+    assert not HELD.is_on(item(43, run=run)), "what shows it elsewhere is a copy"
 
 
 @pytest.mark.parametrize(
@@ -93,9 +98,8 @@ def test_the_holder_stops_for_the_first_thing_that_changed(changes: dict[str, An
 
 
 def test_standalone_work_that_comes_below_an_epic_is_not_mine_any_more() -> None:
-    alone = replace(HELD, epic=None)
-    assert ticket_lost(CLAIMED, alone, None, FLEET) == ""
-    assert ticket_lost(CLAIMED, alone, 1, FLEET) == "it was moved to another Epic"
+    assert ticket_lost(CLAIMED, ALONE, None, FLEET) == ""
+    assert ticket_lost(CLAIMED, ALONE, 1, FLEET) == "it was moved to another Epic"
 
 
 @pytest.mark.parametrize(
