@@ -17,7 +17,7 @@ from agent.errors import Superseded
 from agent.git import repo
 from agent.git.mirror import Mirror
 from agent.programs.runner import Finished
-from simulation import mutants_scenes, mutants_scenes_people
+from simulation import mutants_scenes, mutants_scenes_claims, mutants_scenes_people
 from simulation.invariants import UNREPORTED, WRITER
 from simulation.mutants import Mutant, patched
 from simulation.mutants_all import MUTANTS
@@ -36,7 +36,7 @@ def scenes(*modules: ModuleType) -> list[Scene]:
     ]
 
 
-SCENES: Final = scenes(mutants_scenes, mutants_scenes_people)
+SCENES: Final = scenes(mutants_scenes, mutants_scenes_people, mutants_scenes_claims)
 
 
 def test_there_are_enough_of_them_and_each_says_what_it_breaks() -> None:

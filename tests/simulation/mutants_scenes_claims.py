@@ -1,20 +1,19 @@
-"""Histories in which a claim was lost, copied or ended in silence; each is played as it was, without chance."""
+"""Directed histories in which a claim was lost, copied or ended in silence; as `mutants_scenes`."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import httpx
-import pytest
 
 from agent.texts import report
 from simulation.execution import STUCK, Behaviour
 from simulation.history import Write
 from simulation.invariants import FINALLY, ONCE, ONE_SPIKE, PERSON
-from simulation.mutants_stage import HOUR, LOST, MINUTE, Actor, Hook, Scene, Stage, play
+from simulation.mutants_stage import HOUR, LOST, MINUTE, Actor, Hook, Stage
 
-LONG = Behaviour(seconds=HOUR)
-COPIED = "a copied claim is nobody's"
+LONG: Final = Behaviour(seconds=HOUR)
+COPIED: Final = "a copied claim is nobody's"
 
 
 def answer_otherwise(stage: Stage, pod: Actor, purpose: str, status: int, act: Any = lambda: None) -> None:
@@ -261,29 +260,3 @@ async def an_epics_reopening_meets_an_edit(stage: Stage) -> None:
     stage.before(pod, f"Epic #{epic} back to ready", lambda: stage.board.touch(epic))
     await pod.passes(2 * HOUR)
     stage.hold(FINALLY, stage.done(ticket), f"it is {stage.status(ticket)} and its Epic {stage.status(epic)}")
-
-
-SCENES = (
-    a_person_blocks_a_dead_pods_ticket,
-    an_operator_reroutes_a_dead_pods_epic,
-    a_claim_expires_while_its_pod_is_dead,
-    a_person_clears_a_dead_pods_claim,
-    a_person_copies_a_dead_pods_ticket,
-    a_person_copies_a_running_ticket,
-    a_person_copies_a_running_epic,
-    a_copy_of_a_dead_pods_ticket_expires_with_it,
-    a_person_rewrites_a_spike_while_its_pod_is_dead,
-    an_operator_routes_a_ticket_to_the_pod_that_is_claiming_it,
-    an_operator_routes_an_epic_to_the_pod_that_is_claiming_it,
-    an_operator_takes_a_route_away_from_the_pod_that_is_claiming_it,
-    an_expiry_is_answered_with_a_conflict_although_it_happened,
-    two_judges_free_one_claim_and_one_of_them_is_not_heard,
-    a_pod_dies_when_the_board_has_refused_its_status,
-    an_epics_reopening_meets_an_edit,
-)
-
-
-@pytest.mark.parametrize("scene", SCENES, ids=lambda one: str(one.__name__))
-def test_a_claim_is_whose_it_is_and_ends_in_one_way(scene: Scene) -> None:
-    broken = play(scene)
-    assert broken is None, broken
