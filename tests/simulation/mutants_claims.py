@@ -17,10 +17,11 @@ from agent.claim.memory import Memory
 from agent.claim.protocol import Protocol
 from agent.claim.value import Claim
 from agent.clock import Clock
-from agent.cycle import Cycle
 from agent.errors import Conflict, NotFound, Unreachable
 from agent.model import Around, Changes, Fleet, WorkPackage
+from agent.places import Places
 from agent.reporting import Reporter
+from agent.settling import Runs, Settling
 from agent.state import RecordedClaim, RecordedFailure, State
 from agent.texts import claim_token
 from agent.texts.claim_token import ClaimToken
@@ -113,21 +114,18 @@ def a_take_over_changes_the_run_id() -> Iterator[None]:
 @mutant(FOREIGN, claims.two_hosts_have_one_name)
 def takes_over_foreign_tokens_in_its_name() -> Iterator[None]:
     """Only a token that this state folder recorded is taken over (I-03)."""
-    shipped = Cycle._read_mine
+    shipped = Settling.read_mine
 
-    async def read_mine(self: Cycle) -> list[WorkPackage]:
-        found = await shipped(self)
+    async def read_mine(self: Settling, seen: frozenset[str] | None) -> list[WorkPackage]:
+        found = await shipped(self, seen)
         for item in found:
-            token = claim_token.parse(item.run)
-            if token is not None and token.pod == self._protocol.fleet.pod and not self._memory.state.wrote(item.run):
-                claim = RecordedClaim(
-                    ticket=item.id, token=item.run, born=self._memory.now(), pod=token.pod,
-                    project=item.project, type=item.type,
-                )  # fmt: skip
-                self._memory.record(claim)
+            claim = Claim.shown(item)
+            ours = claim is not None and claim.token.pod == self._protocol.fleet.pod
+            if claim is not None and ours and not self._memory.state.wrote(item.run):
+                self._memory.record(replace(claim.record, born=self._memory.now()))
         return found
 
-    with patched(Cycle, "_read_mine", read_mine):
+    with patched(Settling, "read_mine", read_mine):
         yield
 
 
@@ -392,14 +390,14 @@ def tries_are_not_counted() -> Iterator[None]:
 @mutant(TRIES, claims.a_pod_dies_again_and_again)
 def tries_without_a_cap() -> Iterator[None]:
     """Defaults: … tries 3; beyond them it is a failure (I-41, I-46)."""
-    shipped = Cycle._reporter
+    shipped = Runs.reporter
 
-    def reporter(self: Cycle, *arguments: Any) -> Reporter:
+    def reporter(self: Runs, *arguments: Any) -> Reporter:
         made = shipped(self, *arguments)
         made.tries = 1_000_000
         return made
 
-    with patched(Cycle, "_reporter", reporter):
+    with patched(Runs, "reporter", reporter):
         yield
 
 
@@ -446,10 +444,10 @@ def pod_trouble_makes_a_spike() -> Iterator[None]:
 def no_preflight() -> Iterator[None]:
     """Preflight, before every claim: disk, Nix, the model's API (I-67)."""
 
-    async def nothing(_: Cycle) -> None:
+    async def nothing(_: Places) -> None:
         return
 
-    with patched(Cycle, "_preflight", nothing):
+    with patched(Places, "preflight", nothing):
         yield
 
 
