@@ -306,10 +306,15 @@ class Reporter:
         def word(where: Where) -> BoardText | None:
             return report.stopped(self._run, change=why, where=where) if where.place else None
 
-        self._said = None
-        told = await self.events() & _OWN_ENDS
+        told = await self._told_of_its_end()
         how = How(reason=Reason.LOST, word=None if told else word, always=True)
         await ending.end(self._protocol, self.claim, how, None if told else leave)
+
+    async def _told_of_its_end(self) -> bool:
+        try:
+            return bool(await self._protocol.events(self.claim.ticket, self._run) & _OWN_ENDS)
+        except (NotFound, Refused):
+            return False  # it is gone or hidden from the fleet, and so is who would read it
 
     async def _settle(self) -> None:
         """The run has its verdict: nothing of it is left to remember, and an Epic taken for a bug goes back."""

@@ -97,6 +97,17 @@ async def a_person_clears_a_dead_pods_claim(stage: Stage) -> None:
     stage.hold(ONCE, len(stage.comments(ticket, "Stopped")) == 1, "it is said again and again")
 
 
+async def a_person_deletes_a_dead_pods_ticket(stage: Stage) -> None:
+    """P5: fresh seed 202612010300010: the pod asked for ever what had been said there, and never worked again."""
+    ticket, pod = stage.ticket(), stage.pod(models=(LONG, Behaviour()))
+    await pod.dies_in_its_run(stage, 40 * MINUTE)
+    assert stage.board.request("DELETE", f"work_packages/{ticket}", None, "admin").is_success
+    other = stage.ticket("Other work")
+    await pod.passes(HOUR)
+    stage.hold(LOST, stage.kept(f"agent/kept/{ticket}-"), "the work is nowhere")
+    stage.hold(FINALLY, stage.done(other), f"the pod is stuck: the other is {stage.status(other)}")
+
+
 # -- P7: a copy is no claim --------------------------------------------------------------------------------------------
 
 
