@@ -108,6 +108,25 @@ class Hands:
         self._note("delete", one.id, "")
         return True
 
+    def _copy(self, chance: random.Random) -> bool:
+        """Duplicate what is claimed, as the board's own form does: with all its fields."""
+        kinds = (*EXECUTABLE, "Epic")
+        one = self._pick(chance, [one for one in self._board.rows() if "@" in one.run and one.type in kinds])
+        if one is None:
+            return False
+        fields: dict[str, Any] = {
+            "type": one.type,
+            "status": one.status,
+            "assignee": one.assignee or None,
+            "parent": one.parent,
+        }
+        project = self._project(one.project)
+        subject = f"{one.subject} (copy)"
+        made = self._board.create(subject=subject, project=project, pod=one.pod, run=one.run, **fields)
+        if made:
+            self._note("copy", made, f"of #{one.id}")
+        return bool(made)
+
     def _hold(self, chance: random.Random) -> bool:
         one = self._pick(chance, [one for one in self._tickets() if one.status not in DONE])
         return self._change(one, "hold", status="New" if one and one.status == "On hold" else "On hold")

@@ -155,9 +155,11 @@ class Judge:
 
     def hand(self, what: str, ticket: int) -> None:
         """A person did something; what they changed is theirs."""
-        del what
         self.touched.add(ticket)
         before, after = self._known.get(ticket), self.board.row(ticket)
+        copied = Token.read(after.run) if after is not None and what == "copy" else None
+        if copied is not None:
+            self.of_run[copied.run].add(ticket)  # what ends the copied claim says so there
         if after is None:
             self._known.pop(ticket, None)
             return
@@ -312,7 +314,8 @@ class Judge:
             owner=("owner", epic.id if epic else row.id),
             start=self.now(),
         )
-        claims = [one for one in self.claims.values() if one.folder == folder and one.token.run == living.run]
+        made = [one for one in self.claims.values() if one.folder == folder and one.token.run == living.run]
+        claims = [one for one in made if one.ticket == living.ticket]
         if claims:
             now = surroundings(self.board, row, process_pod(self, process), self.mine(folder))
             if why := sorted(claims[-1].reasons & now):

@@ -27,7 +27,7 @@ MODEL_FAULTS: Final = ("hangs", "fails", "checks_fail", "changes_nothing", "stuc
 WORLD_FAULTS: Final = ("skew", "twin", "workflow")
 HANDS: Final = (
     "edit", "close", "prioritise", "route", "reparent", "gate", "block", "take", "give", "delete", "hold", "hold_epic",
-    "route_epic", "spike", "answer", "comment", "reopen", "new", "push", "merge",
+    "route_epic", "spike", "answer", "comment", "reopen", "new", "push", "merge", "copy",
 )  # fmt: skip
 KINDS: Final = (
     *REQUEST_FAULTS,
@@ -56,7 +56,7 @@ _RATES: Final = {
     "night": (0.5, 1.0),
     **dict.fromkeys(WORLD_FAULTS, (1.0, 1.0)),
     **{f"hand_{one}": (0.2, 1.5) for one in HANDS},
-    **{f"hand_{one}": (0.05, 0.5) for one in ("close", "delete", "take", "hold", "hold_epic", "spike")},
+    **{f"hand_{one}": (0.05, 0.5) for one in ("close", "delete", "take", "hold", "hold_epic", "spike", "copy")},
     "hand_edit": (0.5, 4.0),
     "hand_new": (0.5, 4.0),
 }
