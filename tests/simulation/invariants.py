@@ -293,9 +293,10 @@ class Judge:
     def model(self, process: Process, folder: str, living: Living, *, lives: bool) -> None:
         """A model started or ended."""
         if not lives:
-            ended = next(one for one in self._alive if one.process is process and one.living == living)
-            self._alive.remove(ended)
-            self._judge_overlaps(ended)
+            ended = next((one for one in self._alive if one.process is process and one.living == living), None)
+            if ended is not None:  # else its ticket was deleted before it started
+                self._alive.remove(ended)
+                self._judge_overlaps(ended)
             return
         self.starts[living.run] += 1
         self.calm_starts[living.ticket] += self.now() > self.calm
