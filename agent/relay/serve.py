@@ -15,16 +15,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import h11
 import uvicorn
 from loguru import logger
 from msgspec import Struct
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from agent.errors import ConfigurationError, PodTrouble
-from agent.http1 import Head, Incoming
+from agent.http1 import CHUNK, Bounded
 from agent.relay.peers import connected
 
 LONGEST_PATH: Final = 107
@@ -35,12 +33,6 @@ MOST_OF_OWNER: Final = 16
 """and so many more of the one that does: whatever others hold, there is room for it."""
 LONGEST_HEAD: Final = 1 << 16
 """Bytes of a request's line and headers."""
-_CHUNK: Final = 4 << 10
-"""So much is read at once of those, so that none is heard long before others have their turn,"""
-_CHUNK_OF_OWNER: Final = 64 << 10
-"""and so much of it."""
-_buffer: Final = memoryview(bytearray(_CHUNK_OF_OWNER))
-"""What was read is taken out at once, so one serves all."""
 _KEPT_ALIVE: Final = 86_400
 """Seconds. A connection that is closed from here could cross the client's next request on its way."""
 
@@ -73,52 +65,32 @@ class Guests(Struct, frozen=True):
     turned_away: Callable[[], None]
 
 
-class _Connection(H11Protocol, asyncio.BufferedProtocol):
+class _Connection(Bounded):
     """HTTP/1.1 by h11, strict in what it takes; its `client` is ("pid", the process id)."""
 
-    def __init__(self, *args: Any, guests: Guests, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.conn: Incoming = Incoming(LONGEST_HEAD)
+    def __init__(self, *args: Any, guests: Guests, room: memoryview) -> None:
+        super().__init__(*args, longest_head=LONGEST_HEAD, room=room)
         self._guests = guests
-        self._head = Head(LONGEST_HEAD)
-        self.own = False
+        self._owns = False
         self.logger = _reports
         self.access_log = False
+
+    @property
+    def is_known(self) -> bool:
+        """It owns the way to the model."""
+        return self._owns
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Note who it is; one connection too many is closed unheard."""
         super().connection_made(transport)
         pid = connected(transport.get_extra_info("socket"))
         self.client = ("pid", pid)
-        self.own = self.conn.takes_chunks = self._guests.own(pid)
-        alike = sum(isinstance(one, _Connection) and one.own == self.own for one in self.connections)
-        if alike > (MOST_OF_OWNER if self.own else MOST_CONNECTIONS):
-            if not self.own:
+        self._owns = self.conn.takes_chunks = self._guests.own(pid)
+        alike = sum(isinstance(one, _Connection) and one.is_known == self._owns for one in self.connections)
+        if alike > (MOST_OF_OWNER if self._owns else MOST_CONNECTIONS):
+            if not self._owns:
                 self._guests.turned_away()
             transport.abort()
-
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
-        """Where the next bytes go."""
-        return _buffer[: _CHUNK_OF_OWNER if self.own else _CHUNK]
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Some bytes came."""
-        data = bytes(_buffer[:nbytes])
-        if self.conn.their_state is h11.IDLE and not self._head.takes(data):
-            self.send_400_response("The head of this request is too long.")
-        else:
-            self.data_received(data)
-
-    def handle_events(self) -> None:
-        """What has come so far; the next head begins from nothing."""
-        before = self.cycle
-        super().handle_events()
-        if self.cycle is not before:
-            self._head = Head(LONGEST_HEAD)
-
-    def send_400_response(self, msg: str) -> None:
-        """Nonsense, or what is not taken."""
-        super().send_400_response(self.conn.refusal or msg)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """However it ended, no timer keeps it."""
@@ -151,10 +123,10 @@ async def serving(app: ASGIApp, path: Path, guests: Guests) -> AsyncIterator[Non
     )
     config.load()
     state = ServerState()
-    loop = asyncio.get_running_loop()
+    loop, room = asyncio.get_running_loop(), memoryview(bytearray(CHUNK))
     with _bound(path) as listener:
         server = await loop.create_unix_server(
-            lambda: _Connection(config, state, {}, loop, guests=guests), sock=listener
+            lambda: _Connection(config, state, {}, loop, guests=guests, room=room), sock=listener
         )
         try:
             yield

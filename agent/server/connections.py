@@ -14,10 +14,10 @@ from typing import Any, cast
 
 from starlette.types import Scope
 from uvicorn.config import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
-from agent.http1 import Head, Incoming
+from agent.http1 import CHUNK, Bounded
 
 LONGEST_HEAD = 32 << 10
 """Bytes of a request's line and its headers; a query may have 10 KiB."""
@@ -36,10 +36,6 @@ LONGEST_LINGER = 128 << 20
 """so many bytes of it: most programs read an answer only when all that they have to say is said."""
 LINGER_SECONDS_OF_STRANGER = 2.0
 LONGEST_LINGER_OF_STRANGER = 256 << 10
-CHUNK = 64 << 10
-"""So much is read at once from a connection, into one buffer for all,"""
-CHUNK_OF_STRANGER = 4 << 10
-"""and so much of a stranger: what it sends costs little before others have their turn."""
 _STATE = "connection"
 
 
@@ -47,7 +43,7 @@ class Crowd:
     """All connections of one server, each group in the order of its coming."""
 
     def __init__(self) -> None:
-        self.buffer = memoryview(bytearray(CHUNK))
+        self.room = memoryview(bytearray(CHUNK))
         self.strangers: dict[Connection, None] = {}
         self.known: dict[int, dict[Connection, None]] = {}
         self._waiting: dict[Connection, None] = {}
@@ -104,8 +100,8 @@ def _bound(some: "dict[Connection, None]", most: int) -> None:
         oldest.end()
 
 
-class Connection(H11Protocol, asyncio.BufferedProtocol):
-    """uvicorn's protocol with a deadline for whatever is waited for, and with one buffer for all.
+class Connection(Bounded):
+    """A connection with a deadline for whatever is waited for.
 
     Args:
         config: uvicorn's.
@@ -124,15 +120,19 @@ class Connection(H11Protocol, asyncio.BufferedProtocol):
         *,
         crowd: Crowd,
     ) -> None:
-        super().__init__(config, server_state, {**app_state, _STATE: self}, _loop)
-        self.conn: Incoming = Incoming(LONGEST_HEAD)
+        state = {**app_state, _STATE: self}
+        super().__init__(config, server_state, state, _loop, longest_head=LONGEST_HEAD, room=crowd.room)
         self._crowd = crowd
-        self._head = Head(LONGEST_HEAD)
         self._forgotten = 0
         self._body_until = 0.0
         self.parting = False
         self.account: int | None = None
         self.deadline = self.loop.time() + HEADER_SECONDS
+
+    @property
+    def is_known(self) -> bool:
+        """Somebody has said, and proved, who it is."""
+        return self.account is not None
 
     def belongs_to(self, account: int) -> None:
         """Somebody has proved who it is."""
@@ -156,29 +156,20 @@ class Connection(H11Protocol, asyncio.BufferedProtocol):
         self._crowd.left(self, self.account)
         super().connection_lost(exc)
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
-        """Where the next bytes go: they are taken out at once, so that one buffer serves all."""
-        return self._crowd.buffer[: CHUNK_OF_STRANGER if self.account is None else CHUNK]
-
-    def buffer_updated(self, nbytes: int) -> None:
+    def came(self, data: bytes) -> None:
         """Some bytes came."""
         if self.parting:
-            self._forgotten += nbytes
-            if self._forgotten > (LONGEST_LINGER_OF_STRANGER if self.account is None else LONGEST_LINGER):
+            self._forgotten += len(data)
+            if self._forgotten > (LONGEST_LINGER if self.is_known else LONGEST_LINGER_OF_STRANGER):
                 self.end()
             return
-        data = bytes(self._crowd.buffer[:nbytes])
-        if not self._answering:
-            if not self._head.has_begun:
-                self.deadline = self.loop.time() + HEADER_SECONDS
-            if not self._head.takes(data):
-                self.send_400_response("The head of this request is too long.")
-                return
-        self.data_received(data)
+        if not self._answering and not self._head.has_begun:
+            self.deadline = self.loop.time() + HEADER_SECONDS
+        super().came(data)
 
     def handle_events(self) -> None:
         """What has come so far. Of a new request no more than its head is taken, until the application asks for the rest."""
-        if self.account is None and self._cycle is not None and not self._answering and not self.parting:
+        if not self.is_known and self._cycle is not None and not self._answering and not self.parting:
             self.flow.pause_reading()
             self._crowd.waits(self)
         else:
@@ -194,7 +185,6 @@ class Connection(H11Protocol, asyncio.BufferedProtocol):
         before = self.cycle
         super().handle_events()
         if self.cycle is not before:
-            self._head = Head(LONGEST_HEAD)
             self._body_until = self.loop.time() + BODY_SECONDS
             if self.cycle.more_body and not self.parting:
                 self.flow.pause_reading()
@@ -208,7 +198,7 @@ class Connection(H11Protocol, asyncio.BufferedProtocol):
             if self.cycle.response_started:
                 self.end()
                 return
-        super().send_400_response(self.conn.refusal or msg)
+        super().send_400_response(msg)
 
     def pause_writing(self) -> None:
         """Somebody does not read as fast as is written."""
@@ -239,7 +229,7 @@ class Connection(H11Protocol, asyncio.BufferedProtocol):
         if self.parting or cycle is None or not cycle.more_body:
             return False
         self.parting = True
-        linger = LINGER_SECONDS_OF_STRANGER if self.account is None else LINGER_SECONDS
+        linger = LINGER_SECONDS if self.is_known else LINGER_SECONDS_OF_STRANGER
         self.deadline = self.loop.time() + linger
         return True
 
@@ -258,7 +248,7 @@ class Connection(H11Protocol, asyncio.BufferedProtocol):
         if self.parting or not self._answering or self.flow.write_paused:
             return
         now = self.loop.time()
-        if self.account is None:
+        if not self.is_known:
             self.deadline = min(self.deadline, now + HEADER_SECONDS) if self.cycle.more_body else now + IDLE_SECONDS
         else:
             self.deadline = min(now + IDLE_SECONDS, self._body_until) if self.cycle.more_body else float("inf")

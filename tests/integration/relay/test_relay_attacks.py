@@ -240,7 +240,7 @@ async def test_a_flood_of_connections_does_not_use_up_the_pods_descriptors(
 
 
 FLOOD = r"""
-import socket, sys, threading
+import os, socket, sys, threading
 path, kind = sys.argv[1:]
 crumbs = b"POST /nix/develop HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 20_000
 lines = b"GET /x HTTP/1.1\r\nhost: x\r\n" + b"a: b\r\n" * 9_000 + b"\r\n"
@@ -250,7 +250,8 @@ def ask():
             with socket.socket(socket.AF_UNIX) as one:
                 one.connect(path)
                 one.sendall(crumbs if kind == "crumbs" else lines)
-                one.recv(100)
+                if one.recv(100):
+                    os.write(1, b".")
         except OSError:
             pass
 threads = [threading.Thread(target=ask, daemon=True) for _ in range(70)]
@@ -266,8 +267,10 @@ async def test_what_is_dear_to_read_holds_the_pod_up_from_nobody_in_the_sandbox(
 ) -> None:
     async with relay_for(api, tmp_path).serving(socket), client_of(socket) as client:
         assert (await client.post("/v1/messages", json=ASK)).status_code == 200  # whose connection that is, is known
-        flood = await asyncio.create_subprocess_exec(sys.executable, "-c", FLOOD, str(socket), kind)
-        await asyncio.sleep(1.5)  # of a heart that is watched, as in each of these tests
+        command = [sys.executable, "-c", FLOOD, str(socket), kind]
+        flood = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        assert flood.stdout is not None
+        await flood.stdout.readexactly(300)  # refusals, while the loop is watched as in each of these tests
         flood.kill()
         await flood.wait()
         assert (await client.post("/v1/messages", json=ASK)).status_code == 200
