@@ -16,8 +16,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from msgspec import Struct
-
 from agent.errors import PodTrouble, TicketFailure
 from agent.git import guard as tampering
 from agent.git.blame import GitFailed
@@ -36,6 +34,7 @@ from agent.git.refs import (
     redirected,
     trouble,
 )
+from agent.git.tidying import tidy
 from agent.git.trash import Trash
 from agent.programs.runner import Ended, Finished, Guard, Job, Runner
 from agent.texts.bounded import Search
@@ -50,8 +49,6 @@ OUTPUT: Final = 64 << 20
 """Bytes of git's output that are kept: a listing that was cut would be a wrong answer."""
 LONGEST_LIST: Final = 16 << 20
 """Bytes of a remote's list of branches, some 200,000: as values it is five times as large."""
-LOOSE: Final = 64 << 20
-"""Bytes of objects outside of packs; with more, those that nothing leads to are removed."""
 MEMORY: Final = 2 << 30
 """Bytes that a git may use that looks at a model's files, or that takes or gives a remote's objects."""
 LIST_MEMORY: Final = 512 << 20
@@ -90,10 +87,6 @@ CONFIG: Final = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbar
 """The mirror's own configuration, always exactly this: a changed one was changed by the model."""
 HEAD: Final = f"ref: {HEADS}none\n"
 """The mirror's HEAD: it has no branch of its own."""
-MANY: Final = 6_000
-"""Objects outside of packs from which on git is asked whether it would tidy up: at about 6,700 it does."""
-MANY_PACKS: Final = 50
-"""Likewise for packs: with more it does."""
 _BROKEN: Final = Search(
     "mirror: damaged refs",
     rb"reference broken|cannot lock ref|bad object refs|packed-refs|unable to resolve reference",
@@ -114,14 +107,6 @@ worktree, git starts another git, which would run what that one's configuration 
 
 class GitHung(GitFailed):
     """A git command on this host did not come to an end."""
-
-
-class _Counted(Struct, frozen=True):
-    """What there is: objects outside of packs, packs, and bytes of those objects."""
-
-    loose: int
-    packs: int
-    size: int
 
 
 class Mirror:
@@ -417,35 +402,7 @@ class Mirror:
         if not done.ok:
             raise self.unreachable(done)
         if not self._brief:
-            await self._tidy()
-
-    async def _tidy(self) -> None:
-        """Keep the objects within bounds: those that nothing leads to are of runs that failed.
-
-        Branches, HEAD and index of each worktree lead to what is not published yet, and nobody but this process writes
-        here; so what nothing leads to goes at once.
-        """
-        if await asyncio.to_thread(_has_files, self.path / TAGS):  # thousands of them, each looked at again and again
-            await self.local("pack-refs", "--all", ok=(0, 1, 128))
-        counted = await self._counted()
-        if counted.loose > MANY or counted.packs > MANY_PACKS:
-            now = ("-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "-c", "gc.pruneExpire=now")
-            await self.local(*now, "gc", "--auto", "--quiet", ok=(0, 1, 128))
-            counted = await self._counted()
-        for words in (
-            ("prune", "--expire=now"),
-            ("gc", "--prune=now", "--quiet"),
-        ):  # the second takes long, and packs the rest
-            if counted.size <= LOOSE:
-                return
-            await self.local(*words, ok=(0, 1, 128))
-            counted = await self._counted()
-
-    async def _counted(self) -> _Counted:
-        done = await self.local("count-objects", "-v", ok=(0, 1, 128))
-        found = dict(line.split(": ", 1) for line in done.stdout.decode().splitlines() if ": " in line)
-        loose, packs, size = (int(found.get(name, "0")) for name in ("count", "packs", "size"))
-        return _Counted(loose, packs, size * 1024)
+            await tidy(self.local, self.path)
 
     async def resolve(self, revision: str) -> str | None:
         """The object id of a revision in the mirror; None if there is no such thing."""
@@ -481,10 +438,6 @@ class Mirror:
 
 def _settings(all_of: Sequence[str]) -> list[str]:
     return [word for one in all_of for word in ("-c", one)]
-
-
-def _has_files(folder: Path) -> bool:
-    return any(names for _, _, names in os.walk(folder))
 
 
 def _memory(pid: int) -> str:

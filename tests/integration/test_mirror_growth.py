@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.git import mirror
+from agent.git import tidying
 from support.git_bench import KEPT, RUN, Bench, message, read, write
 from support.git_repo import git
 
@@ -16,7 +16,7 @@ ROUNDS = 6
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr(mirror, "LOOSE", LOOSE)
+    monkeypatch.setattr(tidying, "LOOSE", LOOSE)
     return Bench(tmp_path)
 
 
