@@ -271,16 +271,16 @@ class Attempt:
         owners = dict.fromkeys((self._claim.ticket, self._claim.owner))
         for name in (refs.kept_name(owner, word.run) for owner in owners):
             kept = await self._repository.fetch_kept(name)
-            if kept and kept == word.commit:  # whoever may push there may have put something else in its place
+            if kept == word.commit:  # whoever may push there may have put something else in its place
                 break
         else:
             name = refs.kept_name(self._claim.ticket, word.run)
             where = f"neither at refs/{name} nor on the host of pod {self._claim.token.pod}"
             raise TicketFailure(f"the work that `push {word.change}` lets through, commit {word.commit}, is {where}")
-        self._say(f"taking {kept[:7]}, which a person let through")
+        self._say(f"taking {word.commit[:7]}, which a person let through")
         trailers = self._trailers(ticket) | {SEEN_TRAILER: word.seen}
         summary = report.let_through_by(word.change, spike=word.spike)
-        commit = await workspace.take(kept, outlet.commit(ticket.subject, summary, trailers))
+        commit = await workspace.take(word.commit, outlet.commit(ticket.subject, summary, trailers))
         self._seen = word.change
         result = ModelResult(verdict="done", summary=summary)
         return await self._finish(workspace, commit, brief, result)

@@ -16,7 +16,7 @@ from agent import choose, epics, sweep
 from agent.attempt import Place
 from agent.choose import Rung
 from agent.claim import ending, outbox, rules, taking
-from agent.claim.ending import How, Reason
+from agent.claim.ending import Cause, How
 from agent.claim.protocol import Protocol
 from agent.claim.taking import Lost, Taken
 from agent.claim.value import Claim
@@ -186,7 +186,7 @@ class Cycle:
                 continue
             bug, why = claim.record.taken_for, rules.epic_lost(epic, fleet)
             if epic.status != fleet.active:
-                await ending.end(self._protocol, claim, How(reason=Reason.STOPPED))
+                await ending.end(self._protocol, claim, How(cause=Cause.STOPPED))
             elif why:
                 await epics.release(self._protocol, epic.id, why)
             elif bug and not any(one.id == bug and Claim.mine(state, one) is not None for one in mine):

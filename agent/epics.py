@@ -6,7 +6,7 @@ from loguru import logger
 
 from agent.board.query import none_of, one_of
 from agent.claim import ending, taking
-from agent.claim.ending import How, Reason
+from agent.claim.ending import Cause, How
 from agent.claim.protocol import Protocol
 from agent.claim.swap import swap
 from agent.claim.value import Claim
@@ -35,7 +35,7 @@ async def release(protocol: Protocol, number: int, reason: str = report.NOTHING_
     all_done = bool(every) and all(int(status) in finished for status in every)
     run = claim.token.run
     how = How(
-        reason=Reason.EPIC_RELEASED,
+        cause=Cause.EPIC_RELEASED,
         word=lambda _: report.epic_released(run, reason=reason),
         to=(*fleet.done, fleet.ready) if all_done else (),
     )

@@ -76,9 +76,8 @@ class Execution:
             raise PodTrouble(
                 f"only {free // 2**20} MiB are free in {self._folder}; {LEAST_DISK // 2**20} are needed: make room"
             )
-        rooms = await asyncio.to_thread(
-            lambda: self._rooms
-        )  # to load it takes a quarter of a second of an older processor
+        # To load it takes a quarter of a second of an older processor.
+        rooms = await asyncio.to_thread(lambda: self._rooms)
         await rooms.check()
         if self._settings.model.kind == "claude":
             self._program()

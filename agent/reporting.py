@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from agent import epics
 from agent.claim import checking, ending
-from agent.claim.ending import How, Reason
+from agent.claim.ending import Cause, How
 from agent.claim.protocol import Protocol
 from agent.claim.value import Claim
 from agent.errors import LifetimeOver, NotFound, Refused, Superseded
@@ -137,10 +137,10 @@ class Reporter:
         if changed_text:
             text = report.text_changed(self._run, commit=commit, commit_url=commit_url)
             await self.once(Event.TEXT_CHANGED, text)
-            await self._last_patch(Reason.TEXT_CHANGED, (self._protocol.fleet.ready,))
+            await self._last_patch(Cause.TEXT_CHANGED, (self._protocol.fleet.ready,))
         else:
             self._leave_worktree()
-            await self._last_patch(Reason.DONE, self._protocol.fleet.done)
+            await self._last_patch(Cause.DONE, self._protocol.fleet.done)
             self._memory.change(lambda state: state.without_text(self.claim.ticket))
         await self._settle()
 
@@ -149,7 +149,7 @@ class Reporter:
         if self.claim.epic is None:
             self._memory.change(lambda state: state.with_litter(self.claim.ticket, self.claim.project))
 
-    async def _last_patch(self, reason: Reason, statuses: tuple[int, ...]) -> None:
+    async def _last_patch(self, cause: Cause, statuses: tuple[int, ...]) -> None:
         """The first of these statuses that the workflow allows."""
 
         async def fence() -> WorkPackage:
@@ -162,7 +162,7 @@ class Reporter:
                     raise
                 return now
 
-        ended = await ending.end(self._protocol, self.claim, How(reason=reason, to=statuses, fence=fence))
+        ended = await ending.end(self._protocol, self.claim, How(cause=cause, to=statuses, fence=fence))
         if ended.refusal is not None:
             await self.refused(ended.refusal)
 
@@ -182,7 +182,7 @@ class Reporter:
         def word(where: Where) -> BoardText:
             return report.refused_report(self._run, refused=str(refusal), pod=pod, where=where)
 
-        await ending.end(self._protocol, self.claim, How(reason=Reason.REFUSED, word=word, always=True), leave)
+        await ending.end(self._protocol, self.claim, How(cause=Cause.REFUSED, word=word, always=True), leave)
         await self._settle()
 
     # -- failed ----------------------------------------------------------------------------------------------------
@@ -224,7 +224,7 @@ class Reporter:
         ticket = await self.fence()
         restore = self.record.schedule_manually_before and not ticket.schedule_manually
         self._leave_worktree()
-        ended = await ending.end(self._protocol, self.claim, How(reason=Reason.FAILED, schedule_manually=restore))
+        ended = await ending.end(self._protocol, self.claim, How(cause=Cause.FAILED, schedule_manually=restore))
         if ended.refusal is not None:
             await self.refused(ended.refusal)
             return spike
@@ -240,7 +240,7 @@ class Reporter:
         self.remember(replace(self.record, trouble=reason))
         self._memory.change(lambda state: state.with_trouble(reason, now.at, now.boot))
 
-    async def interrupted(self, reason: str, leave: Leave | None = None) -> RecordedFailure | None:
+    async def interrupted(self, reason: str, leave: Leave) -> RecordedFailure | None:
         """Pod trouble: keep the claim while a resume is worth it, then give it back with one comment.
 
         Returns:
@@ -264,14 +264,14 @@ class Reporter:
         await self.give_up(reason, leave)
         return None
 
-    async def give_up(self, reason: str, leave: Leave | None = None) -> None:
+    async def give_up(self, reason: str, leave: Leave) -> None:
         """Give the claim back for this pod's trouble, with one comment: they are counted."""
         pod = self.claim.token.pod
 
         def word(where: Where) -> BoardText:
             return report.given_back(self._run, pod=pod, reason=reason, where=where)
 
-        await ending.end(self._protocol, self.claim, How(reason=Reason.INTERRUPTED, word=word, always=True), leave)
+        await ending.end(self._protocol, self.claim, How(cause=Cause.INTERRUPTED, word=word, always=True), leave)
         await self.release_epic()
 
     def where(self, kept: Kept | None) -> Where:
@@ -290,14 +290,14 @@ class Reporter:
             return NOWHERE
         return Where(place=f"the worktree of run {self._run}", host=self.claim.token.pod, refusal=trouble)
 
-    async def stopped(self, why: str, leave: Leave | None = None) -> None:
+    async def stopped(self, why: str, leave: Leave) -> None:
         """Somebody changed the ticket under the run: give back what is still ours and say where the work is."""
 
         def word(where: Where) -> BoardText:
             return report.stopped(self._run, change=why, where=where)
 
         self._leave_worktree()
-        await ending.end(self._protocol, self.claim, How(reason=Reason.STOPPED, word=word, always=True), leave)
+        await ending.end(self._protocol, self.claim, How(cause=Cause.STOPPED, word=word, always=True), leave)
         await self.release_epic()
 
     async def lost(self, why: str, leave: Leave) -> None:
@@ -307,7 +307,7 @@ class Reporter:
             return report.stopped(self._run, change=why, where=where) if where.place else None
 
         told = await self._told_of_its_end()
-        how = How(reason=Reason.LOST, word=None if told else word, always=True)
+        how = How(cause=Cause.LOST, word=None if told else word, always=True)
         await ending.end(self._protocol, self.claim, how, None if told else leave)
 
     async def _told_of_its_end(self) -> bool:

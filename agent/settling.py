@@ -12,7 +12,7 @@ from agent import choose
 from agent.attempt import Attempt, Place
 from agent.board.query import one_of
 from agent.claim import ending, rules
-from agent.claim.ending import How, Reason
+from agent.claim.ending import Cause, How
 from agent.claim.protocol import Protocol
 from agent.claim.value import Claim
 from agent.errors import NotFound, PodTrouble, Refused, TicketFailure, TooLarge
@@ -122,7 +122,7 @@ class Settling:
         if original is not None:
             logger.warning("#{} is a copy of #{}, and of its claim: it goes back", item.id, original)
             run, number = shown.token.run, original
-            how = How(reason=Reason.COPIED, word=lambda _: report.copied(run, original=number))
+            how = How(cause=Cause.COPIED, word=lambda _: report.copied(run, original=number))
             await ending.end(self._protocol, shown, how)
         elif shown.token.pod == fleet.pod and item.status == fleet.active:
             logger.error(
@@ -160,7 +160,6 @@ class Settling:
             place = await self._places.of(claim.project)
         except PodTrouble as trouble:
             logger.warning("#{}: what its run had done stays on this host: {}", ticket, trouble)
-            await self._execution.clear(claim.token.run)
             await self._runs.reporter(claim).lost(why, partial(self._stays, claim, str(trouble)))
         else:
             await self._runs.attempt(claim, place).lost(why)

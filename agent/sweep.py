@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from agent.board.query import contains, one_of
 from agent.claim import ending
-from agent.claim.ending import How, Reason
+from agent.claim.ending import Cause, How
 from agent.claim.protocol import Protocol
 from agent.claim.value import Claim
 from agent.errors import BoardError
@@ -80,7 +80,7 @@ async def free(protocol: Protocol, claim: Claim) -> None:
     """Give back what a pod held that has not been heard of for too long."""
     now, token = protocol.memory.now(), claim.token
     silent = protocol.memory.state.silent_for(claim.record.token, now.at, now.boot)
-    how = How(reason=Reason.EXPIRED, word=lambda _: report.expired(token.run, pod=token.pod, silent_s=silent))
+    how = How(cause=Cause.EXPIRED, word=lambda _: report.expired(token.run, pod=token.pod, silent_s=silent))
     try:
         ended = await ending.end(protocol, claim, how)
     except BoardError as trouble:

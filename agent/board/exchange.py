@@ -38,7 +38,7 @@ MOST_REDIRECTS: Final = 5
 """One after the other; a board that is moved needs one."""
 
 _LONG: Final = 1 << 20
-"""Bytes."""
+"""Bytes of a document that takes its time: some ten milliseconds."""
 
 _LONGEST_WORD: Final = 300
 """Characters."""

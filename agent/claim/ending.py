@@ -1,4 +1,4 @@
-"""The end of a claim: one function, whatever the reason, with one order of effects.
+"""The end of a claim: one function, whatever the cause, with one order of effects.
 
 What runs on this host for it is ended and what is in its worktree is kept; the last word is put into the outbox; the
 claim is given back by compare-and-swap on its own token, and only what is ours; the word is said; the claim is forgotten.
@@ -25,7 +25,7 @@ from agent.texts import report
 from agent.texts.where import NOWHERE, Where
 
 
-class Reason(enum.StrEnum):
+class Cause(enum.StrEnum):
     """Every way in which a claim ends."""
 
     DONE = "done"
@@ -42,13 +42,13 @@ class Reason(enum.StrEnum):
     LOST = "not on the board any more"
 
 
-_RESULTS: Final = frozenset({Reason.DONE, Reason.TEXT_CHANGED})
+_RESULTS: Final = frozenset({Cause.DONE, Cause.TEXT_CHANGED})
 """The pod stays on the ticket: a reopened one returns to the pod with the context. Without its status it is no result."""
 
 _PURPOSES: Final = {
-    Reason.DONE: "#{} done",
-    Reason.TEXT_CHANGED: "#{} back to ready, the text changed",
-    Reason.REFUSED: "let go of a refused report of #{}",
+    Cause.DONE: "#{} done",
+    Cause.TEXT_CHANGED: "#{} back to ready, the text changed",
+    Cause.REFUSED: "let go of a refused report of #{}",
 }
 
 
@@ -56,7 +56,7 @@ class How(Struct, frozen=True, kw_only=True):
     """How a claim ends.
 
     Attributes:
-        reason: why.
+        cause: why.
         word: the last word, given where the work is; None, or what gives None, where nothing is to be said.
         to: statuses to set instead of ready, in order of preference: the first that the workflow allows.
         always: the word is said even if nothing was ours any more.
@@ -64,7 +64,7 @@ class How(Struct, frozen=True, kw_only=True):
         fence: reads the ticket, and raises if it may not be written any more; without one the token alone decides.
     """
 
-    reason: Reason
+    cause: Cause
     word: Callable[[Where], BoardText | None] | None = None
     to: tuple[int, ...] = ()
     always: bool = False
@@ -90,7 +90,7 @@ async def end(protocol: Protocol, claim: Claim, how: How, leave: Callable[[], Aw
     Args:
         protocol: the pod's.
         claim: which one.
-        how: for what reason, and with which words.
+        how: by which cause, and with which words.
         leave: ends what runs on this host for it and keeps what is in its worktree; None where there is nothing.
 
     Raises:
@@ -103,7 +103,7 @@ async def end(protocol: Protocol, claim: Claim, how: How, leave: Callable[[], Aw
     swapped, notice = await _give_back(protocol, claim, how)
     given, refusal = swapped.written, swapped.refusal
     if isinstance(refusal, Refused):
-        if how.reason in _RESULTS:
+        if how.cause in _RESULTS:
             return Ended(refusal=refusal)
         logger.error("#{}: its claim cannot be given back and is left to expire: {}", claim.ticket, refusal)
     if notice is not None:
@@ -140,10 +140,10 @@ async def _give_back(protocol: Protocol, claim: Claim, how: How) -> tuple[Swap, 
 
 
 def _statuses(protocol: Protocol, how: How) -> tuple[int | None, ...]:
-    if how.reason is Reason.REFUSED:
+    if how.cause is Cause.REFUSED:
         return (None,)
     wanted = how.to or (protocol.fleet.ready,)
-    return wanted if how.reason in _RESULTS else (*wanted, None)
+    return wanted if how.cause in _RESULTS else (*wanted, None)
 
 
 async def _swap(protocol: Protocol, claim: Claim, how: How, to: int | None) -> Swap:
@@ -155,10 +155,10 @@ async def _swap(protocol: Protocol, claim: Claim, how: How, to: int | None) -> S
     def wanted(item: WorkPackage) -> Changes | None:
         if not claim.is_on(item):
             return None
-        if how.reason in _RESULTS and to is not None:
+        if how.cause in _RESULTS and to is not None:
             return Changes(run="", status=to)
         ours = rules.give_back(item, claim.token, protocol.fleet, to=to)
         return replace(ours, schedule_manually=True) if how.schedule_manually else ours
 
-    purpose = _PURPOSES.get(how.reason, "give back #{}").format(claim.ticket)
+    purpose = _PURPOSES.get(how.cause, "give back #{}").format(claim.ticket)
     return await swap(board, how.fence or read, wanted, purpose)

@@ -38,7 +38,7 @@ class Swap(Struct, frozen=True, kw_only=True):
 
     Attributes:
         outcome: which of the six.
-        item: as it is now; where it was refused, ignored or left, as it was before; None where it is gone or unsettled.
+        item: as it is now; where it was refused or ignored, as it was before; None where it is gone.
         refusal: the board's words.
         unheard: a try went unsettled: what the work package shows now may be this one's doing.
         in_flight: a try went unanswered: it may land still, as long as the lockVersion stands.

@@ -75,7 +75,7 @@ async def take(protocol: Protocol, candidate: Candidate) -> Taken | Lost:
     claim = replace(claim, record=record)
     whys = await checking.second_look(protocol, ticket)
     if whys:
-        await ending.end(protocol, claim, ending.How(reason=ending.Reason.SECOND_LOOK))
+        await ending.end(protocol, claim, ending.How(cause=ending.Cause.SECOND_LOOK))
         return Lost(whys=tuple(whys))
     return Taken(claim, ticket, epic)
 

@@ -286,9 +286,8 @@ async def _hands(mirror: Mirror, paths: GuardedPaths, below: UpToDate) -> _Hands
             base = await mirror.local("merge-base", below.base, sha)
             found |= await _guarded(mirror, paths, base.stdout.decode().strip(), sha)
         for path, one in found.items():
-            is_ours = address == ADDRESS and (
-                run or " " in parents
-            )  # git makes that address up for a user `agent`, too
+            # The address alone is no proof: git makes it up for whoever is called `agent` on his own host.
+            is_ours = address == ADDRESS and (run or " " in parents)
             if path not in known and (not is_ours or seen or any(words)):
                 hands.theirs[path] = one
             elif path not in known and " " not in parents:

@@ -110,13 +110,10 @@ class Doctor:
         program = model.command[0] if model.kind == "command" else model.program
         place = shutil.which(program, path=path)
         if place and model.kind == "command" and not self._is_seen(program, path):
-            text = f"model.command: the sandbox does not show {place}"
-            remedy = "install it below /usr, or name its folder in sandbox.readable"
-            found = [
-                fail("model", text, remedy)
-                if "/" in program
-                else warn("model", text, f"{remedy}, or add it to each flake.nix")
-            ]
+            # A name may be what each repository's development shell brings.
+            tell, or_else = (fail, "") if "/" in program else (warn, ", or add it to each flake.nix")
+            remedy = f"install it below /usr, or name its folder in sandbox.readable{or_else}"
+            found = [tell("model", f"model.command: the sandbox does not show {place}", remedy)]
         elif place:
             found = [ok("model", f"{program} is there")]
         elif model.kind == "claude" or "/" in program:

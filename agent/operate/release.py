@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from agent.board.query import contains
 from agent.claim import ending
-from agent.claim.ending import How, Reason
+from agent.claim.ending import Cause, How
 from agent.claim.protocol import Protocol
 from agent.claim.value import Claim
 from agent.errors import ConfigurationError
@@ -62,7 +62,7 @@ async def release_pod(protocol: Protocol, pod: str) -> list[Released]:
 
 async def _release(protocol: Protocol, item: WorkPackage, claim: Claim) -> Released:
     token = claim.token
-    how = How(reason=Reason.RELEASED, word=lambda _: report.released(token.run, pod=token.pod))
+    how = How(cause=Cause.RELEASED, word=lambda _: report.released(token.run, pod=token.pod))
     ended = await ending.end(protocol, claim, how)
     if ended.refusal is not None:
         raise ended.refusal

@@ -19,7 +19,7 @@ MOST_PODS: Final = 50
 UNTOUCHED: Final = dt.timedelta(days=1)
 
 
-class Claim(Struct, frozen=True, kw_only=True):
+class Holding(Struct, frozen=True, kw_only=True):
     """A work package with a token."""
 
     ticket: int
@@ -59,7 +59,7 @@ class Status(Struct, frozen=True, kw_only=True):
     pod: str
     pods: tuple[str, ...]
     """Every name that holds something or has something routed to it, mine among them."""
-    claims: tuple[Claim, ...]
+    claims: tuple[Holding, ...]
     spikes: Listed
     untouched: Listed
     """Ready, routed to one pod, and nobody has touched it for a day: is there such a pod?"""
@@ -129,13 +129,13 @@ async def _untouched(pod: Pod, names: list[str]) -> Listed:
     return Listed(count, tuple(first[:FIRST]))
 
 
-def _claim(item: WorkPackage, pod: Pod) -> Claim | None:
+def _claim(item: WorkPackage, pod: Pod) -> Holding | None:
     """What a token says; None for a text that is none."""
     token = claim_token.parse(item.run)
     if token is None:
         return None
     record = pod.memory.state.recorded(item.id, item.run)
-    return Claim(
+    return Holding(
         ticket=item.id,
         subject=item.subject,
         pod=token.pod,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 
-class Claim(Struct, frozen=True, rename={"attempt": "try"}):
+class Holder(Struct, frozen=True, rename={"attempt": "try"}):
     """Who works on it, since when, at which try."""
 
     pod: str
@@ -35,7 +35,7 @@ class Card(Struct, frozen=True, kw_only=True):
     """The outermost Epic above."""
     assignee: int | None
     pod: str
-    claim: Claim | None
+    claim: Holder | None
     due: str | None
     updated: str
     badges: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from agent.model import WorkPackage
 from agent.page import scene
-from agent.page.cards import Because, Card, Claim
+from agent.page.cards import Because, Card, Holder
 from agent.page.scene import Near, Scene, Setting
 from agent.server.access import Viewer
 from agent.server.store import Db
@@ -163,7 +163,7 @@ def _sight(known: Setting, item: WorkPackage, near: Near) -> Sight:
         epic=epic.id if epic else None,
         assignee=item.assignee.id if item.assignee else None,
         pod=item.pod,
-        claim=Claim(token.pod, f"{token.at.isoformat()[:16]}:00Z", token.attempt) if token else None,
+        claim=Holder(token.pod, f"{token.at.isoformat()[:16]}:00Z", token.attempt) if token else None,
         due=item.due_date.isoformat() if item.due_date else None,
         updated=item.updated_at,
         badges=verdict.badges,

@@ -133,7 +133,7 @@ def closing(
     activities: Sequence[Activity],
     statuses: Collection[str],
     closed: Collection[str],
-    counts: Callable[[int], bool] = lambda _user: True,
+    counts: Callable[[int], bool],
 ) -> Activity | None:
     """What closed a work package that is closed: the last change from one status to a closed one; None if none shows.
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from agent import epics
 from agent.attempt import Attempt
 from agent.claim import checking, ending, rules
-from agent.claim.ending import How, Reason
+from agent.claim.ending import Cause, How
 from agent.claim.protocol import Protocol
 from agent.claim.value import Claim
 from agent.cycle import Cycle
@@ -358,7 +358,7 @@ def release_before_the_spike() -> Iterator[None]:
     async def ask(self: Spikes, ticket: WorkPackage, run: str, description: BoardText, known: int = 0) -> int:
         claim = Claim.shown(ticket)
         if claim is not None:
-            await ending.end(self._protocol, claim, How(reason=Reason.FAILED))
+            await ending.end(self._protocol, claim, How(cause=Cause.FAILED))
         return await shipped(self, ticket, run, description, known)
 
     with patched(Spikes, "ask", ask):

@@ -8,7 +8,7 @@ import pytest
 
 from agent.choose import as_row
 from agent.model import Around, Principal, Relation, WorkPackage
-from agent.page.cards import Card, Claim, Doing, Named
+from agent.page.cards import Card, Doing, Holder, Named
 from agent.page.judge import Judge
 from agent.page.pods import Seen, pods
 from agent.page.words import words_of
@@ -123,8 +123,8 @@ def card(id_: int, **changes: Any) -> Card:
     return Card(id=id_, **{**values, **changes})
 
 
-def claim(pod: str, since: str = "2026-11-24T08:00:00Z") -> Claim:
-    return Claim(pod, since, 1)
+def claim(pod: str, since: str = "2026-11-24T08:00:00Z") -> Holder:
+    return Holder(pod, since, 1)
 
 
 def test_a_pod_works_on_the_last_thing_that_it_claimed() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from agent.operate.screen import status
-from agent.operate.status import Claim, Listed, Status, Waiting
+from agent.operate.status import Holding, Listed, Status, Waiting
 
-CLAIM = Claim(
+CLAIM = Holding(
     ticket=42,
     subject="Fix the price",
     pod="pod-b",
