@@ -258,6 +258,36 @@ def test_an_integration_answers_no_question_by_giving_its_spike_another_name_or_
     assert "NEVER delete it." in told
 
 
+def test_whoever_exchanges_one_closed_status_for_another_undoes_no_answer(small_fleet: Fleet, tmp_path: Path) -> None:
+    """T13: a mirror that normalises statuses had each answered Spike opened again."""
+    fleet, users = small_fleet, small_fleet.board.users
+    ticket, spike, config = stuck(fleet, tmp_path / "prompts", integrations=[users["deutsch"]])
+    fleet.say(spike, "Blue.")
+    fleet.change(spike, status="Closed")
+    fleet.change(spike, status="Rejected", account="deutsch")
+    assert fleet.cycle(config)["end"]["kind"] == "done"
+    (told,) = prompts(tmp_path / "prompts", ticket)
+    assert "Blue." in told
+
+
+@pytest.mark.parametrize(
+    "fleet", [pytest.param("openproject", marks=[pytest.mark.openproject, pytest.mark.proof])], indirect=True
+)
+def test_what_the_board_closes_with_its_duplicate_is_no_answer_however_often(fleet: Fleet, tmp_path: Path) -> None:
+    """T13: OpenProject closes the duplicates of what somebody closes, in nobody's name; the embedded board does not."""
+    users = fleet.board.users
+    ticket, spike, config = stuck(fleet, tmp_path / "prompts", integrations=[users["deutsch"]])
+    lure = fleet.add("Lure", kind="Epic", account="deutsch")
+    fleet.relate(spike, "duplicates", lure)
+    for _ in range(2):
+        fleet.change(lure, status="Closed", account="deutsch")
+        wait_until(lambda: fleet.status(spike) == "Closed")
+        assert fleet.cycle(config)["end"]["kind"] == "stopped"
+        assert fleet.status(spike) == "New"
+        fleet.change(lure, status="New", account="deutsch")
+    assert prompts(tmp_path / "prompts", ticket) == [], "no model was asked"
+
+
 def test_spikes_without_a_word_that_counts_take_no_answers_place(small_fleet: Fleet, tmp_path: Path) -> None:
     """T13: five of an integration's, and the prompt said "1 more Spike, not shown here": that was the answer."""
     fleet, users = small_fleet, small_fleet.board.users

@@ -81,7 +81,7 @@ def test_who_closed_it_and_who_wrote_its_text_is_told_in_any_language(world: Wor
     item = world.changed(item, {"_links": {"status": world.link("statuses", "Closed")}}, "human")
     item = world.changed(item, {"subject": "<i>New</i> <i>Closed</i>"}, "agent2")
     journal = [wire.activity(one) for one in world.activities(item, reader)]
-    end = trail.closing(journal, world.board.statuses, {"Closed", "Rejected"})
+    end = trail.closing(journal, world.board.statuses, {"Closed", "Rejected"}, lambda _: True)
     assert end is not None
     assert end.user == world.board.users["human"]
     assert trail.writers(journal, item["subject"]) == {world.board.users["human"], world.board.users["agent2"]}
@@ -105,7 +105,7 @@ def test_a_file_or_a_field_with_a_telling_name_closes_nothing_moves_nothing_and_
     for one in left:
         assert world.board.client("human").delete(f"/attachments/{one}").status_code == 204
     journal = [wire.activity(one) for one in world.activities(item, reader)]
-    end = trail.closing(journal, world.board.statuses, {"Closed", "Rejected"})
+    end = trail.closing(journal, world.board.statuses, {"Closed", "Rejected"}, lambda _: True)
     assert end is not None
     assert end.user == users["agent2"]
     assert trail.writers(journal, named) == {users["agent2"]}
