@@ -292,17 +292,31 @@ def test_spikes_without_a_word_that_counts_take_no_answers_place(small_fleet: Fl
     """T13: five of an integration's, and the prompt said "1 more Spike, not shown here": that was the answer."""
     fleet, users = small_fleet, small_fleet.board.users
     ticket, spike, config = stuck(fleet, tmp_path / "prompts", integrations=[users["deutsch"]])
+    fleet.change(fleet.add("Be quick", kind="Spike", parent=ticket), status="Closed")
     fleet.say(spike, "NEVER delete it.")
     fleet.change(spike, status="Closed")
     for number in range(5):
         litter = fleet.add(f"mirrored {number}", kind="Spike", parent=ticket, account="deutsch")
-        if number:
-            fleet.say(litter, f"Litter {number}.")
         fleet.change(litter, status="Closed")
-    fleet.change(fleet.add("Mine", kind="Spike", parent=ticket), status="Closed")
+    assert fleet.cycle(config)["end"]["kind"] == "done"
+    (told,) = prompts(tmp_path / "prompts", ticket)
+    assert "Be quick" in told
+    assert "NEVER delete it." in told
+
+
+def test_of_more_spikes_than_a_prompt_holds_the_last_question_is_not_left_out(
+    small_fleet: Fleet, tmp_path: Path
+) -> None:
+    fleet = small_fleet
+    ticket, spike, config = stuck(fleet, tmp_path / "prompts")
+    fleet.say(spike, "NEVER delete it.")
+    fleet.change(spike, status="Closed")
+    for number in range(5):
+        fleet.change(fleet.add(f"Mine {number}", kind="Spike", parent=ticket), status="Closed")
     assert fleet.cycle(config)["end"]["kind"] == "done"
     (told,) = prompts(tmp_path / "prompts", ticket)
     assert "NEVER delete it." in told
+    assert "1 more Spike" in told
 
 
 def test_what_lies_below_a_ticket_in_another_project_neither_holds_it_nor_answers(
