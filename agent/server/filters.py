@@ -162,7 +162,7 @@ def _relative(context: FilterContext, filter_: Filter, shown: str) -> Condition:
     if filter_.name == "ancestor":
         # Of two asked for, the lower one is not taken for a descendant of the upper one [L].
         seen, values = ("", []) if context.catalogue.whole else visible_below(context.viewer)
-        below = f"SELECT descendant_id FROM hierarchies AS line WHERE ancestor_id IN {_LISTED} {seen} AND descendant_id NOT IN {_LISTED}"  # noqa: S608 - no value inside
+        below = f"SELECT descendant_id FROM hierarchies AS line WHERE ancestor_id IN {_LISTED} {seen} EXCEPT SELECT value FROM json_each(?)"  # noqa: S608 - no value inside
         return f"id {negated}IN ({below})", [listed, *values, listed]
     if filter_.name == "relates":
         ends = " UNION ".join(

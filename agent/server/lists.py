@@ -52,6 +52,9 @@ _SUMS = "sum(estimated_minutes) AS work, sum(remaining_minutes) AS remaining"
 MOST_TEXT = 3 << 20
 """Characters of all descriptions on a page of more than one, as HTML."""
 _READ_AT_ONCE = 20
+_BY_ID = {False: "id ASC", True: "id DESC"}
+_MANY = 10
+"""Pages of what is found."""
 # Without a sort criterion of their own the most urgent group comes first [L].
 _GROUPS_DESCENDING = ("priority",)
 
@@ -94,7 +97,7 @@ def index(call: Call) -> Answer:
     total = call.db.value(f"SELECT count(*) FROM work_packages WHERE {listing.where}", *listing.values)  # noqa: S608 - no value inside
     path = call.url
     links = hal.page_links(path, _shown(parameters), listing.page.offset, listing.page.size, total)
-    ids = _page_ids(call, listing)
+    ids = _page_ids(call, listing, total)
     if selection:
         rows = _rows(call, ids, row_columns(selection))
         return Answer(document=selection.document(rows, known, total, listing.page, links))
@@ -107,7 +110,9 @@ def index(call: Call) -> Answer:
         "offset": listing.page.offset,
     }
     if listing.group:
-        document["groups"] = _groups(call, known, listing, listing.group, sums=parameters.get("showSums") == "true")
+        document["groups"] = _groups(
+            call, known, listing, listing.group, total, sums=parameters.get("showSums") == "true"
+        )
     if parameters.get("showSums") == "true":
         row = call.db.row(f"SELECT {_SUMS} FROM work_packages WHERE {listing.where}", *listing.values)  # noqa: S608 - no value inside
         document["totalSums"] = _sums(row)
@@ -199,12 +204,18 @@ def _listing(call: Call, known: Catalogue, parameters: Mapping[str, str]) -> Lis
     )
 
 
-def _page_ids(call: Call, listing: Listing) -> list[int]:
-    """Which work packages are on the page: found by what indexes hold, without a look at the rest of them."""
-    if not listing.page.size:
+def _page_ids(call: Call, listing: Listing, total: int) -> list[int]:
+    """Which work packages are on the page: found by what indexes hold, without a look at the rest of them.
+
+    Of very many by id, the first are met soon on a walk along the table, which is in that order.
+    """
+    page = listing.page
+    if not page.size:
         return []
-    sql = f"SELECT id FROM work_packages WHERE {listing.where} ORDER BY {listing.order} LIMIT ? OFFSET ?"  # noqa: S608 - no value inside
-    return call.db.column(sql, *listing.values, listing.page.size, listing.page.first)
+    walks = listing.order in _BY_ID.values() and total > _MANY * (page.first + page.size)
+    table = "work_packages NOT INDEXED" if walks else "work_packages"
+    sql = f"SELECT id FROM {table} WHERE {listing.where} ORDER BY {listing.order} LIMIT ? OFFSET ?"  # noqa: S608 - no value inside
+    return call.db.column(sql, *listing.values, page.size, page.first)
 
 
 def _rows(call: Call, ids: Sequence[int], columns: str) -> list[Row]:
@@ -228,15 +239,17 @@ def _sort(name: str, known: Catalogue) -> str | None:
 def _order(criteria: Sequence[tuple[str, bool]], group: Group | None, known: Catalogue) -> str:
     """Nulls come last when ascending, first when descending; equals by id, newest first, unless the id is among the criteria [L].
 
-    What is said again of one name orders nothing more.
+    What is said again of one name orders nothing more, nor what comes behind the id: no two are alike, and none is without.
     """
     first: dict[str, bool] = {}
     for name, down in criteria or [("id", False)]:
         first.setdefault(name, down)
-    terms = [_directed(_sort(name, known) or "", descending=down) for name, down in first.items()]
+    names = [*first, "id"]
+    before = names[: names.index("id")]
+    terms = [_directed(_sort(name, known) or "", descending=first[name]) for name in before]
     if group:
         terms.insert(0, _directed(group.place, descending=group.descending))
-    return ", ".join([*terms, "id DESC"])
+    return ", ".join([*terms, _BY_ID[first.get("id", True)]])
 
 
 def _directed(expression: str, *, descending: bool) -> str:
@@ -273,7 +286,9 @@ def _sums(row: Row | None) -> dict[str, Any]:
     }
 
 
-def _groups(call: Call, known: Catalogue, listing: Listing, group: Group, *, sums: bool) -> list[dict[str, Any]]:
+def _groups(
+    call: Call, known: Catalogue, listing: Listing, group: Group, total: int, *, sums: bool
+) -> list[dict[str, Any]]:
     """Each value with its count, the empty one too, at the top level of the document (section 1.8)."""
     numbers = f"count(*) AS number, {_SUMS if sums else 'NULL AS work, NULL AS remaining'}"
     if group.field is None:
@@ -282,13 +297,23 @@ def _groups(call: Call, known: Catalogue, listing: Listing, group: Group, *, sum
     else:
         # Those with a value, by its index; the rest are those without one.
         own = f"FROM custom_values WHERE custom_field_id = {group.field} AND value <> ''"
-        grouped = (
+        some = (
             f"SELECT own.value AS value, {numbers} FROM (SELECT work_package_id, value {own}) AS own"  # noqa: S608 - no value inside
             f" JOIN work_packages ON id = own.work_package_id WHERE {listing.where} GROUP BY 1"
-            f" UNION ALL SELECT NULL, {numbers} FROM work_packages WHERE ({listing.where})"
-            f" AND id NOT IN (SELECT work_package_id {own}) HAVING count(*) > 0"
         )
-        values = listing.values * 2
+        if sums:
+            grouped = (
+                f"{some} UNION ALL SELECT NULL, {numbers} FROM work_packages WHERE ({listing.where})"  # noqa: S608 - no value inside
+                f" AND id NOT IN (SELECT work_package_id {own}) HAVING count(*) > 0"
+            )
+            values = listing.values * 2
+        else:  # how many those are is known without a look at them
+            rest = "? - (SELECT total(number) FROM some)"
+            grouped = (
+                f"WITH some AS MATERIALIZED ({some}) SELECT * FROM some"  # noqa: S608 - no value inside
+                f" UNION ALL SELECT NULL, CAST({rest} AS INTEGER), NULL, NULL WHERE {rest} > 0"
+            )
+            values = (*listing.values, total, total)
     place = _directed(group.order, descending=group.descending)
     rows = call.db.rows(f"SELECT * FROM ({grouped}) ORDER BY {place}", *values)  # noqa: S608 - no value inside
     return [

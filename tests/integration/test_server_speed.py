@@ -19,11 +19,10 @@ import pytest
 
 from agent import server
 from agent.server import store
-from support.worst_words import slowness
 
 pytestmark = pytest.mark.unwatched("client and server are one task, which never waits; it measures each request itself")
 WORK_PACKAGES, FAMILY = 100_000, 50
-GOAL = 0.05  # seconds of an idle processor, of 19 out of 20
+GOAL = 0.05  # seconds, of 19 out of 20
 RUNS, ROUNDS = 20, 8
 CLIENTS, CLAIMS = 8, 60  # of each
 CLAIM_RATE = 300  # a second
@@ -120,7 +119,7 @@ async def test_every_question_of_the_scan_is_answered_in_50_ms(
         for name, query in QUERIES.items():
             # A machine that is busy with other things slows the processor's caches too: such a round is tried again.
             for _ in range(ROUNDS):
-                worst[name] = min(worst.get(name, 1.0), await p95(client, query) / slowness())
+                worst[name] = min(worst.get(name, 1.0), await p95(client, query))
                 if worst[name] <= GOAL:
                     break
     slowest = max(worst, key=lambda name: worst[name])
