@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from agent.git.repo import Repository
 from agent.programs.processes import Processes
 from agent.texts.evidence import redactor
 from support.git_repo import Remote
+from support.http_served import served
 
 BOUND = 64 << 20
 MEBIBYTE = bytes(1 << 20)
@@ -43,15 +43,8 @@ def bomb() -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/shop.git"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with served(Handler) as url:
+        yield f"{url}/shop.git"
 
 
 def repository(folder: Path, url: str) -> Repository:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import os
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from support.git_repo import git
+from support.http_served import served
 
 
 @contextmanager
@@ -59,15 +59,8 @@ def git_over_http(repository: Path, token: str, *, old: str = "", most: int = 1 
         def log_message(self, *_: object) -> None:
             """Nothing: a test that fails shows what the pod saw."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Forge)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/{repository.name}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with served(Forge) as url:
+        yield f"{url}/{repository.name}"
 
 
 def _backend(request: BaseHTTPRequestHandler, repository: Path) -> bytes:
